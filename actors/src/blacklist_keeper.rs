@@ -1,0 +1,1 @@
+//! The blacklist keeper: senders whose messages do not open.

@@ -1,0 +1,1 @@
+//! The command line at work: what `om` does once its arguments are read.

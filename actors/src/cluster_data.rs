@@ -1,0 +1,1 @@
+//! The cluster data: the one writer of what `daemon_status` shows.

@@ -1,0 +1,1 @@
+//! The config watcher: follows node.conf, cluster.conf and the object files.

@@ -1,0 +1,1 @@
+//! The control socket: plain requests of the local root user.

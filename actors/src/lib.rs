@@ -1,0 +1,30 @@
+//! Everything that touches the machine: the daemon's actors, the resource drivers and the `om` client.
+
+pub mod blacklist_keeper;
+pub mod client;
+pub mod cluster_data;
+pub mod config;
+pub mod config_watcher;
+pub mod connection;
+pub mod control_socket;
+pub mod daemon;
+pub mod demo;
+pub mod durable;
+pub mod listener;
+pub mod logs;
+pub mod node_monitor;
+pub mod paths;
+pub mod requests;
+pub mod resource;
+pub mod root;
+pub mod routes;
+pub mod runner;
+pub mod scheduler;
+pub mod service_monitor;
+pub mod supervision;
+
+/// Entry of the `om` binary: runs the command line and returns its exit code.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

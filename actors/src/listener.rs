@@ -1,0 +1,1 @@
+//! The listener: accepts peers and remote clients on TCP.

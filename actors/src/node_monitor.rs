@@ -1,0 +1,1 @@
+//! The node monitor: drives this node.

@@ -1,0 +1,1 @@
+//! The requests: one function per action of the protocol.

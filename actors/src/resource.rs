@@ -1,0 +1,1 @@
+//! Instance actions, instance evaluation and resource drivers.

@@ -1,0 +1,1 @@
+//! The root supervisor: starts, watches, restarts and stops every other actor.

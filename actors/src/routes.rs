@@ -1,0 +1,1 @@
+//! Where requests go: the addresses and snapshots that the root hands out.

@@ -1,0 +1,1 @@
+//! The runner: child processes of instance actions, and evaluations of instances.

@@ -1,0 +1,1 @@
+//! The scheduler: periodic evaluations, tasks and syncs.

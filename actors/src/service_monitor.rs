@@ -1,0 +1,1 @@
+//! The service monitor: drives the local instance of one object.

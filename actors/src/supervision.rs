@@ -1,0 +1,1 @@
+//! Supervision: an actor that panics comes back with its address and its queue.

@@ -1,0 +1,28 @@
+//! Names, statuses and cluster data, as JSON spells them.
+//!
+//! The vocabulary of every other room: no rule, no clock, no file. What a peer or an operator may write freely is
+//! kept in an `Other` variant, so that reading never loses a word and deciding always names what it knows.
+
+#[macro_use]
+mod words;
+
+mod cluster;
+mod expect;
+mod name;
+mod object;
+mod status;
+mod time;
+
+pub use cluster::{
+    Aggregate, ConfigEntry, EncapData, InstanceMonitor, InstanceStatus, NodeData, NodeMonitorData,
+    NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart, SubsetStatus,
+};
+pub use expect::{GlobalExpect, LocalExpect, MonitorStatus, NodeMonitorStatus};
+pub use name::{
+    Kind, NameError, NodeName, ObjectPath, ResourceId, resolve_path, validate_object_name,
+};
+pub use object::{
+    FlexBounds, ObjectSettings, Orchestrate, PlacementPolicy, ResourceSettings, Topology,
+};
+pub use status::{Frozen, Provisioned, Status};
+pub use time::Timestamp;

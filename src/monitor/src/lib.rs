@@ -1,0 +1,1 @@
+//! Every decision: node, instances, placement, blacklist, restarts.
