@@ -1,1 +1,249 @@
-//! Writing files so that a crash leaves the old or the new, and locking them.
+//! Files that are whole at any moment: a `kill -9` or a full disk leaves the old content or the new one.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+/// Replaces the content of `file`, durably: a temporary file beside it, synced, renamed over, the folder synced.
+/// Keeps mode and owner of an existing file; a new one gets `mode`. Creates missing folders. A link is followed.
+///
+/// # Errors
+///
+/// Whatever the file system answers, with the name of the file; the old content is untouched then.
+pub fn write(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace(file, content, mode, true).map_err(|error| named(file, &error))
+}
+
+/// As [`write`], for what may be lost with the power (caches, statuses): whole at any moment, but not synced.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn write_cache(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace(file, content, mode, false).map_err(|error| named(file, &error))
+}
+
+fn named(file: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", file.display()))
+}
+
+fn replace(file: &Path, content: &[u8], mode: u32, is_synced: bool) -> io::Result<()> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    std::fs::create_dir_all(&folder)?;
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    // Starts with a dot and does not end in `.conf`: no reader of the folder takes it for an object.
+    let temporary = folder.join(format!(".{name}.{}.{number}", std::process::id()));
+    let done = fill(&temporary, &target, content, mode, is_synced)
+        .and_then(|()| std::fs::rename(&temporary, &target));
+    if done.is_err() {
+        _ = std::fs::remove_file(&temporary);
+    }
+    done?;
+    if is_synced { sync_folder(&folder) } else { Ok(()) }
+}
+
+fn fill(
+    temporary: &Path,
+    target: &Path,
+    content: &[u8],
+    mode: u32,
+    is_synced: bool,
+) -> io::Result<()> {
+    // A leftover of a killed process that had our pid.
+    _ = std::fs::remove_file(temporary);
+    let mut out =
+        OpenOptions::new().write(true).create_new(true).mode(mode & 0o7777).open(temporary)?;
+    if let Ok(old) = std::fs::metadata(target) {
+        // Only root may give a file away; an ordinary user who may replace it becomes its owner.
+        _ = std::os::unix::fs::fchown(&out, Some(old.uid()), Some(old.gid()));
+        out.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+    } else {
+        out.set_permissions(Permissions::from_mode(mode & 0o7777))?;
+    }
+    out.write_all(content)?;
+    if is_synced { out.sync_all() } else { Ok(()) }
+}
+
+/// Removes a file durably. Absent already is as good.
+///
+/// # Errors
+///
+/// Whatever the file system answers, with the name of the file.
+pub fn remove(file: &Path) -> io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(named(file, &error)),
+        Ok(()) => sync_folder(file.parent().unwrap_or(Path::new("."))),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Creates an empty file, or renews the time of an existing one: `frozen`, `last_shutdown`.
+///
+/// # Errors
+///
+/// Whatever the file system answers, with the name of the file.
+pub fn touch(file: &Path) -> io::Result<()> {
+    let touched = || -> io::Result<()> {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let out = OpenOptions::new().create(true).append(true).open(file)?;
+        out.set_modified(std::time::SystemTime::now())?;
+        out.sync_all()
+    };
+    touched().map_err(|error| named(file, &error))
+}
+
+/// An advisory lock on a file (`flock`), held until dropped, and gone with its process whatever kills it.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+impl FileLock {
+    /// Takes the lock if it is free. `None`: another process holds it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created or locked.
+    pub fn try_take(file: &Path) -> io::Result<Option<Self>> {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        }
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(file)
+            .map_err(|error| named(file, &error))?;
+        match rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { file: opened })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(named(file, &error.into())),
+        }
+    }
+
+    /// Takes the lock, waiting for at most `patience`. Blocks its thread: for commands and blocking workers.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::TimedOut`] when another process still holds it then; else as [`FileLock::try_take`].
+    pub fn take(file: &Path, patience: Duration) -> io::Result<Self> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(2);
+        loop {
+            if let Some(lock) = Self::try_take(file)? {
+                return Ok(lock);
+            }
+            let left = patience.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                let text = format!("{}: locked by another process", file.display());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// The locked file, to read or write what it says about its holder.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Replaces the content of the locked file: the pid of the holder, what it does.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system answers.
+    pub fn note(&self, content: &str) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        self.file.set_len(0)?;
+        self.file.write_all_at(content.as_bytes(), 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_content_and_keeps_the_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a/svc1.conf");
+        write(&file, b"one", 0o640).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+        std::fs::set_permissions(&file, Permissions::from_mode(0o604)).unwrap();
+        write(&file, b"two", 0o600).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o604);
+        assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content_and_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("taken");
+        std::fs::create_dir_all(file.join("x")).unwrap();
+        let error = write(&file, b"new", 0o600).unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_followed_and_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        write(&real, b"one", 0o600).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        write(&link, b"two", 0o600).unwrap();
+        assert_eq!(std::fs::read(&real).unwrap(), b"two");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lock");
+        let held = FileLock::try_take(&file).unwrap().expect("free");
+        held.note("12345").unwrap();
+        held.note("42").unwrap();
+        assert!(FileLock::try_take(&file).unwrap().is_none());
+        let late = FileLock::take(&file, Duration::from_millis(5)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "42");
+        drop(held);
+        FileLock::take(&file, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_touch_creates_the_file_and_renews_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node/frozen");
+        touch(&file).unwrap();
+        let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+        touch(&file).unwrap();
+        assert!(std::fs::metadata(&file).unwrap().modified().unwrap() > old);
+        remove(&file).unwrap();
+        remove(&file).unwrap();
+        assert!(!file.exists());
+    }
+}

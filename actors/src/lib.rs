@@ -2,6 +2,7 @@
 
 pub mod blacklist_keeper;
 pub mod client;
+pub mod clock;
 pub mod cluster_data;
 pub mod config;
 pub mod config_watcher;

@@ -1,1 +1,1 @@
-//! Log lines in the field's format: to files, rotated, and to stderr.
+//! Log lines: the fan-out to stderr, the journal and the files of the node and its objects.
