@@ -1,0 +1,326 @@
+//! Requests: what the router makes of a message, and how clients write one (wire.md §5).
+
+mod options;
+mod table;
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+pub use options::{Format, Size};
+pub use table::*;
+
+use crate::json::{JsonError, parse_json};
+
+/// The nodes that a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeSpec {
+    /// `ANY`: one node that has an instance.
+    Any,
+    /// A node selector.
+    Selector(String),
+    /// An array: these nodes, members or not.
+    Names(Vec<String>),
+}
+
+impl NodeSpec {
+    /// As a request carries it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Any => "ANY".into(),
+            Self::Selector(text) => text.clone().into(),
+            Self::Names(names) => names.clone().into(),
+        }
+    }
+}
+
+/// A request that the router accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What it asks.
+    pub action: Action,
+    /// The action's name as received, without leading slashes.
+    pub name: Box<str>,
+    /// The method as received.
+    pub method: Option<Box<str>>,
+    /// The nodes it is for; none for the node that received it.
+    pub node: Option<NodeSpec>,
+    /// Whether a peer already fanned it out: `node` is then of no effect.
+    pub multiplexed: bool,
+}
+
+/// Why the router refuses a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestError {
+    /// `null`: closed without reply.
+    Null,
+    /// Not JSON, or not an object.
+    Format,
+    /// No `action`.
+    NoAction,
+    /// `action` is not a text; the word is the type's.
+    ActionType(&'static str),
+    /// `options` is not an object; the word is the type's.
+    OptionsType(&'static str),
+    /// `node` is neither text nor an array of texts.
+    Node,
+    /// No handler of that name and method.
+    Unsupported {
+        /// The method, as received.
+        method: Option<Box<str>>,
+        /// The name, without leading slashes, cut to 200 characters.
+        name: Box<str>,
+    },
+    /// A required option is absent.
+    Required {
+        /// The option.
+        name: &'static str,
+    },
+    /// An option does not convert.
+    Conversion {
+        /// The option.
+        name: &'static str,
+        /// Its format.
+        format: Format,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl RequestError {
+    /// The `status` of the reply.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Null => 0,
+            Self::Format | Self::NoAction => 1,
+            Self::ActionType(_) | Self::OptionsType(_) => 500,
+            Self::Node | Self::Required { .. } | Self::Conversion { .. } => 400,
+            Self::Unsupported { .. } => 501,
+        }
+    }
+
+    /// The reply; `null`, that is none, for a null message.
+    #[must_use]
+    pub fn to_reply(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            // Deployed agents fail there, and say so with a stack that clients may look for.
+            Self::ActionType(_) | Self::OptionsType(_) => {
+                json!({"status": self.status(), "error": self.to_string(), "traceback": ""})
+            }
+            _ => json!({"status": self.status(), "error": self.to_string()}),
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null request"),
+            Self::Format => f.write_str("invalid data format"),
+            Self::NoAction => f.write_str("action not specified"),
+            Self::ActionType(kind) => write!(f, "'{kind}' object has no attribute 'lstrip'"),
+            Self::OptionsType(kind) => write!(f, "'{kind}' object has no attribute 'items'"),
+            Self::Node => f.write_str("node is neither a text nor an array of texts"),
+            Self::Unsupported { method, name } => {
+                write!(f, "handler {} {name} is not supported", method.as_deref().unwrap_or("None"))
+            }
+            Self::Required { name } => write!(f, "required option {name} is not set"),
+            Self::Conversion { name, format, reason } => {
+                let format = format.as_str();
+                write!(f, "option {name} format conversion to {format} error: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+impl From<JsonError> for RequestError {
+    fn from(_: JsonError) -> Self {
+        Self::Format
+    }
+}
+
+/// The type of a value, in the words of the deployed agents' errors.
+fn type_word(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+fn cut(text: &str) -> Box<str> {
+    text.chars().take(200).collect::<String>().into()
+}
+
+/// The handler of a name and method; without method, the first one of that name.
+fn find_route(method: Option<&str>, name: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| {
+        method.is_none_or(|method| method == route.method) && route.names.contains(&name)
+    })
+}
+
+impl Request {
+    /// A request for the receiving node itself, under its current name.
+    #[must_use]
+    pub fn new(action: impl Into<Action>) -> Self {
+        let action = action.into();
+        let route = action.route();
+        Self {
+            name: route.names[0].into(),
+            method: Some(route.method.into()),
+            action,
+            node: None,
+            multiplexed: false,
+        }
+    }
+
+    /// The same, for other nodes.
+    #[must_use]
+    pub fn on(mut self, node: NodeSpec) -> Self {
+        self.node = Some(node);
+        self
+    }
+
+    /// Reads the body of a message.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] with the reply that the sender gets.
+    pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
+        Self::from_value(parse_json(body)?)
+    }
+
+    /// Reads a parsed message. The steps, and their order, are the router's.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] with the reply that the sender gets.
+    pub fn from_value(message: Value) -> Result<Self, RequestError> {
+        let mut message = match message {
+            Value::Null => return Err(RequestError::Null),
+            Value::Object(message) => message,
+            _ => return Err(RequestError::Format),
+        };
+        let name = match message.remove("action") {
+            None => return Err(RequestError::NoAction),
+            Some(Value::String(name)) => name,
+            Some(other) => return Err(RequestError::ActionType(type_word(&other))),
+        };
+        let name = name.trim_start_matches('/');
+        let method: Option<Box<str>> = match message.remove("method") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(method)) => Some(cut(&method)),
+            Some(other) => Some(cut(&other.to_string())),
+        };
+        let Some(route) = find_route(method.as_deref(), name) else {
+            return Err(RequestError::Unsupported { method, name: cut(name) });
+        };
+        let mut options = match message.remove("options") {
+            None => Map::new(),
+            Some(Value::Object(options)) => options,
+            Some(other) => return Err(RequestError::OptionsType(type_word(&other))),
+        };
+        let action = (route.read)(&mut options)?;
+        let node = match message.remove("node") {
+            None | Some(Value::Null | Value::Bool(false)) => None,
+            Some(Value::String(text)) => match text.trim() {
+                "" => None,
+                "ANY" => Some(NodeSpec::Any),
+                _ => Some(NodeSpec::Selector(text)),
+            },
+            Some(Value::Array(names)) if names.is_empty() => None,
+            Some(Value::Array(names)) => Some(NodeSpec::Names(
+                names
+                    .into_iter()
+                    .map(|name| match name {
+                        Value::String(name) => Ok(name),
+                        _ => Err(RequestError::Node),
+                    })
+                    .collect::<Result<_, _>>()?,
+            )),
+            Some(_) => return Err(RequestError::Node),
+        };
+        let multiplexed = message.remove("multiplexed") == Some(Value::Bool(true));
+        Ok(Self { action, name: name.into(), method, node, multiplexed })
+    }
+
+    /// The message of a client or of the daemon itself: current name, with its method.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let route = self.action.route();
+        let mut message = json!({
+            "action": route.names[0],
+            "method": route.method,
+            "options": self.action.to_options(),
+        });
+        if let Some(node) = &self.node {
+            message["node"] = node.to_value();
+        }
+        if self.multiplexed {
+            message["multiplexed"] = true.into();
+        }
+        message
+    }
+
+    /// The message that a node sends to the peers that this one is for: names of older agents become current
+    /// ones, which every deployed peer serves.
+    #[must_use]
+    pub fn to_peer_value(&self) -> Value {
+        let mut peer = self.clone();
+        (peer.node, peer.multiplexed) = (None, true);
+        peer.to_value()
+    }
+
+    /// Whether the receiving node has to fan the request out.
+    #[must_use]
+    pub fn is_fanned_out(&self) -> bool {
+        self.node.is_some() && !self.multiplexed && self.action.route().is_multiplexed
+    }
+}
+
+/// The reply of `GET api`: every handler.
+#[must_use]
+pub fn routes_table() -> Value {
+    let describe = |route: &Route| {
+        let routes: Vec<Value> = route
+            .names
+            .iter()
+            .flat_map(|name| [json!([route.method, name]), json!([null, name])])
+            .collect();
+        let prototype: Vec<Value> = route
+            .options
+            .iter()
+            .map(|option| {
+                let mut entry = json!({
+                    "name": option.name,
+                    "format": option.format.as_str(),
+                    "required": option.required,
+                    "desc": option.desc,
+                });
+                if let Some(default) = option.default {
+                    entry["default"] = default();
+                }
+                entry
+            })
+            .collect();
+        let access = if route.role.is_empty() { json!({}) } else { json!({"roles": [route.role]}) };
+        json!({
+            "routes": routes,
+            "prototype": prototype,
+            "access": access,
+            "desc": route.desc,
+            "stream": route.is_stream,
+            "multiplex": if route.is_multiplexed { "on-demand" } else { "never" },
+        })
+    };
+    ROUTES.iter().filter(|route| route.names != ["test_panic"]).map(describe).collect()
+}
