@@ -1,1 +1,26 @@
 //! Every decision: node, instances, placement, blacklist, restarts.
+//!
+//! Pure: told the time and all it may look at ([`World`]), it returns what to do, in order ([`Effect`]). One
+//! [`InstanceCore`] per local instance, one [`NodeCore`] per node; the actors only carry out.
+
+mod aggregate;
+mod effect;
+mod fold;
+mod instance;
+mod load;
+mod node;
+mod placement;
+mod restart;
+mod world;
+
+pub use aggregate::{aggregate, cluster_frozen};
+pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
+pub use fold::fold;
+pub use instance::{InstanceCore, is_transition};
+pub use load::{is_overloaded, node_stats, score};
+pub use node::{NodeChange, NodeCore, NodeTiming};
+pub use placement::{
+    Filters, candidates, counts_as_up, is_leader, is_natural_leader, leaders, ranks,
+};
+pub use restart::{Backoff, Restarts};
+pub use world::{Conditions, ObjectView, Seen, World, is_compatible, live_nodes};

@@ -1,0 +1,171 @@
+//! What a decision may look at: the cluster data, as the local node knows it, and the settings of the objects.
+
+use model::{
+    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeName, ObjectPath,
+    ObjectSettings,
+};
+
+/// Facts of the local node that every object decision needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conditions {
+    /// Keyword `node.ready_period` in seconds, default 5: how long peers may contest a start.
+    pub ready_period_secs: f64,
+    /// Keyword `node.max_parallel`, default 10: objects that may have an action running at once.
+    pub max_parallel: usize,
+    /// Objects with an action running now ([`is_transition`](crate::is_transition)).
+    pub transitions: usize,
+    /// The rejoin grace period runs: nothing is started without being asked.
+    pub grace: bool,
+    /// A peer beats and has not told what it runs: nothing is decided.
+    pub blind: bool,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            ready_period_secs: 5.0,
+            max_parallel: 10,
+            transitions: 0,
+            grace: false,
+            blind: false,
+        }
+    }
+}
+
+/// Read access to what the local node knows. Each call must be cheap: a pass over one object asks for its own
+/// instances, and for those of the objects it names.
+pub trait World {
+    /// The node that decides.
+    fn local_node(&self) -> &NodeName;
+
+    /// Keyword `cluster.nodes`, in its order.
+    fn cluster_nodes(&self) -> &[NodeName];
+
+    /// Data of a node; none for one never heard or forgotten. `services` of it is not read.
+    fn node(&self, node: &NodeName) -> Option<&NodeData>;
+
+    /// Instance of an object on a node.
+    fn instance(&self, node: &NodeName, path: &ObjectPath) -> Option<&InstanceStatus>;
+
+    /// What a node publishes of the configuration of an object.
+    fn config(&self, node: &NodeName, path: &ObjectPath) -> Option<&ConfigEntry>;
+
+    /// State of an object over its instances; none for one without configuration on any node.
+    fn aggregate(&self, path: &ObjectPath) -> Option<&Aggregate>;
+
+    /// Settings of an object configured here.
+    fn settings(&self, path: &ObjectPath) -> Option<&ObjectSettings>;
+
+    /// Facts of the local node.
+    fn conditions(&self) -> Conditions;
+}
+
+/// Nodes of the cluster that have published their monitor, in `cluster.nodes` order.
+pub fn live_nodes<'w>(world: &'w dyn World) -> impl Iterator<Item = (&'w NodeName, &'w NodeData)> {
+    world.cluster_nodes().iter().filter_map(move |name| {
+        world.node(name).filter(|data| data.monitor.is_some()).map(|data| (name, data))
+    })
+}
+
+/// Whether all nodes that publish a compatibility level publish the same.
+#[must_use]
+pub fn is_compatible(world: &dyn World) -> bool {
+    let mut levels = world
+        .cluster_nodes()
+        .iter()
+        .filter_map(|name| world.node(name).and_then(|data| data.compat));
+    levels.next().is_none_or(|first| levels.all(|level| level == first))
+}
+
+/// One instance of an object, as a decision sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'w> {
+    /// Where it is.
+    pub node: &'w NodeName,
+    /// Its status.
+    pub status: &'w InstanceStatus,
+    /// Its monitor: that of the core for the local instance, the published one elsewhere.
+    pub monitor: &'w InstanceMonitor,
+}
+
+/// One object, with all its instances.
+#[derive(Clone)]
+pub struct ObjectView<'w> {
+    /// Everything else.
+    pub world: &'w dyn World,
+    /// The object.
+    pub path: &'w ObjectPath,
+    /// Its settings, if it is configured here.
+    pub settings: Option<&'w ObjectSettings>,
+    /// Its instances in `cluster.nodes` order, those without evaluation included.
+    pub instances: Vec<Seen<'w>>,
+}
+
+/// The monitor of an instance that publishes none.
+static NO_MONITOR: InstanceMonitor = InstanceMonitor {
+    status: model::MonitorStatus::Idle,
+    status_updated: None,
+    placement: String::new(),
+    local_expect: None,
+    local_expect_updated: None,
+    global_expect: None,
+    global_expect_updated: None,
+    restart: std::collections::BTreeMap::new(),
+    stonith: None,
+};
+
+impl<'w> ObjectView<'w> {
+    /// The object as published.
+    #[must_use]
+    pub fn new(world: &'w dyn World, path: &'w ObjectPath) -> Self {
+        Self::with_monitor(world, path, None)
+    }
+
+    /// The object, with the monitor of the local instance instead of the published one.
+    #[must_use]
+    pub fn with_monitor(
+        world: &'w dyn World,
+        path: &'w ObjectPath,
+        local: Option<&'w InstanceMonitor>,
+    ) -> Self {
+        let instances = live_nodes(world)
+            .filter_map(|(node, _)| {
+                let status = world.instance(node, path)?;
+                let published = status.monitor.as_ref().unwrap_or(&NO_MONITOR);
+                let monitor =
+                    if node == world.local_node() { local.unwrap_or(published) } else { published };
+                Some(Seen { node, status, monitor })
+            })
+            .collect();
+        Self { world, path, settings: world.settings(path), instances }
+    }
+
+    /// Instances that were evaluated.
+    pub fn known(&self) -> impl Iterator<Item = &Seen<'w>> {
+        self.instances.iter().filter(|seen| seen.status.is_known())
+    }
+
+    /// The local instance.
+    #[must_use]
+    pub fn local(&self) -> Option<&Seen<'w>> {
+        self.on(self.world.local_node())
+    }
+
+    /// The instance on a node.
+    #[must_use]
+    pub fn on(&self, node: &NodeName) -> Option<&Seen<'w>> {
+        self.instances.iter().find(|seen| seen.node == node)
+    }
+
+    /// Evaluated instances on the other nodes.
+    pub fn peers(&self) -> impl Iterator<Item = &Seen<'w>> {
+        let local = self.world.local_node();
+        self.known().filter(move |seen| seen.node != local)
+    }
+
+    /// State of the object over these instances, computed now.
+    #[must_use]
+    pub fn aggregate(&self) -> Aggregate {
+        crate::aggregate(self)
+    }
+}
