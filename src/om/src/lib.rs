@@ -1,1 +1,18 @@
 //! The command line: arguments to requests, replies to text.
+//!
+//! [`parse`] turns the words of an operator, a script or the daemon itself into one typed [`Command`]; the renderers
+//! turn replies and evaluated data into text. Nothing here reads a file, a socket or the clock: what is done with a
+//! command, and where the text goes, is decided by the `actors` crate.
+
+mod command;
+mod options;
+mod parse;
+mod tree;
+
+pub use command::{
+    ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
+    DaemonCommand, DemoCommand, Edit, Format, InstanceAction, LogOptions, MonitorCommand,
+    NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction, Target, Wait,
+};
+pub use options::duration;
+pub use parse::{Usage, parse};

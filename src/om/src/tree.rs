@@ -1,0 +1,409 @@
+//! The groups and actions of the command line: which words, which options, what for.
+
+use clap::Command as Clap;
+
+use crate::options::Opt;
+
+/// One action of a group.
+pub(crate) struct Action {
+    /// Its words, one blank between.
+    pub(crate) words: &'static str,
+    /// Older or shorter spellings.
+    pub(crate) aliases: &'static [&'static str],
+    /// For `--help`.
+    pub(crate) about: &'static str,
+    /// Names of its options beside the group's.
+    pub(crate) options: &'static [&'static [&'static str]],
+    /// An operand that may follow the words, by its name.
+    pub(crate) operand: Option<&'static str>,
+}
+
+/// A first word, and the actions that follow it.
+pub(crate) struct Group {
+    /// The word.
+    pub(crate) name: &'static str,
+    /// For `--help`.
+    pub(crate) about: &'static str,
+    /// Names of the options that all its actions have.
+    pub(crate) options: &'static [&'static str],
+    /// Its actions.
+    pub(crate) actions: &'static [&'static [Action]],
+}
+
+const fn action(
+    words: &'static str,
+    about: &'static str,
+    options: &'static [&'static [&'static str]],
+) -> Action {
+    Action { words, aliases: &[], about, options, operand: None }
+}
+
+const fn alias(action: Action, aliases: &'static [&'static str]) -> Action {
+    Action { aliases, ..action }
+}
+
+const fn operand(action: Action, operand: &'static str) -> Action {
+    Action { operand: Some(operand), ..action }
+}
+
+const NODE: &[&str] = &["color", "format", "filter", "debug", "local", "node", "server"];
+const OBJECT: &[&str] = &[
+    "color",
+    "format",
+    "filter",
+    "debug",
+    "local",
+    "node",
+    "server",
+    "service",
+    "namespace",
+    "status",
+    "parallel",
+    "waitlock",
+    "env",
+];
+const WAIT: &[&str] = &["wait", "time", "watch", "interval", "stats"];
+const RESOURCES: &[&str] = &["rid", "tags", "subsets", "master", "slaves", "slave"];
+const RUN: &[&str] = &["force", "dry-run", "nolock", "cron", "reason"];
+const SET: &[&str] = &["kw", "param", "value", "add", "remove", "index", "eval", "force", "nolock"];
+const GET: &[&str] = &["kw", "param", "eval", "impersonate"];
+const CREATE: &[&str] = &[
+    "config",
+    "template",
+    "kw",
+    "resource",
+    "provision",
+    "leader",
+    "disable-rollback",
+    "restore",
+    "force",
+    "interactive",
+    "nolock",
+];
+
+const CONFIG_ACTIONS: &[Action] = &[
+    operand(action("get", "Print the value of keywords", &[GET]), "KEYWORD"),
+    operand(action("eval", "Print the evaluated value of keywords", &[GET]), "KEYWORD"),
+    operand(action("set", "Set keywords", &[SET]), "EXPRESSION"),
+    operand(action("unset", "Unset keywords", &[&["kw", "param", "force", "nolock"]]), "KEYWORD"),
+    action("print config", "Print the configuration", &[&["eval", "impersonate"]]),
+    action(
+        "edit config",
+        "Edit the configuration in $EDITOR, validate, install",
+        &[&["recover", "discard"]],
+    ),
+    action(
+        "validate config",
+        "Check the configuration: the exit code counts errors and warnings",
+        &[],
+    ),
+];
+
+const INSTANCE_ACTIONS: &[Action] = &[
+    action("start", "Start", &[WAIT, RESOURCES, RUN, &["upto", "disable-rollback"]]),
+    action("stop", "Stop", &[WAIT, RESOURCES, RUN, &["downto"]]),
+    action(
+        "restart",
+        "Stop, then start where it runs",
+        &[WAIT, RESOURCES, RUN, &["upto", "downto", "disable-rollback"]],
+    ),
+    action(
+        "startstandby",
+        "Start the standby resources",
+        &[RESOURCES, RUN, &["upto", "disable-rollback"]],
+    ),
+    action("shutdown", "Stop, standby resources too", &[WAIT, RESOURCES, RUN, &["downto"]]),
+    alias(
+        action(
+            "switch",
+            "Move to another node: --to, or the best peer",
+            &[WAIT, RUN, &["to", "disable-rollback"]],
+        ),
+        &["move"],
+    ),
+    action("takeover", "Move to this node", &[WAIT, RUN, &["disable-rollback"]]),
+    action("giveback", "Move to the best placement", &[WAIT, RUN]),
+    action("freeze", "Block orchestration", &[WAIT, RESOURCES, RUN]),
+    action("thaw", "Allow orchestration again", &[WAIT, RESOURCES, RUN]),
+    action(
+        "provision",
+        "Allocate what the resources need, and start",
+        &[WAIT, RESOURCES, RUN, &["leader", "disable-rollback", "upto"]],
+    ),
+    action(
+        "unprovision",
+        "Stop, and free what the resources hold: data is lost",
+        &[WAIT, RESOURCES, RUN, &["leader", "downto"]],
+    ),
+    action(
+        "purge",
+        "Unprovision, then delete: data is lost",
+        &[WAIT, RESOURCES, RUN, &["leader", "purge-collector"]],
+    ),
+    action(
+        "delete",
+        "Delete the object, or sections of it with --rid",
+        &[WAIT, RESOURCES, RUN, &["unprovision", "purge-collector", "leader"]],
+    ),
+    action("abort", "Drop the current target", &[WAIT, RUN]),
+    action("clear", "Forget failed actions and used up restarts", &[RUN]),
+    action("set provisioned", "Declare resources provisioned", &[RESOURCES, RUN]),
+    action("set unprovisioned", "Declare resources unprovisioned", &[RESOURCES, RUN]),
+    action("enable", "Enable the object, or resources with --rid", &[RESOURCES, RUN]),
+    action("disable", "Disable the object, or resources with --rid", &[RESOURCES, RUN]),
+    action("run", "Run tasks now", &[RESOURCES, RUN, &["confirm"]]),
+    action("toc", "Run the monitor action", &[RUN]),
+    action("boot", "Clean up after a host start", &[RUN]),
+    action("sync all", "Replicate to nodes and drpnodes", &[RESOURCES, RUN]),
+    alias(action("sync nodes", "Replicate to nodes", &[RESOURCES, RUN]), &["syncnodes"]),
+    alias(action("sync drp", "Replicate to drpnodes", &[RESOURCES, RUN]), &["syncdrp"]),
+    action("sync update", "Replicate what changed", &[RESOURCES, RUN]),
+    action("sync full", "Replicate everything", &[RESOURCES, RUN]),
+];
+
+const OBJECT_ACTIONS: &[Action] = &[
+    action(
+        "status",
+        "The exit code tells the state: 0 up, 1 down, 2 warn, 3 n/a ..",
+        &[&["refresh", "cron"]],
+    ),
+    action(
+        "print status",
+        "Show the instance and its resources",
+        &[&["refresh", "hide-disabled", "show-disabled"]],
+    ),
+    action("print config mtime", "Print when the configuration changed", &[]),
+    action("print devs", "Print the devices of the resources", &[RESOURCES]),
+    action("print schedule", "Print what the scheduler runs, and when", &[]),
+    action("frozen", "The exit code tells: 1 frozen, 0 thawed", &[]),
+    action("ls", "List the objects", &[]),
+    action("monitor", "Show the cluster", &[&["watch", "interval", "stats", "sections"]]),
+    action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),
+    operand(action("create", "Create", &[CREATE]), "PATH"),
+    operand(action("deploy", "Create, provision and start", &[CREATE, WAIT]), "PATH"),
+    action("keys", "List the keys of a cfg, sec or usr", &[]),
+];
+
+const DAEMON_ACTIONS: &[Action] = &[
+    action("start", "Start the daemon, or a thread of it", &[&["foreground", "thread-id"]]),
+    action(
+        "stop",
+        "Stop the daemon and leave the instances running, or stop a thread",
+        &[&["thread-id", "session-id"]],
+    ),
+    action("restart", "Stop, then start", &[]),
+    action("shutdown", "Stop the instances, then the daemon", &[&["time"]]),
+    action("status", "Show threads, nodes and services", &[]),
+    action("running", "The exit code tells: 0 running, 1 not", &[]),
+    action("stats", "Show what the daemon and the objects use", &[&["service"]]),
+    action("blacklist status", "Show the senders whose messages do not open", &[]),
+    action("blacklist clear", "Forget them", &[]),
+    action("relay status", "Show the heartbeat relay", &[]),
+    action("join", "Make this node a member of the cluster of --node", &[&["secret", "timeout"]]),
+    action("leave", "Make this node a cluster of its own", &[]),
+    action("lock show", "Show the cluster locks", &[]),
+    action("lock release", "Release a cluster lock", &[&["name", "id", "timeout"]]),
+];
+
+const NODE_ACTIONS: &[Action] = &[
+    operand(action("ping", "Whether the daemon of a node answers", &[]), "NODE"),
+    action("freeze", "Block orchestration: here with --local, else on all nodes", &[WAIT]),
+    action("thaw", "Allow orchestration again", &[WAIT]),
+    action("frozen", "The exit code tells: 1 frozen, 0 thawed", &[]),
+    action("drain", "Freeze, and stop the instances", &[WAIT]),
+    action("logs", "Print the node log", &[&["follow", "backlog", "no-pager"]]),
+    action("events", "Follow what happens, as JSON", &[]),
+    action("dequeue actions", "Run the actions queued on the collector", &[]),
+    action("ls", "List the nodes", &[]),
+    action("print status", "Show the nodes", &[]),
+    action("print schedule", "Print what the scheduler runs, and when", &[]),
+    action(
+        "wait",
+        "Wait for a condition on the cluster data: --filter '$.monitor.nodes.n1.frozen=0'",
+        &[&["time"]],
+    ),
+];
+
+const CLUSTER_ACTIONS: &[Action] = &[
+    action("freeze", "Block orchestration on all nodes", &[WAIT]),
+    action("thaw", "Allow orchestration again", &[WAIT]),
+    action("print status", "Show threads, nodes and services", &[]),
+    action("ls", "List the objects", &[]),
+    action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),
+];
+
+/// All groups.
+pub(crate) const GROUPS: &[Group] = &[
+    Group {
+        name: "daemon",
+        about: "The daemon and its threads",
+        options: NODE,
+        actions: &[DAEMON_ACTIONS],
+    },
+    Group {
+        name: "node",
+        about: "This node: state, configuration, log",
+        options: NODE,
+        actions: &[NODE_ACTIONS, CONFIG_ACTIONS],
+    },
+    Group {
+        name: "cluster",
+        about: "The cluster configuration",
+        options: OBJECT,
+        actions: &[CLUSTER_ACTIONS, CONFIG_ACTIONS],
+    },
+    Group {
+        name: "svc",
+        about: "Services, selected with -s",
+        options: OBJECT,
+        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+    },
+    Group {
+        name: "vol",
+        about: "Volumes, selected with -s",
+        options: OBJECT,
+        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+    },
+    Group {
+        name: "cfg",
+        about: "Configuration keys, selected with -s",
+        options: OBJECT,
+        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+    },
+    Group {
+        name: "sec",
+        about: "Secret keys, selected with -s",
+        options: OBJECT,
+        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+    },
+    Group {
+        name: "usr",
+        about: "Users, selected with -s",
+        options: OBJECT,
+        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+    },
+    Group {
+        name: "nscfg",
+        about: "Namespace configurations, selected with -s",
+        options: OBJECT,
+        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+    },
+];
+
+const MON_OPTIONS: &[&str] = &[
+    "service",
+    "namespace",
+    "node",
+    "watch",
+    "interval",
+    "stats",
+    "sections",
+    "server",
+    "color",
+    "format",
+    "filter",
+    "debug",
+];
+const LS_OPTIONS: &[&str] = OBJECT;
+const DEMO_OPTIONS: &[&str] = &["keep", "interactive", "color", "debug"];
+
+impl Group {
+    /// The group of that first word.
+    pub(crate) fn by_name(name: &str) -> Option<&'static Self> {
+        GROUPS.iter().find(|group| group.name == name)
+    }
+
+    /// All its actions.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static Action> {
+        self.actions.iter().flat_map(|actions| actions.iter())
+    }
+
+    /// The longest action that `words` begin with, and how many words that takes.
+    pub(crate) fn find(&self, words: &[&str]) -> Option<(&'static Action, usize)> {
+        (1..=words.len().min(3)).rev().find_map(|count| {
+            let joined = words[..count].join(" ");
+            self.all()
+                .find(|action| action.words == joined || action.aliases.contains(&joined.as_str()))
+                .map(|action| (action, count))
+        })
+    }
+
+    fn clap(&self) -> Clap {
+        let group = Clap::new(self.name)
+            .about(self.about)
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .disable_help_subcommand(true)
+            .subcommand_value_name("ACTION")
+            .subcommand_help_heading("Actions");
+        self.all().fold(group, |group, action| {
+            let names = action.options.iter().flat_map(|names| names.iter()).chain(
+                self.options
+                    .iter()
+                    .filter(|name| !action.options.iter().any(|names| names.contains(name))),
+            );
+            let clap =
+                Clap::new(action.words).about(action.about).visible_aliases(action.aliases.iter());
+            let mut clap = with_options(clap, names);
+            if let Some(operand) = action.operand {
+                clap = clap.arg(
+                    clap::Arg::new("operand")
+                        .value_name(operand)
+                        .num_args(0..)
+                        .allow_hyphen_values(false),
+                );
+            }
+            group.subcommand(clap)
+        })
+    }
+}
+
+fn with_options<'a>(clap: Clap, names: impl Iterator<Item = &'a &'static str>) -> Clap {
+    names.fold(clap, |clap, name| {
+        clap.arg(Opt::by_name(name).expect("the tree names options of the table").arg())
+    })
+}
+
+/// The whole tree.
+pub(crate) fn tree() -> Clap {
+    let root = Clap::new("om")
+        .about("OpenSVC compatible cluster node agent: services that stay up")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .override_usage("om <GROUP> <ACTION> [OPTIONS]\n       om <SELECTOR> <ACTION> [OPTIONS]\n       om mon | ls | demo [OPTIONS]")
+        .subcommand_value_name("GROUP")
+        .subcommand_help_heading("Groups")
+        .after_help(
+            "A selector names objects: web, prod/svc/web, 'web*', '**', 'app#1.type=simple', '!web1'. \
+             `om web start` is `om svc -s web start`.\n\
+             `om <GROUP> --help` lists actions, `om <GROUP> <ACTION> --help` options.\n\n\
+             Exit codes: 0 done, 1 refused or failed, 2 wrong usage.",
+        );
+    let root = GROUPS.iter().fold(root, |root, group| root.subcommand(group.clap()));
+    root.subcommand(with_options(
+        Clap::new("mon")
+            .about("Show the cluster: threads, nodes, services")
+            .arg(clap::Arg::new("operand").value_name("SELECTOR").num_args(0..=1)),
+        MON_OPTIONS.iter(),
+    ))
+    .subcommand(with_options(
+        Clap::new("ls")
+            .about("List objects")
+            .arg(clap::Arg::new("operand").value_name("SELECTOR").num_args(0..=1)),
+        LS_OPTIONS.iter(),
+    ))
+    .subcommand(with_options(
+        Clap::new("demo").about("Run a service on a throw-away node, break it, see it repaired"),
+        DEMO_OPTIONS.iter(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_tree_is_sound() {
+        super::tree().debug_assert();
+    }
+}
