@@ -194,14 +194,7 @@ where
     ended.parent.do_send(ChildEvent::Created(handle.clone()));
     let control = handle.control.clone();
     let is_spawned = arbiter.spawn_fn(move || {
-        actix_rt::spawn(Guarded {
-            actor: Place::Empty(seat.queue, factory),
-            child,
-            control,
-            phase: Phase::New,
-            tries: 0,
-            up_since: Instant::now(),
-        });
+        actix_rt::spawn(Guarded::new(seat, child, control, factory));
     });
     if !is_spawned {
         ended.parent.do_send(ChildEvent::Ended { id: ended.id });
@@ -225,14 +218,40 @@ where
     (address, handle)
 }
 
+/// [`start`] on the arbiter of the caller, at once: for the many children of an actor.
+pub fn start_here<A, F>(seat: Seat<A>, child: Child, factory: F) -> ChildHandle
+where
+    A: Supervised + Actor<Context = Context<A>>,
+    F: Fn() -> A + Unpin + 'static,
+{
+    let handle = ChildHandle { id: child.id.clone(), control: Arc::default() };
+    child.parent.do_send(ChildEvent::Created(handle.clone()));
+    actix_rt::spawn(Guarded::new(seat, child, handle.control.clone(), factory));
+    handle
+}
+
+/// Why the actor polled now stops.
+enum Stop {
+    /// It gives up, and is restarted.
+    Failure(String),
+    /// It is done.
+    End,
+}
+
 thread_local! {
-    /// Why the actor polled now stops: set by `fail`, taken by its `Guarded` before anything else runs on the thread.
-    static FAILURE: std::cell::Cell<Option<String>> = const { std::cell::Cell::new(None) };
+    // Set by `fail` and `end`, taken by the `Guarded` that polls, before anything else runs on the thread.
+    static STOP: std::cell::Cell<Option<Stop>> = const { std::cell::Cell::new(None) };
 }
 
 /// Gives up: stops the actor of `ctx` with a reason. It is restarted as after a panic, without unwinding.
 pub fn fail<A: Actor<Context = Context<A>>>(ctx: &mut Context<A>, reason: impl Into<String>) {
-    FAILURE.set(Some(reason.into()));
+    STOP.set(Some(Stop::Failure(reason.into())));
+    ctx.stop();
+}
+
+/// Ends for good, as the service monitor of a deleted object does: nothing restarts it, its address is closed.
+pub fn end<A: Actor<Context = Context<A>>>(ctx: &mut Context<A>) {
+    STOP.set(Some(Stop::End));
     ctx.stop();
 }
 
@@ -269,6 +288,17 @@ where
     A: Supervised + Actor<Context = Context<A>>,
     F: Fn() -> A + Unpin,
 {
+    fn new(seat: Seat<A>, child: Child, control: Arc<Control>, factory: F) -> Self {
+        Self {
+            actor: Place::Empty(seat.queue, factory),
+            child,
+            control,
+            phase: Phase::New,
+            tries: 0,
+            up_since: Instant::now(),
+        }
+    }
+
     fn tell(&self, event: ChildEvent) {
         self.child.parent.do_send(event);
     }
@@ -280,13 +310,13 @@ where
                 Ok(actor) => Place::Taken(Context::with_receiver(queue).into_future(actor)),
                 Err(panic) => {
                     self.actor = Place::Empty(queue, factory);
-                    return Err(text(&*panic));
+                    return Err(format!("panic: {}", text(&*panic)));
                 }
             },
             Place::Taken(mut actor) => {
                 let restarted = catch_unwind(AssertUnwindSafe(|| actor.restart()));
                 self.actor = Place::Taken(actor);
-                return restarted.map_err(|panic| text(&*panic));
+                return restarted.map_err(|panic| format!("panic: {}", text(&*panic)));
             }
             Place::Gone => return Ok(false),
         };
@@ -370,15 +400,16 @@ where
                         let panic = async { panic!("test panic") };
                         actor.ctx().spawn(actix::fut::wrap_future(panic));
                     }
-                    FAILURE.set(None);
+                    STOP.set(None);
                     let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(actor).poll(cx)));
                     match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(())) if matches!(this.phase, Phase::Stopping) => this.halt(),
-                        Ok(Poll::Ready(())) => {
-                            let reason = FAILURE.take();
-                            this.fall(reason.unwrap_or_else(|| "stopped unexpectedly".to_owned()));
-                        }
+                        Ok(Poll::Ready(())) => match STOP.take() {
+                            Some(Stop::End) => return Poll::Ready(()),
+                            Some(Stop::Failure(reason)) => this.fall(reason),
+                            None => this.fall("stopped unexpectedly".to_owned()),
+                        },
                         Err(panic) => this.fall(format!("panic: {}", text(&*panic))),
                     }
                 }
@@ -398,5 +429,220 @@ fn text(panic: &(dyn Any + Send)) -> String {
         (Some(text), _) => (*text).to_owned(),
         (None, Some(text)) => text.clone(),
         (None, None) => "no text".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[derive(Message)]
+    #[rtype(result = "u32")]
+    struct Count;
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    enum Do {
+        Panic,
+        Stop,
+        Fail,
+        End,
+    }
+
+    #[derive(Default)]
+    struct Counter(u32);
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    impl Supervised for Counter {
+        fn restarting(&mut self, _: &mut Context<Self>) {
+            *self = Self::default();
+        }
+    }
+
+    impl Handler<Count> for Counter {
+        type Result = u32;
+
+        fn handle(&mut self, _: Count, _: &mut Context<Self>) -> u32 {
+            self.0 += 1;
+            self.0
+        }
+    }
+
+    impl Handler<Do> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, what: Do, ctx: &mut Context<Self>) {
+            match what {
+                Do::Panic => panic!("no {}", "luck"),
+                Do::Stop => ctx.stop(),
+                Do::Fail => fail(ctx, "no disk"),
+                Do::End => end(ctx),
+            }
+        }
+    }
+
+    /// The parent: passes events on.
+    struct Parent(mpsc::UnboundedSender<ChildEvent>);
+
+    impl Actor for Parent {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<ChildEvent> for Parent {
+        type Result = ();
+
+        fn handle(&mut self, event: ChildEvent, _: &mut Context<Self>) {
+            _ = self.0.send(event);
+        }
+    }
+
+    struct Nursery {
+        parent: Addr<Parent>,
+        events: mpsc::UnboundedReceiver<ChildEvent>,
+    }
+
+    impl Nursery {
+        fn new() -> Self {
+            let (sender, events) = mpsc::unbounded_channel();
+            Self { parent: Parent(sender).start(), events }
+        }
+
+        fn child(&self, id: &str) -> Child {
+            let backoff = Backoff { first: Duration::from_millis(5), ..Backoff::default() };
+            Child { backoff, ..Child::new(id, self.parent.clone().recipient()) }
+        }
+
+        fn counter(&self) -> (Addr<Counter>, ChildHandle) {
+            let (address, seat) = seat(16);
+            (address, start_here(seat, self.child("counter"), Counter::default))
+        }
+
+        /// What happens next, in words.
+        async fn next(&mut self) -> String {
+            match self.events.recv().await.expect("the parent lives") {
+                ChildEvent::Created(_) => "created".to_owned(),
+                ChildEvent::Running { .. } => "running".to_owned(),
+                ChildEvent::Fell { reason, tries, .. } => format!("{reason} ({tries})"),
+                ChildEvent::Stopped { .. } => "stopped".to_owned(),
+                ChildEvent::Ended { .. } => "ended".to_owned(),
+            }
+        }
+
+        async fn expect(&mut self, events: &[&str]) {
+            for expected in events {
+                assert_eq!(self.next().await, *expected);
+            }
+        }
+    }
+
+    #[actix::test]
+    async fn a_panic_costs_the_message_but_neither_the_address_nor_the_queue() {
+        let mut nursery = Nursery::new();
+        let (counter, _) = nursery.counter();
+        assert_eq!(counter.send(Count).await, Ok(1));
+        let lost = counter.send(Do::Panic);
+        let queued: VecDeque<_> = (0..10).map(|_| counter.send(Count)).collect();
+        assert_eq!(lost.await, Err(MailboxError::Closed));
+        let answers = futures_util::future::join_all(queued).await;
+        assert_eq!(answers, (1..=10).map(Ok).collect::<Vec<_>>());
+        nursery.expect(&["created", "running", "panic: no luck (1)", "running"]).await;
+    }
+
+    #[actix::test]
+    async fn a_stop_that_nobody_asked_for_and_a_failure_are_undone() {
+        let mut nursery = Nursery::new();
+        let (counter, _) = nursery.counter();
+        _ = counter.send(Do::Stop).await;
+        _ = counter.send(Do::Fail).await;
+        assert_eq!(counter.send(Count).await, Ok(1));
+        nursery
+            .expect(&["created", "running", "stopped unexpectedly (1)", "running", "no disk (2)"])
+            .await;
+    }
+
+    #[actix::test]
+    async fn a_stopped_child_stays_stopped_and_keeps_its_queue_until_started() {
+        let mut nursery = Nursery::new();
+        let (counter, handle) = nursery.counter();
+        nursery.expect(&["created", "running"]).await;
+        handle.stop();
+        nursery.expect(&["stopped"]).await;
+        let waiting = counter.send(Count);
+        handle.stop();
+        handle.start();
+        nursery.expect(&["running"]).await;
+        assert_eq!(waiting.await, Ok(1));
+    }
+
+    #[actix::test]
+    async fn an_ended_child_is_gone_for_good() {
+        let mut nursery = Nursery::new();
+        let (counter, _) = nursery.counter();
+        _ = counter.send(Do::End).await;
+        nursery.expect(&["created", "running", "ended"]).await;
+        assert_eq!(counter.send(Count).await, Err(MailboxError::Closed));
+    }
+
+    #[actix::test]
+    async fn a_child_whose_address_is_dropped_ends() {
+        let mut nursery = Nursery::new();
+        drop(nursery.counter());
+        nursery.expect(&["created", "running"]).await;
+        assert!(["ended", "stopped unexpectedly (1)"].contains(&nursery.next().await.as_str()));
+    }
+
+    #[actix::test]
+    async fn a_panic_made_from_outside_leaves_siblings_alone() {
+        let mut nursery = Nursery::new();
+        let (first, handle) = nursery.counter();
+        nursery.expect(&["created", "running"]).await;
+        let (second, _) = nursery.counter();
+        nursery.expect(&["created", "running"]).await;
+        assert_eq!((first.send(Count).await, second.send(Count).await), (Ok(1), Ok(1)));
+        handle.panic();
+        nursery.expect(&["panic: test panic (1)", "running"]).await;
+        assert_eq!((first.send(Count).await, second.send(Count).await), (Ok(1), Ok(2)));
+    }
+
+    #[actix::test]
+    async fn a_factory_that_panics_is_tried_again() {
+        let mut nursery = Nursery::new();
+        let luck = std::cell::Cell::new(0);
+        let (counter, seat) = seat::<Counter>(16);
+        start_here(seat, nursery.child("counter"), move || {
+            luck.set(luck.get() + 1);
+            assert!(luck.get() > 2, "bad start");
+            Counter::default()
+        });
+        assert_eq!(counter.send(Count).await, Ok(1));
+        nursery
+            .expect(&["created", "panic: bad start (1)", "panic: bad start (2)", "running"])
+            .await;
+    }
+
+    #[actix::test]
+    async fn a_dead_arbiter_is_told_as_an_end() {
+        let mut nursery = Nursery::new();
+        let arbiter = actix_rt::Arbiter::new();
+        let handle = arbiter.handle();
+        arbiter.stop();
+        arbiter.join().unwrap();
+        let (counter, _) = start_new(16, nursery.child("counter"), &handle, Counter::default);
+        nursery.expect(&["created", "ended"]).await;
+        assert_eq!(counter.send(Count).await, Err(MailboxError::Closed));
+    }
+
+    #[test]
+    fn the_delay_doubles_up_to_the_longest() {
+        let backoff = Backoff::default();
+        let delays = [1, 2, 3, 9, 10, 40, u32::MAX].map(|tries| backoff.delay(tries).as_millis());
+        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000, 30_000]);
     }
 }
