@@ -1,1 +1,55 @@
 //! Configuration text to typed settings.
+//!
+//! An operator's text becomes a document ([`Ini`]), that of an object ([`ObjectConf`]) or of the node
+//! ([`NodeConf`]); its keywords are evaluated for one node in a [`Context`], and become [`model::ObjectSettings`],
+//! [`NodeSettings`] and the values that drivers read ([`SectionReader`]). A mistake is a [`Complaint`], never a panic.
+
+mod complaint;
+mod context;
+mod edit;
+mod eval;
+mod ini;
+mod node;
+mod object;
+mod schedule;
+mod select;
+mod value;
+
+pub use complaint::{Complaint, Severity};
+pub use context::{Context, Facts, Folders, Labels};
+pub use edit::{Edit, EditError};
+pub use eval::{EvalError, EvalReason, Evaluated};
+pub use ini::{Change, Ini, IniError, IniReason};
+pub use node::{
+    ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeConf,
+    NodeSettings, Secret, SplitAction, Threshold,
+};
+pub use object::{ObjectConf, SectionReader};
+pub use schedule::{Schedule, ScheduleError};
+pub use select::{NodeSelector, ObjectSelector, Objects, SelectorError};
+pub use value::Value;
+
+/// Splits `[section.]keyword`, DEFAULT when there is no section. Only a dot before a scope separates.
+#[must_use]
+pub fn split_keyword(text: &str) -> (&str, &str) {
+    let before_scope = text.find('@').unwrap_or(text.len());
+    match text[..before_scope].find('.') {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => ("DEFAULT", text),
+    }
+}
+
+/// A random (version 4) uuid made of 16 random bytes.
+#[must_use]
+pub fn uuid(mut random: [u8; 16]) -> String {
+    random[6] = random[6] & 0x0f | 0x40;
+    random[8] = random[8] & 0x3f | 0x80;
+    let mut text = String::with_capacity(36);
+    for (index, byte) in random.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}

@@ -1,0 +1,60 @@
+//! What is wrong with a configuration, for the one who wrote it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The default applies, deployed agents do not mind: not counted by `validate config`.
+    Notice,
+    /// Nothing reads it.
+    Warning,
+    /// The keyword can not be used as written.
+    Error,
+}
+
+/// A mistake of a configuration, with where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Complaint {
+    /// How bad it is.
+    pub severity: Severity,
+    /// `node.conf`, `cluster.conf`, or the object's file below `<etc>`.
+    pub file: String,
+    /// Line, from 1; 0 when it stands on none.
+    pub line: usize,
+    /// Section, empty when it is about the whole file.
+    pub section: String,
+    /// Keyword, empty when it is about a section.
+    pub keyword: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Complaint {
+    /// Errors and warnings, what `validate config` adds up.
+    #[must_use]
+    pub fn count(complaints: &[Self]) -> (usize, usize) {
+        let count = |severity| complaints.iter().filter(|c| c.severity == severity).count();
+        (count(Severity::Error), count(Severity::Warning))
+    }
+}
+
+impl fmt::Display for Complaint {
+    /// `svc1.conf line 4: app#1.restart: ..`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, " line {}", self.line)?;
+        }
+        f.write_str(": ")?;
+        match (self.section.as_str(), self.keyword.as_str()) {
+            ("", _) => {}
+            (section, "") => write!(f, "[{section}]: ")?,
+            (section, keyword) => write!(f, "{section}.{keyword}: ")?,
+        }
+        f.write_str(&self.reason)
+    }
+}

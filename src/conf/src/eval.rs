@@ -1,0 +1,73 @@
+//! Evaluation of one keyword for one node (config.md §4).
+
+use std::fmt;
+
+use crate::Value;
+
+/// Why a keyword has no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvalError {
+    /// Section.
+    pub section: String,
+    /// Keyword.
+    pub keyword: String,
+    /// Line of the keyword, or of its section; 0 when neither is written.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: EvalReason,
+}
+
+/// What is wrong with a keyword.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EvalReason {
+    /// It must be set, and is not.
+    Required,
+    /// No driver in use knows it.
+    Unknown,
+    /// Its value is not what the converter takes.
+    Value {
+        /// The text after references and expression.
+        value: Box<str>,
+        /// What was expected.
+        expected: Box<str>,
+    },
+    /// Its expression fails.
+    Expression(Box<str>),
+    /// References or text grow beyond bounds.
+    TooLarge,
+}
+
+impl fmt::Display for EvalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Required => f.write_str("required, and not set"),
+            Self::Unknown => f.write_str("unknown keyword"),
+            Self::Value { value, expected } => {
+                let short: String = value.chars().take(80).collect();
+                write!(f, "{short:?} is not {expected}")
+            }
+            Self::Expression(reason) => write!(f, "expression: {reason}"),
+            Self::TooLarge => f.write_str("too large once its references are replaced"),
+        }
+    }
+}
+
+impl fmt::Display for EvalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
+        write!(f, "{}.{}: {}", self.section, self.keyword, self.reason)
+    }
+}
+
+impl std::error::Error for EvalError {}
+
+/// A value, and whether it was set or is the default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluated {
+    /// The value.
+    pub value: Value,
+    /// Whether a keyword was found, as opposed to the default.
+    pub is_set: bool,
+}

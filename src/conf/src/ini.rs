@@ -1,0 +1,352 @@
+//! The text of a configuration file: sections of keywords, with everything around them kept.
+//!
+//! Reading follows config.md §3. Writing changes the lines of what changed and no others: comments, blank lines,
+//! unknown keywords, order and layout stay as the operator left them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+mod lines;
+mod rewrite;
+
+/// Why a text is no configuration, or a change can not be written in one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IniError {
+    /// Line, from 1. The line that would be written, for a change.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: IniReason,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IniReason {
+    /// Not UTF-8, or a NUL: no text file.
+    Binary,
+    /// A keyword before the first `[section]`.
+    NoSection(Box<str>),
+    /// Neither comment, section, nor keyword with `=` or `:`.
+    NoDelimiter(Box<str>),
+    /// A delimiter with no keyword before it.
+    NoKeyword,
+    /// A section, keyword or value that would read back otherwise.
+    Unwritable(Box<str>),
+}
+
+impl fmt::Display for IniError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
+        match &self.reason {
+            IniReason::Binary => f.write_str("not a text: invalid UTF-8 or a NUL byte"),
+            IniReason::NoSection(text) => write!(f, "{text:?} stands before the first [section]"),
+            IniReason::NoDelimiter(text) => {
+                write!(f, "{text:?} is neither a comment, a [section], nor `keyword = value`")
+            }
+            IniReason::NoKeyword => f.write_str("no keyword before the delimiter"),
+            IniReason::Unwritable(text) => {
+                write!(f, "{text} can not be written: it would be read back otherwise")
+            }
+        }
+    }
+}
+
+impl std::error::Error for IniError {}
+
+/// One keyword of a section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    /// The value, its lines joined by newlines.
+    value: Box<str>,
+    /// Line of the keyword that counts, the last one.
+    line: u32,
+}
+
+/// One section, its duplicates merged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Section {
+    line: u32,
+    entries: IndexMap<Box<str>, Entry>,
+    /// Comment texts without their signs.
+    comments: Vec<Box<str>>,
+}
+
+/// One change of a document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Sets a keyword, making its section if need be.
+    Set {
+        /// The section.
+        section: String,
+        /// The keyword, with its scope if any.
+        keyword: String,
+        /// The new value.
+        value: String,
+    },
+    /// Removes a keyword; one that is not there is no error.
+    Unset {
+        /// The section.
+        section: String,
+        /// The keyword, with its scope if any.
+        keyword: String,
+    },
+    /// Removes a section with all it holds.
+    RemoveSection(String),
+}
+
+/// A configuration document.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Ini {
+    text: Arc<str>,
+    sections: IndexMap<Box<str>, Section>,
+}
+
+impl fmt::Debug for Ini {
+    /// Without its text, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ini({} sections, {} bytes)", self.sections.len(), self.text.len())
+    }
+}
+
+impl Ini {
+    /// Reads a document.
+    ///
+    /// # Errors
+    ///
+    /// [`IniError`] with the first line that is none of the dialect: the whole text is unreadable then.
+    pub fn parse(text: &str) -> Result<Self, IniError> {
+        let mut sections: IndexMap<Box<str>, Section> = IndexMap::new();
+        let mut above = vec![];
+        let mut current: Option<usize> = None;
+        let mut open: Option<(Box<str>, String, u32)> = None;
+        for line in lines::scan(text) {
+            let line = line?;
+            match line.kind {
+                lines::Kind::Blank { inside } => {
+                    if let (true, Some((_, value, _))) = (inside, &mut open) {
+                        value.push('\n');
+                    }
+                }
+                lines::Kind::Comment(comment) => match current {
+                    Some(index) => sections[index].comments.push(comment.into()),
+                    None => above.push(comment.into()),
+                },
+                lines::Kind::Continuation(more) => {
+                    if let Some((_, value, _)) = &mut open {
+                        value.push('\n');
+                        value.push_str(more);
+                    }
+                }
+                lines::Kind::Section(name) => {
+                    close(&mut sections, current, open.take());
+                    let entry = sections.entry(name.into());
+                    current = Some(entry.index());
+                    let section = entry.or_default();
+                    if section.line == 0 {
+                        section.line = number(line.number);
+                    }
+                }
+                lines::Kind::Keyword { keyword, value } => {
+                    close(&mut sections, current, open.take());
+                    open = Some((keyword.into(), value.to_owned(), number(line.number)));
+                }
+            }
+        }
+        close(&mut sections, current, open.take());
+        if !above.is_empty() {
+            let default = sections.entry("DEFAULT".into()).or_default();
+            above.append(&mut default.comments);
+            default.comments = above;
+        }
+        sections.shrink_to_fit();
+        Ok(Self { text: text.into(), sections })
+    }
+
+    /// Reads a document from the bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ini::parse`]; also for what is not UTF-8.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, IniError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(text),
+            Err(error) => {
+                let before = &bytes[..error.valid_up_to()];
+                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                Err(IniError { line, reason: IniReason::Binary })
+            }
+        }
+    }
+
+    /// The text, as read or as changed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Names of the sections, in the order of their first lines.
+    pub fn sections(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.sections.keys().map(AsRef::as_ref)
+    }
+
+    /// Whether the section exists.
+    #[must_use]
+    pub fn has_section(&self, section: &str) -> bool {
+        self.sections.contains_key(section)
+    }
+
+    /// Keywords of a section as written, scopes included, with their values.
+    pub fn keywords(&self, section: &str) -> impl Iterator<Item = (&str, &str)> {
+        let section = self.sections.get(section);
+        section.into_iter().flat_map(|section| {
+            section.entries.iter().map(|(keyword, entry)| (keyword.as_ref(), entry.value.as_ref()))
+        })
+    }
+
+    /// Raw value of a keyword exactly as it is spelled here, scope included.
+    #[must_use]
+    pub fn get(&self, section: &str, keyword: &str) -> Option<&str> {
+        Some(self.sections.get(section)?.entries.get(keyword)?.value.as_ref())
+    }
+
+    /// Line of a keyword, or of its section when it is not there; 0 when neither is.
+    #[must_use]
+    pub fn line_of(&self, section: &str, keyword: &str) -> usize {
+        self.sections.get(section).map_or(0, |section| {
+            section.entries.get(keyword).map_or(section.line, |entry| entry.line) as usize
+        })
+    }
+
+    /// The pseudo keyword `comment` of a section: its real `comment`, then the texts of its comments; those above
+    /// the first section count for DEFAULT.
+    #[must_use]
+    pub fn comment(&self, section: &str) -> Option<String> {
+        let section = self.sections.get(section)?;
+        let real = section.entries.get("comment").map(|entry| entry.value.as_ref());
+        let texts: Vec<&str> =
+            real.into_iter().chain(section.comments.iter().map(AsRef::as_ref)).collect();
+        (!texts.is_empty()).then(|| texts.join("\n"))
+    }
+
+    /// All sections with their raw keywords, comments gathered in the pseudo keyword `comment`, as deployed agents
+    /// print them.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut all = serde_json::Map::new();
+        for name in self.sections() {
+            let mut section: serde_json::Map<_, _> = self
+                .keywords(name)
+                .map(|(keyword, value)| (keyword.to_owned(), value.into()))
+                .collect();
+            if let Some(comment) = self.comment(name) {
+                section.insert("comment".to_owned(), comment.into());
+            }
+            all.insert(name.to_owned(), section.into());
+        }
+        all
+    }
+
+    /// Sets one keyword. See [`Ini::apply`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Ini::apply`].
+    pub fn set(&mut self, section: &str, keyword: &str, value: &str) -> Result<bool, IniError> {
+        self.apply(&[Change::Set {
+            section: section.into(),
+            keyword: keyword.into(),
+            value: value.into(),
+        }])
+    }
+
+    /// Removes one keyword; whether it was there.
+    pub fn unset(&mut self, section: &str, keyword: &str) -> bool {
+        self.apply(&[Change::Unset { section: section.into(), keyword: keyword.into() }])
+            .expect("what is removed need not be written")
+    }
+
+    /// Removes a section; whether it was there.
+    pub fn remove_section(&mut self, section: &str) -> bool {
+        self.apply(&[Change::RemoveSection(section.into())])
+            .expect("what is removed need not be written")
+    }
+
+    /// Applies changes in order, in one rewrite; whether anything changed. Lines of what did not change stay as
+    /// they are, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// [`IniReason::Unwritable`] for a name or value that would read back otherwise, as a value with a line that
+    /// starts with `#`. Nothing is changed then.
+    pub fn apply(&mut self, changes: &[Change]) -> Result<bool, IniError> {
+        let mut sets: BTreeMap<(&str, &str), Option<String>> = BTreeMap::new();
+        let mut order: Vec<(&str, &str)> = vec![];
+        let mut removed: BTreeSet<&str> = BTreeSet::new();
+        for change in changes {
+            match change {
+                Change::Set { section, keyword, value } => {
+                    if sets.insert((section, keyword), Some(lines::normalize(value))).is_none() {
+                        order.push((section, keyword));
+                    }
+                }
+                Change::Unset { section, keyword } => {
+                    if sets.insert((section, keyword), None).is_none() {
+                        order.push((section, keyword));
+                    }
+                }
+                Change::RemoveSection(section) => {
+                    removed.insert(section);
+                    order.retain(|(other, _)| other != section);
+                    sets.retain(|(other, _), _| *other != section.as_str());
+                }
+            }
+        }
+        // What was removed before being set again starts anew.
+        let removed: BTreeSet<&str> =
+            removed.into_iter().filter(|section| self.has_section(section)).collect();
+        let is_gone = |section: &str, keyword: &str| {
+            removed.contains(section) || self.get(section, keyword).is_none()
+        };
+        let edits: Vec<rewrite::Edit<'_>> = order
+            .into_iter()
+            .filter_map(|(section, keyword)| {
+                let value = sets.remove(&(section, keyword))?;
+                let is_same = match &value {
+                    Some(value) => {
+                        !removed.contains(section)
+                            && self.get(section, keyword) == Some(value.as_str())
+                    }
+                    None => is_gone(section, keyword),
+                };
+                (!is_same).then_some(rewrite::Edit { section, keyword, value })
+            })
+            .collect();
+        if edits.is_empty() && removed.is_empty() {
+            return Ok(false);
+        }
+        *self = rewrite::rewrite(self, &removed, &edits)?;
+        Ok(true)
+    }
+}
+
+fn number(line: usize) -> u32 {
+    u32::try_from(line).unwrap_or(u32::MAX)
+}
+
+fn close(
+    sections: &mut IndexMap<Box<str>, Section>,
+    current: Option<usize>,
+    open: Option<(Box<str>, String, u32)>,
+) {
+    if let (Some(index), Some((keyword, mut value, line))) = (current, open) {
+        value.truncate(value.trim_end_matches(lines::is_blank).len());
+        sections[index].entries.insert(keyword, Entry { value: value.into(), line });
+    }
+}
+
+#[cfg(test)]
+mod tests;
