@@ -1,0 +1,189 @@
+//! The line format of the field's log files (wire.md §5.13).
+
+use std::fmt::Write as _;
+
+use log::Level;
+use log::kv::{Error, Key, Value, VisitSource};
+use model::NodeName;
+
+use super::LogContext;
+
+/// What a record says, taken apart: context words, and the message with the other pairs at its end.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) path: Option<String>,
+    pub(super) rid: Option<String>,
+    pub(super) subset: Option<String>,
+    pub(super) sid: Option<String>,
+    pub(super) scheduled: Option<String>,
+    pub(super) message: String,
+}
+
+impl Words {
+    /// Takes a record apart. Pairs named `path`, `rid`, `subset`, `sid` and `sc` are context.
+    pub(super) fn of(record: &log::Record<'_>, context: &LogContext) -> Self {
+        let mut words = Self {
+            path: context.path.as_ref().map(ToString::to_string),
+            sid: context.sid.clone(),
+            scheduled: context.is_scheduled.map(|is| if is { "y" } else { "n" }.to_owned()),
+            message: record.args().to_string(),
+            ..Self::default()
+        };
+        // Our visitor never fails.
+        _ = record.key_values().visit(&mut words);
+        words
+    }
+}
+
+impl<'kvs> VisitSource<'kvs> for Words {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        match key.as_str() {
+            "path" => self.path = Some(value.to_string()),
+            "rid" => self.rid = Some(value.to_string()),
+            "subset" => self.subset = Some(value.to_string()),
+            "sid" => self.sid = Some(value.to_string()),
+            "sc" => self.scheduled = Some(value.to_string()),
+            key => {
+                let value = value.to_string();
+                _ = write!(self.message, " {key}={}", Escaped(&value));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value on one line: control characters are shown, never obeyed.
+struct Escaped<'a>(&'a str);
+
+impl std::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        }
+        Ok(())
+    }
+}
+
+/// The word of a level, as the deployed agents write it.
+pub(super) fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "ERROR",
+        Level::Warn => "WARNING",
+        Level::Info => "INFO",
+        Level::Debug | Level::Trace => "DEBUG",
+    }
+}
+
+/// One entry, newline included. `time` is `YYYY-MM-DD HH:MM:SS,mmm`, local.
+///
+/// Lines of a message after the first are indented: none can look like the start of an entry.
+pub(super) fn format(
+    time: &str,
+    level: Level,
+    nodename: &NodeName,
+    component: &str,
+    words: &Words,
+) -> String {
+    let mut line = format!("{time} {}", level_word(level));
+    let mut word = |key: &str, value: &str| {
+        if !value.is_empty() {
+            let safe = |c: char| if c.is_control() || c.is_whitespace() { '_' } else { c };
+            line.push(' ');
+            line.push_str(key);
+            line.push(':');
+            line.extend(value.chars().map(safe));
+        }
+    };
+    let text = |word: &Option<String>| word.clone().unwrap_or_default();
+    word("sid", &text(&words.sid));
+    word("n", nodename.as_str());
+    word("c", component);
+    word("o", &text(&words.path));
+    word("rs", &text(&words.subset));
+    word("r", &text(&words.rid));
+    word("sc", &text(&words.scheduled));
+    line.push_str(" | ");
+    for (number, part) in words.message.split('\n').enumerate() {
+        if number > 0 {
+            line.push_str("\n  ");
+        }
+        _ = write!(line, "{}", Escaped(part.trim_end_matches('\r')));
+    }
+    line.push('\n');
+    line
+}
+
+/// Replaces each secret in `line` by `xxxx`.
+pub(super) fn redact(mut line: String, secrets: &[String]) -> String {
+    for secret in secrets {
+        if line.contains(secret.as_str()) {
+            line = line.replace(secret.as_str(), "xxxx");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: &str = "2026-11-22 16:33:11,175";
+
+    fn node() -> NodeName {
+        NodeName::new("n11").unwrap()
+    }
+
+    #[test]
+    fn an_entry_has_its_context_in_order() {
+        let words = Words {
+            path: Some("svc1".into()),
+            rid: Some("app#1".into()),
+            subset: Some("app:a".into()),
+            sid: Some("767d14f1".into()),
+            scheduled: Some("n".into()),
+            message: "started".into(),
+        };
+        assert_eq!(
+            format(TIME, Level::Info, &node(), "", &words),
+            "2026-11-22 16:33:11,175 INFO sid:767d14f1 n:n11 o:svc1 rs:app:a r:app#1 sc:n | started\n"
+        );
+    }
+
+    #[test]
+    fn a_newline_cannot_forge_an_entry() {
+        let words = Words {
+            path: Some("svc1\n2026-11-22 16:33:11,175 INFO n:x | forged".into()),
+            message: "a\r\n2026-11-22 16:33:11,175 INFO n:x | forged\u{1b}[31m".into(),
+            ..Words::default()
+        };
+        let text = format(TIME, Level::Warn, &node(), "listener", &words);
+        assert_eq!(text.lines().filter(|line| line.starts_with("2026")).count(), 1, "{text}");
+        assert!(
+            text.ends_with("\n  2026-11-22 16:33:11,175 INFO n:x | forged\\u{1b}[31m\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn pairs_that_are_no_context_end_the_message() {
+        let name = "a\nb";
+        let record = log::Record::builder()
+            .args(format_args!("message"))
+            .key_values(&[("path", "svc1"), ("delay_ms", "40"), ("name", name)])
+            .build()
+            .key_values()
+            .count();
+        assert_eq!(record, 3);
+        let pairs: &[(&str, &str)] = &[("path", "svc1"), ("delay_ms", "40"), ("name", name)];
+        let mut words = Words { message: "start accepted".into(), ..Words::default() };
+        log::kv::Source::visit(&pairs, &mut words).unwrap();
+        assert_eq!(words.path.as_deref(), Some("svc1"));
+        assert_eq!(words.message, "start accepted delay_ms=40 name=a\\nb");
+    }
+
+    #[test]
+    fn known_secrets_are_not_written() {
+        let line = redact("key s3cr3t-s3cr3t and s3cr3t-s3cr3t".into(), &["s3cr3t-s3cr3t".into()]);
+        assert_eq!(line, "key xxxx and xxxx");
+    }
+}
