@@ -1,0 +1,263 @@
+//! Where one message ends and the next begins (wire.md §1.1 and §4, sealed.md "Connections").
+
+use std::fmt;
+
+use crate::{Dialect, Frame, Limits};
+
+/// What a connection brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A message, without NULs at its end.
+    Frame(Vec<u8>),
+    /// An empty packet or the word `dequeue_actions`: the collector wants its queue fetched.
+    DequeueActions,
+}
+
+/// A message longer than `listener.max_frame`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong {
+    /// The limit.
+    pub max_frame: usize,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message is longer than {} bytes", self.max_frame)
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+/// The words of the collector in pull mode.
+const DEQUEUE_ACTIONS: &[u8] = b"dequeue_actions";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Nothing told yet.
+    Open,
+    /// Classic and plain: a NUL ends the message when it is the last byte of a read.
+    LastByte,
+    /// Sealed: every NUL ends one.
+    EveryNul,
+}
+
+/// Cuts the bytes of a connection into messages.
+///
+/// Hand each read to [`Self::push`], then call [`Self::next_frame`] until it returns none; at end of stream, call
+/// [`Self::finish`].
+#[derive(Debug)]
+pub struct Framing {
+    max_frame: usize,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer known to hold no NUL that ends a message.
+    scanned: usize,
+    rule: Rule,
+    /// The last read ended with a NUL.
+    ends_with_nul: bool,
+    /// A message came before: an empty one is then nothing.
+    is_started: bool,
+}
+
+impl Framing {
+    /// For a new connection.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            max_frame: limits.max_frame,
+            buffer: Vec::new(),
+            scanned: 0,
+            rule: Rule::Open,
+            ends_with_nul: false,
+            is_started: false,
+        }
+    }
+
+    /// Adds what one read returned.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] before more memory is taken; the connection is then to be closed.
+    pub fn push(&mut self, read: &[u8]) -> Result<(), TooLong> {
+        let Some(last) = read.last() else { return Ok(()) };
+        let length = self.buffer.len() + read.len();
+        // NULs may end a frame of full length.
+        if length > self.max_frame.saturating_add(8) {
+            let may_be_many = self.rule != Rule::LastByte && read.contains(&0);
+            if !may_be_many {
+                return Err(TooLong { max_frame: self.max_frame });
+            }
+        }
+        self.buffer.extend_from_slice(read);
+        self.ends_with_nul = *last == 0;
+        Ok(())
+    }
+
+    /// Bytes received that no message was made of yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The next whole message.
+    pub fn next_frame(&mut self) -> Option<Incoming> {
+        loop {
+            let nul = self.scanned + self.buffer[self.scanned..].iter().position(|b| *b == 0)?;
+            let rest = self.buffer[nul..].iter().position(|b| *b != 0).map(|at| nul + at);
+            if self.rule == Rule::Open && rest.is_some() {
+                self.rule = rule_of(&self.buffer[..nul]);
+            }
+            match (self.rule, rest) {
+                // Nothing but NULs follows: every rule agrees.
+                (_, None) => {
+                    let mut frame = std::mem::take(&mut self.buffer);
+                    frame.truncate(nul);
+                    self.scanned = 0;
+                    if let Some(incoming) = self.incoming(frame) {
+                        return Some(incoming);
+                    }
+                }
+                (Rule::EveryNul, Some(rest)) => {
+                    let tail = self.buffer.split_off(rest);
+                    let mut frame = std::mem::replace(&mut self.buffer, tail);
+                    frame.truncate(nul);
+                    self.scanned = 0;
+                    if let Some(incoming) = self.incoming(frame) {
+                        return Some(incoming);
+                    }
+                }
+                (Rule::Open | Rule::LastByte, Some(rest)) => {
+                    if !self.ends_with_nul {
+                        self.scanned = rest;
+                        return None;
+                    }
+                    // Two texts are one malformed document, for whoever parses it.
+                    let mut frame = std::mem::take(&mut self.buffer);
+                    let end = frame.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+                    frame.truncate(end);
+                    self.scanned = 0;
+                    return self.incoming(frame);
+                }
+            }
+        }
+    }
+
+    /// What is left at end of stream, which is as good as a NUL.
+    pub fn finish(&mut self) -> Option<Incoming> {
+        if let Some(incoming) = self.next_frame() {
+            return Some(incoming);
+        }
+        let mut frame = std::mem::take(&mut self.buffer);
+        self.scanned = 0;
+        let end = frame.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        frame.truncate(end);
+        self.incoming(frame)
+    }
+
+    fn incoming(&mut self, frame: Vec<u8>) -> Option<Incoming> {
+        let is_first = !std::mem::replace(&mut self.is_started, true);
+        match &frame[..] {
+            b"" => is_first.then_some(Incoming::DequeueActions),
+            DEQUEUE_ACTIONS => Some(Incoming::DequeueActions),
+            _ => Some(Incoming::Frame(frame)),
+        }
+    }
+}
+
+/// Only a sealed frame may be followed by another.
+fn rule_of(frame: &[u8]) -> Rule {
+    let limits = Limits { max_frame: usize::MAX, ..Limits::default() };
+    match Frame::parse(frame, &limits) {
+        Ok(frame) if frame.dialect() == Dialect::Sealed => Rule::EveryNul,
+        _ => Rule::LastByte,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEALED: &[u8] =
+        br#"{"clustername": "demo", "nodename": "n1", "alg": "A256GCM", "salt": "", "data": ""}"#;
+
+    fn framing() -> Framing {
+        Framing::new(&Limits { max_frame: 1_000, ..Limits::default() })
+    }
+
+    fn frame(bytes: &[u8]) -> Option<Incoming> {
+        Some(Incoming::Frame(bytes.to_vec()))
+    }
+
+    #[test]
+    fn a_nul_ends_a_classic_message_only_as_last_byte_of_a_read() {
+        let mut it = framing();
+        for read in [&b"{\"a\""[..], b": 1}", b"\0x", b"y"] {
+            it.push(read).unwrap();
+            assert_eq!(it.next_frame(), None);
+        }
+        it.push(b"z\0").unwrap();
+        assert_eq!(it.next_frame(), frame(b"{\"a\": 1}\0xyz"));
+        assert_eq!(it.pending(), 0);
+    }
+
+    #[test]
+    fn end_of_stream_is_as_good_as_a_nul() {
+        let mut it = framing();
+        it.push(b"{}").unwrap();
+        assert_eq!(it.next_frame(), None);
+        assert_eq!(it.finish(), frame(b"{}"));
+        assert_eq!(it.finish(), None);
+    }
+
+    #[test]
+    fn every_nul_ends_a_sealed_frame() {
+        let mut it = framing();
+        it.push(&[SEALED, b"\0", SEALED, b"\0", &SEALED[..10]].concat()).unwrap();
+        assert_eq!(it.next_frame(), frame(SEALED));
+        assert_eq!(it.next_frame(), frame(SEALED));
+        assert_eq!(it.next_frame(), None);
+        it.push(&[&SEALED[10..], b"\0\0\0"].concat()).unwrap();
+        assert_eq!(it.next_frame(), frame(SEALED));
+        assert_eq!(it.next_frame(), None);
+        it.push(b"\0").unwrap();
+        assert_eq!(it.next_frame(), None, "a NUL between frames is nothing");
+        assert_eq!(it.finish(), None);
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_comes_out_whole() {
+        let bytes = [SEALED, b"\0", SEALED, b"\0"].concat();
+        for cut in 1..bytes.len() {
+            let mut it = framing();
+            let mut frames = Vec::new();
+            for read in [&bytes[..cut], &bytes[cut..]] {
+                it.push(read).unwrap();
+                while let Some(incoming) = it.next_frame() {
+                    frames.push(incoming);
+                }
+            }
+            assert_eq!(frames, [frame(SEALED).unwrap(), frame(SEALED).unwrap()], "{cut}");
+        }
+    }
+
+    #[test]
+    fn empty_packets_and_the_collectors_word_run_dequeue_actions() {
+        for bytes in [&b""[..], b"\0", b"\0\0", b"dequeue_actions", b"dequeue_actions\0"] {
+            let mut it = framing();
+            it.push(bytes).unwrap();
+            let incoming = it.next_frame().or_else(|| it.finish());
+            assert_eq!(incoming, Some(Incoming::DequeueActions), "{bytes:?}");
+            assert_eq!(it.finish(), None);
+        }
+        let mut it = framing();
+        it.push(b"dequeue_actions").unwrap();
+        assert_eq!(it.next_frame(), None, "more may follow");
+    }
+
+    #[test]
+    fn a_long_message_is_refused_before_it_is_kept() {
+        let mut it = framing();
+        it.push(&[b'x'; 1_000]).unwrap();
+        assert_eq!(it.push(&[b'x'; 1_000]), Err(TooLong { max_frame: 1_000 }));
+        assert_eq!(it.pending(), 1_000);
+    }
+}
