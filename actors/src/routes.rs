@@ -2,13 +2,22 @@
 //!
 //! Addresses are those of supervised actors: they outlive every restart, so a clone of [`Routes`] is good for ever.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::Addr;
 use model::NodeName;
 
+use crate::cluster_data::{ClusterData, SnapshotCell};
+use crate::config::ConfigCell;
+use crate::config_watcher::ConfigWatcher;
+use crate::node_monitor::NodeMonitor;
 use crate::paths::Paths;
+use crate::requests::relay::RelayKeeper;
 use crate::root::Root;
+use crate::runner::Runner;
+use crate::scheduler::Scheduler;
+use crate::service_monitor;
 
 /// Addresses and views, cheap to clone, sent to every thread.
 #[derive(Clone)]
@@ -17,6 +26,26 @@ pub struct Routes {
     pub paths: Arc<Paths>,
     /// Name of this node.
     pub nodename: NodeName,
+    /// The program that children run: `om`, this very file unless a test replaces it.
+    pub om: PathBuf,
+    /// The newest cluster data.
+    pub snapshot: SnapshotCell,
+    /// The configuration in force.
+    pub config: ConfigCell,
+    /// The service monitors by object.
+    pub monitors: service_monitor::Registry,
+    /// The cluster data.
+    pub cluster_data: Addr<ClusterData>,
+    /// The node monitor.
+    pub node_monitor: Addr<NodeMonitor>,
+    /// The runner of commands and evaluations.
+    pub runner: Addr<Runner>,
+    /// The scheduler.
+    pub scheduler: Addr<Scheduler>,
+    /// The watcher of configuration files.
+    pub config_watcher: Addr<ConfigWatcher>,
+    /// The slots of the relay.
+    pub relay: Addr<RelayKeeper>,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.
     pub root: Addr<Root>,
 }
