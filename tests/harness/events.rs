@@ -1,0 +1,55 @@
+//! A subscription to the events of a node.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+
+use serde_json::{Value, json};
+
+use crate::{Node, PATIENCE};
+
+/// An open stream of events, patches included.
+pub struct Events(BufReader<UnixStream>);
+
+impl Events {
+    /// Subscribes over the control socket.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not answer.
+    #[must_use]
+    pub fn subscribe(node: &Node, options: &Value) -> Self {
+        let mut stream =
+            UnixStream::connect(node.path("var/lsnr/lsnr.sock")).expect("the control socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let request = json!({"action": "events", "method": "GET", "options": options});
+        stream.write_all(format!("{request}\0").as_bytes()).expect("the request is sent");
+        Self(BufReader::new(stream))
+    }
+
+    /// The next document; none at the end of the stream.
+    pub fn next_document(&mut self) -> Option<Value> {
+        loop {
+            let mut document = vec![];
+            self.0.read_until(0, &mut document).expect("the stream goes on");
+            match document.strip_suffix(b"\0")? {
+                b"" => {}
+                text => return Some(serde_json::from_slice(text).expect("a JSON document")),
+            }
+        }
+    }
+
+    /// Waits for a document that satisfies `condition`.
+    ///
+    /// # Panics
+    ///
+    /// When the stream ends, or nothing comes in time.
+    pub fn wait(&mut self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let document =
+                self.next_document().unwrap_or_else(|| panic!("the stream ended before: {what}"));
+            if condition(&document) {
+                return document;
+            }
+        }
+    }
+}

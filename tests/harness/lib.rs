@@ -1,0 +1,58 @@
+//! Real nodes for the suites: each has a root folder, a free port and a daemon of its own.
+
+mod events;
+mod node;
+mod peer;
+
+pub use events::Events;
+pub use node::{Node, Output, free_port};
+pub use peer::{GIVES_UP, Peer};
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for a condition: generous, because the machine may be busy; a condition met ends it at once.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives a value, and returns it.
+///
+/// # Panics
+///
+/// After [`PATIENCE`], naming `what` never happened.
+pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+///
+/// As [`wait_until`].
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_until(what, || condition().then_some(()));
+}
+
+/// Whether the suite runs as root: what needs it is skipped otherwise, and says so.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Processes whose command line, words separated by blanks, satisfies `condition`.
+#[must_use]
+pub fn processes(condition: impl Fn(&str) -> bool) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let matches = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        condition(words.join(" ").trim_end())
+    };
+    pids.filter(matches).collect()
+}

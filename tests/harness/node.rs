@@ -1,0 +1,371 @@
+//! One node: a root folder, a configuration, a daemon.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{wait_for, wait_until};
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// A node under test. Dropping it kills its daemon and everything its services started.
+pub struct Node {
+    root: TempDir,
+    name: String,
+    secret: String,
+    port: u16,
+    environment: Vec<(String, String)>,
+    daemon: Option<Child>,
+}
+
+impl Node {
+    /// A node that is configured but does not run yet: alone in its cluster, on a free port of the loopback.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let root = tempfile::Builder::new().prefix("om-").tempdir().expect("a temporary folder");
+        let secret = "81ec81d6e68c11f1ae3f02fc00000001".to_owned();
+        let node = Self {
+            root,
+            name: name.into(),
+            secret,
+            port: free_port(),
+            environment: vec![],
+            daemon: None,
+        };
+        for folder in ["etc", "var", "log", "tmp"] {
+            fs::create_dir_all(node.root().join(folder)).expect("a folder of the node");
+        }
+        node.write_cluster("");
+        node.write(
+            "etc/node.conf",
+            &format!("[listener]\naddr = 127.0.0.1\nport = {}\n", node.port),
+        );
+        node
+    }
+
+    /// The same, running.
+    #[must_use]
+    pub fn started(name: &str) -> Self {
+        let mut node = Self::new(name);
+        node.start();
+        node
+    }
+
+    /// Writes cluster.conf with `extra` keywords in the section `cluster`.
+    pub fn write_cluster(&self, extra: &str) {
+        let (name, secret) = (&self.name, &self.secret);
+        self.write(
+            "etc/cluster.conf",
+            &format!(
+                "[DEFAULT]\nid = 154a5a0d-dc2d-4ea0-a03e-bfe936cc04ee\n\n\
+                 [cluster]\nname = demo\nsecret = {secret}\nnodes = {name}\n{extra}\n"
+            ),
+        );
+    }
+
+    /// Adds a variable to the environment of the daemon and of the commands.
+    #[must_use]
+    pub fn with_env(mut self, key: &str, value: &str) -> Self {
+        self.environment.push((key.into(), value.into()));
+        self
+    }
+
+    /// Root folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Node name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Cluster secret.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Port of the listener.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A file or folder below the root.
+    #[must_use]
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root().join(relative)
+    }
+
+    /// Writes a file below the root, as an editor that truncates and writes.
+    pub fn write(&self, relative: &str, text: &str) {
+        let path = self.path(relative);
+        fs::create_dir_all(path.parent().expect("a file below the root")).expect("its folder");
+        fs::write(&path, text).expect("a file of the node");
+    }
+
+    /// Reads a file below the root.
+    #[must_use]
+    pub fn read(&self, relative: &str) -> String {
+        fs::read_to_string(self.path(relative))
+            .unwrap_or_else(|error| panic!("{relative}: {error}"))
+    }
+
+    /// A command of this node.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("OSVC_ROOT_PATH", self.root()).env("OSVC_NODENAME", &self.name);
+        command.env_remove("NOTIFY_SOCKET").env_remove("RUST_LOG").env("NO_COLOR", "1");
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Path of the program under test.
+    #[must_use]
+    pub fn program() -> PathBuf {
+        let exe = std::env::current_exe().expect("the running test");
+        let folder = exe.ancestors().find(|folder| folder.join("om-tested").is_file());
+        folder.expect("om-tested is built with the suites").join("om-tested")
+    }
+
+    /// Runs `om` with these words and waits for its end.
+    pub fn om(&self, words: &[&str]) -> Output {
+        self.om_stdin(words, "")
+    }
+
+    /// Runs `om` with these words, `input` on its standard input.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    pub fn om_stdin(&self, words: &[&str], input: &str) -> Output {
+        let mut command = self.command(&Self::program());
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("om runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        // A command that does not read its input closes it: no failure of the test.
+        _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().expect("om ends");
+        Output {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs `om`, which must exit with 0, and returns what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not exit with 0.
+    pub fn om_ok(&self, words: &[&str]) -> String {
+        let output = self.om(words);
+        assert_eq!(
+            output.code,
+            Some(0),
+            "om {words:?}: {}{}\n{}",
+            output.out,
+            output.err,
+            self.node_log()
+        );
+        output.out
+    }
+
+    /// The node log, for the message of a failure.
+    #[must_use]
+    pub fn node_log(&self) -> String {
+        let log = fs::read_to_string(self.path("log/node.log")).unwrap_or_default();
+        let skip = log.lines().count().saturating_sub(60);
+        log.lines()
+            .skip(skip)
+            .fold("last lines of the node log:\n".to_owned(), |text, line| text + line + "\n")
+    }
+
+    /// Starts the daemon in the foreground and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn start(&mut self) {
+        let command = self.command(&Self::program());
+        self.start_as(command);
+    }
+
+    /// The same, telling the service manager on a socket of the test, which is to be fed once a second.
+    pub fn start_notifying(&mut self, socket: &Path) {
+        let mut command = self.command(&Self::program());
+        command.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "2000000");
+        self.start_as(command);
+    }
+
+    fn start_as(&mut self, mut command: Command) {
+        command.args(["daemon", "start", "--foreground"]);
+        let errors =
+            fs::File::create(self.path("tmp/daemon.err")).expect("a file for its standard error");
+        command.stdout(Stdio::null()).stderr(errors);
+        self.daemon = Some(command.spawn().expect("the daemon runs"));
+        wait_for("the daemon answers", || {
+            let ended = self.daemon.as_mut().and_then(|daemon| daemon.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the daemon ended: {ended:?} {}", self.read("tmp/daemon.err"));
+            self.try_request(&json!({"action": "daemon_blacklist_status"})).is_some()
+        });
+    }
+
+    /// Pid of the daemon started by [`Self::start`].
+    ///
+    /// # Panics
+    ///
+    /// When it was not started so.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a running daemon").id()
+    }
+
+    /// Sends a signal to the daemon.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid =
+            i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("the daemon takes signals");
+    }
+
+    /// Waits for the end of the daemon and returns its exit code, none when a signal ended it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn wait_end(&mut self) -> Option<i32> {
+        let mut daemon = self.daemon.take().expect("a running daemon");
+        wait_until("the daemon ends", || daemon.try_wait().expect("a child of ours")).code()
+    }
+
+    /// Kills the daemon: no farewell.
+    pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            _ = daemon.kill();
+            _ = daemon.wait();
+        }
+    }
+
+    /// Sends a request on the control socket; none while the daemon does not answer.
+    #[must_use]
+    pub fn try_request(&self, request: &Value) -> Option<Value> {
+        let mut stream = UnixStream::connect(self.path("var/lsnr/lsnr.sock")).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(130))).ok()?;
+        stream.write_all(format!("{request}\0").as_bytes()).ok()?;
+        let mut reply = vec![];
+        stream.read_to_end(&mut reply).ok()?;
+        serde_json::from_slice(reply.strip_suffix(b"\0")?).ok()
+    }
+
+    /// Sends a request on the control socket.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    #[must_use]
+    pub fn request(&self, request: &Value) -> Value {
+        self.try_request(request)
+            .unwrap_or_else(|| panic!("no answer to {request}\n{}", self.node_log()))
+    }
+
+    /// The whole `daemon_status`.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        self.request(&json!({"action": "daemon_status"}))
+    }
+
+    /// State of the local instance, with its monitor; null when there is none.
+    #[must_use]
+    pub fn instance(&self, path: &str) -> Value {
+        self.status()["monitor"]["nodes"][&self.name]["services"]["status"][path].clone()
+    }
+
+    /// Waits until the local instance satisfies `condition`, and returns it.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_until`], with the last state seen.
+    pub fn wait_instance(
+        &self,
+        path: &str,
+        what: &str,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = std::time::Instant::now() + crate::PATIENCE;
+        loop {
+            let instance = self.instance(path);
+            if condition(&instance) {
+                return instance;
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{path} never became {what}: {instance:#}\n{}",
+                self.node_log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until the local instance has this `avail` and its monitor is idle.
+    pub fn wait_avail(&self, path: &str, avail: &str) -> Value {
+        self.wait_instance(path, avail, |instance| {
+            instance["avail"] == avail && instance["monitor"]["status"] == "idle"
+        })
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        // Processes of services carry the root in their environment.
+        let marker = format!("OSVC_ROOT_PATH={}", self.root().display());
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            let is_ours =
+                environment.split(|byte| *byte == 0).any(|word| word == marker.as_bytes());
+            if is_ours && let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let probe = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    probe.local_addr().expect("a bound address").port()
+}

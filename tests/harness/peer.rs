@@ -1,0 +1,160 @@
+//! A peer of a node, as the encrypted listener sees it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ring::rand::SystemRandom;
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use wire::{ClusterSecret, Dialect, Form, Frame, Limits, Prepared, Sender};
+
+use crate::{Node, PATIENCE};
+
+/// Who asks, from where, in which dialect. Sealed connections are kept, classic ones are closed by the node.
+pub struct Peer {
+    sender: Sender,
+    dialect: Dialect,
+    /// Address to connect from: a loopback address of the test's own keeps its mistakes to itself.
+    from: Ipv4Addr,
+    to: u16,
+    kept: Option<BufReader<TcpStream>>,
+}
+
+impl Peer {
+    /// The node itself, in the sealed dialect.
+    #[must_use]
+    pub fn sealed(node: &Node) -> Self {
+        Self::new(node, Dialect::Sealed)
+    }
+
+    /// The node itself, in the classic dialect.
+    #[must_use]
+    pub fn classic(node: &Node) -> Self {
+        Self::new(node, Dialect::Classic)
+    }
+
+    fn new(node: &Node, dialect: Dialect) -> Self {
+        let sender = Sender {
+            clustername: "demo".into(),
+            nodename: node.name().into(),
+            secret: ClusterSecret::new(node.secret()),
+        };
+        Self { sender, dialect, from: Ipv4Addr::LOCALHOST, to: node.port(), kept: None }
+    }
+
+    /// The same, naming another cluster.
+    #[must_use]
+    pub fn of_cluster(mut self, clustername: &str) -> Self {
+        self.sender.clustername = clustername.into();
+        self
+    }
+
+    /// The same, naming another node.
+    #[must_use]
+    pub fn named(mut self, nodename: &str) -> Self {
+        self.sender.nodename = nodename.into();
+        self
+    }
+
+    /// The same, with another secret.
+    #[must_use]
+    pub fn with_secret(mut self, secret: &str) -> Self {
+        self.sender.secret = ClusterSecret::new(secret);
+        self
+    }
+
+    /// The same, from `127.0.0.<last>`.
+    #[must_use]
+    pub fn from(mut self, last: u8) -> Self {
+        self.from = Ipv4Addr::new(127, 0, 0, last);
+        self
+    }
+
+    /// A new connection to the node.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not accept it.
+    #[must_use]
+    pub fn connect(&self) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((self.from, 0)).into()).expect("a loopback address");
+        socket
+            .connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.to)).into())
+            .expect("the node accepts");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a time limit");
+        stream
+    }
+
+    /// A request as a frame, its final NUL included, stamped with the present time.
+    #[must_use]
+    pub fn frame(&self, request: &Value) -> Vec<u8> {
+        self.frame_at(request, 0)
+    }
+
+    /// The same, stamped `seconds` from now.
+    ///
+    /// # Panics
+    ///
+    /// When the secret cannot key the dialect.
+    #[must_use]
+    pub fn frame_at(&self, request: &Value, seconds: i64) -> Vec<u8> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let t_ms = i64::try_from(now).expect("a time") + seconds * 1_000;
+        let random = SystemRandom::new();
+        let form = Form::request(self.dialect, t_ms, &random);
+        self.sender.seal(&form, &Prepared::new(request), &random).expect("a usable secret")
+    }
+
+    /// Sends bytes on a new connection, then ends the sending side; everything that comes back until the node closes.
+    /// A reset counts as a close.
+    #[must_use]
+    pub fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect();
+        // The node may close before it has read everything.
+        _ = stream.write_all(bytes);
+        _ = stream.shutdown(Shutdown::Write);
+        let mut reply = vec![];
+        _ = stream.read_to_end(&mut reply);
+        reply
+    }
+
+    /// Opens a reply.
+    ///
+    /// # Panics
+    ///
+    /// When it does not open, or is not JSON.
+    #[must_use]
+    pub fn open(&self, reply: &[u8]) -> Value {
+        let limits = Limits::default();
+        let frame = Frame::parse(reply, &limits).expect("a reply in an envelope");
+        frame.open(&self.sender.secret, &limits).expect("our key opens it").read().expect("JSON")
+    }
+
+    /// Asks, and waits for the reply; none when the node closes without one.
+    pub fn ask(&mut self, request: &Value) -> Option<Value> {
+        let frame = self.frame(request);
+        self.ask_frame(&frame)
+    }
+
+    /// The same, with a frame made before.
+    pub fn ask_frame(&mut self, frame: &[u8]) -> Option<Value> {
+        if self.kept.is_none() {
+            self.kept = Some(BufReader::new(self.connect()));
+        }
+        let stream = self.kept.as_mut()?;
+        let mut reply = vec![];
+        _ = stream.get_mut().write_all(frame);
+        _ = stream.read_until(0, &mut reply);
+        if self.dialect == Dialect::Classic || reply.is_empty() {
+            self.kept = None;
+        }
+        (!reply.is_empty()).then(|| self.open(&reply))
+    }
+}
+
+/// Longest time the node may take to give up on a peer that does nothing, with a margin.
+pub const GIVES_UP: Duration = Duration::from_secs(20);

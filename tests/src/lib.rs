@@ -1,1 +1,0 @@
-//! Real daemons on real sockets.

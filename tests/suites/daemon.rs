@@ -1,0 +1,169 @@
+//! Promise: the daemon starts, stops, restarts and refuses as an operator and systemd expect.
+
+use harness::{Events, Node, processes, wait_for};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// A service that sleeps for a number of seconds no other test uses.
+fn sleeper(seconds: u32) -> String {
+    format!(
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = sleep {seconds}\n"
+    )
+}
+
+fn sleeping(seconds: u32) -> usize {
+    processes(|line| line == format!("sleep {seconds}")).len()
+}
+
+#[test]
+fn a_stop_announces_maintenance_and_leaves_the_instances_running() {
+    let mut node = Node::started("n1");
+    node.write("etc/web.conf", &sleeper(61234));
+    node.wait_avail("web", "up");
+    let mut events = Events::subscribe(&node, &json!({"full": true}));
+    events.wait("the subscription begins", |document| document["kind"] == "full");
+    assert_eq!(
+        node.request(&json!({"action": "daemon_stop", "method": "POST"})),
+        json!({"status": 0})
+    );
+    let begin = std::time::Instant::now();
+    events.wait("the announcement", |document| document.to_string().contains("maintenance"));
+    assert_eq!(node.wait_end(), Some(0));
+    assert!(begin.elapsed().as_secs() < 5, "it takes {:?} to end", begin.elapsed());
+    assert_eq!(sleeping(61234), 1, "the instance is left running");
+    node.start();
+    node.wait_avail("web", "up");
+    assert_eq!(sleeping(61234), 1, "and found again, not started twice");
+}
+
+#[test]
+fn sigterm_and_sigint_stop_it_and_sighup_does_not() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut node = Node::started("n1");
+        node.signal(Signal::HUP);
+        assert_eq!(node.request(&json!({"action": "daemon_blacklist_status"}))["status"], 0);
+        node.signal(signal);
+        assert_eq!(node.wait_end(), Some(0), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_second_daemon_names_the_first() {
+    let node = Node::started("n1");
+    let second = node.om(&["daemon", "start", "--foreground"]);
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.err.contains(&node.pid().to_string()), "{second:?}");
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_no_obstacle() {
+    let mut node = Node::started("n1");
+    node.kill();
+    assert!(node.path("var/osvcd.pid").exists() && node.path("var/lsnr/lsnr.sock").exists());
+    node.start();
+    node.kill();
+    // A pid file that names a process which is not a daemon, and one that is no pid file at all.
+    for text in ["1\n", "nonsense"] {
+        node.write("var/osvcd.pid", text);
+        node.start();
+        node.kill();
+    }
+}
+
+#[test]
+fn every_command_says_that_the_daemon_is_not_running() {
+    let node = Node::new("n1");
+    node.write("etc/svc1.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
+    for words in [
+        &["daemon", "status"][..],
+        &["mon"],
+        &["daemon", "blacklist", "status"],
+        &["svc1", "start"],
+    ] {
+        let output = node.om(words);
+        assert_eq!(output.code, Some(1), "{words:?}: {output:?}");
+        assert!(output.err.contains("daemon"), "{words:?}: {output:?}");
+    }
+    assert_eq!(node.om(&["daemon", "running"]).code, Some(1));
+}
+
+#[test]
+fn it_starts_in_the_background_restarts_and_stops_from_the_prompt() {
+    let node = Node::new("n1");
+    node.om_ok(&["daemon", "start"]);
+    node.om_ok(&["daemon", "running"]);
+    let first = node.read("var/osvcd.pid");
+    node.om_ok(&["daemon", "restart"]);
+    assert_ne!(first, node.read("var/osvcd.pid"));
+    let status = node.om_ok(&["daemon", "status", "--format", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["daemon"]["state"], "running");
+    node.om_ok(&["daemon", "stop"]);
+    assert_eq!(node.om(&["daemon", "running"]).code, Some(1));
+}
+
+#[test]
+fn a_shutdown_stops_the_instances_first() {
+    let mut node = Node::started("n1");
+    node.write("etc/web.conf", &sleeper(61235));
+    node.wait_avail("web", "up");
+    node.om_ok(&["daemon", "shutdown", "--time", "20s"]);
+    assert_eq!(node.wait_end(), Some(0));
+    assert_eq!(sleeping(61235), 0);
+}
+
+#[test]
+fn a_stopped_thread_stays_stopped_until_it_is_started() {
+    let node = Node::started("n1");
+    node.om_ok(&["daemon", "stop", "--thread-id", "scheduler"]);
+    assert_eq!(node.status()["scheduler"]["state"], "stopped");
+    node.write("etc/node.conf", &(node.read("etc/node.conf") + "\n[labels]\nrack = r1\n"));
+    wait_for("the change is in force", || {
+        node.status()["monitor"]["nodes"]["n1"]["labels"]["rack"] == "r1"
+    });
+    assert_eq!(
+        node.status()["scheduler"]["state"],
+        "stopped",
+        "also through a change of the configuration"
+    );
+    node.om_ok(&["daemon", "start", "--thread-id", "scheduler"]);
+    assert_eq!(node.status()["scheduler"]["state"], "running");
+    let unknown = node.om(&["daemon", "stop", "--thread-id", "nothing"]);
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+}
+
+#[test]
+fn stopping_the_listener_leaves_the_control_socket() {
+    let node = Node::started("n1");
+    let is_open = || std::net::TcpStream::connect(("127.0.0.1", node.port())).is_ok();
+    assert!(is_open());
+    node.om_ok(&["daemon", "stop", "--thread-id", "listener"]);
+    assert!(!is_open());
+    node.om_ok(&["daemon", "start", "--thread-id", "listener"]);
+    assert!(is_open());
+}
+
+#[test]
+fn the_service_manager_hears_of_every_change() {
+    let mut node = Node::new("n1");
+    let path = node.path("tmp/notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket of the test");
+    socket.set_read_timeout(Some(harness::PATIENCE)).expect("a time limit");
+    node.start_notifying(&path);
+    let mut buffer = [0; 4096];
+    let mut wait_notified = |word: &str| loop {
+        let length =
+            socket.recv(&mut buffer).unwrap_or_else(|error| panic!("never told {word}: {error}"));
+        if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line.starts_with(word)) {
+            break;
+        }
+    };
+    wait_notified("READY=1");
+    wait_notified("WATCHDOG=1");
+    node.signal(Signal::HUP);
+    wait_notified("RELOADING=1");
+    wait_notified("READY=1");
+    node.signal(Signal::TERM);
+    wait_notified("STOPPING=1");
+    assert_eq!(node.wait_end(), Some(0));
+}

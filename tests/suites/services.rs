@@ -1,0 +1,183 @@
+//! Promise: a service configuration dropped into the folder is loaded, started, watched, repaired and stopped.
+
+use harness::{Events, Node, processes, wait_for};
+use serde_json::{Value, json};
+
+/// A configuration with one application that sleeps, for a time no other test uses.
+fn sleeper(seconds: u32) -> String {
+    format!(
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = sleep {seconds}\nrestart = 2\n"
+    )
+}
+
+fn sleeping(seconds: u32) -> Vec<u32> {
+    processes(|line| line == format!("sleep {seconds}"))
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+        .expect("the process is there");
+}
+
+fn script(node: &Node, file: &str, body: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    node.write(file, &format!("#!/bin/sh\n{body}\n"));
+    std::fs::set_permissions(node.path(file), std::fs::Permissions::from_mode(0o755))
+        .expect("a script");
+}
+
+#[test]
+fn a_dropped_configuration_is_loaded_started_repaired_and_stopped() {
+    let node = Node::started("n1");
+    node.write("etc/web.conf", &sleeper(71001));
+    let instance = node.wait_instance("web", "up and to be kept so", |instance| {
+        instance["avail"] == "up" && instance["monitor"]["local_expect"] == "started"
+    });
+    assert_eq!(instance["monitor"]["placement"], "leader", "{instance:#}");
+    let [first] = sleeping(71001)[..] else { panic!("one process") };
+    kill(first);
+    wait_for("another process runs", || matches!(sleeping(71001)[..], [pid] if pid != first));
+    node.wait_avail("web", "up");
+    node.om_ok(&["web", "stop", "--wait", "--time", "20s"]);
+    let stopped = node.wait_avail("web", "down");
+    assert!(stopped["frozen"].as_f64().expect("a time") > 0.0, "a stop freezes: {stopped:#}");
+    assert_eq!(sleeping(71001), [] as [u32; 0]);
+    node.om_ok(&["web", "start", "--wait", "--time", "20s"]);
+    node.wait_avail("web", "up");
+    assert_eq!(node.status()["monitor"]["services"]["web"]["avail"], "up");
+}
+
+#[test]
+fn a_killed_process_is_noticed_at_once() {
+    let node = Node::started("n1");
+    node.write("etc/web.conf", &sleeper(71002));
+    node.wait_instance("web", "to be kept up", |instance| {
+        instance["monitor"]["local_expect"] == "started"
+    });
+    let mut events = Events::subscribe(&node, &json!({"full": true}));
+    events.wait("the subscription begins", |document| document["kind"] == "full");
+    let begin = std::time::Instant::now();
+    kill(sleeping(71002)[0]);
+    events.wait("the restart", |document| document["data"]["id"] == "resource_restart");
+    assert!(begin.elapsed().as_secs() < 5, "noticed after {:?}", begin.elapsed());
+}
+
+#[test]
+fn restarts_are_counted_and_used_up_until_a_clear() {
+    let node = Node::started("n1");
+    let dir = node.path("tmp").display().to_string();
+    node.write("tmp/up", "");
+    script(&node, "tmp/start", &format!("echo start >> {dir}/starts\ntest -e {dir}/up"));
+    script(&node, "tmp/stop", "exit 0");
+    script(&node, "tmp/check", &format!("test -e {dir}/up"));
+    node.write(
+        "etc/web.conf",
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {env.dir}/start\nstop = {env.dir}/stop\n\
+         check = {env.dir}/check\nrestart = 2\n",
+    );
+    node.om_ok(&["web", "set", "--kw", &format!("env.dir={dir}")]);
+    node.wait_instance("web", "to be kept up", |instance| {
+        instance["avail"] == "up" && instance["monitor"]["local_expect"] == "started"
+    });
+    std::fs::remove_file(node.path("tmp/up")).expect("a file");
+    node.om(&["web", "status", "--refresh"]);
+    let retries = |instance: &Value| instance["monitor"]["restart"]["app#1"]["retries"].as_u64();
+    node.wait_instance("web", "out of restarts", |instance| retries(instance) == Some(3));
+    assert_eq!(node.read("tmp/starts").lines().count(), 2, "as many as the keyword allows");
+    node.om_ok(&["web", "clear"]);
+    node.wait_instance("web", "tried again", |instance| {
+        retries(instance) == Some(3) && node.read("tmp/starts").lines().count() == 4
+    });
+}
+
+#[test]
+fn a_failed_start_is_kept_until_a_clear() {
+    let node = Node::started("n1");
+    let dir = node.path("tmp").display().to_string();
+    script(&node, "tmp/start", &format!("test -e {dir}/fixed && touch {dir}/up"));
+    script(&node, "tmp/check", &format!("test -e {dir}/up"));
+    node.write(
+        "etc/web.conf",
+        &format!("[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {dir}/start\ncheck = {dir}/check\n"),
+    );
+    node.wait_instance("web", "start failed", |instance| {
+        instance["monitor"]["status"] == "start failed"
+    });
+    node.write("tmp/fixed", "");
+    node.om_ok(&["web", "clear"]);
+    node.wait_avail("web", "up");
+}
+
+#[test]
+fn freeze_thaw_provision_and_purge_reach_their_targets() {
+    let node = Node::started("n1");
+    node.om_ok(&[
+        "svc1",
+        "create",
+        "--kw",
+        "fs#1.type=flag",
+        "--kw",
+        "nodes=n1",
+        "--kw",
+        "orchestrate=ha",
+    ]);
+    node.wait_instance("svc1", "down and frozen", |instance| {
+        instance["avail"] == "down" && instance["frozen"].as_f64() > Some(0.0)
+    });
+    node.om_ok(&["svc1", "provision", "--wait", "--time", "20s"]);
+    node.wait_avail("svc1", "up");
+    node.om_ok(&["svc1", "freeze", "--wait", "--time", "20s"]);
+    assert!(node.path("var/svc/svc1/frozen").exists());
+    node.om_ok(&["svc1", "thaw", "--wait", "--time", "20s"]);
+    assert!(!node.path("var/svc/svc1/frozen").exists());
+    node.om_ok(&["svc1", "restart", "--wait", "--time", "20s"]);
+    node.wait_avail("svc1", "up");
+    node.om_ok(&["svc1", "unprovision", "--wait", "--time", "20s"]);
+    assert_eq!(node.wait_avail("svc1", "down")["provisioned"], false);
+    node.om_ok(&["svc1", "purge", "--wait", "--time", "20s"]);
+    wait_for("it is gone from the cluster data", || {
+        node.status()["monitor"]["services"].get("svc1").is_none()
+    });
+    assert!(!node.path("etc/svc1.conf").exists());
+}
+
+#[test]
+fn a_service_that_is_not_orchestrated_is_left_alone_until_asked() {
+    let node = Node::started("n1");
+    node.write("etc/svc1.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
+    node.wait_avail("svc1", "down");
+    node.om_ok(&["svc1", "start", "--wait", "--time", "20s"]);
+    node.wait_avail("svc1", "up");
+    assert!(node.om_ok(&["svc1", "print", "status"]).contains("fs#1"));
+    let printed = node.om_ok(&["svc1", "print", "status", "--format", "json"]);
+    let printed: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(printed["avail"], "up", "{printed:#}");
+    assert_eq!(printed["resources"]["fs#1"]["status"], "up");
+    assert_eq!(node.om(&["svc1", "status"]).code, Some(0));
+}
+
+#[test]
+fn objects_of_every_kind_are_listed_and_deleted_ones_vanish() {
+    let node = Node::started("n1");
+    for file in
+        ["etc/svc1.conf", "etc/cfg/c1.conf", "etc/namespaces/test/svc/web.conf", "etc/vol/v1.conf"]
+    {
+        node.write(file, "[DEFAULT]\nnodes = n1\n");
+    }
+    let listed = || {
+        let status = node.status();
+        let services = status["monitor"]["services"].as_object().cloned().unwrap_or_default();
+        services.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+    };
+    wait_for("all are listed", || {
+        listed() == ["cfg/c1", "cluster", "svc1", "test/svc/web", "vol/v1"]
+    });
+    std::fs::remove_file(node.path("etc/svc1.conf")).expect("a file");
+    wait_for("the deleted one is gone", || {
+        listed() == ["cfg/c1", "cluster", "test/svc/web", "vol/v1"]
+    });
+    let printed = node.om_ok(&["**", "ls"]);
+    assert!(printed.lines().any(|line| line == "test/svc/web"), "{printed}");
+    assert!(!printed.lines().any(|line| line == "svc1"), "{printed}");
+}
