@@ -4,9 +4,16 @@
 //! a change, and subscribers of events. Readers never ask: they load the newest [`Snapshot`].
 //! Restart: from the published snapshot; changes of the last few milliseconds are lost, and sent again by their owners.
 
+mod patch;
+mod shared_map;
 mod snapshot;
+mod state;
+mod subscribers;
+mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -17,7 +24,15 @@ use model::{
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 
-pub use snapshot::{ClusterInfo, Snapshot};
+pub use patch::Ops;
+pub use shared_map::SharedMap;
+pub use snapshot::{ClusterInfo, NodeEntry, Snapshot};
+pub use view::View;
+
+use state::State;
+use subscribers::Subscribers;
+
+use crate::config::ConfigCell;
 
 use crate::service_monitor::ViewChanged;
 
@@ -75,7 +90,7 @@ pub struct SetNode {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct NodePublic {
     /// Section `labels`.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Keyword `node.env`.
     pub env: String,
     /// MD5 of node.conf, in hex.
@@ -167,24 +182,228 @@ pub struct Concern {
     pub monitor: Option<Recipient<ViewChanged>>,
 }
 
+/// How long changes are gathered before a snapshot is published.
+const MERGE: Duration = Duration::from_millis(3);
+
 /// The actor.
 #[derive(Debug)]
 pub struct ClusterData {
     cell: SnapshotCell,
+    config: ConfigCell,
+    state: State,
+    subscribers: Subscribers,
+    /// Whom to tell of changes, by object.
+    monitors: BTreeMap<ObjectPath, Concerned>,
+    /// Objects that name an object: their monitors are told of its changes.
+    named_by: BTreeMap<ObjectPath, BTreeSet<ObjectPath>>,
+    generation: watch::Sender<u64>,
+    /// The alarm of the next publication.
+    alarm: Option<SpawnHandle>,
+    /// A panic in between means that the pending changes cannot be published.
+    is_publishing: bool,
+}
+
+#[derive(Debug)]
+struct Concerned {
+    related: Vec<ObjectPath>,
+    monitor: Recipient<ViewChanged>,
 }
 
 impl ClusterData {
     /// An actor that publishes in `cell`, starting from what is there.
     #[must_use]
-    pub fn new(cell: SnapshotCell) -> Self {
-        Self { cell }
+    pub fn new(cell: SnapshotCell, config: ConfigCell) -> Self {
+        let state = State::new((**cell.load()).clone());
+        let generation = watch::Sender::new(state.now.generation);
+        Self {
+            cell,
+            config,
+            state,
+            subscribers: Subscribers::default(),
+            monitors: BTreeMap::new(),
+            named_by: BTreeMap::new(),
+            generation,
+            alarm: None,
+            is_publishing: false,
+        }
+    }
+
+    /// Publishes soon.
+    fn schedule(&mut self, ctx: &mut Context<Self>) {
+        if self.alarm.is_none() && !self.state.dirty.is_empty() {
+            self.alarm = Some(ctx.run_later(MERGE, |this, _| {
+                this.alarm = None;
+                this.publish();
+            }));
+        }
+    }
+
+    /// Publishes what changed, and tells whom it concerns.
+    fn publish(&mut self) {
+        if self.state.dirty.is_empty() {
+            return;
+        }
+        self.is_publishing = true;
+        let old = self.cell.load_full();
+        let now = crate::clock::now();
+        let changes = self.state.settle(&self.config.load(), now);
+        self.cell.store(Arc::new(self.state.now.clone()));
+        self.is_publishing = false;
+        if !self.subscribers.is_empty() {
+            let ops = changes.ops(&old, &self.state.now);
+            self.subscribers.patch(self.state.now.generation, now.0, &ops);
+        }
+        self.generation.send_replace(self.state.now.generation);
+        self.tell_monitors(&changes);
+    }
+
+    fn tell_monitors(&self, changes: &state::Dirty) {
+        if changes.concerns_all() {
+            for concerned in self.monitors.values() {
+                concerned.monitor.do_send(ViewChanged);
+            }
+            return;
+        }
+        let mut told = BTreeSet::new();
+        for path in changes.objects() {
+            let naming = self.named_by.get(path).into_iter().flatten();
+            told.extend(naming.chain(std::iter::once(path)));
+        }
+        for concerned in told.into_iter().filter_map(|path| self.monitors.get(path)) {
+            concerned.monitor.do_send(ViewChanged);
+        }
+    }
+
+    fn forget(&mut self, path: &ObjectPath) {
+        for related in self.monitors.remove(path).into_iter().flat_map(|old| old.related) {
+            if let Some(naming) = self.named_by.get_mut(&related) {
+                naming.remove(path);
+                if naming.is_empty() {
+                    self.named_by.remove(&related);
+                }
+            }
+        }
     }
 }
 
 impl Actor for ClusterData {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
-        log::info!(generation = self.cell.load().generation(); "cluster data started");
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        log::info!(generation = self.state.now.generation; "cluster data started");
+        self.schedule(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("cluster data stopped");
+    }
+}
+
+impl Supervised for ClusterData {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.alarm = None;
+        // What was accepted stays, unless it is what cannot be published.
+        if std::mem::take(&mut self.is_publishing) {
+            self.state = State::new((**self.cell.load()).clone());
+        }
+    }
+}
+
+/// Handles a message by one change of the state.
+macro_rules! changes {
+    ($($message:ty => |$state:ident, $msg:pat_param| $body:expr;)+) => {
+        $(impl Handler<$message> for ClusterData {
+            type Result = ();
+
+            fn handle(&mut self, $msg: $message, ctx: &mut Context<Self>) {
+                let $state = &mut self.state;
+                $body;
+                self.schedule(ctx);
+            }
+        })+
+    };
+}
+
+changes! {
+    SetInstance => |state, msg| state.set_instance(msg.path, *msg.status);
+    SetInstanceMonitor => |state, msg| state.set_monitor(msg.path, *msg.monitor);
+    RemoveInstance => |state, RemoveInstance(path)| state.remove_instance(&path);
+    SetConfigEntries => |state, SetConfigEntries(entries)| state.set_configs(entries);
+    SetNode => |state, msg| state.set_node(msg);
+    SetThread => |state, msg| state.set_thread(msg.id, msg.block);
+    ReleaseLock => |state, msg| state.release_lock(&msg.name, &msg.id);
+}
+
+impl Handler<Emit> for ClusterData {
+    type Result = ();
+
+    fn handle(&mut self, event: Emit, _: &mut Context<Self>) {
+        if !self.subscribers.is_empty() {
+            let document = self.state.event(&event, crate::clock::now());
+            self.subscribers.event(event.path.as_ref(), &document);
+        }
+    }
+}
+
+impl Handler<Subscribe> for ClusterData {
+    type Result = MessageResult<Subscribe>;
+
+    fn handle(
+        &mut self,
+        Subscribe { filter, full }: Subscribe,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        // What it is told first is what the next patch starts from.
+        self.publish();
+        let first = full.then(|| {
+            let keep = filter.as_ref().map(|filter| &**filter as &dyn Fn(&ObjectPath) -> bool);
+            format!(
+                r#"{{"kind":"full","nodename":"{}","ts":{},"data":{}}}"#,
+                self.state.now.nodename,
+                crate::clock::now().0,
+                self.state.now.status_text(keep)
+            )
+        });
+        MessageResult(self.subscribers.add(filter, first))
+    }
+}
+
+impl Handler<WatchGeneration> for ClusterData {
+    type Result = MessageResult<WatchGeneration>;
+
+    fn handle(&mut self, _: WatchGeneration, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.generation.subscribe())
+    }
+}
+
+impl Handler<Flush> for ClusterData {
+    type Result = u64;
+
+    fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> u64 {
+        self.publish();
+        self.state.now.generation
+    }
+}
+
+impl Handler<ClaimLock> for ClusterData {
+    type Result = Option<String>;
+
+    fn handle(&mut self, lock: ClaimLock, ctx: &mut Context<Self>) -> Option<String> {
+        let id = self.state.claim_lock(&lock.name, &lock.requester, crate::clock::now());
+        self.schedule(ctx);
+        id
+    }
+}
+
+impl Handler<Concern> for ClusterData {
+    type Result = ();
+
+    fn handle(&mut self, Concern { path, related, monitor }: Concern, _: &mut Context<Self>) {
+        self.forget(&path);
+        let Some(monitor) = monitor else { return };
+        for other in &related {
+            self.named_by.entry(other.clone()).or_default().insert(path.clone());
+        }
+        self.monitors.insert(path, Concerned { related, monitor });
     }
 }

@@ -1,24 +1,46 @@
-//! Reading configuration files into typed settings.
+//! Reading configuration files into typed settings: for the daemon, and for `om` commands in their own process.
+//!
+//! Nothing here watches: see [`config_watcher`](crate::config_watcher). What cannot be read is a [`Complaint`], and whoever
+//! had a good configuration before keeps it.
+
+mod first_start;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use conf::{Complaint, NodeSettings, ObjectConf};
-use model::{NodeName, ObjectPath, ObjectSettings, Timestamp};
+use conf::{Complaint, Context, Folders, NodeSettings, ObjectConf, Severity};
+use model::{ConfigEntry, NodeName, ObjectPath, ObjectSettings, Timestamp};
 
-/// Where the configuration in force is found.
+use crate::cluster_data::SharedMap;
+use crate::durable;
+use crate::paths::Paths;
+
+pub use first_start::ensure_cluster_conf;
+
+/// Where the newest configuration is found.
 pub type ConfigCell = Arc<ArcSwap<LoadedConfig>>;
 
-/// The configuration in force: of the node, and of all its objects.
+/// Largest configuration file that is read: 16 MiB.
+pub const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// All configurations of this node, as last read without error.
 #[derive(Debug, Clone)]
 pub struct LoadedConfig {
     /// node.conf over cluster.conf.
     pub node: Arc<NodeSettings>,
-    /// The objects with a configuration file, `cluster` included.
-    pub objects: Arc<BTreeMap<ObjectPath, Arc<LoadedObject>>>,
-    /// What is wrong with files: each keeps its last good content in force.
-    pub complaints: Vec<Complaint>,
+    /// MD5 of node.conf, in hex.
+    pub node_csum: String,
+    /// What evaluations of keywords look at.
+    pub context: Arc<Context>,
+    /// The objects, `cluster` included.
+    pub objects: SharedMap<LoadedObject>,
+    /// What is wrong now, by file below `<etc>`.
+    pub complaints: BTreeMap<String, Vec<Complaint>>,
 }
 
 /// The configuration of one object.
@@ -30,10 +52,411 @@ pub struct LoadedObject {
     pub conf: ObjectConf,
     /// What the monitors need of it.
     pub settings: Arc<ObjectSettings>,
-    /// Modification time of its file.
+    /// Modification time of the file.
     pub updated: Timestamp,
     /// MD5 of its bytes, in hex.
     pub csum: String,
     /// Nodes and disaster recovery nodes, sorted.
     pub scope: Vec<NodeName>,
+    /// Keywords that have their default because of a mistake.
+    pub complaints: Vec<Complaint>,
 }
+
+impl LoadedObject {
+    /// What the node publishes of it.
+    #[must_use]
+    pub fn entry(&self) -> ConfigEntry {
+        ConfigEntry { updated: self.updated, csum: self.csum.clone(), scope: self.scope.clone() }
+    }
+
+    /// Whether the local node has an instance of it.
+    #[must_use]
+    pub fn has_instance(&self, local: &NodeName) -> bool {
+        self.path.kind().has_instances() && self.settings.peers.contains(local)
+    }
+}
+
+impl LoadedConfig {
+    /// The configuration of a node that has no file.
+    #[must_use]
+    pub fn empty(paths: &Paths, nodename: NodeName) -> Self {
+        let node = NodeSettings::parse(nodename, "", "").expect("an empty text is read");
+        Self::with_node(paths, node, String::new())
+    }
+
+    fn with_node(paths: &Paths, node: NodeSettings, node_csum: String) -> Self {
+        Self {
+            context: Arc::new(context(paths, &node)),
+            node: Arc::new(node),
+            node_csum,
+            objects: SharedMap::default(),
+            complaints: BTreeMap::new(),
+        }
+    }
+
+    /// Reads everything: the node, then all objects, on all processors. Blocks.
+    #[must_use]
+    pub fn load(paths: &Paths, nodename: &NodeName) -> Self {
+        let mut config = Self::empty(paths, nodename.clone());
+        config.reload_node(paths);
+        let objects: Vec<ObjectPath> = list_objects(paths).into_keys().collect();
+        config.reload_objects(paths, &objects);
+        config
+    }
+
+    /// Reads node.conf and cluster.conf again. True when something changed; a file that cannot be read changes nothing
+    /// but its complaints.
+    pub fn reload_node(&mut self, paths: &Paths) -> bool {
+        let files = [paths.cluster_conf(), paths.node_conf()];
+        for name in ["cluster.conf", "node.conf"] {
+            self.complaints.remove(name);
+        }
+        let nodename = self.node.nodename.clone();
+        match load_node_files(paths, nodename, &files) {
+            Ok((node, csum)) => {
+                for complaint in &node.complaints {
+                    self.complain(complaint.clone());
+                }
+                let is_changed = node.conf != self.node.conf || csum != self.node_csum;
+                if is_changed {
+                    self.context = Arc::new(context(paths, &node));
+                    self.node = Arc::new(node);
+                    self.node_csum = csum;
+                }
+                is_changed
+            }
+            Err(complaint) => {
+                self.complain(*complaint);
+                false
+            }
+        }
+    }
+
+    /// Reads these objects again, on all processors. Returns those that changed, appeared or disappeared. An object whose
+    /// file cannot be read stays as it is.
+    pub fn reload_objects(&mut self, paths: &Paths, objects: &[ObjectPath]) -> Vec<ObjectPath> {
+        let read = in_parallel(objects, |path| read_object(paths, &self.context, path));
+        let mut changed = Vec::new();
+        for (path, read) in objects.iter().zip(read) {
+            let file = path.config_file();
+            self.complaints.remove(&file);
+            match read {
+                Ok(Some(object)) => {
+                    for complaint in &object.complaints {
+                        self.complain(complaint.clone());
+                    }
+                    let is_same = self.objects.get(path).is_some_and(|old| {
+                        old.csum == object.csum
+                            && old.updated == object.updated
+                            && old.scope == object.scope
+                            && old.settings == object.settings
+                    });
+                    if !is_same {
+                        self.objects.insert(path.clone(), Arc::new(object));
+                        changed.push(path.clone());
+                    }
+                }
+                Ok(None) => {
+                    if self.objects.remove(path).is_some() {
+                        changed.push(path.clone());
+                    }
+                }
+                Err(complaint) => self.complain(*complaint),
+            }
+        }
+        changed
+    }
+
+    fn complain(&mut self, complaint: Complaint) {
+        self.complaints.entry(complaint.file.clone()).or_default().push(complaint);
+    }
+
+    /// Keyword `node.max_parallel`, by default half of the processors and at least 2 (config.md, node section).
+    #[must_use]
+    pub fn max_parallel(&self) -> usize {
+        self.node.max_parallel.unwrap_or_else(|| (processors() / 2).max(2))
+    }
+}
+
+/// Number of processors.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A random uuid.
+#[must_use]
+pub fn random_uuid() -> String {
+    use ring::rand::{SecureRandom as _, SystemRandom};
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).expect("the system has random numbers");
+    conf::uuid(bytes)
+}
+
+/// What evaluations on this node look at.
+#[must_use]
+pub fn context(paths: &Paths, node: &NodeSettings) -> Context {
+    let mut labels = conf::Labels::new();
+    labels.insert(node.nodename.clone(), node.labels.clone());
+    Context {
+        labels: Arc::new(labels),
+        folders: Arc::new(Folders {
+            etc: paths.etc.display().to_string(),
+            var: paths.var.display().to_string(),
+        }),
+        environment: Arc::new(
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        ),
+        is_live: false,
+        ..Context::new(node.conf.clone())
+    }
+}
+
+/// Reads node.conf over cluster.conf.
+///
+/// # Errors
+///
+/// A [`Complaint`] about the file that cannot be read: missing rights, not a text, not a configuration.
+pub fn load_node(paths: &Paths, nodename: NodeName) -> Result<NodeSettings, Box<Complaint>> {
+    let files = [paths.cluster_conf(), paths.node_conf()];
+    load_node_files(paths, nodename, &files).map(|(node, _)| node)
+}
+
+fn load_node_files(
+    paths: &Paths,
+    nodename: NodeName,
+    [cluster, node]: &[PathBuf; 2],
+) -> Result<(NodeSettings, String), Box<Complaint>> {
+    let text = |file: &Path| {
+        read_text(paths, file).map(|read| read.map_or_else(String::new, |read| read.0))
+    };
+    let (cluster, node) = (text(cluster)?, text(node)?);
+    let settings = NodeSettings::parse(nodename, &cluster, &node)?;
+    Ok((settings, csum(node.as_bytes())))
+}
+
+/// Reads the configuration of an object, giving it an id if it has none.
+///
+/// # Errors
+///
+/// A [`Complaint`] when there is no such file, or it cannot be read.
+pub fn load_object(
+    paths: &Paths,
+    node: &NodeSettings,
+    path: &ObjectPath,
+) -> Result<LoadedObject, Box<Complaint>> {
+    read_object(paths, &context(paths, node), path)?
+        .ok_or_else(|| complaint(path.config_file(), "no such file".to_owned()))
+}
+
+/// Reads the configuration of an object; none without a file.
+fn read_object(
+    paths: &Paths,
+    context: &Context,
+    path: &ObjectPath,
+) -> Result<Option<LoadedObject>, Box<Complaint>> {
+    let file = paths.config_file(path);
+    let Some((mut text, mut updated)) = read_text(paths, &file)? else { return Ok(None) };
+    let mut conf = parse_object(path, &text)?;
+    if conf.id().is_none() {
+        match give_id(paths, path) {
+            Ok(()) => {
+                let Some(again) = read_text(paths, &file)? else { return Ok(None) };
+                (text, updated) = again;
+                conf = parse_object(path, &text)?;
+            }
+            Err(error) => log::debug!(path:% = path, error:% = error; "no id given"),
+        }
+    }
+    let (settings, complaints) = conf.settings(context);
+    let scope = conf.scope(context);
+    Ok(Some(LoadedObject {
+        path: path.clone(),
+        csum: csum(text.as_bytes()),
+        conf,
+        settings: Arc::new(settings),
+        updated,
+        scope,
+        complaints,
+    }))
+}
+
+fn parse_object(path: &ObjectPath, text: &str) -> Result<ObjectConf, Box<Complaint>> {
+    ObjectConf::parse(path.clone(), text).map_err(|error| {
+        let line = error.line;
+        let reason = conf::IniError { line: 0, ..error }.to_string();
+        Box::new(Complaint { line, ..*complaint(path.config_file(), reason) })
+    })
+}
+
+fn complaint(file: String, reason: String) -> Box<Complaint> {
+    Box::new(Complaint {
+        severity: Severity::Error,
+        file,
+        line: 0,
+        section: String::new(),
+        keyword: String::new(),
+        reason,
+    })
+}
+
+/// The lock that whoever rewrites the configuration of an object holds.
+#[must_use]
+pub fn edit_lock(paths: &Paths, path: &ObjectPath) -> PathBuf {
+    paths.locks().join(format!("edit_{}", path.as_str().replace('/', "_")))
+}
+
+/// Writes `DEFAULT.id` into the file of an object that has none (config.md §3).
+fn give_id(paths: &Paths, path: &ObjectPath) -> std::io::Result<()> {
+    let _lock = durable::FileLock::take(&edit_lock(paths, path), Duration::from_secs(3))?;
+    let file = paths.config_file(path);
+    // Whoever held the lock before may have written another text.
+    let text = std::fs::read_to_string(&file)?;
+    let Ok(mut conf) = ObjectConf::parse(path.clone(), &text) else { return Ok(()) };
+    if conf.ensure_id(&random_uuid()) {
+        durable::write(&file, conf.text().as_bytes(), 0o600)?;
+    }
+    Ok(())
+}
+
+/// A whole file and its modification time; none if it does not exist.
+fn read_text(paths: &Paths, file: &Path) -> Result<Option<(String, Timestamp)>, Box<Complaint>> {
+    let name = || file.strip_prefix(&paths.etc).unwrap_or(file).display().to_string();
+    let failed = |error: std::io::Error| complaint(name(), error.to_string());
+    let opened = match std::fs::File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let metadata = opened.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(complaint(name(), "not a regular file".to_owned()));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(1 << 20)).unwrap_or(0));
+    opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let reason = format!("has more than {MAX_FILE_BYTES} bytes");
+        return Err(complaint(name(), reason));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(Some((text, modified(&metadata)))),
+        Ok(text) => {
+            let line = text[..text.find('\0').unwrap_or(0)].matches('\n').count() + 1;
+            Err(Box::new(Complaint { line, ..*complaint(name(), "has a NUL byte".to_owned()) }))
+        }
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(Box::new(Complaint { line, ..*complaint(name(), "is not UTF-8".to_owned()) }))
+        }
+    }
+}
+
+fn modified(metadata: &std::fs::Metadata) -> Timestamp {
+    Timestamp(metadata.mtime() as f64 + metadata.mtime_nsec() as f64 / 1e9)
+}
+
+/// MD5 in hex: what nodes compare configurations by.
+#[must_use]
+pub fn csum(bytes: &[u8]) -> String {
+    monitor::md5_hex(bytes)
+}
+
+/// What tells a changed file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// The stamp of a file; none if it does not exist.
+    #[must_use]
+    pub fn of(file: &Path) -> Option<Self> {
+        std::fs::metadata(file).ok().map(|metadata| Self {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// Folders below `<etc>` that hold or may hold object files, with the name that their files have before them.
+#[must_use]
+pub fn object_folders(paths: &Paths) -> Vec<PathBuf> {
+    let mut folders = vec![paths.etc.clone()];
+    folders.extend(["vol", "cfg", "sec", "usr"].map(|kind| paths.etc.join(kind)));
+    let namespaces = paths.etc.join("namespaces");
+    for namespace in subfolders(&namespaces) {
+        folders.extend(subfolders(&namespace).filter(|folder| {
+            folder
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| model::Kind::from_word(name).is_some())
+        }));
+        folders.push(namespace);
+    }
+    folders.push(namespaces);
+    folders.retain(|folder| folder.is_dir());
+    folders
+}
+
+fn subfolders(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+}
+
+/// The object that a file configures; none for other files.
+#[must_use]
+pub fn object_of(paths: &Paths, file: &Path) -> Option<ObjectPath> {
+    ObjectPath::from_config_file(file.strip_prefix(&paths.etc).ok()?.to_str()?)
+}
+
+/// All object files, with what tells when they change.
+#[must_use]
+pub fn list_objects(paths: &Paths) -> BTreeMap<ObjectPath, FileStamp> {
+    let mut objects = BTreeMap::new();
+    for folder in object_folders(paths) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let file = entry.path();
+            if let Some(path) = object_of(paths, &file)
+                && let Some(stamp) = FileStamp::of(&file)
+            {
+                objects.insert(path, stamp);
+            }
+        }
+    }
+    objects
+}
+
+/// Applies `work` to all items on all processors; results in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = processors().min(items.len() / 16);
+    if threads < 2 {
+        return items.iter().map(work).collect();
+    }
+    let share = items.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = items
+            .chunks(share)
+            .map(|chunk| scope.spawn(|| chunk.iter().map(&work).collect::<Vec<R>>()))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| match worker.join() {
+                Ok(results) => results,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,19 +6,13 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::{GlobalExpect, LocalExpect, NodeMonitorStatus, ObjectPath};
+use model::ObjectPath;
 
-/// Sets node monitor attributes; validated before by whoever took the request. `Some(None)` unsets.
-#[derive(Debug, Default, Clone, Message)]
+/// Sets node monitor attributes; validated before by whoever took the request.
+/// Applied at once, and published before the answer.
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct SetNodeMonitor {
-    /// Status, any text.
-    pub status: Option<NodeMonitorStatus>,
-    /// Target of the node.
-    pub local_expect: Option<Option<LocalExpect>>,
-    /// Target of all nodes.
-    pub global_expect: Option<Option<GlobalExpect>>,
-}
+pub struct SetNodeMonitor(pub monitor::NodeChange);
 
 /// Announces `maintenance` (or `upgrade`): from then on no decision is taken. Answers when it is published.
 #[derive(Debug, Clone, Copy, Message)]

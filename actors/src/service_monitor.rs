@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use model::{GlobalExpect, LocalExpect, MonitorStatus, ObjectPath};
+use model::{MonitorStatus, ObjectPath};
 
 /// Service monitors by object, to send them requests. Written by the node monitor only.
 pub type Registry = Arc<ArcSwap<BTreeMap<ObjectPath, Addr<ServiceMonitor>>>>;
@@ -19,21 +19,10 @@ pub type Registry = Arc<ArcSwap<BTreeMap<ObjectPath, Addr<ServiceMonitor>>>>;
 pub struct ViewChanged;
 
 /// Sets monitor attributes of the local instance; validated before by whoever took the request.
-/// `Some(None)` unsets. Applied at once, and published before the answer.
-#[derive(Debug, Default, Clone, Message)]
+/// Applied at once, and published before the answer.
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct SetMonitor {
-    /// What a command line action reports of itself: `starting`, `idle`, `start failed`.
-    pub status: Option<MonitorStatus>,
-    /// Target of the instance.
-    pub local_expect: Option<Option<LocalExpect>>,
-    /// Target of the object.
-    pub global_expect: Option<Option<GlobalExpect>>,
-    /// Node to fence before taking over.
-    pub stonith: Option<Option<String>>,
-    /// Forget the restart counters.
-    pub reset_retries: bool,
-}
+pub struct SetMonitor(pub monitor::Change);
 
 /// Forgets a failure and the restart counters. Refused, with the status, while an action runs.
 #[derive(Debug, Clone, Copy, Message)]

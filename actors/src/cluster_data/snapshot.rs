@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Aggregate, InstanceStatus, NodeData, NodeName, ObjectPath};
+use model::{Aggregate, ConfigEntry, Frozen, InstanceStatus, NodeData, NodeName, ObjectPath};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::SharedMap;
 
 /// Name, id and members of the cluster.
-#[derive(Debug, Default, Clone, PartialEq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct ClusterInfo {
     /// Keyword `cluster.id`.
     pub id: String,
@@ -18,15 +20,29 @@ pub struct ClusterInfo {
     pub nodes: Vec<NodeName>,
 }
 
-/// The cluster data at one generation. Cheap to keep: everything inside is shared.
+/// One node.
+#[derive(Debug, Default, Clone)]
+pub struct NodeEntry {
+    /// What it publishes beside its objects; `services` is none. Without `monitor`: never heard of.
+    pub data: NodeData,
+    /// Its instances.
+    pub status: SharedMap<InstanceStatus>,
+    /// Its configurations.
+    pub config: SharedMap<ConfigEntry>,
+}
+
+/// The cluster data at one generation. Cheap to keep and to copy: what is large inside is shared.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub(super) generation: u64,
     pub(super) nodename: NodeName,
     pub(super) cluster: ClusterInfo,
-    pub(super) nodes: BTreeMap<NodeName, NodeData>,
-    pub(super) services: BTreeMap<ObjectPath, Arc<Aggregate>>,
+    pub(super) nodes: BTreeMap<NodeName, Arc<NodeEntry>>,
+    pub(super) services: SharedMap<Aggregate>,
     pub(super) threads: BTreeMap<String, Arc<Value>>,
+    pub(super) compat: bool,
+    pub(super) transitions: usize,
+    pub(super) frozen: Frozen,
 }
 
 impl Snapshot {
@@ -38,8 +54,11 @@ impl Snapshot {
             nodename,
             cluster: ClusterInfo::default(),
             nodes: BTreeMap::new(),
-            services: BTreeMap::new(),
+            services: SharedMap::default(),
             threads: BTreeMap::new(),
+            compat: true,
+            transitions: 0,
+            frozen: Frozen::NotApplicable,
         }
     }
 
@@ -61,22 +80,28 @@ impl Snapshot {
         &self.cluster
     }
 
-    /// The data of all nodes.
+    /// All nodes.
     #[must_use]
-    pub fn nodes(&self) -> &BTreeMap<NodeName, NodeData> {
+    pub fn nodes(&self) -> &BTreeMap<NodeName, Arc<NodeEntry>> {
         &self.nodes
     }
 
-    /// The data of the local node.
+    /// One node.
     #[must_use]
-    pub fn local(&self) -> Option<&NodeData> {
-        self.nodes.get(&self.nodename)
+    pub fn node(&self, node: &NodeName) -> Option<&NodeEntry> {
+        self.nodes.get(node).map(|entry| &**entry)
+    }
+
+    /// The local node's data; none before it published something.
+    #[must_use]
+    pub fn local(&self) -> Option<&NodeEntry> {
+        self.node(&self.nodename)
     }
 
     /// The instance of an object on a node.
     #[must_use]
     pub fn instance(&self, node: &NodeName, path: &ObjectPath) -> Option<&Arc<InstanceStatus>> {
-        self.nodes.get(node)?.services.as_ref()?.status.get(path)
+        self.nodes.get(node)?.status.get(path)
     }
 
     /// The local instance of an object.
@@ -85,28 +110,184 @@ impl Snapshot {
         self.instance(&self.nodename, path)
     }
 
+    /// The instances of an object, by node name.
+    pub fn instances<'a>(
+        &'a self,
+        path: &'a ObjectPath,
+    ) -> impl Iterator<Item = (&'a NodeName, &'a Arc<InstanceStatus>)> {
+        self.nodes.iter().filter_map(move |(name, node)| Some((name, node.status.get(path)?)))
+    }
+
+    /// What a node publishes of the configuration of an object.
+    #[must_use]
+    pub fn config(&self, node: &NodeName, path: &ObjectPath) -> Option<&Arc<ConfigEntry>> {
+        self.nodes.get(node)?.config.get(path)
+    }
+
     /// The state of each known object over its instances.
     #[must_use]
-    pub fn services(&self) -> &BTreeMap<ObjectPath, Arc<Aggregate>> {
+    pub fn services(&self) -> &SharedMap<Aggregate> {
         &self.services
     }
 
-    /// The block of a thread.
+    /// The state of an object over its instances.
     #[must_use]
-    pub fn thread(&self, id: &str) -> Option<&Arc<Value>> {
-        self.threads.get(id)
+    pub fn aggregate(&self, path: &ObjectPath) -> Option<&Arc<Aggregate>> {
+        self.services.get(path)
     }
 
-    /// The blocks of all threads.
+    /// The blocks of the threads, `monitor` without what the cluster data adds to it.
     #[must_use]
     pub fn threads(&self) -> &BTreeMap<String, Arc<Value>> {
         &self.threads
     }
 
+    /// Whether all nodes have the same compatibility level.
+    #[must_use]
+    pub fn is_compatible(&self) -> bool {
+        self.compat
+    }
+
+    /// Number of local objects with an action running.
+    #[must_use]
+    pub fn transitions(&self) -> usize {
+        self.transitions
+    }
+
+    /// Whether the nodes are frozen.
+    #[must_use]
+    pub fn frozen(&self) -> &Frozen {
+        &self.frozen
+    }
+
     /// What `daemon_status` answers (wire.md §5.3), reduced to the objects that `keep` accepts.
     #[must_use]
     pub fn status(&self, keep: Option<&dyn Fn(&ObjectPath) -> bool>) -> Value {
-        let _ = keep;
-        Value::Null
+        serde_json::from_str(&self.status_text(keep)).expect("what was written reads back")
     }
+
+    /// What request `object_status` answers for an object (wire.md §5.11).
+    #[must_use]
+    pub fn object_status(&self, path: &ObjectPath) -> Value {
+        let mut nodes = Map::new();
+        for (name, node) in &self.nodes {
+            let (status, config) = (node.status.get(path), node.config.get(path));
+            if status.is_some() || config.is_some() {
+                let entry = serde_json::json!({
+                    "status": status.map(|status| value(status)).unwrap_or_else(|| Value::Object(Map::new())),
+                    "config": config.map(|config| value(config)).unwrap_or_else(|| Value::Object(Map::new())),
+                });
+                nodes.insert(name.to_string(), entry);
+            }
+        }
+        let mut answer = match self.aggregate(path).map(|aggregate| value(aggregate)) {
+            Some(Value::Object(aggregate)) => aggregate,
+            _ => Map::new(),
+        };
+        answer.insert("nodes".to_owned(), Value::Object(nodes));
+        Value::Object(answer)
+    }
+
+    /// The text of [`Snapshot::status`]. What did not change since it was last asked for is not written anew.
+    #[must_use]
+    pub fn status_text(&self, keep: Option<&dyn Fn(&ObjectPath) -> bool>) -> String {
+        let mut out = String::with_capacity(4_096 + self.services.len() * 256);
+        out.push('{');
+        push(&mut out, "cluster", &self.cluster);
+        for (id, block) in self.threads.iter().filter(|(id, _)| *id != "monitor") {
+            push(&mut out, id, block);
+        }
+        push_key(&mut out, "monitor");
+        out.push('{');
+        if let Some(Value::Object(block)) = self.threads.get("monitor").map(|block| &**block) {
+            for (key, value) in block.iter().filter(|(key, _)| !OURS.contains(&key.as_str())) {
+                push(&mut out, key, value);
+            }
+        }
+        push(&mut out, "compat", &self.compat);
+        push(&mut out, "transitions", &self.transitions);
+        push(&mut out, "frozen", &self.frozen);
+        push_key(&mut out, "nodes");
+        out.push('{');
+        for (name, node) in &self.nodes {
+            push_key(&mut out, name.as_str());
+            self.write_node(&mut out, name, node, keep);
+        }
+        out.push('}');
+        push_key(&mut out, "services");
+        self.services.write_json(&mut out, keep);
+        out.push_str("}}");
+        out
+    }
+
+    fn write_node(
+        &self,
+        out: &mut String,
+        name: &NodeName,
+        node: &NodeEntry,
+        keep: Option<&dyn Fn(&ObjectPath) -> bool>,
+    ) {
+        out.push('{');
+        for (key, value) in &self.node_head(name, node) {
+            push(out, key, value);
+        }
+        if node.data.monitor.is_some() {
+            push_key(out, "services");
+            out.push_str("{\"status\":");
+            node.status.write_json(out, keep);
+            out.push_str(",\"config\":");
+            node.config.write_json(out, keep);
+            out.push('}');
+        }
+        out.push('}');
+    }
+
+    /// The data of a node without its objects; empty for a node never heard since the daemon started (cluster.md §d).
+    /// `gen` of a peer is cut down to the local node's entry.
+    pub(super) fn node_head(&self, name: &NodeName, node: &NodeEntry) -> Map<String, Value> {
+        if node.data.monitor.is_none() {
+            return Map::new();
+        }
+        let Value::Object(mut head) = value(&node.data) else { return Map::new() };
+        if *name != self.nodename
+            && let Some(Value::Object(gens)) = head.get_mut("gen")
+        {
+            gens.retain(|node, _| node == self.nodename.as_str());
+        }
+        head
+    }
+
+    /// The block of the thread `monitor` without nodes and services.
+    pub(super) fn monitor_head(&self) -> Map<String, Value> {
+        let mut head = match self.threads.get("monitor").map(|block| &**block) {
+            Some(Value::Object(block)) => block.clone(),
+            _ => Map::new(),
+        };
+        head.retain(|key, _| !OURS.contains(&key.as_str()));
+        head.insert("compat".to_owned(), self.compat.into());
+        head.insert("transitions".to_owned(), self.transitions.into());
+        head.insert("frozen".to_owned(), self.frozen.as_str().into());
+        head
+    }
+}
+
+/// What the cluster data itself puts in the block of the thread `monitor`.
+const OURS: [&str; 5] = ["compat", "transitions", "frozen", "nodes", "services"];
+
+/// A value of the cluster data as JSON.
+pub(super) fn value<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).expect("keys are texts and numbers finite")
+}
+
+fn push_key(out: &mut String, key: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push_str(&serde_json::to_string(key).expect("a text"));
+    out.push(':');
+}
+
+fn push<T: Serialize>(out: &mut String, key: &str, value: &T) {
+    push_key(out, key);
+    out.push_str(&serde_json::to_string(value).expect("keys are texts and numbers finite"));
 }

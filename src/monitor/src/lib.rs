@@ -4,6 +4,7 @@
 //! [`InstanceCore`] per local instance, one [`NodeCore`] per node; the actors only carry out.
 
 mod aggregate;
+mod digest;
 mod effect;
 mod fold;
 mod instance;
@@ -14,6 +15,7 @@ mod restart;
 mod world;
 
 pub use aggregate::{aggregate, cluster_frozen};
+pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use fold::fold;
 pub use instance::{InstanceCore, is_transition};

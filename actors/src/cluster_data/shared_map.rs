@@ -1,0 +1,252 @@
+//! A sorted map of objects whose copies share what did not change.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use model::ObjectPath;
+use serde::Serialize;
+
+/// Entries of a chunk before it is split.
+const CHUNK: usize = 64;
+
+/// Objects and their values, sorted by path. A copy shares all chunks, a change copies one of them: with 10,000 objects,
+/// a new snapshot costs as much as with 100. Each chunk keeps its JSON text once it was asked for.
+#[derive(Debug)]
+pub struct SharedMap<V> {
+    /// Never empty chunks, in order.
+    chunks: Vec<Arc<Chunk<V>>>,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Chunk<V> {
+    entries: Vec<(ObjectPath, Arc<V>)>,
+    /// `"path":value,"path":value`.
+    json: OnceLock<Box<str>>,
+}
+
+impl<V> Chunk<V> {
+    fn new(entries: Vec<(ObjectPath, Arc<V>)>) -> Arc<Self> {
+        Arc::new(Self { entries, json: OnceLock::new() })
+    }
+
+    fn position(&self, path: &ObjectPath) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(key, _)| key.cmp(path))
+    }
+}
+
+impl<V> Clone for SharedMap<V> {
+    fn clone(&self) -> Self {
+        Self { chunks: self.chunks.clone(), len: self.len }
+    }
+}
+
+impl<V> Default for SharedMap<V> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<V> SharedMap<V> {
+    /// Number of objects.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The chunk that has or would have `path`: the last one that does not start after it.
+    fn chunk_of(&self, path: &ObjectPath) -> usize {
+        self.chunks
+            .partition_point(|chunk| chunk.entries.first().is_some_and(|(first, _)| first <= path))
+            .saturating_sub(1)
+    }
+
+    /// The value of an object.
+    #[must_use]
+    pub fn get(&self, path: &ObjectPath) -> Option<&Arc<V>> {
+        let chunk = self.chunks.get(self.chunk_of(path))?;
+        chunk.position(path).ok().map(|at| &chunk.entries[at].1)
+    }
+
+    /// Whether the object is there.
+    #[must_use]
+    pub fn contains_key(&self, path: &ObjectPath) -> bool {
+        self.get(path).is_some()
+    }
+
+    /// Sets the value of an object; returns the one it had.
+    pub fn insert(&mut self, path: ObjectPath, value: Arc<V>) -> Option<Arc<V>> {
+        let at = self.chunk_of(&path);
+        let Some(chunk) = self.chunks.get(at) else {
+            self.chunks.push(Chunk::new(vec![(path, value)]));
+            self.len += 1;
+            return None;
+        };
+        let mut entries = chunk.entries.clone();
+        let old = match chunk.position(&path) {
+            Ok(found) => Some(std::mem::replace(&mut entries[found].1, value)),
+            Err(place) => {
+                entries.insert(place, (path, value));
+                self.len += 1;
+                None
+            }
+        };
+        if entries.len() > CHUNK {
+            let tail = entries.split_off(entries.len() / 2);
+            self.chunks.insert(at + 1, Chunk::new(tail));
+        }
+        self.chunks[at] = Chunk::new(entries);
+        old
+    }
+
+    /// Removes an object; returns the value it had.
+    pub fn remove(&mut self, path: &ObjectPath) -> Option<Arc<V>> {
+        let at = self.chunk_of(path);
+        let chunk = self.chunks.get(at)?;
+        let found = chunk.position(path).ok()?;
+        let mut entries = chunk.entries.clone();
+        let (_, old) = entries.remove(found);
+        if entries.is_empty() {
+            self.chunks.remove(at);
+        } else {
+            self.chunks[at] = Chunk::new(entries);
+        }
+        self.len -= 1;
+        Some(old)
+    }
+
+    /// The objects and their values, by path.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&ObjectPath, &Arc<V>)> {
+        self.chunks.iter().flat_map(|chunk| chunk.entries.iter().map(|(path, value)| (path, value)))
+    }
+
+    /// The objects, sorted.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &ObjectPath> {
+        self.iter().map(|(path, _)| path)
+    }
+
+    /// The values, by path.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &Arc<V>> {
+        self.iter().map(|(_, value)| value)
+    }
+}
+
+impl<V: Serialize> SharedMap<V> {
+    /// Appends the map as a JSON object, with the objects that `keep` accepts. Unchanged chunks are not written anew.
+    pub(super) fn write_json(&self, out: &mut String, keep: Option<&dyn Fn(&ObjectPath) -> bool>) {
+        out.push('{');
+        let start = out.len();
+        for chunk in &self.chunks {
+            let separator = if out.len() > start { "," } else { "" };
+            match keep {
+                None => {
+                    let text = chunk.json.get_or_init(|| {
+                        let mut text = String::new();
+                        write_entries(&mut text, chunk.entries.iter());
+                        text.into()
+                    });
+                    out.push_str(separator);
+                    out.push_str(text);
+                }
+                Some(keep) => {
+                    let mut kept = chunk.entries.iter().filter(|(path, _)| keep(path)).peekable();
+                    if kept.peek().is_some() {
+                        out.push_str(separator);
+                        write_entries(out, kept);
+                    }
+                }
+            }
+        }
+        out.push('}');
+    }
+}
+
+fn write_entries<'a, V: Serialize + 'a>(
+    out: &mut String,
+    entries: impl Iterator<Item = &'a (ObjectPath, Arc<V>)>,
+) {
+    for (index, (path, value)) in entries.enumerate() {
+        let separator = if index > 0 { "," } else { "" };
+        let key = serde_json::to_string(path).expect("a path is a text");
+        let value = serde_json::to_string(value).expect("values have text keys and finite numbers");
+        write!(out, "{separator}{key}:{value}").expect("a string takes all");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn path(number: u64) -> ObjectPath {
+        ObjectPath::parse(&format!("svc{number}")).unwrap()
+    }
+
+    #[test]
+    fn it_holds_what_a_sorted_map_would_hold() {
+        let mut map = SharedMap::default();
+        let mut model = BTreeMap::new();
+        let mut seed: u64 = 1;
+        for step in 0..5_000_u64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let key = path((seed >> 33) % 700);
+            let (a, b) = if step % 3 == 0 {
+                (map.remove(&key), model.remove(&key))
+            } else {
+                (map.insert(key.clone(), Arc::new(step)), model.insert(key.clone(), Arc::new(step)))
+            };
+            assert_eq!(a, b);
+            assert_eq!(map.get(&key), model.get(&key));
+            assert_eq!(map.len(), model.len());
+        }
+        assert!(map.iter().eq(model.iter()));
+    }
+
+    #[test]
+    fn a_copy_keeps_its_values_and_shares_the_rest() {
+        let mut map = SharedMap::default();
+        for number in 0..1_000 {
+            map.insert(path(number), Arc::new(number));
+        }
+        let copy = map.clone();
+        map.insert(path(500), Arc::new(0));
+        map.remove(&path(501));
+        assert_eq!(copy.get(&path(500)), Some(&Arc::new(500)));
+        assert_eq!(copy.len(), 1_000);
+        let shared = map
+            .chunks
+            .iter()
+            .filter(|chunk| copy.chunks.iter().any(|other| Arc::ptr_eq(chunk, other)))
+            .count();
+        assert!(shared + 2 >= map.chunks.len());
+    }
+
+    #[test]
+    fn its_text_is_that_of_the_kept_objects() {
+        let mut map = SharedMap::default();
+        let mut text = String::new();
+        map.write_json(&mut text, None);
+        assert_eq!(text, "{}");
+        for number in 0..200 {
+            map.insert(path(number), Arc::new(number));
+        }
+        for _ in 0..2 {
+            let mut text = String::new();
+            map.write_json(&mut text, None);
+            let read: BTreeMap<String, u64> = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.len(), 200);
+            assert_eq!(read["svc150"], 150);
+            map.insert(path(150), Arc::new(150));
+        }
+        let mut text = String::new();
+        map.write_json(&mut text, Some(&|path| ["svc3", "svc199"].contains(&path.as_str())));
+        assert_eq!(text, r#"{"svc199":199,"svc3":3}"#);
+    }
+}

@@ -1,0 +1,448 @@
+//! The cluster data being changed, and what changed since the last snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{
+    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
+    NodeMonitorData, NodeName, ObjectPath, Timestamp,
+};
+use monitor::ObjectView;
+use serde_json::{Map, Value, json};
+
+use super::snapshot::value;
+use super::{Emit, NodeEntry, Ops, SetNode, Snapshot, View};
+use crate::config::LoadedConfig;
+
+/// Compatibility level of the deployed agents: never to be changed (cluster.md, hazards).
+const COMPAT: u32 = 10;
+/// API level of the deployed agents.
+const API: u32 = 7;
+
+/// What changed since the last snapshot.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Dirty {
+    /// Instances of the local node.
+    instances: BTreeSet<ObjectPath>,
+    /// Configurations of the local node.
+    configs: BTreeSet<ObjectPath>,
+    /// Objects whose state was computed anew and differs.
+    aggregates: BTreeSet<ObjectPath>,
+    threads: BTreeSet<String>,
+    /// Own data of the local node.
+    is_node: bool,
+    /// Own data of the local node that decisions look at.
+    is_node_decisive: bool,
+    is_cluster: bool,
+}
+
+impl Dirty {
+    /// Whether nothing changed.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether every monitor has to look.
+    pub(super) fn concerns_all(&self) -> bool {
+        self.is_node_decisive || self.is_cluster
+    }
+
+    /// Objects that changed.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &ObjectPath> {
+        self.instances.iter().chain(&self.configs).chain(&self.aggregates)
+    }
+
+    /// The patch from one snapshot to the next.
+    pub(super) fn ops(&self, old: &Snapshot, new: &Snapshot) -> Vec<(Option<ObjectPath>, Ops)> {
+        let mut all = Vec::new();
+        let mut add =
+            |path: Option<&ObjectPath>, at: &[&str], old: Option<Value>, new: Option<Value>| {
+                let mut ops = Ops::new();
+                let mut at = at.iter().map(|key| (*key).to_owned()).collect();
+                ops.diff(&mut at, old.as_ref(), new.as_ref());
+                if !ops.is_empty() {
+                    all.push((path.cloned(), ops));
+                }
+            };
+        if self.is_cluster {
+            add(None, &["cluster"], Some(value(&old.cluster)), Some(value(&new.cluster)));
+        }
+        for id in self.threads.iter().filter(|id| *id != "monitor") {
+            let block =
+                |snapshot: &Snapshot| snapshot.threads.get(id).map(|block| (**block).clone());
+            add(None, &[id], block(old), block(new));
+        }
+        let head = |snapshot: &Snapshot| Some(Value::Object(snapshot.monitor_head()));
+        add(None, &["monitor"], head(old), head(new));
+        for (name, node) in &new.nodes {
+            let before = old.nodes.get(name);
+            if before.is_some_and(|before| Arc::ptr_eq(before, node)) {
+                continue;
+            }
+            let node_head =
+                |snapshot: &Snapshot, node| Value::Object(snapshot.node_head(name, node));
+            let at = ["monitor", "nodes", name.as_str()];
+            let Some(before) = before else {
+                let mut whole = new.node_head(name, node);
+                if node.data.monitor.is_some() {
+                    whole.insert("services".to_owned(), json!({"status": {}, "config": {}}));
+                }
+                add(None, &at, None, Some(Value::Object(whole)));
+                continue;
+            };
+            add(None, &at, Some(node_head(old, before)), Some(node_head(new, node)));
+        }
+        let local = new.nodename.as_str();
+        for path in &self.instances {
+            let at = ["monitor", "nodes", local, "services", "status", path.as_str()];
+            let status =
+                |snapshot: &Snapshot| snapshot.local_instance(path).map(|status| value(status));
+            add(Some(path), &at, status(old), status(new));
+        }
+        for path in &self.configs {
+            let at = ["monitor", "nodes", local, "services", "config", path.as_str()];
+            let config = |snapshot: &Snapshot| {
+                snapshot.config(&snapshot.nodename, path).map(|entry| value(entry))
+            };
+            add(Some(path), &at, config(old), config(new));
+        }
+        for path in &self.aggregates {
+            let at = ["monitor", "services", path.as_str()];
+            let state = |snapshot: &Snapshot| snapshot.aggregate(path).map(|state| value(state));
+            add(Some(path), &at, state(old), state(new));
+        }
+        all
+    }
+}
+
+/// The state of the writer.
+#[derive(Debug)]
+pub(super) struct State {
+    /// The next snapshot.
+    pub(super) now: Snapshot,
+    /// What differs from the last one.
+    pub(super) dirty: Dirty,
+    /// Objects that have an object as slave: their state includes its own.
+    masters: BTreeMap<ObjectPath, BTreeSet<ObjectPath>>,
+    /// Local objects with an action running.
+    acting: BTreeSet<ObjectPath>,
+    /// Number of the last state of the local node data (cluster.md, generations). Starts at the clock, so that it is
+    /// higher than any of an earlier life.
+    r#gen: u64,
+}
+
+impl State {
+    /// Goes on from a snapshot.
+    pub(super) fn new(now: Snapshot) -> Self {
+        let mut state = Self {
+            now,
+            dirty: Dirty::default(),
+            masters: BTreeMap::new(),
+            acting: BTreeSet::new(),
+            r#gen: crate::clock::now().0 as u64,
+        };
+        let instances: Vec<_> = state
+            .now
+            .local()
+            .into_iter()
+            .flat_map(|local| local.status.iter())
+            .map(|(path, status)| (path.clone(), status.clone()))
+            .collect();
+        for (path, status) in instances {
+            state.index(&path, None, Some(&status));
+        }
+        state.local();
+        state
+    }
+
+    /// The local node, to be changed.
+    fn local(&mut self) -> &mut NodeEntry {
+        let entry = self.now.nodes.entry(self.now.nodename.clone()).or_insert_with(|| {
+            self.dirty.is_node = true;
+            Arc::new(NodeEntry {
+                data: NodeData {
+                    compat: Some(COMPAT),
+                    api: Some(API),
+                    agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                    monitor: Some(NodeMonitorData::default()),
+                    targets: json!([]),
+                    frozen: Some(Timestamp::NEVER),
+                    envelope: Some("sealed".to_owned()),
+                    ..NodeData::default()
+                },
+                ..NodeEntry::default()
+            })
+        });
+        Arc::make_mut(entry)
+    }
+
+    /// Keeps the indexes in step with an instance.
+    fn index(
+        &mut self,
+        path: &ObjectPath,
+        old: Option<&InstanceStatus>,
+        new: Option<&InstanceStatus>,
+    ) {
+        let slaves = |status: Option<&InstanceStatus>| -> Vec<ObjectPath> {
+            let names = status.into_iter().flat_map(|s| s.slaves.iter().chain(&s.scaler_slaves));
+            names.filter_map(|name| ObjectPath::parse(name).ok()).collect()
+        };
+        for slave in slaves(old) {
+            if let Some(masters) = self.masters.get_mut(&slave) {
+                masters.remove(path);
+                if masters.is_empty() {
+                    self.masters.remove(&slave);
+                }
+            }
+        }
+        for slave in slaves(new) {
+            self.masters.entry(slave).or_default().insert(path.clone());
+        }
+        let is_acting = new.and_then(|status| status.monitor.as_ref()).is_some_and(|monitor| {
+            monitor.status.is_transitioning() && monitor.status != MonitorStatus::Scaling
+        });
+        if is_acting {
+            self.acting.insert(path.clone());
+        } else {
+            self.acting.remove(path);
+        }
+    }
+
+    fn put(&mut self, path: ObjectPath, status: InstanceStatus) {
+        let status = Arc::new(status);
+        let old = self.local().status.insert(path.clone(), status.clone());
+        self.index(&path, old.as_deref(), Some(&status));
+        self.dirty.instances.insert(path);
+    }
+
+    /// The local instance was evaluated; its monitor stays.
+    pub(super) fn set_instance(&mut self, path: ObjectPath, mut status: InstanceStatus) {
+        let old = self.now.local_instance(&path);
+        // A peer of ours crashes on an instance without monitor (cluster.md, hazards).
+        status.monitor = Some(old.and_then(|old| old.monitor.clone()).unwrap_or_default());
+        status.preserved = false;
+        if old.is_none_or(|old| **old != status) {
+            self.put(path, status);
+        }
+    }
+
+    /// The monitor of the local instance changed.
+    pub(super) fn set_monitor(&mut self, path: ObjectPath, monitor: InstanceMonitor) {
+        let old = self.now.local_instance(&path);
+        if old.and_then(|old| old.monitor.as_ref()) == Some(&monitor) {
+            return;
+        }
+        let mut status = old.map(|old| (**old).clone()).unwrap_or_else(|| InstanceStatus {
+            resources: Some(BTreeMap::new()),
+            ..InstanceStatus::default()
+        });
+        status.monitor = Some(monitor);
+        self.put(path, status);
+    }
+
+    /// The local instance is no more.
+    pub(super) fn remove_instance(&mut self, path: &ObjectPath) {
+        if let Some(old) = self.local().status.remove(path) {
+            self.index(path, Some(&old), None);
+            self.dirty.instances.insert(path.clone());
+        }
+    }
+
+    /// Configurations were read, changed or deleted.
+    pub(super) fn set_configs(&mut self, entries: Vec<(ObjectPath, Option<ConfigEntry>)>) {
+        for (path, entry) in entries {
+            let config = &mut self.local().config;
+            let is_changed = match entry {
+                Some(entry) if config.get(&path).is_some_and(|old| **old == entry) => false,
+                Some(entry) => {
+                    config.insert(path.clone(), Arc::new(entry));
+                    true
+                }
+                None => config.remove(&path).is_some(),
+            };
+            if is_changed {
+                self.dirty.configs.insert(path);
+            }
+        }
+    }
+
+    /// The local node changed.
+    pub(super) fn set_node(&mut self, change: SetNode) {
+        let before = self.local().data.clone();
+        let data = &mut self.local().data;
+        if let Some(monitor) = change.monitor {
+            data.monitor = Some(monitor);
+        }
+        if let Some(frozen) = change.frozen {
+            data.frozen = Some(frozen);
+        }
+        if let Some(stats) = change.stats {
+            data.stats = stats;
+        }
+        if let Some(settings) = change.settings {
+            data.labels = settings.labels;
+            data.env = Some(settings.env);
+            data.config = [("csum".to_owned(), settings.config_csum)].into();
+            data.min_avail_mem = settings.min_avail_mem;
+            data.min_avail_swap = settings.min_avail_swap;
+            self.set_cluster(settings.cluster);
+        }
+        let data = &self.now.nodes[&self.now.nodename].data;
+        if *data != before {
+            self.dirty.is_node = true;
+        }
+        if data.monitor != before.monitor
+            || data.frozen != before.frozen
+            || data.labels != before.labels
+        {
+            self.dirty.is_node_decisive = true;
+        }
+    }
+
+    fn set_cluster(&mut self, cluster: super::ClusterInfo) {
+        if self.now.cluster == cluster {
+            return;
+        }
+        let local = self.now.nodename.clone();
+        self.now.nodes.retain(|name, _| *name == local || cluster.nodes.contains(name));
+        for name in cluster.nodes.iter().filter(|name| **name != local) {
+            self.now.nodes.entry(name.clone()).or_default();
+        }
+        self.now.cluster = cluster;
+        self.dirty.is_cluster = true;
+    }
+
+    /// The block of a thread changed.
+    pub(super) fn set_thread(&mut self, id: String, block: Option<Value>) {
+        let old = self.now.threads.get(&id).map(|block| &**block);
+        if old == block.as_ref() {
+            return;
+        }
+        match block {
+            Some(block) => self.now.threads.insert(id.clone(), Arc::new(block)),
+            None => self.now.threads.remove(&id),
+        };
+        self.dirty.threads.insert(id);
+    }
+
+    /// Claims a lock; none while another holder has it.
+    pub(super) fn claim_lock(
+        &mut self,
+        name: &str,
+        requester: &NodeName,
+        now: Timestamp,
+    ) -> Option<String> {
+        if self.local().data.locks.contains_key(name) {
+            return None;
+        }
+        let id = crate::config::random_uuid();
+        let lock = json!({"id": id, "requester": requester, "requested": now});
+        self.local().data.locks.insert(name.to_owned(), lock);
+        self.dirty.is_node = true;
+        Some(id)
+    }
+
+    /// Releases a lock that has this id.
+    pub(super) fn release_lock(&mut self, name: &str, id: &str) {
+        let locks = &mut self.local().data.locks;
+        if locks.get(name).and_then(|lock| lock.get("id")).and_then(Value::as_str) == Some(id) {
+            locks.remove(name);
+            self.dirty.is_node = true;
+        }
+    }
+
+    /// Computes what follows from the changes and numbers them. Returns what changed.
+    pub(super) fn settle(&mut self, config: &LoadedConfig, now: Timestamp) -> Dirty {
+        let is_local = self.dirty.is_node
+            || !self.dirty.instances.is_empty()
+            || !self.dirty.configs.is_empty();
+        self.compute_aggregates(config);
+        self.now.transitions = self.acting.len();
+        let view = View::new(&self.now, config, false);
+        let (compat, frozen) = (monitor::is_compatible(&view), monitor::cluster_frozen(&view));
+        (self.now.compat, self.now.frozen) = (compat, frozen);
+        if is_local {
+            self.r#gen += 1;
+            let (name, number) = (self.now.nodename.clone(), self.r#gen);
+            let data = &mut self.local().data;
+            data.r#gen.insert(name, number);
+            data.updated = now;
+        }
+        self.now.generation += 1;
+        std::mem::take(&mut self.dirty)
+    }
+
+    fn compute_aggregates(&mut self, config: &LoadedConfig) {
+        let mut paths: BTreeSet<ObjectPath> = self.dirty.objects().cloned().collect();
+        if self.dirty.concerns_all() {
+            // Candidates, hence placement, may depend on the node.
+            paths.extend(self.now.services.keys().cloned());
+        }
+        // Slaves before their masters, as far as chains go: each round takes those whose slaves changed.
+        for _round in 0..8 {
+            let mut changed = BTreeSet::new();
+            for path in &paths {
+                if self.compute_aggregate(path, config) {
+                    changed.insert(path.clone());
+                }
+            }
+            paths = changed
+                .iter()
+                .filter_map(|path| self.masters.get(path))
+                .flatten()
+                .cloned()
+                .collect();
+            self.dirty.aggregates.extend(changed);
+            if paths.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Computes the state of an object; true when it changed.
+    fn compute_aggregate(&mut self, path: &ObjectPath, config: &LoadedConfig) -> bool {
+        let is_configured = self.now.nodes.values().any(|node| node.config.contains_key(path));
+        if !is_configured {
+            return self.now.services.remove(path).is_some();
+        }
+        let state = if path.kind().has_instances() {
+            let view = View::new(&self.now, config, false);
+            ObjectView::new(&view, path).aggregate()
+        } else {
+            Aggregate::default()
+        };
+        if self.now.services.get(path).is_some_and(|old| **old == state) {
+            return false;
+        }
+        self.now.services.insert(path.clone(), Arc::new(state));
+        true
+    }
+
+    /// The document of an event (cluster.md §i).
+    pub(super) fn event(&self, event: &Emit, now: Timestamp) -> String {
+        let mut data = Map::new();
+        data.insert("id".to_owned(), event.id.clone().into());
+        let local = self.now.local();
+        data.insert(
+            "monitor".to_owned(),
+            value(&local.and_then(|local| local.data.monitor.clone())),
+        );
+        if let Some(path) = &event.path {
+            data.insert("path".to_owned(), path.as_str().into());
+            if let Some(state) = self.now.aggregate(path) {
+                data.insert("service".to_owned(), value(state));
+            }
+            if let Some(instance) = self.now.local_instance(path) {
+                let rid = event.data.get("rid").and_then(Value::as_str);
+                let resources = instance.resources.as_ref();
+                if let Some(resource) = rid.and_then(|rid| resources?.get(rid)) {
+                    data.insert("resource".to_owned(), value(resource));
+                }
+                let instance = InstanceStatus { resources: None, ..(**instance).clone() };
+                data.insert("instance".to_owned(), value(&instance));
+            }
+        }
+        data.extend(event.data.iter().map(|(key, value)| (key.clone(), value.clone())));
+        json!({"kind": "event", "nodename": self.now.nodename, "ts": now, "data": data}).to_string()
+    }
+}

@@ -1,0 +1,69 @@
+//! The cluster data as a decision sees it.
+
+use model::{
+    Aggregate, ConfigEntry, InstanceStatus, NodeData, NodeName, ObjectPath, ObjectSettings,
+};
+use monitor::{Conditions, World};
+
+use super::Snapshot;
+use crate::config::LoadedConfig;
+
+/// A snapshot and a configuration, with the facts of the local node.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// What the nodes publish.
+    pub snapshot: &'a Snapshot,
+    /// What is configured here.
+    pub config: &'a LoadedConfig,
+    /// Facts of the local node.
+    pub conditions: Conditions,
+}
+
+impl<'a> View<'a> {
+    /// A view with the facts that settings and snapshot tell. `is_grace`: the rejoin grace period runs.
+    #[must_use]
+    pub fn new(snapshot: &'a Snapshot, config: &'a LoadedConfig, is_grace: bool) -> Self {
+        let conditions = Conditions {
+            ready_period_secs: config.node.ready_period.as_secs_f64(),
+            max_parallel: config.max_parallel(),
+            transitions: snapshot.transitions(),
+            grace: is_grace,
+            blind: false,
+        };
+        Self { snapshot, config, conditions }
+    }
+}
+
+impl World for View<'_> {
+    fn local_node(&self) -> &NodeName {
+        self.snapshot.nodename()
+    }
+
+    fn cluster_nodes(&self) -> &[NodeName] {
+        &self.snapshot.cluster().nodes
+    }
+
+    fn node(&self, node: &NodeName) -> Option<&NodeData> {
+        self.snapshot.node(node).map(|entry| &entry.data)
+    }
+
+    fn instance(&self, node: &NodeName, path: &ObjectPath) -> Option<&InstanceStatus> {
+        self.snapshot.instance(node, path).map(|status| &**status)
+    }
+
+    fn config(&self, node: &NodeName, path: &ObjectPath) -> Option<&ConfigEntry> {
+        self.snapshot.config(node, path).map(|entry| &**entry)
+    }
+
+    fn aggregate(&self, path: &ObjectPath) -> Option<&Aggregate> {
+        self.snapshot.aggregate(path).map(|aggregate| &**aggregate)
+    }
+
+    fn settings(&self, path: &ObjectPath) -> Option<&ObjectSettings> {
+        self.config.objects.get(path).map(|object| &*object.settings)
+    }
+
+    fn conditions(&self) -> Conditions {
+        self.conditions
+    }
+}

@@ -1,0 +1,57 @@
+//! The first start on a node without configuration.
+
+use std::io;
+use std::time::Duration;
+
+use conf::Ini;
+use model::{NodeName, ObjectPath};
+
+use crate::durable;
+use crate::paths::Paths;
+
+/// Makes sure that the cluster has an id, a secret and a name: writes a cluster.conf with random ones, readable by its owner
+/// only and with this node as the only member, or adds what an existing one lacks. What node.conf sets is left there.
+///
+/// # Errors
+///
+/// The file cannot be written. One that is no configuration is left alone: reading it tells.
+pub fn ensure_cluster_conf(paths: &Paths, nodename: &NodeName) -> io::Result<()> {
+    let lock = super::edit_lock(paths, &ObjectPath::cluster());
+    let _lock = durable::FileLock::take(&lock, Duration::from_secs(3))?;
+    let file = paths.cluster_conf();
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let node = std::fs::read_to_string(paths.node_conf()).unwrap_or_default();
+    let (Ok(mut cluster), Ok(node)) = (Ini::parse(&text), Ini::parse(&node)) else { return Ok(()) };
+    let is_new = text.trim().is_empty();
+    let secret = super::random_uuid().replace('-', "");
+    let wanted = [
+        ("DEFAULT", "id", super::random_uuid()),
+        ("cluster", "id", super::random_uuid()),
+        ("cluster", "name", "default".to_owned()),
+        ("cluster", "nodes", nodename.to_string()),
+        ("cluster", "secret", secret),
+    ];
+    let mut is_changed = false;
+    for (section, keyword, value) in wanted {
+        let is_set = |ini: &Ini| {
+            ini.sections().any(|name| name == section)
+                && (ini.get(section, keyword).is_some_and(|value| !value.is_empty())
+                    || ini.get(section, &format!("{keyword}@{nodename}")).is_some())
+        };
+        let is_needed = is_new || matches!(keyword, "id" | "secret");
+        if is_needed && !is_set(&cluster) && !(section == "cluster" && is_set(&node)) {
+            is_changed |= cluster
+                .set(section, keyword, &value)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        }
+    }
+    if is_changed {
+        durable::write(&file, cluster.text().as_bytes(), 0o600)?;
+    }
+    Ok(())
+}

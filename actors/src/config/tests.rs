@@ -1,0 +1,140 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+struct Root {
+    _folder: tempfile::TempDir,
+    paths: Paths,
+    node: NodeName,
+}
+
+fn root() -> Root {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = Paths::under(folder.path());
+    paths.create().unwrap();
+    Root { _folder: folder, paths, node: NodeName::new("n1").unwrap() }
+}
+
+impl Root {
+    fn write(&self, file: &str, text: &[u8]) {
+        let file = self.paths.etc.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    fn load(&self) -> LoadedConfig {
+        LoadedConfig::load(&self.paths, &self.node)
+    }
+}
+
+fn object(path: &str) -> ObjectPath {
+    ObjectPath::parse(path).unwrap()
+}
+
+#[test]
+fn the_first_start_writes_a_secret_that_only_its_owner_reads_and_the_next_keeps_it() {
+    let root = root();
+    ensure_cluster_conf(&root.paths, &root.node).unwrap();
+    let file = root.paths.cluster_conf();
+    let first = fs::read_to_string(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let ini = conf::Ini::parse(&first).unwrap();
+    assert_eq!(ini.get("cluster", "name"), Some("default"));
+    assert_eq!(ini.get("cluster", "nodes"), Some("n1"));
+    assert_eq!(ini.get("cluster", "secret").unwrap().len(), 32);
+    ensure_cluster_conf(&root.paths, &root.node).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), first);
+}
+
+#[test]
+fn an_existing_cluster_configuration_only_gets_what_it_lacks() {
+    let root = root();
+    root.write("cluster.conf", b"# ours\n[cluster]\nname = prod\nsecret = abcdefghijklmnop\n");
+    root.write("node.conf", b"[cluster]\nid = here\n");
+    ensure_cluster_conf(&root.paths, &root.node).unwrap();
+    let text = fs::read_to_string(root.paths.cluster_conf()).unwrap();
+    assert!(
+        text.starts_with("# ours\n[cluster]\nname = prod\nsecret = abcdefghijklmnop\n"),
+        "{text}"
+    );
+    let ini = conf::Ini::parse(&text).unwrap();
+    assert_eq!(ini.get("cluster", "nodes"), None);
+    assert_eq!(ini.get("cluster", "id"), None);
+    assert!(ini.get("DEFAULT", "id").is_some());
+}
+
+#[test]
+fn objects_of_all_kinds_and_namespaces_are_found_and_get_an_id() {
+    let root = root();
+    for file in [
+        "svc1.conf",
+        "vol/v1.conf",
+        "namespaces/test/svc/web.conf",
+        "namespaces/test/namespace.conf",
+    ] {
+        root.write(file, b"[DEFAULT]\nnodes = n1\n");
+    }
+    root.write("svc2.conf.tmp", b"");
+    root.write(".svc3.conf", b"");
+    root.write("namespaces/test/other/x.conf", b"");
+    let config = root.load();
+    let found: Vec<&str> = config.objects.keys().map(ObjectPath::as_str).collect();
+    assert_eq!(found, ["svc1", "test/", "test/svc/web", "vol/v1"]);
+    let loaded = config.objects.get(&object("svc1")).unwrap();
+    let bytes = fs::read(root.paths.config_file(&loaded.path)).unwrap();
+    assert_eq!(loaded.csum, csum(&bytes));
+    assert_eq!(loaded.conf.id().map(str::len), Some(36));
+    assert_eq!(config.complaints, BTreeMap::new());
+}
+
+#[test]
+fn what_cannot_be_read_keeps_the_last_good_configuration_and_names_the_line() {
+    let root = root();
+    root.write("svc1.conf", b"[DEFAULT]\nid = 1\nnodes = n1\n");
+    root.write("node.conf", b"[node]\nenv = PRD\n");
+    let mut config = root.load();
+    let good = config.objects.get(&object("svc1")).unwrap().clone();
+    for (bad, line) in
+        [(&b"[DEFAULT]\nid = 1\n\xff\xfe\n"[..], 3), (b"[DEFAULT]\nnodes\0", 2), (b"\nx = 1\n", 2)]
+    {
+        root.write("svc1.conf", bad);
+        assert_eq!(config.reload_objects(&root.paths, &[object("svc1")]), []);
+        assert_eq!(config.objects.get(&object("svc1")).unwrap().csum, good.csum);
+        let complaints = &config.complaints["svc1.conf"];
+        assert_eq!((complaints.len(), complaints[0].line), (1, line), "{complaints:?}");
+    }
+    root.write("node.conf", b"[node]\n\xff\n");
+    assert!(!config.reload_node(&root.paths));
+    assert_eq!(config.complaints["node.conf"][0].line, 2);
+    root.write("node.conf", b"[node]\nenv = PRD\nmax_parallel = 3\n");
+    root.write("svc1.conf", b"[DEFAULT]\nid = 1\nnodes = n1\n");
+    assert!(config.reload_node(&root.paths));
+    config.reload_objects(&root.paths, &[object("svc1")]);
+    assert_eq!(config.complaints, BTreeMap::new());
+}
+
+#[test]
+fn a_touched_file_is_a_change_and_an_untouched_one_is_none() {
+    let root = root();
+    root.write("svc1.conf", b"[DEFAULT]\nid = 1\n");
+    let mut config = root.load();
+    let paths = [object("svc1")];
+    assert_eq!(config.reload_objects(&root.paths, &paths), []);
+    let file = fs::File::options().append(true).open(root.paths.config_file(&paths[0])).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(5)).unwrap();
+    assert_eq!(config.reload_objects(&root.paths, &paths), paths);
+    assert_eq!(config.objects.get(&paths[0]).unwrap().updated, Timestamp(5.0));
+    fs::remove_file(root.paths.config_file(&paths[0])).unwrap();
+    assert_eq!(config.reload_objects(&root.paths, &paths), paths);
+    assert!(config.objects.is_empty());
+}
+
+#[test]
+fn work_done_in_parallel_keeps_its_order() {
+    let items: Vec<u32> = (0..1_000).collect();
+    assert_eq!(
+        in_parallel(&items, |item| item * 2),
+        items.iter().map(|item| item * 2).collect::<Vec<_>>()
+    );
+}
