@@ -36,8 +36,9 @@ impl std::error::Error for Usage {}
 pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Command, Usage> {
     let args: Vec<String> = args.into_iter().map(Into::into).collect();
     let Line { selector, words } = arrange(args)?;
+    let tree = tree(words.first().map(String::as_str), words.get(1).map(String::as_str));
     let argv = std::iter::once("om".to_owned()).chain(words);
-    let matches = match tree().max_term_width(120).try_get_matches_from(argv) {
+    let matches = match tree.max_term_width(120).try_get_matches_from(argv) {
         Ok(matches) => matches,
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>

@@ -328,7 +328,9 @@ impl Group {
         })
     }
 
-    fn clap(&self) -> Clap {
+    /// The group with the options of `wanted`; those of its other actions are left out, because a command line reads
+    /// one action and building them all takes longer than everything else `om` does.
+    fn clap(&self, wanted: Option<&str>) -> Clap {
         let group = Clap::new(self.name)
             .about(self.about)
             .subcommand_required(true)
@@ -337,13 +339,14 @@ impl Group {
             .subcommand_value_name("ACTION")
             .subcommand_help_heading("Actions");
         self.all().fold(group, |group, action| {
-            let names = action.options.iter().flat_map(|names| names.iter()).chain(
-                self.options
-                    .iter()
-                    .filter(|name| !action.options.iter().any(|names| names.contains(name))),
-            );
             let clap =
                 Clap::new(action.words).about(action.about).visible_aliases(action.aliases.iter());
+            if wanted != Some(action.words) {
+                return group.subcommand(clap);
+            }
+            let own = || action.options.iter().flat_map(|names| names.iter());
+            let names =
+                own().chain(self.options.iter().filter(|name| own().all(|own| own != *name)));
             let mut clap = with_options(clap, names);
             if let Some(operand) = action.operand {
                 clap = clap.arg(
@@ -364,8 +367,8 @@ fn with_options<'a>(clap: Clap, names: impl Iterator<Item = &'a &'static str>) -
     })
 }
 
-/// The whole tree.
-pub(crate) fn tree() -> Clap {
+/// The tree as far as `group` and `action` need it.
+pub(crate) fn tree(group: Option<&str>, action: Option<&str>) -> Clap {
     let root = Clap::new("om")
         .about("OpenSVC compatible cluster node agent: services that stay up")
         .version(env!("CARGO_PKG_VERSION"))
@@ -381,7 +384,12 @@ pub(crate) fn tree() -> Clap {
              `om <GROUP> --help` lists actions, `om <GROUP> <ACTION> --help` options.\n\n\
              Exit codes: 0 done, 1 refused or failed, 2 wrong usage.",
         );
-    let root = GROUPS.iter().fold(root, |root, group| root.subcommand(group.clap()));
+    let root = GROUPS.iter().fold(root, |root, each| {
+        root.subcommand(match group {
+            Some(name) if name == each.name => each.clap(action),
+            _ => Clap::new(each.name).about(each.about),
+        })
+    });
     root.subcommand(with_options(
         Clap::new("mon")
             .about("Show the cluster: threads, nodes, services")
@@ -404,6 +412,10 @@ pub(crate) fn tree() -> Clap {
 mod tests {
     #[test]
     fn the_tree_is_sound() {
-        super::tree().debug_assert();
+        for group in super::GROUPS {
+            for action in group.all() {
+                super::tree(Some(group.name), Some(action.words)).debug_assert();
+            }
+        }
     }
 }
