@@ -7,6 +7,7 @@
 mod command;
 mod options;
 mod parse;
+pub mod render;
 mod tree;
 
 pub use command::{

@@ -1,0 +1,501 @@
+//! The cluster at a glance: `om mon`, `om daemon status`.
+//!
+//! The shape and the signs are the deployed agent's (`om mon --help` there): operators read them at a glance, and so
+//! do their scripts.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::table::{Align, table};
+use super::text::{Cell, Text, Tone};
+
+/// What to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sections {
+    /// Threads of the daemon, with the heartbeats per peer.
+    pub threads: bool,
+    /// Arbitrators, as each node reaches them.
+    pub arbitrators: bool,
+    /// Loads and states of nodes.
+    pub nodes: bool,
+    /// Objects.
+    pub services: bool,
+}
+
+impl Sections {
+    /// All of them.
+    pub const ALL: Self = Self { threads: true, arbitrators: true, nodes: true, services: true };
+
+    /// Those of that name (`om mon --sections`); all when none is named.
+    #[must_use]
+    pub fn named(names: &[String]) -> Self {
+        let has = |name: &str| names.is_empty() || names.iter().any(|each| each == name);
+        Self {
+            threads: has("threads"),
+            arbitrators: has("arbitrators"),
+            nodes: has("nodes"),
+            services: has("services"),
+        }
+    }
+}
+
+/// Renders a `daemon_status` reply. `nodes` limits the columns; none: all nodes. `title` heads the objects: the
+/// selector they were selected with.
+#[must_use]
+pub fn monitor(data: &Value, nodes: Option<&[String]>, sections: &Sections, title: &str) -> Text {
+    let view = View { data, nodes: columns(data, nodes) };
+    let mut rows: Vec<Vec<Cell>> = vec![];
+    let begin = |rows: &mut Vec<Vec<Cell>>, title: &str| {
+        if !rows.is_empty() {
+            rows.push(vec![]);
+        }
+        let mut header = vec![Cell::new(Tone::Strong, title)];
+        header.resize(5, Cell::default());
+        header.extend(view.nodes.iter().map(|node| Cell::new(Tone::Strong, node)));
+        rows.push(header);
+    };
+    if sections.threads {
+        begin(&mut rows, "Threads");
+        view.threads(&mut rows);
+    }
+    if sections.arbitrators && !view.arbitrators().is_empty() {
+        begin(&mut rows, "Arbitrators");
+        view.arbitrator_rows(&mut rows);
+    }
+    if sections.nodes {
+        begin(&mut rows, "Nodes");
+        view.node_rows(&mut rows);
+    }
+    if sections.services {
+        begin(&mut rows, title);
+        view.services(&mut rows);
+    }
+    // The sign column is part of the gap.
+    let aligns = [Align::Left, Align::Left, Align::Left, Align::Right, Align::Left];
+    let mut text = table(rows, &aligns, 1);
+    if sections.threads {
+        text.extend(view.alerts());
+    }
+    text
+}
+
+/// The nodes to show: members, and whoever published data.
+fn columns(data: &Value, wanted: Option<&[String]>) -> Vec<String> {
+    let members = data.pointer("/cluster/nodes").and_then(Value::as_array);
+    let heard = data.pointer("/monitor/nodes").and_then(Value::as_object);
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    names.extend(members.into_iter().flatten().filter_map(Value::as_str));
+    names.extend(heard.into_iter().flat_map(Map::keys).map(String::as_str));
+    names
+        .into_iter()
+        .filter(|name| wanted.is_none_or(|wanted| wanted.iter().any(|each| each == name)))
+        .map(str::to_owned)
+        .collect()
+}
+
+struct View<'a> {
+    data: &'a Value,
+    nodes: Vec<String>,
+}
+
+fn text<'a>(value: Option<&'a Value>, name: &str) -> &'a str {
+    value.and_then(|value| value.get(name)).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: Option<&Value>, name: &str) -> Option<f64> {
+    value.and_then(|value| value.get(name)).and_then(Value::as_f64)
+}
+
+impl<'a> View<'a> {
+    fn node(&self, name: &str) -> Option<&'a Value> {
+        self.data.get("monitor")?.get("nodes")?.get(name)
+    }
+
+    fn row(&self, name: Cell, state: Cell, mode: &str, info: &str) -> Vec<Cell> {
+        vec![
+            Cell::plain(" ").join(name),
+            state,
+            Cell::plain(mode),
+            Cell::plain(info),
+            Cell::new(Tone::Note, "|"),
+        ]
+    }
+
+    fn per_node(&self, cell: impl Fn(&str) -> Cell) -> impl Iterator<Item = Cell> {
+        self.nodes.iter().map(move |node| cell(node))
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.data
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(id, block)| (id.as_str(), block))
+            .filter(|(_, block)| block.get("state").is_some_and(Value::is_string))
+    }
+
+    fn threads(&self, rows: &mut Vec<Vec<Cell>>) {
+        // The daemon first, then its threads by name.
+        let daemon = self.blocks().filter(|(id, _)| *id == "daemon");
+        let threads = self.blocks().filter(|(id, _)| *id != "daemon");
+        for (id, block) in daemon.chain(threads) {
+            let state = text(Some(block), "state");
+            let mut cell = Cell::new(Tone::of(state), state);
+            if block
+                .get("alerts")
+                .and_then(Value::as_array)
+                .is_some_and(|alerts| !alerts.is_empty())
+            {
+                cell = cell.and(Tone::Warn, "!");
+            }
+            let config = block.get("config");
+            let address = match number(config, "port") {
+                None => String::new(),
+                Some(port) => match text(config, "addr") {
+                    addr if addr.contains(':') => format!("[{addr}]:{port}"),
+                    addr => format!("{addr}:{port}"),
+                },
+            };
+            let mut row = self.row(Cell::plain(id), cell, "", &address);
+            if id.starts_with("hb#") {
+                row.extend(self.per_node(|node| match self.beating(id, block, node) {
+                    Some(true) => Cell::new(Tone::Good, "O"),
+                    Some(false) => Cell::new(Tone::Bad, "X"),
+                    None => Cell::new(Tone::Note, "/"),
+                }));
+            }
+            rows.push(row);
+        }
+    }
+
+    /// Whether the heartbeat thread hears, or reaches, a node; none for a node it does not care for.
+    fn beating(&self, id: &str, block: &Value, node: &str) -> Option<bool> {
+        let peer = block.get("peers")?.get(node)?;
+        // The transmitter names only whom it reached; the receiver also the local node, with nothing in it.
+        match peer.get("beating").and_then(Value::as_bool) {
+            None if id.ends_with(".rx") || peer.as_object().is_none_or(Map::is_empty) => None,
+            beating => Some(beating.unwrap_or(true)),
+        }
+    }
+
+    fn alerts(&self) -> Text {
+        let mut lines = Text::default();
+        for (id, block) in self.blocks() {
+            for alert in block.get("alerts").and_then(Value::as_array).into_iter().flatten() {
+                let severity = match text(Some(alert), "severity") {
+                    "" => "warning",
+                    severity => severity,
+                };
+                if lines.is_empty() {
+                    lines.push(Cell::default());
+                    lines.push(Cell::new(Tone::Strong, "Alerts"));
+                }
+                let message = match text(Some(alert), "message") {
+                    "" => alert.as_str().unwrap_or_default(),
+                    message => message,
+                };
+                lines.push(
+                    Cell::plain(&format!(" {id}: "))
+                        .and(Tone::of(severity), severity)
+                        .and(Tone::Plain, &format!(": {message}")),
+                );
+            }
+        }
+        lines
+    }
+
+    fn arbitrators(&self) -> BTreeSet<&'a str> {
+        self.nodes
+            .iter()
+            .filter_map(|node| self.node(node)?.get("arbitrators")?.as_object())
+            .flat_map(Map::keys)
+            .map(String::as_str)
+            .collect()
+    }
+
+    fn arbitrator_rows(&self, rows: &mut Vec<Vec<Cell>>) {
+        for name in self.arbitrators() {
+            let state = |node: &str| {
+                text(self.node(node).and_then(|data| data.get("arbitrators")?.get(name)), "status")
+            };
+            let mut row = self.row(Cell::plain(name), Cell::default(), "", "");
+            row.extend(self.per_node(|node| match state(node) {
+                "" => Cell::new(Tone::Note, "/"),
+                "up" => Cell::new(Tone::Good, "O"),
+                _ => Cell::new(Tone::Bad, "X"),
+            }));
+            rows.push(row);
+        }
+    }
+
+    fn node_rows(&self, rows: &mut Vec<Vec<Cell>>) {
+        let mut add = |name: &str, state: Cell, cell: &dyn Fn(&str) -> Cell| {
+            let mut row = self.row(Cell::plain(name), state, "", "");
+            row.extend(self.per_node(cell));
+            rows.push(row);
+        };
+        let stats = |node: &str| self.node(node).and_then(|data| data.get("stats"));
+        add("score", Cell::default(), &|node| {
+            let score = number(stats(node), "score").map(|score| score.to_string());
+            let is_overloaded = ["mem", "swap"].iter().any(|kind| self.is_short_of(kind, node));
+            Cell::plain(score.as_deref().unwrap_or_default())
+                .and(Tone::Warn, if is_overloaded { "!" } else { "" })
+        });
+        add(" load 15m", Cell::default(), &|node| {
+            let load = number(stats(node), "load_15m").map(|load| format!("{load:.1}"));
+            Cell::plain(load.as_deref().unwrap_or_default())
+        });
+        add(" mem", Cell::default(), &|node| self.memory("mem", node));
+        add(" swap", Cell::default(), &|node| self.memory("swap", node));
+        let version = |node: &str| text(self.node(node), "agent");
+        let versions: BTreeSet<&str> = self.nodes.iter().map(|node| version(node)).collect();
+        if versions.iter().filter(|version| !version.is_empty()).count() > 1 {
+            add("version", Cell::new(Tone::Warn, "warn"), &|node| Cell::plain(version(node)));
+        }
+        add("state", Cell::default(), &|node| self.node_state(node));
+    }
+
+    fn is_short_of(&self, kind: &str, node: &str) -> bool {
+        let data = self.node(node);
+        let stats = data.and_then(|data| data.get("stats"));
+        let least = number(data, &format!("min_avail_{kind}")).unwrap_or(0.0);
+        number(stats, &format!("{kind}_total")).is_some_and(|total| total > 0.0)
+            && number(stats, &format!("{kind}_avail")).is_some_and(|avail| avail < least)
+    }
+
+    /// Used percent, its limit, and the total.
+    fn memory(&self, kind: &str, node: &str) -> Cell {
+        let data = self.node(node);
+        let stats = data.and_then(|data| data.get("stats"));
+        let Some(total) = number(stats, &format!("{kind}_total")) else { return Cell::default() };
+        if total <= 0.0 {
+            return Cell::plain("-");
+        }
+        let used = 100.0 - number(stats, &format!("{kind}_avail")).unwrap_or(0.0);
+        let limit = match number(data, &format!("min_avail_{kind}")) {
+            Some(least) if least > 0.0 => format!("/{}", 100.0 - least),
+            _ => String::new(),
+        };
+        let tone = if self.is_short_of(kind, node) { Tone::Warn } else { Tone::Plain };
+        Cell::new(tone, &format!("{used}{limit}%:{}", mebibytes(total)))
+    }
+
+    fn node_state(&self, node: &str) -> Cell {
+        let data = self.node(node);
+        let Some(monitor) = data.and_then(|data| data.get("monitor")) else {
+            return Cell::new(Tone::Warn, "unknown");
+        };
+        let mut cell = Cell::default();
+        let status = text(Some(monitor), "status");
+        if status != "idle" {
+            cell = cell.and(Tone::of(status), status);
+        }
+        if number(data, "frozen").is_some_and(|since| since > 0.0) {
+            cell = cell.and(Tone::Note, "*");
+        }
+        for target in ["local_expect", "global_expect"] {
+            cell = with_target(cell, text(Some(monitor), target));
+        }
+        cell
+    }
+
+    fn services(&self, rows: &mut Vec<Vec<Cell>>) {
+        let aggregates = self.data.pointer("/monitor/services").and_then(Value::as_object);
+        for (path, aggregate) in aggregates.into_iter().flatten() {
+            let aggregate = Some(aggregate);
+            let instances: Vec<&Value> =
+                self.nodes.iter().filter_map(|node| self.instance(node, path)).collect();
+            let avail = match text(aggregate, "avail") {
+                "" => "n/a",
+                avail => avail,
+            };
+            let mut state = Cell::new(Tone::of(avail), avail);
+            if text(aggregate, "overall") == "warn" {
+                state = state.and(Tone::Warn, "!");
+            }
+            if text(aggregate, "placement") == "non-optimal" {
+                state = state.and(Tone::Warn, "^");
+            }
+            if text(aggregate, "frozen") == "frozen" {
+                state = state.and(Tone::Note, "*");
+            }
+            let first =
+                |name: &str| instances.iter().map(|i| text(Some(i), name)).find(|t| !t.is_empty());
+            let info = match first("topology") {
+                None => String::new(),
+                Some(topology) => {
+                    let up = instances.iter().filter(|i| is_up(text(Some(i), "avail"))).count();
+                    let target = instances.iter().find_map(|i| number(Some(i), "flex_target"));
+                    let target = target.filter(|_| topology == "flex").unwrap_or(1.0);
+                    format!("{up}/{target}")
+                }
+            };
+            let mode = first("orchestrate").unwrap_or_default();
+            let mut row = self.row(Cell::plain(path), state, mode, &info);
+            row.extend(self.per_node(|node| {
+                self.instance(node, path).map_or_else(Cell::default, instance_signs)
+            }));
+            rows.push(row);
+        }
+    }
+
+    fn instance(&self, node: &str, path: &str) -> Option<&'a Value> {
+        self.node(node)?.get("services")?.get("status")?.get(path)
+    }
+}
+
+fn is_up(avail: &str) -> bool {
+    matches!(avail, "up" | "warn")
+}
+
+fn with_target(cell: Cell, target: &str) -> Cell {
+    if target.is_empty() {
+        return cell;
+    }
+    let gap = if cell.is_empty() { ">" } else { " >" };
+    cell.and(Tone::Note, gap).and(Tone::Note, target)
+}
+
+/// The signs of an instance: state, `!` warnings, `^` leader, `*` frozen, `P` not provisioned, then what it does.
+fn instance_signs(instance: &Value) -> Cell {
+    let instance = Some(instance);
+    let (tone, sign) = match text(instance, "avail") {
+        "up" => (Tone::Good, "O"),
+        "stdby up" => (Tone::Good, "S"),
+        "down" => (Tone::Bad, "X"),
+        "stdby down" => (Tone::Bad, "s"),
+        "warn" => (Tone::Warn, "!"),
+        "undef" | "unknown" => (Tone::Warn, "?"),
+        _ => (Tone::Note, "/"),
+    };
+    let mut cell = Cell::new(tone, sign);
+    let monitor = instance.and_then(|instance| instance.get("monitor"));
+    if text(instance, "overall") == "warn" {
+        cell = cell.and(Tone::Warn, "!");
+    }
+    if text(monitor, "placement") == "leader" {
+        cell = cell.and(Tone::Note, "^");
+    }
+    if number(instance, "frozen").is_some_and(|since| since > 0.0) {
+        cell = cell.and(Tone::Note, "*");
+    }
+    if let Some(Value::Bool(false)) = instance.and_then(|instance| instance.get("provisioned")) {
+        cell = cell.and(Tone::Warn, "P");
+    }
+    let status = text(monitor, "status");
+    if !matches!(status, "" | "idle") {
+        let tone = if status.ends_with("failed") { Tone::Bad } else { Tone::Note };
+        cell = cell.and(Tone::Plain, " ").and(tone, status);
+    }
+    with_target(cell, text(monitor, "global_expect"))
+}
+
+/// A number of MiB for a reader: `23.5g`.
+fn mebibytes(count: f64) -> String {
+    let (mut count, mut units) = (count, ["m", "g", "t", "p"].iter());
+    let mut unit = units.next().expect("there is a first unit");
+    while count >= 1024.0 {
+        let Some(next) = units.next() else { break };
+        count /= 1024.0;
+        unit = next;
+    }
+    let digits = match count {
+        count if count >= 100.0 => 0,
+        count if count >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{count:.digits$}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn cluster() -> Value {
+        let node = |frozen: f64, avail: &str, monitor: Value| {
+            json!({
+                "agent": "2.1", "frozen": frozen, "min_avail_mem": 2, "min_avail_swap": 0,
+                "monitor": {"status": "idle"},
+                "stats": {"load_15m": 0.9, "mem_avail": 96, "mem_total": 24105, "score": 70, "swap_total": 0, "swap_avail": 0},
+                "services": {"status": {"svc1": {
+                    "avail": avail, "overall": "warn", "topology": "failover", "orchestrate": "ha", "frozen": frozen,
+                    "provisioned": true, "monitor": monitor,
+                }}},
+            })
+        };
+        json!({
+            "cluster": {"nodes": ["n1", "n2", "n3"]},
+            "daemon": {"state": "running"},
+            "listener": {"state": "running", "config": {"addr": "", "port": 1214}},
+            "scheduler": {"state": "restarting", "alerts": [{"severity": "warning", "message": "it fell\u{1b}"}]},
+            "hb#1.rx": {"state": "running", "config": {"addr": "::", "port": 10000},
+                "peers": {"n1": {}, "n2": {"beating": true, "last": 1.0}, "n3": {"beating": false, "last": 1.0}}},
+            "monitor": {
+                "state": "running",
+                "nodes": {
+                    "n1": node(0.0, "up", json!({"status": "idle", "placement": "leader"})),
+                    "n2": node(12.5, "down", json!({"status": "starting", "global_expect": "started"})),
+                },
+                "services": {"svc1": {"avail": "up", "overall": "warn", "placement": "non-optimal"}},
+            },
+        })
+    }
+
+    #[test]
+    fn the_cluster_reads_at_a_glance() {
+        let text = monitor(&cluster(), None, &Sections::ALL, "*/svc/*");
+        assert_eq!(
+            text.plain(),
+            "\
+Threads                                n1          n2                    n3
+ daemon    running                   |
+ hb#1.rx   running        [::]:10000 | /           O                     X
+ listener  running             :1214 |
+ monitor   running                   |
+ scheduler restarting!               |
+
+Nodes                                  n1          n2                    n3
+ score                               | 70          70
+  load 15m                           | 0.9         0.9
+  mem                                | 4/98%:23.5g 4/98%:23.5g
+  swap                               | -           -
+ state                               |             *                     unknown
+
+*/svc/*                                n1          n2                    n3
+ svc1      up!^        ha        1/1 | O!^         X!* starting >started
+
+Alerts
+ scheduler: warning: it fell\\u{1b}
+"
+        );
+    }
+
+    #[test]
+    fn sections_and_columns_can_be_chosen() {
+        let text = monitor(
+            &cluster(),
+            Some(&["n2".to_owned()]),
+            &Sections::named(&["services".to_owned()]),
+            "svc1",
+        );
+        assert_eq!(
+            text.plain(),
+            "svc1                n2\n svc1 up!^ ha 0/1 | X!* starting >started\n"
+        );
+    }
+
+    #[test]
+    fn anything_a_peer_may_say_is_shown_without_a_fall() {
+        for data in [
+            json!(null),
+            json!([]),
+            json!({"monitor": {"nodes": [], "services": {"a": null}}, "cluster": {"nodes": "n1"}}),
+            json!({"hb#1.rx": {"state": "running", "peers": [], "config": "x", "alerts": ["a", 1]}}),
+            json!({"monitor": {"nodes": {"n1": {"services": {"status": {"a": 1}}, "monitor": [], "stats": []}}, "services": {"a": {}}}}),
+        ] {
+            _ = monitor(&data, None, &Sections::ALL, "**").to_string();
+        }
+    }
+}
