@@ -19,41 +19,10 @@ use actix::dev::channel::{self, AddressReceiver};
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use futures_util::task::AtomicWaker;
+use monitor::{Backoff, Restarts};
 
 /// Name of a child: a thread id of the field (`listener`, `monitor`, ..), or `service_monitor <path>`.
 pub type ChildId = Arc<str>;
-
-/// When a child that fell comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
-    /// Delay before the first restart, doubled for each next one.
-    pub first: Duration,
-    /// Longest delay. The root never gives up: it raises an alert and goes on trying.
-    pub longest: Duration,
-    /// Health for this long forgets the restarts before it.
-    pub healthy: Duration,
-}
-
-impl Default for Backoff {
-    /// From 100 ms, doubling to 30 s, reset after a minute of health (design.md, supervision).
-    fn default() -> Self {
-        Self {
-            first: Duration::from_millis(100),
-            longest: Duration::from_secs(30),
-            healthy: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Backoff {
-    /// The delay before restart number `tries`, counted from 1.
-    #[must_use]
-    pub fn delay(&self, tries: u32) -> Duration {
-        self.first
-            .saturating_mul(1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX))
-            .min(self.longest)
-    }
-}
 
 /// What a parent has to know of a child.
 #[derive(Debug, Clone)]
@@ -279,7 +248,7 @@ struct Guarded<A: Actor<Context = Context<A>>, F> {
     child: Child,
     control: Arc<Control>,
     phase: Phase,
-    tries: u32,
+    restarts: Restarts,
     up_since: Instant,
 }
 
@@ -294,7 +263,7 @@ where
             child,
             control,
             phase: Phase::New,
-            tries: 0,
+            restarts: Restarts::default(),
             up_since: Instant::now(),
         }
     }
@@ -342,19 +311,15 @@ where
     }
 
     fn fall(&mut self, reason: String) {
-        if self.up_since.elapsed() > self.child.backoff.healthy {
-            self.tries = 0;
-        }
-        self.tries += 1;
-        let retry_in = self.child.backoff.delay(self.tries);
-        let (id, tries) = (self.child.id.clone(), self.tries);
+        let retry_in = self.restarts.on_fall(&self.child.backoff, self.up_since.elapsed());
+        let (id, tries) = (self.child.id.clone(), self.restarts.in_a_row());
         self.tell(ChildEvent::Fell { id, reason, tries, retry_in });
         self.phase = Phase::Waiting(Box::pin(tokio::time::sleep(retry_in)));
     }
 
     fn halt(&mut self) {
         self.phase = Phase::Stopped;
-        self.tries = 0;
+        self.restarts = Restarts::default();
         self.tell(ChildEvent::Stopped { id: self.child.id.clone() });
     }
 }
@@ -637,12 +602,5 @@ mod tests {
         let (counter, _) = start_new(16, nursery.child("counter"), &handle, Counter::default);
         nursery.expect(&["created", "ended"]).await;
         assert_eq!(counter.send(Count).await, Err(MailboxError::Closed));
-    }
-
-    #[test]
-    fn the_delay_doubles_up_to_the_longest() {
-        let backoff = Backoff::default();
-        let delays = [1, 2, 3, 9, 10, 40, u32::MAX].map(|tries| backoff.delay(tries).as_millis());
-        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000, 30_000]);
     }
 }

@@ -3,7 +3,9 @@
 //! Pure: told the time and all it may look at ([`World`]), it returns what to do, in order ([`Effect`]). One
 //! [`InstanceCore`] per local instance, one [`NodeCore`] per node; the actors only carry out.
 
+mod admission;
 mod aggregate;
+mod blacklist;
 mod digest;
 mod effect;
 mod fold;
@@ -14,7 +16,9 @@ mod placement;
 mod restart;
 mod world;
 
+pub use admission::{Admission, ConnectionLimits, Crowded};
 pub use aggregate::{aggregate, cluster_frozen};
+pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use fold::fold;
