@@ -100,6 +100,7 @@ impl MonitorStatus {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro that makes the enum marks no default")]
 impl Default for MonitorStatus {
     fn default() -> Self {
         Self::Idle
@@ -138,6 +139,7 @@ impl NodeMonitorStatus {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro that makes the enum marks no default")]
 impl Default for NodeMonitorStatus {
     fn default() -> Self {
         Self::Init

@@ -136,7 +136,10 @@ impl Event {
 pub enum Effect {
     /// Publish the monitor data of the instance.
     Publish(Box<InstanceMonitor>),
-    /// Remove the instance from the cluster data: it is deleted.
+    /// Drop the status of the instance from the cluster data, and keep its monitor data: the object is deleted here,
+    /// and peers still have to follow. Published as `{"resources": {}, "monitor": {..}}`.
+    Disown,
+    /// Remove the instance from the cluster data, monitor data included.
     Remove,
     /// Run an action; its end is told with [`InstanceCore::on_action_done`](crate::InstanceCore::on_action_done).
     /// Two runs asked in one pass go one after the other.
@@ -167,6 +170,13 @@ pub enum Effect {
         path: ObjectPath,
         /// `flex_target` of a flex slice.
         flex_target: Option<i64>,
+    },
+    /// Change `flex_min`, `flex_max` and `flex_target` of a slice of a scaler.
+    ResizeSlice {
+        /// The slice.
+        path: ObjectPath,
+        /// New value of all three.
+        flex_target: i64,
     },
 }
 

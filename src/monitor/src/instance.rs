@@ -1,15 +1,49 @@
 //! The monitor of one local instance: what it does now, what it is asked to reach, and the next step.
+//!
+//! One file per part of a pass, in its order: [`adoption`] (targets of peers), [`supervision`] (resources),
+//! [`completion`] (targets reached), [`leaving`] (the node stops), [`steps`] (towards a target), [`automatic`]
+//! (without one), [`scaler`]. [`relations`] and [`rules`] are what they share.
+
+mod adoption;
+mod automatic;
+mod completion;
+mod leaving;
+mod relations;
+mod rules;
+mod scaler;
+mod steps;
+mod supervision;
 
 use std::collections::BTreeMap;
 
-use model::{InstanceMonitor, MonitorStatus, ObjectPath, Timestamp};
+use model::{
+    Aggregate, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus,
+    ObjectPath, ObjectSettings, Status, Timestamp,
+};
 
-use crate::{Action, Change, Effect, RunId, World};
+use crate::{
+    Action, Change, Conditions, Effect, Event, Filters, ObjectView, RunId, World, candidates,
+    is_leader,
+};
 
-/// Whether an object counts against `node.max_parallel`: an action runs on it.
-#[must_use]
-pub fn is_transition(status: &MonitorStatus) -> bool {
-    status.is_transitioning() && *status != MonitorStatus::Scaling
+pub use adoption::accepts;
+pub use rules::{drops_target, is_transition};
+
+/// What is to happen when a run ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Then {
+    /// What the action says by itself.
+    Plain,
+    /// A failed start is a failed placement.
+    Placed,
+    /// Delete when unprovisioned; a failure is a failed purge.
+    Purge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    action: Action,
+    then: Then,
 }
 
 /// The monitor of one local instance.
@@ -22,16 +56,71 @@ pub struct InstanceCore {
     monitor: InstanceMonitor,
     /// As last published.
     published: Option<InstanceMonitor>,
-    runs: BTreeMap<RunId, Action>,
+    runs: BTreeMap<RunId, Run>,
     next_run: u64,
+    /// To be returned by the pass under way, or by the next one.
+    effects: Vec<Effect>,
+}
+
+/// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
+/// but not its own decisions.
+struct Cx<'w> {
+    now: Timestamp,
+    view: ObjectView<'w>,
+    settings: &'w ObjectSettings,
+    /// Monitor data as this part found them.
+    before: &'w InstanceMonitor,
+    /// State over the instances, the local monitor included.
+    aggregate: Aggregate,
+    conditions: Conditions,
+}
+
+impl Cx<'_> {
+    fn avail(&self) -> Option<&Status> {
+        self.aggregate.avail.as_ref()
+    }
+
+    /// State of the local instance; none while it is unknown.
+    fn local_avail(&self) -> Option<&Status> {
+        self.view.local().and_then(|seen| seen.status.avail.as_ref())
+    }
+
+    fn is_instance_frozen(&self) -> bool {
+        self.view.local().is_some_and(|seen| rules::is_frozen(seen))
+    }
+
+    fn is_node_frozen(&self) -> bool {
+        let world = self.view.world;
+        world
+            .node(world.local_node())
+            .and_then(|data| data.frozen)
+            .is_some_and(|time| time.0 != 0.0)
+    }
+
+    fn node_status(&self) -> Option<&NodeMonitorStatus> {
+        let world = self.view.world;
+        world.node(world.local_node())?.monitor.as_ref().map(|monitor| &monitor.status)
+    }
+
+    /// Whether a target asks for a start, so that the automatic rules apply even without `orchestrate`.
+    fn wants_start(&self) -> bool {
+        matches!(self.before.global_expect, Some(GlobalExpect::Started | GlobalExpect::Placed))
+    }
 }
 
 impl InstanceCore {
-    /// Starts from the monitor data that the cluster data still have, if any.
+    /// Starts from the monitor data that the cluster data still have, if any. An action that was running then is
+    /// forgotten: the status becomes idle, and whoever runs it still announces its end as a request would.
     #[must_use]
     pub fn new(path: ObjectPath, monitor: Option<InstanceMonitor>) -> Self {
-        let monitor = monitor.unwrap_or_default();
-        Self { path, monitor, published: None, runs: BTreeMap::new(), next_run: 0 }
+        Self {
+            path,
+            monitor: monitor.unwrap_or_default(),
+            published: None,
+            runs: BTreeMap::new(),
+            next_run: 0,
+            effects: vec![],
+        }
     }
 
     /// The object.
@@ -47,20 +136,142 @@ impl InstanceCore {
     }
 
     /// Actions asked for and not ended.
-    #[must_use]
-    pub fn runs(&self) -> &BTreeMap<RunId, Action> {
-        &self.runs
+    pub fn runs(&self) -> impl Iterator<Item = (RunId, &Action)> {
+        self.runs.iter().map(|(id, run)| (*id, &run.action))
     }
 
     /// Takes a validated request over. Call [`pass`](Self::pass) afterwards.
     pub fn apply(&mut self, now: Timestamp, change: &Change, world: &dyn World) {
-        let _ = (now, change, world);
+        if self.is_beside_the_point(change, world) {
+            return;
+        }
+        if let Some(status) = &change.status {
+            self.set_status(now, status.clone(), world);
+        }
+        if let Some(target) = &change.local_expect {
+            self.set_local_expect(now, target.clone());
+        }
+        if let Some(target) = &change.global_expect {
+            let target = match target {
+                Some(GlobalExpect::Restarted(None)) => Some(GlobalExpect::Restarted(Some(now))),
+                Some(GlobalExpect::Other(word)) if &**word == "unset" => None,
+                other => other.clone(),
+            };
+            self.set_global_expect(now, target);
+        }
+        if let Some(stonith) = &change.stonith {
+            self.monitor.stonith.clone_from(stonith);
+        }
+        if change.reset_retries {
+            self.monitor.restart.clear();
+        }
     }
 
-    /// Takes the end of a run: `exit_code` 0 is success. Call [`pass`](Self::pass) afterwards: it returns the effects.
+    /// An instance without resources has nothing to start, stop or freeze by itself: its slaves are asked instead.
+    fn is_beside_the_point(&self, change: &Change, world: &dyn World) -> bool {
+        let Some(instance) = world.instance(world.local_node(), &self.path) else { return false };
+        let is_empty = instance.resources.as_ref().is_some_and(BTreeMap::is_empty);
+        if !is_empty || change.status.is_some() || change.reset_retries {
+            return false;
+        }
+        match &change.global_expect {
+            Some(None) => false,
+            Some(Some(target)) => !matches!(
+                target,
+                GlobalExpect::Frozen
+                    | GlobalExpect::Thawed
+                    | GlobalExpect::Aborted
+                    | GlobalExpect::Deleted
+                    | GlobalExpect::Purged
+            ),
+            None => change.local_expect != Some(None),
+        }
+    }
+
+    /// Takes the end of a run: `exit_code` 0 is success. Call [`pass`](Self::pass) afterwards.
     pub fn on_action_done(&mut self, now: Timestamp, id: RunId, exit_code: i32, world: &dyn World) {
-        let _ = (now, exit_code, world);
-        self.runs.remove(&id);
+        let Some(Run { action, then }) = self.runs.remove(&id) else { return };
+        let succeeded = exit_code == 0;
+        match action {
+            Action::Start => {
+                if succeeded {
+                    self.set_status(now, MonitorStatus::Idle, world);
+                    self.set_local_expect(now, Some(LocalExpect::Started));
+                } else if then == Then::Placed {
+                    self.set_status(now, MonitorStatus::PlaceFailed, world);
+                } else {
+                    self.set_status(now, MonitorStatus::StartFailed, world);
+                }
+            }
+            Action::Stop { .. } => {
+                self.end(now, succeeded, MonitorStatus::StopFailed, world);
+                if succeeded {
+                    self.set_local_expect(now, None);
+                }
+            }
+            Action::Shutdown => {
+                self.end(now, succeeded, MonitorStatus::ShutdownFailed, world);
+                self.set_local_expect(now, None);
+            }
+            Action::Restart => {
+                self.end(now, succeeded, MonitorStatus::RestartFailed, world);
+                if succeeded {
+                    self.set_local_expect(now, Some(LocalExpect::Started));
+                    self.set_global_expect(now, None);
+                }
+            }
+            Action::Freeze | Action::Thaw | Action::ThawAll => {
+                self.set_status(now, MonitorStatus::Idle, world);
+            }
+            Action::Provision { .. } => {
+                if succeeded {
+                    self.run(now, Action::ThawAll, MonitorStatus::Thawing, world);
+                } else {
+                    self.set_status(now, MonitorStatus::ProvisionFailed, world);
+                }
+            }
+            Action::Unprovision { .. } => match (then, succeeded) {
+                (Then::Purge, true) => {
+                    self.run_then(now, Action::Delete, Then::Purge, MonitorStatus::Deleting, world)
+                }
+                (Then::Purge, false) => self.set_status(now, MonitorStatus::PurgeFailed, world),
+                (Then::Plain | Then::Placed, _) => {
+                    self.end(now, succeeded, MonitorStatus::UnprovisionFailed, world);
+                    self.set_local_expect(now, None);
+                }
+            },
+            Action::Delete => {
+                let failed = if then == Then::Purge {
+                    MonitorStatus::PurgeFailed
+                } else {
+                    MonitorStatus::DeleteFailed
+                };
+                self.end(now, succeeded, failed, world);
+            }
+            Action::Toc => {
+                if !succeeded {
+                    self.set_status(now, MonitorStatus::TocFailed, world);
+                } else {
+                    // A switch has announced a failed start meanwhile, which keeps this node out of the ranks.
+                    if self.monitor.status == MonitorStatus::Tocing {
+                        self.set_status(now, MonitorStatus::Idle, world);
+                    }
+                    self.set_local_expect(now, None);
+                }
+            }
+            Action::StartResources { rids, .. } => {
+                self.set_status(now, MonitorStatus::Idle, world);
+                if succeeded {
+                    self.forget_restarts_of_recovered(&rids, world);
+                }
+            }
+            Action::Refresh | Action::Stonith { .. } | Action::Other(_) => {}
+        }
+    }
+
+    fn end(&mut self, now: Timestamp, succeeded: bool, failed: MonitorStatus, world: &dyn World) {
+        let status = if succeeded { MonitorStatus::Idle } else { failed };
+        self.set_status(now, status, world);
     }
 
     /// Looks at everything and decides the next step.
@@ -72,21 +283,231 @@ impl InstanceCore {
 
     /// First half of a pass: the local target, the placement, the targets of peers.
     pub fn refresh(&mut self, now: Timestamp, world: &dyn World) -> Vec<Effect> {
-        let _ = (now, world, self.next_run);
-        self.publish()
+        self.keep_started(now, world);
+        self.place(world);
+        self.remember_owner_to_fence(world);
+        self.adopt(now, world);
+        self.take_effects()
     }
 
     /// Second half of a pass: supervision of the resources, then the next step towards the targets.
     pub fn orchestrate(&mut self, now: Timestamp, world: &dyn World) -> Vec<Effect> {
-        let _ = (now, world);
-        self.publish()
+        let conditions = world.conditions();
+        let local = world.local_node();
+        let node_status =
+            world.node(local).and_then(|data| data.monitor.as_ref()).map(|m| &m.status);
+        let is_idle_by_order = matches!(
+            node_status,
+            None | Some(
+                NodeMonitorStatus::Init
+                    | NodeMonitorStatus::Maintenance
+                    | NodeMonitorStatus::Upgrade
+            )
+        );
+        if conditions.blind || is_idle_by_order {
+            return self.take_effects();
+        }
+        let Some(settings) = world.settings(&self.path) else {
+            self.wait_for_deletion(now, world);
+            return self.take_effects();
+        };
+        let is_acting = is_transition(&self.monitor.status);
+        let (kept, ready) = (self.clone(), std::mem::take(&mut self.effects));
+        self.decide(now, world, settings, conditions);
+        // As many actions as allowed are running: what would start one more waits, undecided.
+        let starts_one = is_transition(&self.monitor.status) && !is_acting;
+        if starts_one && conditions.transitions >= conditions.max_parallel {
+            *self = kept;
+            self.effects.push(Effect::WaitSlot);
+        } else {
+            self.effects.splice(0..0, ready);
+        }
+        self.take_effects()
     }
 
-    fn publish(&mut self) -> Vec<Effect> {
-        if self.published.as_ref() == Some(&self.monitor) {
-            return vec![];
+    fn decide(
+        &mut self,
+        now: Timestamp,
+        world: &dyn World,
+        settings: &ObjectSettings,
+        conditions: Conditions,
+    ) {
+        type Part = fn(&mut InstanceCore, &Cx<'_>) -> bool;
+        let parts: [Part; 4] = [
+            Self::clear_failed_start,
+            Self::refresh_outdated_status,
+            Self::supervise,
+            Self::orchestrate_object,
+        ];
+        let path = self.path.clone();
+        for part in parts {
+            let before = self.monitor.clone();
+            let view = ObjectView::with_monitor(world, &path, Some(&before));
+            let aggregate = view.aggregate();
+            let cx = Cx { now, view, settings, before: &before, aggregate, conditions };
+            if !part(self, &cx) {
+                return;
+            }
         }
-        self.published = Some(self.monitor.clone());
-        vec![Effect::Publish(Box::new(self.monitor.clone()))]
+    }
+
+    /// Re-evaluates an instance whose configuration is newer than its status, and leaves it alone meanwhile.
+    fn refresh_outdated_status(&mut self, cx: &Cx<'_>) -> bool {
+        let world = cx.view.world;
+        let Some(local) = cx.view.local() else { return true };
+        let is_outdated = world
+            .config(world.local_node(), &self.path)
+            .is_some_and(|config| local.status.updated < config.updated);
+        if !is_outdated || !local.status.is_known() {
+            return true;
+        }
+        let is_running = self.runs.values().any(|run| run.action == Action::Refresh);
+        if !is_running && !cx.before.status.is_transitioning() {
+            self.start_run(Action::Refresh, Then::Plain);
+        }
+        false
+    }
+
+    /// The next step of the object on this node.
+    fn orchestrate_object(&mut self, cx: &Cx<'_>) -> bool {
+        let is_leaving = matches!(
+            cx.node_status(),
+            Some(NodeMonitorStatus::Shutting | NodeMonitorStatus::Draining)
+        );
+        if is_leaving && cx.before.local_expect == Some(LocalExpect::Shutdown) {
+            // Not held up by peers: stopping what runs here cannot hurt them.
+            self.check_completion(cx);
+            self.leave(cx);
+            return true;
+        }
+        if rules::is_peer_in_init(cx) {
+            return true;
+        }
+        if let Some(target) =
+            cx.before.global_expect.as_ref().filter(|t| **t != GlobalExpect::Aborted)
+        {
+            let status = &cx.before.status;
+            if status.is_failed() {
+                if drops_target(status, target, cx.before.is_leader()) {
+                    self.set_global_expect(cx.now, None);
+                    return true;
+                }
+            } else if !rules::is_available(status) {
+                return true;
+            }
+        }
+        self.check_completion(cx);
+        if is_leaving {
+            return true;
+        }
+        match &cx.before.global_expect {
+            Some(target) => self.step(cx, target),
+            None => self.automatic(cx),
+        }
+        true
+    }
+
+    // What the parts do to the monitor data.
+
+    /// Sets the status. Leaving a failed one counts this node among the candidates again at once.
+    fn set_status(&mut self, now: Timestamp, status: MonitorStatus, world: &dyn World) {
+        let was_failed = self.monitor.status.is_failed();
+        if self.monitor.status != status {
+            self.monitor.status = status;
+            self.monitor.status_updated = Some(now);
+            if was_failed {
+                self.place(world);
+            }
+        }
+    }
+
+    fn set_local_expect(&mut self, now: Timestamp, target: Option<LocalExpect>) {
+        if self.monitor.local_expect != target {
+            self.monitor.local_expect = target;
+            self.monitor.local_expect_updated = Some(now);
+        }
+    }
+
+    fn set_global_expect(&mut self, now: Timestamp, target: Option<GlobalExpect>) {
+        if self.monitor.global_expect != target {
+            self.monitor.global_expect = target;
+            self.monitor.global_expect_updated = Some(now);
+        }
+    }
+
+    /// Runs an action, announced by `status`.
+    fn run(&mut self, now: Timestamp, action: Action, status: MonitorStatus, world: &dyn World) {
+        self.run_then(now, action, Then::Plain, status, world);
+    }
+
+    fn run_then(
+        &mut self,
+        now: Timestamp,
+        action: Action,
+        then: Then,
+        status: MonitorStatus,
+        world: &dyn World,
+    ) {
+        self.set_status(now, status, world);
+        self.start_run(action, then);
+    }
+
+    fn start_run(&mut self, action: Action, then: Then) {
+        let id = RunId(self.next_run);
+        self.next_run += 1;
+        self.runs.insert(id, Run { action: action.clone(), then });
+        self.effects.push(Effect::Run { id, action });
+    }
+
+    fn tell(&mut self, id: &'static str, reason: &'static str) {
+        self.effects.push(Effect::Event(Event::new(id, reason)));
+    }
+
+    /// An instance that is up and left alone is to be kept up.
+    fn keep_started(&mut self, now: Timestamp, world: &dyn World) {
+        let is_up = world
+            .instance(world.local_node(), &self.path)
+            .is_some_and(|status| status.avail == Some(Status::Up));
+        let is_left_alone = self.monitor.global_expect.is_none()
+            && self.monitor.status == MonitorStatus::Idle
+            && self.monitor.local_expect.is_none();
+        if is_up && is_left_alone {
+            self.set_local_expect(now, Some(LocalExpect::Started));
+        }
+    }
+
+    /// Publishes whether the placement policy wants the object here.
+    fn place(&mut self, world: &dyn World) {
+        let before = self.monitor.clone();
+        let view = ObjectView::with_monitor(world, &self.path, Some(&before));
+        let candidates = candidates(&view, Filters::ALL);
+        let leader = is_leader(&view, world.local_node(), &candidates);
+        self.monitor.placement = if leader { "leader".to_owned() } else { String::new() };
+    }
+
+    /// Remembers which node is to be fenced before the object starts here, should that node be lost.
+    fn remember_owner_to_fence(&mut self, world: &dyn World) {
+        if !world.settings(&self.path).is_some_and(|settings| settings.stonith) {
+            return;
+        }
+        let view = ObjectView::new(world, &self.path);
+        if let Some(owner) = view.peers().find(|seen| seen.status.stonith) {
+            self.monitor.stonith = Some(owner.node.to_string());
+        } else if let Some(recorded) = &self.monitor.stonith {
+            // It is there, and has let go.
+            if view.peers().any(|seen| seen.node.as_str() == recorded) {
+                self.monitor.stonith = None;
+            }
+        }
+    }
+
+    /// The effects so far, after the monitor data if they changed: peers have to know before something runs.
+    fn take_effects(&mut self) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.effects);
+        if self.published.as_ref() != Some(&self.monitor) {
+            self.published = Some(self.monitor.clone());
+            effects.insert(0, Effect::Publish(Box::new(self.monitor.clone())));
+        }
+        effects
     }
 }

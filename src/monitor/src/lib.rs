@@ -22,7 +22,7 @@ pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use fold::fold;
-pub use instance::{InstanceCore, is_transition};
+pub use instance::{InstanceCore, accepts, drops_target, is_transition};
 pub use load::{is_overloaded, node_stats, score};
 pub use node::{NodeChange, NodeCore, NodeTiming};
 pub use placement::{

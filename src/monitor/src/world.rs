@@ -61,7 +61,7 @@ pub trait World {
 }
 
 /// Nodes of the cluster that have published their monitor, in `cluster.nodes` order.
-pub fn live_nodes<'w>(world: &'w dyn World) -> impl Iterator<Item = (&'w NodeName, &'w NodeData)> {
+pub fn live_nodes(world: &dyn World) -> impl Iterator<Item = (&NodeName, &NodeData)> {
     world.cluster_nodes().iter().filter_map(move |name| {
         world.node(name).filter(|data| data.monitor.is_some()).map(|data| (name, data))
     })

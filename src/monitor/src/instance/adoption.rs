@@ -1,0 +1,144 @@
+//! Targets that peers have, taken over (orchestration.md §10, Adoption from peers).
+
+use model::{
+    Aggregate, Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Status, Timestamp,
+};
+
+use super::{InstanceCore, rules};
+use crate::{Filters, ObjectView, World, candidates, leaders};
+
+impl InstanceCore {
+    pub(super) fn adopt(&mut self, now: Timestamp, world: &dyn World) {
+        if self.monitor.global_expect == Some(GlobalExpect::Aborted) {
+            return;
+        }
+        let (path, before) = (self.path.clone(), self.monitor.clone());
+        let view = ObjectView::with_monitor(world, &path, Some(&before));
+        let Some(local) = view.local() else { return };
+        if !local.status.is_known() {
+            return;
+        }
+        let is_disabled = view.settings.is_some_and(|settings| settings.disabled);
+        for peer in view.instances.iter().filter(|seen| seen.node != world.local_node()) {
+            let Some(target) = &peer.monitor.global_expect else { continue };
+            if self.monitor.global_expect.as_ref() == Some(target) {
+                continue;
+            }
+            // A newer local target stays; one just adopted from another peer is newer than all of theirs.
+            if self.monitor.global_expect.is_some()
+                && let Some(theirs) = peer.monitor.global_expect_updated
+                && let Some(ours) = self.monitor.global_expect_updated
+                && theirs < ours
+            {
+                continue;
+            }
+            if is_disabled && !applies_to_disabled(target) {
+                continue;
+            }
+            if accepts(&view, target) {
+                self.set_global_expect(now, Some(target.clone()));
+            }
+        }
+    }
+}
+
+fn applies_to_disabled(target: &GlobalExpect) -> bool {
+    matches!(
+        target,
+        GlobalExpect::Frozen
+            | GlobalExpect::Thawed
+            | GlobalExpect::Aborted
+            | GlobalExpect::Deleted
+            | GlobalExpect::Purged
+    )
+}
+
+/// Whether the local instance takes over a target that a peer has.
+#[must_use]
+pub fn accepts(object: &ObjectView<'_>, target: &GlobalExpect) -> bool {
+    let Some(local) = object.local() else { return false };
+    if rules::drops_target(&local.monitor.status, target, local.monitor.is_leader()) {
+        return false;
+    }
+    let aggregate = object.aggregate();
+    let avail = local.status.avail.as_ref();
+    let is_scaler = local.status.scale.is_some();
+    let is_applicable = avail != Some(&Status::NotApplicable);
+    let is_frozen = rules::is_frozen(local);
+    match target {
+        GlobalExpect::Stopped => !rules::is_stopped(avail) || !is_frozen,
+        GlobalExpect::Shutdown => {
+            (is_applicable || is_scaler) && !object.known().all(rules::is_shut_down)
+        }
+        GlobalExpect::Started => {
+            (is_applicable || is_scaler)
+                && (rules::is_stopped(aggregate.avail.as_ref()) || is_frozen)
+        }
+        GlobalExpect::Frozen => aggregate.frozen != Some(Frozen::Frozen),
+        GlobalExpect::Thawed => aggregate.frozen != Some(Frozen::Thawed),
+        GlobalExpect::Provisioned => {
+            !matches!(aggregate.provisioned, None | Some(Provisioned::Yes))
+        }
+        GlobalExpect::Unprovisioned => {
+            !matches!(aggregate.provisioned, None | Some(Provisioned::No))
+        }
+        GlobalExpect::Deleted => !is_deleted(object),
+        GlobalExpect::Purged => {
+            let is_clean = matches!(
+                aggregate.provisioned,
+                Some(Provisioned::Yes | Provisioned::NotApplicable)
+            );
+            !(is_deleted(object) && is_clean)
+        }
+        GlobalExpect::Aborted => is_abort_pending(object),
+        GlobalExpect::Placed => {
+            let is_misplaced = aggregate.placement.as_deref() == Some("non-optimal")
+                || aggregate.avail != Some(Status::Up)
+                || aggregate.frozen == Some(Frozen::Frozen);
+            is_applicable && is_misplaced && !has_no_option_left(object)
+        }
+        GlobalExpect::PlacedAt(nodes) => {
+            let is_destination = nodes.split(',').any(|node| node == local.node.as_str());
+            is_applicable && rules::is_stopped(avail) == is_destination
+        }
+        GlobalExpect::Restarted(Some(time)) => {
+            local.monitor.local_expect == Some(LocalExpect::Started)
+                && local.monitor.local_expect_updated.is_none_or(|started| started < *time)
+        }
+        GlobalExpect::Restarted(None) | GlobalExpect::Scaled | GlobalExpect::Other(_) => false,
+    }
+}
+
+/// Whether no instance is left anywhere.
+pub(super) fn is_deleted(object: &ObjectView<'_>) -> bool {
+    object.known().next().is_none()
+}
+
+/// Whether some instance has a target that an abort is to drop.
+pub(super) fn is_abort_pending(object: &ObjectView<'_>) -> bool {
+    object.instances.iter().any(|seen| {
+        let global = seen.monitor.global_expect.as_ref();
+        let local = seen.monitor.local_expect.as_ref();
+        global.is_some_and(|target| *target != GlobalExpect::Aborted)
+            || local.is_some_and(|target| *target != LocalExpect::Started)
+    })
+}
+
+/// Whether every node that could be the leader failed to start, and nothing runs elsewhere.
+pub(super) fn has_no_option_left(object: &ObjectView<'_>) -> bool {
+    let kept = Filters { start_failed: false, frozen: false, ..Filters::ALL };
+    let leaders = leaders(object, &candidates(object, kept));
+    object.known().all(|seen| {
+        if leaders.contains(&seen.node) {
+            seen.monitor.status == MonitorStatus::PlaceFailed
+        } else {
+            rules::is_stopped(seen.status.avail.as_ref())
+        }
+    })
+}
+
+/// Whether a placed object is where it is wanted, and runs.
+pub(super) fn is_placed(aggregate: &Aggregate) -> bool {
+    matches!(aggregate.placement.as_deref(), Some("optimal" | "n/a"))
+        && rules::is_started(aggregate.avail.as_ref())
+}

@@ -1,0 +1,273 @@
+//! What happens without being asked: failover, flex, contested starts (orchestration.md §9).
+
+use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Orchestrate, Status, Topology};
+
+use super::{Cx, InstanceCore, rules};
+use crate::{Action, Effect, counts_as_up, is_compatible, is_overloaded, ranks};
+
+/// Added to an alarm for the end of a period that has to be exceeded.
+const EPSILON_SECS: f64 = 0.01;
+
+impl InstanceCore {
+    /// A failed start is forgotten when the object runs all the same and nobody asks for anything.
+    pub(super) fn clear_failed_start(&mut self, cx: &Cx<'_>) -> bool {
+        let status = &cx.before.status;
+        if !matches!(status, MonitorStatus::StartFailed | MonitorStatus::PlaceFailed) {
+            return true;
+        }
+        let is_asked = cx.view.instances.iter().any(|seen| seen.monitor.global_expect.is_some());
+        let up = cx.view.known().filter(|seen| seen.status.avail == Some(Status::Up)).count();
+        let wanted = cx.view.known().last().and_then(|seen| seen.status.flex_target);
+        let is_enough = wanted.is_none_or(|wanted| up as i64 >= wanted);
+        if cx.avail() == Some(&Status::Up) && !is_asked && is_enough {
+            self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
+        }
+        true
+    }
+
+    pub(super) fn automatic(&mut self, cx: &Cx<'_>) {
+        let is_unknown = matches!(cx.avail(), None | Some(Status::Unknown));
+        if is_unknown || cx.settings.disabled || !is_compatible(cx.view.world) {
+            return;
+        }
+        match &cx.settings.topology {
+            Topology::Span | Topology::Other(_) => return,
+            Topology::Failover => {
+                if cx.before.local_expect == Some(LocalExpect::Started) {
+                    if !self.is_to_be_given_up(cx) {
+                        return;
+                    }
+                    self.set_local_expect(cx.now, None);
+                }
+            }
+            Topology::Flex => {}
+        }
+        if cx.is_node_frozen() || cx.is_instance_frozen() {
+            // Announced before it was frozen: peers must not wait for it.
+            self.take_back(cx);
+            return;
+        }
+        if cx.conditions.grace {
+            return;
+        }
+        if cx.settings.scale.is_some() {
+            self.scale(cx);
+            return;
+        }
+        if matches!(cx.avail(), None | Some(Status::Undef | Status::NotApplicable)) {
+            return;
+        }
+        match cx.settings.topology {
+            Topology::Flex => self.flex(cx),
+            Topology::Failover | Topology::Span | Topology::Other(_) => self.failover(cx),
+        }
+    }
+
+    /// Whether an instance that is to be kept started cannot be, or is needed no more.
+    fn is_to_be_given_up(&self, cx: &Cx<'_>) -> bool {
+        let Some(local) = cx.view.local().filter(|seen| seen.status.is_known()) else {
+            return false;
+        };
+        if !cx.before.restart.is_empty() {
+            return false;
+        }
+        let is_up = local.status.avail == Some(Status::Up);
+        let is_up_somewhere = cx.avail() == Some(&Status::Up);
+        let keepers = cx
+            .view
+            .known()
+            .filter(|seen| seen.monitor.local_expect == Some(LocalExpect::Started))
+            .count();
+        let is_inactive = matches!(
+            local.status.avail,
+            Some(Status::Down | Status::StdbyDown | Status::Undef | Status::NotApplicable)
+        );
+        (is_up_somewhere && !is_up)
+            || (keepers > 1 && !is_up && !cx.before.is_leader())
+            || (!is_up_somewhere && is_inactive && !self.has_resource_to_handle(cx))
+    }
+
+    /// Back to idle, if a start was announced or waited for.
+    fn take_back(&mut self, cx: &Cx<'_>) {
+        if matches!(cx.before.status, MonitorStatus::Ready | MonitorStatus::WaitParents) {
+            self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
+        }
+    }
+
+    fn is_orchestrated(cx: &Cx<'_>) -> bool {
+        !matches!(cx.settings.orchestrate, Orchestrate::No | Orchestrate::Other(_))
+            || cx.wants_start()
+    }
+
+    /// Nodes in order of preference among all peers, whatever their state.
+    fn natural_ranks<'w>(cx: &Cx<'w>) -> Vec<&'w NodeName> {
+        let peers: Vec<&NodeName> = cx.settings.peers.iter().collect();
+        ranks(&cx.view, &peers)
+    }
+
+    fn failover(&mut self, cx: &Cx<'_>) {
+        let local = cx.view.world.local_node();
+        if cx.settings.orchestrate == Orchestrate::Start
+            && Self::natural_ranks(cx).first() != Some(&local)
+        {
+            self.take_back(cx);
+            return;
+        }
+        let avail = cx.avail();
+        let is_startable =
+            matches!(avail, Some(Status::Down | Status::StdbyDown | Status::StdbyUp))
+                || (avail == Some(&Status::Warn) && cx.wants_start());
+        let is_peer_degraded = cx.view.peers().any(|seen| {
+            seen.status.avail == Some(Status::Warn) && !seen.monitor.status.is_transitioning()
+        });
+        let is_peer_acting = cx.view.peers().any(|seen| seen.monitor.status.is_transitioning());
+        let is_up = cx.local_avail() == Some(&Status::Up);
+        let is_leader = cx.before.is_leader();
+        match cx.before.status {
+            MonitorStatus::Ready | MonitorStatus::WaitParents => {
+                let is_contested = !is_leader
+                    && cx.view.peers().any(|seen| seen.monitor.status == MonitorStatus::Ready);
+                if is_up
+                    || !is_startable
+                    || is_peer_degraded
+                    || is_peer_acting
+                    || is_contested
+                    || !Self::is_orchestrated(cx)
+                {
+                    self.take_back(cx);
+                } else {
+                    self.go_on_waiting(cx);
+                }
+            }
+            MonitorStatus::Idle => {
+                let is_blocked = !cx.settings.rollback
+                    && cx
+                        .view
+                        .peers()
+                        .any(|seen| seen.monitor.status == MonitorStatus::StartFailed);
+                if Self::is_orchestrated(cx)
+                    && is_startable
+                    && !is_peer_degraded
+                    && !is_blocked
+                    && !is_peer_acting
+                    && is_leader
+                {
+                    self.announce_start(cx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The instance is to start: alone at once, else announced first, so that peers may contest it.
+    fn announce_start(&mut self, cx: &Cx<'_>) {
+        let world = cx.view.world;
+        let is_failover = cx.settings.topology == Topology::Failover;
+        if !cx.are_parents_settled() {
+            self.set_status(cx.now, MonitorStatus::WaitParents, world);
+        } else if is_failover && cx.settings.peers.len() == 1 {
+            self.start(cx, "single_node");
+        } else if cx.local_avail() != Some(&Status::Up) {
+            self.set_status(cx.now, MonitorStatus::Ready, world);
+            self.effects.push(Effect::WakeAfter(cx.conditions.ready_period_secs + EPSILON_SECS));
+        }
+    }
+
+    /// An announced start that nobody contests is carried out when it is due.
+    fn go_on_waiting(&mut self, cx: &Cx<'_>) {
+        let world = cx.view.world;
+        if cx.before.status == MonitorStatus::WaitParents {
+            if cx.are_parents_settled() {
+                self.set_status(cx.now, MonitorStatus::Idle, world);
+            }
+            return;
+        }
+        if cx.is_parent_moving() {
+            self.set_status(cx.now, MonitorStatus::Idle, world);
+            return;
+        }
+        let waited = cx.now.since(cx.before.status_updated.unwrap_or_default());
+        let left = cx.conditions.ready_period_secs - waited;
+        if left < 0.0 {
+            self.start(cx, "from_ready");
+        } else {
+            self.effects.push(Effect::WakeAfter(left + EPSILON_SECS));
+        }
+    }
+
+    fn flex(&mut self, cx: &Cx<'_>) {
+        let local = cx.view.world.local_node();
+        let wanted = usize::try_from(cx.settings.flex.target).unwrap_or(0);
+        let natural = Self::natural_ranks(cx);
+        let rank = natural.iter().position(|node| *node == local);
+        if cx.settings.orchestrate == Orchestrate::Start && rank.is_none_or(|rank| rank >= wanted) {
+            self.take_back(cx);
+            return;
+        }
+        let up: Vec<&NodeName> = cx
+            .view
+            .known()
+            .filter(|seen| counts_as_up(seen.status.avail.as_ref(), Some(&seen.monitor.status)))
+            .map(|seen| seen.node)
+            .collect();
+        match cx.before.status {
+            MonitorStatus::Ready | MonitorStatus::WaitParents => {
+                let better_ready = natural[..rank.unwrap_or(natural.len())]
+                    .iter()
+                    .filter_map(|node| cx.view.on(node))
+                    .filter(|seen| seen.monitor.status == MonitorStatus::Ready)
+                    .count();
+                let missing = wanted.saturating_sub(up.len());
+                let is_enough = missing > 0 && better_ready >= missing;
+                let is_up = cx.local_avail() == Some(&Status::Up);
+                if up.len() > wanted || is_enough || is_up || !Self::is_orchestrated(cx) {
+                    self.take_back(cx);
+                } else {
+                    self.go_on_waiting(cx);
+                }
+            }
+            MonitorStatus::Idle if !Self::is_orchestrated(cx) => {}
+            MonitorStatus::Idle if up.len() > wanted => self.stop_excess(cx, &up, wanted),
+            MonitorStatus::Idle => {
+                let is_placing = cx.before.global_expect == Some(GlobalExpect::Placed);
+                if up.len() == wanted && !is_placing {
+                    return;
+                }
+                let avail = cx.local_avail();
+                let is_startable =
+                    rules::is_stopped(avail) || (avail == Some(&Status::Warn) && cx.wants_start());
+                if is_startable && cx.before.is_leader() {
+                    self.announce_start(cx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// More instances run than wanted: those on overloaded nodes stop first, then the worst ranked.
+    fn stop_excess(&mut self, cx: &Cx<'_>, up: &[&NodeName], wanted: usize) {
+        if !rules::is_started(cx.local_avail()) {
+            return;
+        }
+        // A placement under way, or a target whose effect is not known yet: in doubt, wait.
+        let is_unsettled = cx.view.instances.iter().any(|seen| {
+            let target = seen.monitor.global_expect.as_ref();
+            let asked = seen.monitor.global_expect_updated.unwrap_or_default();
+            matches!(target, Some(GlobalExpect::Placed | GlobalExpect::PlacedAt(_)))
+                || asked > seen.status.updated
+        });
+        if is_unsettled {
+            return;
+        }
+        let world = cx.view.world;
+        let (overloaded, others): (Vec<&NodeName>, Vec<&NodeName>) =
+            up.iter().partition(|node| world.node(node).is_some_and(is_overloaded));
+        let mut to_stop: Vec<&NodeName> = ranks(&cx.view, &overloaded).into_iter().rev().collect();
+        to_stop.extend(ranks(&cx.view, &others).into_iter().rev());
+        to_stop.truncate(up.len() - wanted);
+        if to_stop.contains(&world.local_node()) {
+            self.tell("instance_stop", "flex_threshold");
+            self.run(cx.now, Action::Stop { force: false }, MonitorStatus::Stopping, world);
+        }
+    }
+}

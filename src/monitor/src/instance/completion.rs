@@ -1,0 +1,111 @@
+//! Targets that are reached, and dropped (orchestration.md §10, Completion).
+
+use model::{Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Status, Timestamp};
+
+use super::adoption::{has_no_option_left, is_abort_pending, is_deleted, is_placed};
+use super::{Cx, InstanceCore, rules};
+use crate::{Effect, ObjectView, World};
+
+/// How long the target of an object without local instance is published for the nodes that have one.
+const FOREIGN_TARGET_SECS: f64 = 3.0;
+
+impl InstanceCore {
+    /// Drops the target if it is reached, or replaces it by its sequel.
+    pub(super) fn check_completion(&mut self, cx: &Cx<'_>) {
+        let Some(target) = &cx.before.global_expect else { return };
+        if !rules::is_same_config_everywhere(cx) || !is_reached(cx, target) {
+            return;
+        }
+        match target {
+            GlobalExpect::Provisioned => {
+                let sequel = if rules::is_started(cx.avail()) {
+                    GlobalExpect::Thawed
+                } else {
+                    GlobalExpect::Started
+                };
+                self.set_global_expect(cx.now, Some(sequel));
+            }
+            GlobalExpect::Aborted => {
+                self.set_global_expect(cx.now, None);
+                if cx.before.status.is_waiting() {
+                    self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
+                }
+            }
+            _ => self.set_global_expect(cx.now, None),
+        }
+    }
+
+    /// An object that is not configured here, or not any more: nothing to do but to see its target through.
+    pub(super) fn wait_for_deletion(&mut self, now: Timestamp, world: &dyn World) {
+        let path = self.path.clone();
+        let before = self.monitor.clone();
+        let view = ObjectView::with_monitor(world, &path, Some(&before));
+        // Its deletion runs here: its end is to be told first.
+        if !self.runs.is_empty() {
+            return;
+        }
+        let is_going =
+            matches!(before.global_expect, Some(GlobalExpect::Deleted | GlobalExpect::Purged));
+        if is_going && view.peers().next().is_some() {
+            // The peers still have to take the target over: it stays published, without instance.
+            if view.local().is_some_and(|seen| seen.status.is_known()) {
+                self.effects.push(Effect::Disown);
+            }
+            return;
+        }
+        let since = before.global_expect_updated.unwrap_or_default();
+        let left = FOREIGN_TARGET_SECS - now.since(since);
+        if before.global_expect.is_some() && !is_going && left > 0.0 {
+            self.effects.push(Effect::WakeAfter(left));
+            return;
+        }
+        self.set_global_expect(now, None);
+        self.published = Some(self.monitor.clone());
+        self.effects.push(Effect::Remove);
+    }
+}
+
+fn is_reached(cx: &Cx<'_>, target: &GlobalExpect) -> bool {
+    let avail = cx.avail();
+    let is_frozen = cx.is_instance_frozen();
+    match target {
+        GlobalExpect::Stopped => rules::is_stopped(avail) && is_frozen,
+        GlobalExpect::Shutdown => is_frozen && cx.view.known().all(rules::is_shut_down),
+        GlobalExpect::Started => {
+            let is_degraded = cx.view.known().any(|seen| {
+                seen.status.avail == Some(Status::Warn) && !seen.monitor.status.is_transitioning()
+            });
+            (rules::is_started(avail) && !is_frozen) || (cx.all_thawed() && is_degraded)
+        }
+        GlobalExpect::Frozen => cx.aggregate.frozen == Some(Frozen::Frozen),
+        GlobalExpect::Thawed => cx.aggregate.frozen == Some(Frozen::Thawed),
+        GlobalExpect::Unprovisioned => {
+            is_unprovisioned(cx.aggregate.provisioned) && rules::is_stopped(avail)
+        }
+        GlobalExpect::Provisioned => {
+            matches!(cx.aggregate.provisioned, Some(Provisioned::Yes | Provisioned::NotApplicable))
+        }
+        GlobalExpect::Deleted | GlobalExpect::Purged => is_deleted(&cx.view),
+        GlobalExpect::Placed => {
+            cx.all_thawed() && (is_placed(&cx.aggregate) || has_no_option_left(&cx.view))
+        }
+        GlobalExpect::PlacedAt(nodes) => nodes.split(',').all(|node| {
+            cx.view.known().find(|seen| seen.node.as_str() == node).is_some_and(|seen| {
+                !rules::is_stopped(seen.status.avail.as_ref())
+                    || seen.monitor.status == MonitorStatus::StartFailed
+            })
+        }),
+        GlobalExpect::Aborted => !is_abort_pending(&cx.view),
+        GlobalExpect::Restarted(Some(time)) => {
+            // Restarted by somebody else meanwhile.
+            cx.before.status == MonitorStatus::Idle
+                && cx.before.local_expect == Some(LocalExpect::Started)
+                && cx.before.local_expect_updated.is_some_and(|started| started > *time)
+        }
+        GlobalExpect::Restarted(None) | GlobalExpect::Scaled | GlobalExpect::Other(_) => false,
+    }
+}
+
+pub(super) fn is_unprovisioned(provisioned: Option<Provisioned>) -> bool {
+    matches!(provisioned, Some(Provisioned::No | Provisioned::NotApplicable))
+}

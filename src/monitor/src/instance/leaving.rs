@@ -1,0 +1,30 @@
+//! The node shuts down or drains: its instances are shut down, children first (orchestration.md §14).
+
+use model::MonitorStatus;
+
+use super::{Cx, InstanceCore, rules};
+use crate::Action;
+
+impl InstanceCore {
+    pub(super) fn leave(&mut self, cx: &Cx<'_>) {
+        let world = cx.view.world;
+        let status = &cx.before.status;
+        if matches!(status, MonitorStatus::Shutdown | MonitorStatus::ShutdownFailed)
+            || status.is_transitioning()
+        {
+            return;
+        }
+        let is_shut_down =
+            cx.view.local().is_none_or(|seen| !seen.status.is_known() || rules::is_shut_down(seen));
+        if is_shut_down {
+            self.set_local_expect(cx.now, None);
+            if *status == MonitorStatus::WaitChildren {
+                self.set_status(cx.now, MonitorStatus::Idle, world);
+            }
+        } else if !cx.are_local_children_down() {
+            self.set_status(cx.now, MonitorStatus::WaitChildren, world);
+        } else {
+            self.run(cx.now, Action::Shutdown, MonitorStatus::Shutdown, world);
+        }
+    }
+}

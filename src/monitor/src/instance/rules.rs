@@ -1,0 +1,113 @@
+//! Words and sets that the parts of a pass share.
+
+use model::{Frozen, GlobalExpect, MonitorStatus, NodeMonitorStatus, Status};
+
+use super::Cx;
+use crate::Seen;
+
+/// Whether an object counts against `node.max_parallel`: an action runs on it.
+#[must_use]
+pub fn is_transition(status: &MonitorStatus) -> bool {
+    status.is_transitioning() && *status != MonitorStatus::Scaling
+}
+
+/// Whether a target is given up because of how its last step ended (orchestration.md §8, abort table).
+#[must_use]
+pub fn drops_target(status: &MonitorStatus, target: &GlobalExpect, is_leader: bool) -> bool {
+    use GlobalExpect as G;
+    // Literally `placed@`, without a destination.
+    let is_placed = match target {
+        G::Placed => true,
+        G::PlacedAt(nodes) => nodes.is_empty(),
+        _ => false,
+    };
+    match status {
+        MonitorStatus::ThawFailed => *target == G::Thawed,
+        MonitorStatus::FreezeFailed => *target == G::Frozen,
+        MonitorStatus::StartFailed => *target == G::Started || (is_placed && is_leader),
+        MonitorStatus::StopFailed => {
+            matches!(target, G::Stopped | G::Purged | G::Unprovisioned) || (is_placed && !is_leader)
+        }
+        MonitorStatus::ShutdownFailed => *target == G::Shutdown,
+        MonitorStatus::DeleteFailed => *target == G::Deleted,
+        MonitorStatus::UnprovisionFailed => *target == G::Unprovisioned,
+        MonitorStatus::ProvisionFailed => *target == G::Provisioned,
+        MonitorStatus::PlaceFailed => *target == G::Placed,
+        MonitorStatus::PurgeFailed => *target == G::Purged,
+        _ => false,
+    }
+}
+
+/// Set STARTED of orchestration.md.
+pub(super) fn is_started(avail: Option<&Status>) -> bool {
+    matches!(avail, Some(Status::NotApplicable | Status::Up))
+}
+
+/// Set STOPPED of orchestration.md.
+pub(super) fn is_stopped(avail: Option<&Status>) -> bool {
+    matches!(
+        avail,
+        None | Some(
+            Status::NotApplicable
+                | Status::Down
+                | Status::StdbyUp
+                | Status::StdbyDown
+                | Status::Unknown
+        )
+    )
+}
+
+/// Whether the frozen flag of the instance is set; that of its node does not count.
+pub(super) fn is_frozen(seen: &Seen<'_>) -> bool {
+    seen.status.frozen.is_some_and(|time| time.0 != 0.0)
+}
+
+/// Whether an instance is shut down: standby resources too, where it has some.
+pub(super) fn is_shut_down(seen: &Seen<'_>) -> bool {
+    let has_standby = seen
+        .status
+        .resources
+        .as_ref()
+        .is_some_and(|resources| resources.values().any(|resource| resource.standby));
+    match &seen.status.avail {
+        Some(Status::NotApplicable) => true,
+        Some(Status::Down) => !has_standby,
+        Some(Status::StdbyDown) => has_standby,
+        _ => false,
+    }
+}
+
+/// Whether the monitor is free to take a step.
+pub(super) fn is_available(status: &MonitorStatus) -> bool {
+    matches!(status, MonitorStatus::Idle | MonitorStatus::Ready) || status.is_waiting()
+}
+
+/// Whether a node that also runs the object is starting: it does not know yet what it runs.
+pub(super) fn is_peer_in_init(cx: &Cx<'_>) -> bool {
+    let world = cx.view.world;
+    cx.settings.peers.iter().filter(|node| *node != world.local_node()).any(|node| {
+        world
+            .node(node)
+            .and_then(|data| data.monitor.as_ref())
+            .is_some_and(|monitor| monitor.status == NodeMonitorStatus::Init)
+    })
+}
+
+/// Whether all live nodes have the same configuration of the object.
+pub(super) fn is_same_config_everywhere(cx: &Cx<'_>) -> bool {
+    let world = cx.view.world;
+    let mut digests = crate::live_nodes(world)
+        .filter_map(|(node, _)| world.config(node, cx.view.path))
+        .map(|config| config.csum.as_str());
+    digests.next().is_none_or(|first| digests.all(|digest| digest == first))
+}
+
+impl Cx<'_> {
+    pub(super) fn all_thawed(&self) -> bool {
+        self.aggregate.frozen == Some(Frozen::Thawed)
+    }
+
+    pub(super) fn all_frozen(&self) -> bool {
+        self.aggregate.frozen == Some(Frozen::Frozen)
+    }
+}

@@ -1,0 +1,377 @@
+//! Steps towards a target, one per pass (orchestration.md §10, Steps). The first that blocks wins.
+
+use model::{
+    GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeName, Provisioned, Status, Timestamp,
+};
+
+use super::{Cx, InstanceCore, Then, rules};
+use crate::{Action, Effect, Filters, candidates, is_natural_leader, live_nodes, ranks};
+
+/// How long an instance that was not started keeps the target `restarted`, for its peers to take it over.
+const RESTARTED_SECS: f64 = 2.0;
+
+impl InstanceCore {
+    pub(super) fn step(&mut self, cx: &Cx<'_>, target: &GlobalExpect) {
+        match target {
+            GlobalExpect::Frozen => {
+                if !cx.is_instance_frozen() {
+                    self.freeze(cx);
+                }
+            }
+            GlobalExpect::Thawed => {
+                if cx.is_instance_frozen() {
+                    self.thaw(cx);
+                }
+            }
+            GlobalExpect::Started => self.step_started(cx),
+            GlobalExpect::Stopped => self.step_stopped(cx, Action::Stop { force: false }),
+            GlobalExpect::Shutdown => self.step_stopped(cx, Action::Shutdown),
+            GlobalExpect::Placed => self.step_placed(cx),
+            GlobalExpect::PlacedAt(nodes) => {
+                let nodes: Vec<&str> = nodes.split(',').collect();
+                self.step_placed_at(cx, &nodes);
+            }
+            GlobalExpect::Provisioned => self.step_provisioned(cx),
+            GlobalExpect::Unprovisioned => self.step_unprovisioned(cx),
+            GlobalExpect::Purged => self.step_purged(cx),
+            GlobalExpect::Deleted => {
+                if self.wait_for_children(cx, cx.are_children_down()) {
+                    return;
+                }
+                self.tell("instance_delete", "target");
+                self.set_local_expect(cx.now, None);
+                self.run(cx.now, Action::Delete, MonitorStatus::Deleting, cx.view.world);
+            }
+            GlobalExpect::Aborted => {
+                if cx.before.local_expect.as_ref().is_some_and(|t| *t != LocalExpect::Started) {
+                    self.tell("instance_abort", "target");
+                    self.set_local_expect(cx.now, None);
+                }
+            }
+            GlobalExpect::Restarted(time) => self.step_restarted(cx, time.unwrap_or(cx.now)),
+            GlobalExpect::Scaled | GlobalExpect::Other(_) => {
+                self.effects.push(Effect::Warn(format!(
+                    "unsupported global expect on {}: {target}",
+                    self.path
+                )));
+                self.set_global_expect(cx.now, None);
+            }
+        }
+    }
+
+    fn freeze(&mut self, cx: &Cx<'_>) {
+        self.tell("instance_freeze", "target");
+        self.run(cx.now, Action::Freeze, MonitorStatus::Freezing, cx.view.world);
+    }
+
+    fn thaw(&mut self, cx: &Cx<'_>) {
+        self.tell("instance_thaw", "target");
+        self.run(cx.now, Action::Thaw, MonitorStatus::Thawing, cx.view.world);
+    }
+
+    fn stop(&mut self, cx: &Cx<'_>, force: bool) {
+        self.tell("instance_stop", "target");
+        self.run(cx.now, Action::Stop { force }, MonitorStatus::Stopping, cx.view.world);
+    }
+
+    /// Waits, or ends such a wait. True while it lasts.
+    fn wait(&mut self, cx: &Cx<'_>, is_met: bool, status: MonitorStatus) -> bool {
+        if !is_met {
+            self.set_status(cx.now, status, cx.view.world);
+        } else if cx.before.status == status {
+            self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
+        }
+        !is_met
+    }
+
+    fn wait_for_children(&mut self, cx: &Cx<'_>, are_down: bool) -> bool {
+        self.wait(cx, are_down, MonitorStatus::WaitChildren)
+    }
+
+    /// Enters the wait when a parent is missing, leaves it when all are there to stay. True while it lasts.
+    fn wait_for_parents(&mut self, cx: &Cx<'_>) -> bool {
+        if cx.before.status == MonitorStatus::WaitParents {
+            return self.wait(cx, cx.are_parents_settled(), MonitorStatus::WaitParents);
+        }
+        self.wait(cx, cx.are_parents_available(), MonitorStatus::WaitParents)
+    }
+
+    fn step_started(&mut self, cx: &Cx<'_>) {
+        if cx.is_instance_frozen() {
+            self.thaw(cx);
+        } else if self.wait_for_parents(cx) {
+        } else if self.monitor.status != cx.before.status {
+            // The wait is over: announced before the next step.
+        } else if !rules::is_started(cx.avail()) && cx.all_thawed() {
+            self.automatic(cx);
+        }
+    }
+
+    fn step_stopped(&mut self, cx: &Cx<'_>, action: Action) {
+        if self.wait_for_children(cx, cx.are_children_down()) {
+            return;
+        }
+        let is_done = if action == Action::Shutdown {
+            cx.view.local().is_none_or(rules::is_shut_down)
+        } else {
+            rules::is_stopped(cx.local_avail())
+        };
+        if !cx.is_instance_frozen() {
+            self.freeze(cx);
+        } else if is_done || !cx.all_frozen() {
+        } else if action == Action::Shutdown {
+            self.tell("instance_shutdown", "target");
+            self.run(cx.now, action, MonitorStatus::Shutdown, cx.view.world);
+        } else {
+            self.stop(cx, false);
+        }
+    }
+
+    fn step_placed(&mut self, cx: &Cx<'_>) {
+        let is_started_on = |is_leader: bool| {
+            cx.view
+                .known()
+                .filter(|seen| seen.monitor.is_leader() == is_leader)
+                .all(|seen| rules::is_started(seen.status.avail.as_ref()))
+        };
+        let is_flex = cx.settings.topology == model::Topology::Flex;
+        if cx.is_instance_frozen() {
+            self.thaw(cx);
+        } else if !cx.before.is_leader() {
+            let has_leader = cx.view.known().any(|seen| seen.monitor.is_leader());
+            let can_stop = has_leader && (!is_flex || is_started_on(true));
+            if can_stop && !rules::is_stopped(cx.local_avail()) {
+                self.stop(cx, false);
+            }
+        } else if !rules::is_started(cx.local_avail()) {
+            let are_others_stopped = cx
+                .view
+                .known()
+                .filter(|seen| !seen.monitor.is_leader())
+                .all(|seen| rules::is_stopped(seen.status.avail.as_ref()));
+            let is_done = cx.aggregate.placement.as_deref() == Some("optimal")
+                && cx.avail() == Some(&Status::Up);
+            if (is_flex || are_others_stopped) && !is_done {
+                self.automatic(cx);
+            }
+        }
+    }
+
+    fn step_placed_at(&mut self, cx: &Cx<'_>, nodes: &[&str]) {
+        let is_flex = cx.settings.topology == model::Topology::Flex;
+        let is_named = |node: &NodeName| nodes.contains(&node.as_str());
+        let is_destination = is_named(cx.view.world.local_node());
+        if cx.is_instance_frozen() {
+            self.thaw(cx);
+        } else if !is_destination {
+            if rules::is_stopped(cx.local_avail()) {
+                return;
+            }
+            let are_destinations_active = cx
+                .view
+                .known()
+                .filter(|seen| is_named(seen.node))
+                .all(|seen| !rules::is_stopped(seen.status.avail.as_ref()));
+            let filters = Filters { na: true, ..Filters::NATURAL };
+            let has_candidate = candidates(&cx.view, filters).into_iter().any(is_named);
+            if (is_flex && !are_destinations_active)
+                || cx.before.status == MonitorStatus::StopFailed
+                || !has_candidate
+                || self.wait_for_children(cx, cx.are_children_down())
+            {
+                return;
+            }
+            self.stop(cx, false);
+        } else if !rules::is_started(cx.local_avail()) {
+            if self.wait(cx, cx.are_parents_settled(), MonitorStatus::WaitParents) {
+                return;
+            }
+            let are_others_stopped = cx
+                .view
+                .known()
+                .filter(|seen| !is_named(seen.node))
+                .all(|seen| rules::is_stopped(seen.status.avail.as_ref()));
+            let avail = cx.local_avail();
+            let can_start = rules::is_stopped(avail) || avail == Some(&Status::Warn);
+            if (is_flex || are_others_stopped) && can_start {
+                self.start(cx, "target");
+            }
+        }
+    }
+
+    fn step_provisioned(&mut self, cx: &Cx<'_>) {
+        let world = cx.view.world;
+        let is_provisioned = |provisioned| {
+            matches!(provisioned, None | Some(Provisioned::Yes | Provisioned::NotApplicable))
+        };
+        let is_done = cx.view.local().is_some_and(|seen| is_provisioned(seen.status.provisioned));
+        let is_waiting = cx.before.status.is_waiting();
+        if is_done {
+            if is_waiting {
+                self.set_status(cx.now, MonitorStatus::Idle, world);
+            }
+            return;
+        }
+        let peers: Vec<&NodeName> = live_nodes(world)
+            .map(|(node, _)| node)
+            .filter(|node| cx.settings.peers.contains(node))
+            .collect();
+        let is_natural = is_natural_leader(&cx.view);
+        let status = if cx.view.known().count() < peers.len() {
+            Some(MonitorStatus::WaitSync)
+        } else if is_natural && !cx.are_parents_available() {
+            Some(MonitorStatus::WaitParents)
+        } else if is_provision_leader_elsewhere(cx, is_provisioned) {
+            Some(MonitorStatus::WaitLeader)
+        } else {
+            None
+        };
+        if let Some(status) = status {
+            self.set_status(cx.now, status, world);
+            return;
+        }
+        self.tell("instance_provision", "target");
+        let action = Action::Provision { leader: is_natural };
+        self.run(cx.now, action, MonitorStatus::Provisioning, world);
+    }
+
+    fn step_unprovisioned(&mut self, cx: &Cx<'_>) {
+        let is_done =
+            cx.view.local().is_none_or(|seen| !is_provisioned_at_all(seen.status.provisioned));
+        if is_done && rules::is_stopped(cx.local_avail()) {
+            if cx.before.status.is_waiting() {
+                self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
+            }
+            return;
+        }
+        let are_peers_done =
+            cx.view.peers().all(|seen| !is_provisioned_at_all(seen.status.provisioned));
+        let Some(leader) = self.prepare_unprovision(cx, are_peers_done) else { return };
+        self.tell("instance_unprovision", "target");
+        self.set_local_expect(cx.now, None);
+        let action = Action::Unprovision { leader };
+        self.run(cx.now, action, MonitorStatus::Unprovisioning, cx.view.world);
+    }
+
+    fn step_purged(&mut self, cx: &Cx<'_>) {
+        let world = cx.view.world;
+        if !matches!(self.path.kind(), Kind::Svc | Kind::Vol) {
+            self.tell("instance_delete", "target");
+            self.run_then(cx.now, Action::Delete, Then::Purge, MonitorStatus::Deleting, world);
+            return;
+        }
+        let are_peers_done = cx.view.peers().next().is_none();
+        let Some(leader) = self.prepare_unprovision(cx, are_peers_done) else { return };
+        self.tell("instance_purge", "target");
+        self.set_local_expect(cx.now, None);
+        let action = Action::Unprovision { leader };
+        self.run_then(cx.now, action, Then::Purge, MonitorStatus::Unprovisioning, world);
+    }
+
+    /// Stops and waits until the instance may be unprovisioned: says whether as the leader, which goes last.
+    fn prepare_unprovision(&mut self, cx: &Cx<'_>, are_peers_done: bool) -> Option<bool> {
+        if self.wait_for_children(cx, cx.are_children_unprovisioned()) {
+            return None;
+        }
+        if !rules::is_stopped(cx.local_avail()) {
+            self.stop(cx, true);
+            return None;
+        }
+        if !rules::is_stopped(cx.avail()) {
+            return None;
+        }
+        let filters =
+            Filters { frozen: false, overloaded: false, start_failed: false, ..Filters::ALL };
+        let leader = ranks(&cx.view, &candidates(&cx.view, filters)).first()
+            == Some(&cx.view.world.local_node());
+        if leader && !are_peers_done {
+            self.set_status(cx.now, MonitorStatus::WaitNonLeader, cx.view.world);
+            return None;
+        }
+        Some(leader)
+    }
+
+    fn step_restarted(&mut self, cx: &Cx<'_>, time: Timestamp) {
+        match cx.before.status {
+            MonitorStatus::Idle if cx.before.local_expect == Some(LocalExpect::Started) => {
+                let started = cx.before.local_expect_updated;
+                let is_due = started.is_none_or(|started| started <= time);
+                let status = if is_due { MonitorStatus::WaitPriors } else { MonitorStatus::Idle };
+                self.set_status(cx.now, status, cx.view.world);
+            }
+            MonitorStatus::Idle => {
+                let left = RESTARTED_SECS - cx.now.since(time);
+                if left < 0.0 {
+                    self.set_global_expect(cx.now, None);
+                } else {
+                    self.effects.push(Effect::WakeAfter(left));
+                }
+            }
+            MonitorStatus::WaitPriors => {
+                let candidates = candidates(&cx.view, Filters::ALL);
+                let ranks = ranks(&cx.view, &candidates);
+                let local = cx.view.world.local_node();
+                let is_busy = |node: &NodeName| {
+                    cx.view.on(node).is_some_and(|seen| {
+                        matches!(
+                            seen.monitor.status,
+                            MonitorStatus::Restarting
+                                | MonitorStatus::WaitPriors
+                                | MonitorStatus::RestartFailed
+                        )
+                    })
+                };
+                if ranks.into_iter().take_while(|node| *node != local).any(is_busy) {
+                    return;
+                }
+                self.set_local_expect(cx.now, None);
+                self.run(cx.now, Action::Restart, MonitorStatus::Restarting, cx.view.world);
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts the instance, after the node to fence if there is one.
+    pub(super) fn start(&mut self, cx: &Cx<'_>, reason: &'static str) {
+        let world = cx.view.world;
+        if let Some(stale) = self.monitor.stonith.take()
+            && let Ok(node) = NodeName::new(&stale)
+            && world.node(&node).is_none_or(|data| data.monitor.is_none())
+        {
+            self.start_run(Action::Stonith { node }, Then::Plain);
+        }
+        self.tell("instance_start", reason);
+        let then = if cx.before.global_expect == Some(GlobalExpect::Placed) {
+            Then::Placed
+        } else {
+            Then::Plain
+        };
+        self.run_then(cx.now, Action::Start, then, MonitorStatus::Starting, world);
+    }
+}
+
+fn is_provisioned_at_all(provisioned: Option<Provisioned>) -> bool {
+    matches!(provisioned, Some(Provisioned::Yes | Provisioned::Mixed))
+}
+
+/// Whether another node has to provision first, and has not yet.
+fn is_provision_leader_elsewhere(
+    cx: &Cx<'_>,
+    is_provisioned: impl Fn(Option<Provisioned>) -> bool,
+) -> bool {
+    let active: Vec<&NodeName> = cx
+        .view
+        .known()
+        .filter(|seen| matches!(seen.status.avail, Some(Status::Up | Status::Warn)))
+        .map(|seen| seen.node)
+        .collect();
+    let filters = Filters { frozen: false, unprovisioned: false, ..Filters::ALL };
+    let leader = ranks(&cx.view, &active)
+        .first()
+        .copied()
+        .or_else(|| ranks(&cx.view, &candidates(&cx.view, filters)).first().copied());
+    leader.is_some_and(|leader| {
+        leader != cx.view.world.local_node()
+            && cx.view.on(leader).is_some_and(|seen| !is_provisioned(seen.status.provisioned))
+    })
+}

@@ -1,0 +1,225 @@
+//! Supervision of the resources: restarts, and the monitor action when they are used up (orchestration.md §11).
+
+use std::collections::BTreeMap;
+
+use model::{
+    EncapData, GlobalExpect, LocalExpect, MonitorStatus, NodeMonitorStatus, ResourceStatus,
+    Restart, Status,
+};
+
+use super::{Cx, InstanceCore, Then};
+use crate::{Action, Effect, Event, Filters, World, candidates};
+
+/// Restarts of a standby resource that asks for fewer.
+const STANDBY_RESTARTS: u32 = 2;
+
+/// What one resource needs.
+#[derive(Debug, PartialEq)]
+enum Need {
+    /// Nothing: it works, and its counter goes.
+    Recovered,
+    /// Nothing more, or nothing yet.
+    Nothing,
+    /// One more restart.
+    Restart { tries: u32, allowed: u32, standby: bool },
+    /// A restart, after so many seconds.
+    Later(f64),
+    /// Its restarts are used up, which is noticed once.
+    UsedUp { tries: u32, allowed: u32, monitored: bool, standby: bool },
+}
+
+impl InstanceCore {
+    pub(super) fn supervise(&mut self, cx: &Cx<'_>) -> bool {
+        if !is_supervised(cx) {
+            return true;
+        }
+        let Some(local) = cx.view.local().filter(|seen| seen.status.is_known()) else {
+            return true;
+        };
+        let resources = local.status.resources.iter().flatten();
+        let own: Vec<_> = resources
+            .filter(|(_, status)| !status.encap)
+            .map(|(rid, status)| (rid.as_str(), status))
+            .collect();
+        if self.supervise_resources(cx, &own, None) {
+            return true;
+        }
+        if let Some(EncapData::Host(guests)) = &local.status.encap {
+            for (guest, data) in guests {
+                let Some(resources) = thawed_guest_resources(data) else { continue };
+                let resources: Vec<_> =
+                    resources.iter().map(|(rid, status)| (rid.as_str(), status)).collect();
+                if self.supervise_resources(cx, &resources, Some(guest)) {
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    /// True when an action was started.
+    fn supervise_resources(
+        &mut self,
+        cx: &Cx<'_>,
+        resources: &[(&str, &ResourceStatus)],
+        guest: Option<&String>,
+    ) -> bool {
+        let needs: Vec<(&str, Need)> =
+            resources.iter().map(|(rid, status)| (*rid, self.need(cx, rid, status))).collect();
+        for (rid, need) in &needs {
+            match need {
+                Need::Recovered => {
+                    self.monitor.restart.remove(*rid);
+                }
+                Need::UsedUp { tries, allowed, monitored, standby } => {
+                    self.count(cx, rid, *tries);
+                    let can_leave = *monitored && has_other_candidate(cx);
+                    let event = match (monitored, can_leave, standby) {
+                        (true, true, _) => "resource_toc",
+                        (true, false, _) => "resource_would_toc",
+                        (false, _, true) => "max_stdby_resource_restart",
+                        (false, _, false) if *allowed > 0 => "max_resource_restart",
+                        (false, _, false) => "resource_degraded",
+                    };
+                    self.tell_resource(event, rid, *tries, *allowed);
+                    if can_leave {
+                        let world = cx.view.world;
+                        self.run(cx.now, Action::Toc, MonitorStatus::Tocing, world);
+                        return true;
+                    }
+                }
+                Need::Later(delay) => self.effects.push(Effect::WakeAfter(*delay)),
+                Need::Nothing | Need::Restart { .. } => {}
+            }
+        }
+        // One kind of start at a time: the other kind is restarted by the pass that follows it.
+        let is_standby = |need: &Need| matches!(need, Need::Restart { standby: true, .. });
+        let is_plain = |need: &Need| matches!(need, Need::Restart { standby: false, .. });
+        let standby = !needs.iter().any(|(_, need)| is_plain(need));
+        let mut rids = vec![];
+        for (rid, need) in &needs {
+            if let Need::Restart { tries, allowed, .. } = need
+                && is_standby(need) == standby
+            {
+                self.count(cx, rid, *tries);
+                let event = if standby { "stdby_resource_restart" } else { "resource_restart" };
+                self.tell_resource(event, rid, *tries, *allowed);
+                rids.push((*rid).to_owned());
+            }
+        }
+        if rids.is_empty() {
+            return false;
+        }
+        let action = Action::StartResources { rids, standby, slave: guest.cloned() };
+        self.set_status(cx.now, MonitorStatus::Restarting, cx.view.world);
+        self.start_run(action, Then::Plain);
+        true
+    }
+
+    fn need(&self, cx: &Cx<'_>, rid: &str, status: &ResourceStatus) -> Need {
+        if !matches!(status.status, Status::Warn | Status::Down | Status::StdbyDown) {
+            return Need::Recovered;
+        }
+        let is_unprovisioned = status.provisioned.is_some_and(|provisioned| !provisioned.state);
+        if is_unprovisioned || status.disable {
+            return Need::Nothing;
+        }
+        let settings = cx.settings.resources.get(rid);
+        let restart = settings.map_or(status.restart, |settings| settings.restart);
+        let is_monitored = settings.map_or(status.monitor, |settings| settings.monitor);
+        let delay = settings.map_or(0.0, |settings| settings.restart_delay);
+        let standby = cx.before.local_expect != Some(LocalExpect::Started);
+        if standby && !status.standby {
+            return Need::Nothing;
+        }
+        let allowed = if standby { restart.max(STANDBY_RESTARTS) } else { restart };
+        let counter = self.monitor.restart.get(rid).copied();
+        let done = counter.map_or(0, |counter| counter.retries);
+        if done > allowed {
+            return Need::Nothing;
+        }
+        if done == allowed {
+            let monitored = is_monitored && !standby;
+            return Need::UsedUp { tries: done + 1, allowed, monitored, standby };
+        }
+        if let Some(counter) = counter {
+            let waited = cx.now.since(counter.updated);
+            if waited < delay {
+                return Need::Later(delay - waited);
+            }
+        }
+        Need::Restart { tries: done + 1, allowed, standby }
+    }
+
+    fn count(&mut self, cx: &Cx<'_>, rid: &str, retries: u32) {
+        self.monitor.restart.insert(rid.to_owned(), Restart { retries, updated: cx.now });
+    }
+
+    fn tell_resource(&mut self, id: &'static str, rid: &str, tries: u32, allowed: u32) {
+        let event = Event {
+            rid: Some(rid.to_owned()),
+            tries: Some((tries, allowed)),
+            ..Event::new(id, "")
+        };
+        self.effects.push(Effect::Event(event));
+    }
+
+    /// After a restart that succeeded: what is up again starts counting anew.
+    pub(super) fn forget_restarts_of_recovered(&mut self, rids: &[String], world: &dyn World) {
+        let Some(local) = world.instance(world.local_node(), &self.path) else { return };
+        for rid in rids {
+            let status = local.resources.as_ref().and_then(|resources| resources.get(rid));
+            if status.is_some_and(|r| matches!(r.status, Status::Up | Status::StdbyUp)) {
+                self.monitor.restart.remove(rid);
+            }
+        }
+    }
+
+    /// Whether a resource that is not well has restarts left, or a monitor action.
+    pub(super) fn has_resource_to_handle(&self, cx: &Cx<'_>) -> bool {
+        let Some(local) = cx.view.local() else { return false };
+        local.status.resources.iter().flatten().any(|(rid, status)| {
+            let is_well = matches!(
+                status.status,
+                Status::Up | Status::StdbyUp | Status::NotApplicable | Status::Undef
+            );
+            let settings = cx.settings.resources.get(rid);
+            let restart = settings.map_or(status.restart, |settings| settings.restart);
+            let is_monitored = settings.map_or(status.monitor, |settings| settings.monitor);
+            let done = self.monitor.restart.get(rid).map_or(0, |counter| counter.retries);
+            !status.disable && !is_well && (done < restart || is_monitored)
+        })
+    }
+}
+
+fn is_supervised(cx: &Cx<'_>) -> bool {
+    let is_going = matches!(
+        cx.before.global_expect,
+        Some(
+            GlobalExpect::Unprovisioned
+                | GlobalExpect::Purged
+                | GlobalExpect::Deleted
+                | GlobalExpect::Frozen
+        )
+    );
+    cx.node_status() != Some(&NodeMonitorStatus::Shutting)
+        && !cx.is_node_frozen()
+        && !cx.is_instance_frozen()
+        && !cx.settings.disabled
+        && cx.before.status == MonitorStatus::Idle
+        && !is_going
+}
+
+fn has_other_candidate(cx: &Cx<'_>) -> bool {
+    let local = cx.view.world.local_node();
+    candidates(&cx.view, Filters::ALL).iter().any(|node| *node != local)
+}
+
+/// Resources that a guest reported, none while it is frozen or has reported nothing.
+fn thawed_guest_resources(data: &serde_json::Value) -> Option<BTreeMap<String, ResourceStatus>> {
+    let is_frozen = data.get("frozen").and_then(serde_json::Value::as_f64).unwrap_or(0.0) != 0.0;
+    if is_frozen {
+        return None;
+    }
+    serde_json::from_value(data.get("resources")?.clone()).ok()
+}
