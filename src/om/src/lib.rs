@@ -15,5 +15,5 @@ pub use command::{
     DaemonCommand, DemoCommand, Edit, Format, InstanceAction, LogOptions, MonitorCommand,
     NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction, Target, Wait,
 };
-pub use options::duration;
+pub use options::{Takes, duration, long_option};
 pub use parse::{Usage, parse};

@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction};
 
 /// What follows an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Takes {
+pub enum Takes {
     /// Nothing.
     Nothing,
     /// One value, the last one given counts.
@@ -227,6 +227,20 @@ impl Opt {
     }
 }
 
+/// The long name of an option of `om <group> <action>`, and what follows it; none if that action has no such option.
+/// `name` may be spelled as requests do: `dry_run`, `parm_rid`; the action too: `print_status`.
+#[must_use]
+pub fn long_option(group: &str, action: &str, name: &str) -> Option<(&'static str, Takes)> {
+    let name = name.strip_prefix("parm_").unwrap_or(name).replace('_', "-");
+    let name = if name == "svcs" { "service" } else { &name };
+    let opt = Opt::by_name(name)?;
+    let group = crate::tree::Group::by_name(group)?;
+    let words: Vec<&str> = action.split(['_', ' ']).collect();
+    // A word may contain an underscore only where it stands for a blank.
+    let (action, count) = group.find(&words)?;
+    (count == words.len() && group.takes(action, opt.name)).then_some((opt.name, opt.takes))
+}
+
 /// Reads a duration as operators write it: `1h30m`, `500ms`, `1.5s`, or seconds without unit.
 ///
 /// # Errors
@@ -276,6 +290,19 @@ mod tests {
         for text in ["", "s", "5x", "1m30", "-5s", "1..5s", "5 s"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_names_of_requests_are_those_of_the_command_line() {
+        assert_eq!(long_option("svc", "start", "dry_run"), Some(("dry-run", Takes::Nothing)));
+        assert_eq!(long_option("svc", "start", "parm_rid"), Some(("rid", Takes::Value("RIDS"))));
+        assert_eq!(long_option("svc", "set", "kw"), Some(("kw", Takes::Values("KEYWORD"))));
+        assert_eq!(
+            long_option("svc", "print_status", "refresh"),
+            Some(("refresh", Takes::Nothing))
+        );
+        assert_eq!(long_option("svc", "start", "kw"), None);
+        assert_eq!(long_option("svc", "nothing", "local"), None);
     }
 
     #[test]

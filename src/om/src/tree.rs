@@ -318,6 +318,14 @@ impl Group {
         self.actions.iter().flat_map(|actions| actions.iter())
     }
 
+    /// Whether an action has that option.
+    pub(crate) fn takes(&self, action: &Action, name: &str) -> bool {
+        self.options
+            .iter()
+            .chain(action.options.iter().copied().flatten())
+            .any(|each| *each == name)
+    }
+
     /// The longest action that `words` begin with, and how many words that takes.
     pub(crate) fn find(&self, words: &[&str]) -> Option<(&'static Action, usize)> {
         (1..=words.len().min(3)).rev().find_map(|count| {
