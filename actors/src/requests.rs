@@ -12,6 +12,8 @@ use model::NodeName;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::routes::Routes;
+
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -41,6 +43,8 @@ pub struct Caller {
 pub enum Outcome {
     /// One document.
     Json(Value),
+    /// One document, serialized and compressed once for all who ask.
+    Prepared(Arc<wire::Prepared>),
     /// Documents, as JSON texts, until either side ends. An empty one is a lone NUL: it keeps the connection alive and
     /// notices a peer that went away. The queue is bounded: who reads too slowly is dropped.
     Stream(mpsc::Receiver<Arc<str>>),
@@ -58,4 +62,13 @@ impl From<Value> for Outcome {
 #[must_use]
 pub fn refusal(status: u16, error: impl Into<String>) -> Value {
     json!({ "status": status, "error": error.into() })
+}
+
+/// Carries out a request that its sender may make, and answers it. Never panics, and never waits without a deadline.
+pub async fn handle(routes: &Routes, caller: &Caller, request: wire::Request) -> Outcome {
+    log::debug!(action = &*request.name, requester:% = caller.nodename, node:% = routes.nodename; "request");
+    match request.action {
+        wire::Action::GetApi(_) => wire::routes_table().into(),
+        _ => refusal(503, "not now").into(),
+    }
 }
