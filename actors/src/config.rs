@@ -41,6 +41,8 @@ pub struct LoadedConfig {
     pub objects: SharedMap<LoadedObject>,
     /// What is wrong now, by file below `<etc>`.
     pub complaints: BTreeMap<String, Vec<Complaint>>,
+    /// Whether the objects were read: until then, none is not an answer.
+    pub is_loaded: bool,
 }
 
 /// The configuration of one object.
@@ -91,6 +93,7 @@ impl LoadedConfig {
             node_csum,
             objects: SharedMap::default(),
             complaints: BTreeMap::new(),
+            is_loaded: false,
         }
     }
 
@@ -101,6 +104,7 @@ impl LoadedConfig {
         config.reload_node(paths);
         let objects: Vec<ObjectPath> = list_objects(paths).into_keys().collect();
         config.reload_objects(paths, &objects);
+        config.is_loaded = true;
         config
     }
 
@@ -163,6 +167,34 @@ impl LoadedConfig {
                 }
                 Err(complaint) => self.complain(*complaint),
             }
+        }
+        changed
+    }
+
+    /// Evaluates all objects again, after a change of the node's configuration. Returns those that changed.
+    pub fn reevaluate(&mut self) -> Vec<ObjectPath> {
+        let objects: Vec<Arc<LoadedObject>> = self.objects.values().cloned().collect();
+        let context = &self.context;
+        let evaluated = in_parallel(&objects, |object| {
+            let (settings, complaints) = object.conf.settings(context);
+            (settings, complaints, object.conf.scope(context))
+        });
+        let mut changed = Vec::new();
+        for (object, (settings, complaints, scope)) in objects.into_iter().zip(evaluated) {
+            let is_same = *object.settings == settings
+                && object.complaints == complaints
+                && object.scope == scope;
+            if is_same {
+                continue;
+            }
+            self.complaints.remove(&object.path.config_file());
+            for complaint in &complaints {
+                self.complain(complaint.clone());
+            }
+            changed.push(object.path.clone());
+            let settings = Arc::new(settings);
+            let object = LoadedObject { settings, complaints, scope, ..(*object).clone() };
+            self.objects.insert(object.path.clone(), Arc::new(object));
         }
         changed
     }

@@ -1,12 +1,30 @@
 //! The config watcher: follows node.conf, cluster.conf and the object files.
 //!
-//! Hears: inotify, a slow sweep, requests to look again. Tells: whoever is concerned by what changed.
-//! Restart: everything is read again.
+//! Hears: inotify, a slow sweep (nothing arrives from network file systems, or after an overflow), requests to look again.
+//! Tells: the cluster data, the node monitor, the scheduler and the root, each only what concerns it.
+//! Restart: everything is read again; only what differs from the configuration in force is told.
 
+mod watches;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
-use conf::NodeSettings;
+use conf::{Complaint, NodeSettings};
+use model::ObjectPath;
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+use crate::cluster_data::{ClusterInfo, NodePublic, SetConfigEntries, SetNode};
+use crate::config::{self, ConfigCell, FileStamp, LoadedConfig};
+use crate::node_monitor::{ObjectsChanged, Wake, stats};
+use crate::paths::Paths;
+use crate::root::ThreadReport;
+use crate::routes::Routes;
+use crate::scheduler::SchedulesChanged;
+
+use watches::{Seen, Watches};
 
 /// Looks at all files now, as after SIGHUP. Answers when what changed is in force.
 #[derive(Debug, Clone, Copy, Message)]
@@ -24,14 +42,360 @@ pub struct NodeConfigChanged {
     pub new: Arc<NodeSettings>,
 }
 
-/// The actor.
+/// How long changes are gathered before files are read: editors and copies touch a file several times.
+const MERGE: Duration = Duration::from_millis(100);
+/// Pause between two looks at all files.
+const SWEEP: Duration = Duration::from_secs(60);
+/// The same without inotify.
+const SWEEP_BLIND: Duration = Duration::from_secs(2);
+/// Alerts shown at a time.
+const MAX_ALERTS: usize = 50;
+
+/// Whom the watcher tells.
+#[derive(Debug, Clone)]
+pub struct Neighbours {
+    /// Publishes what the configuration makes public.
+    pub cluster_data: (Recipient<SetConfigEntries>, Recipient<SetNode>),
+    /// Starts and ends service monitors.
+    pub node_monitor: (Recipient<ObjectsChanged>, Recipient<Wake>),
+    /// Follows the schedules.
+    pub scheduler: Recipient<SchedulesChanged>,
+    /// Applies what concerns the daemon itself, and shows alerts.
+    pub root: (Recipient<NodeConfigChanged>, Recipient<ThreadReport>),
+}
+
+/// What is to be read.
 #[derive(Debug, Default)]
-pub struct ConfigWatcher {}
+struct Pending {
+    is_node: bool,
+    is_all: bool,
+    objects: BTreeSet<ObjectPath>,
+    waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        !self.is_node && !self.is_all && self.objects.is_empty() && self.waiters.is_empty()
+    }
+}
+
+/// What reading yielded.
+struct Read {
+    config: LoadedConfig,
+    is_node_changed: bool,
+    changed: Vec<ObjectPath>,
+    /// Of all object files, if all were looked at.
+    stamps: Option<BTreeMap<ObjectPath, FileStamp>>,
+    totals: stats::Totals,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct ConfigWatcher {
+    paths: Arc<Paths>,
+    cell: ConfigCell,
+    neighbours: Neighbours,
+    watches: Option<Watches>,
+    /// What the object files looked like when they were read.
+    stamps: BTreeMap<ObjectPath, FileStamp>,
+    pending: Pending,
+    alarm: Option<SpawnHandle>,
+    is_reading: bool,
+}
+
+impl ConfigWatcher {
+    /// The watcher of a daemon.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        let neighbours = Neighbours {
+            cluster_data: (
+                routes.cluster_data.clone().recipient(),
+                routes.cluster_data.clone().recipient(),
+            ),
+            node_monitor: (
+                routes.node_monitor.clone().recipient(),
+                routes.node_monitor.clone().recipient(),
+            ),
+            scheduler: routes.scheduler.clone().recipient(),
+            root: (routes.root.clone().recipient(), routes.root.clone().recipient()),
+        };
+        Self::with(routes.paths.clone(), routes.config.clone(), neighbours)
+    }
+
+    /// A watcher with these neighbours.
+    #[must_use]
+    pub fn with(paths: Arc<Paths>, cell: ConfigCell, neighbours: Neighbours) -> Self {
+        Self {
+            paths,
+            cell,
+            neighbours,
+            watches: None,
+            stamps: BTreeMap::new(),
+            pending: Pending::default(),
+            alarm: None,
+            is_reading: false,
+        }
+    }
+
+    /// Reads what is pending, `delay` from now; with what comes meanwhile.
+    fn read_later(&mut self, delay: Duration, ctx: &mut Context<Self>) {
+        if self.alarm.is_none() && !self.is_reading && !self.pending.is_empty() {
+            self.alarm = Some(ctx.run_later(delay, |this, ctx| {
+                this.alarm = None;
+                this.read(ctx);
+            }));
+        }
+    }
+
+    /// Reads what is pending, on another thread.
+    fn read(&mut self, ctx: &mut Context<Self>) {
+        if self.is_reading || self.pending.is_empty() {
+            return;
+        }
+        self.is_reading = true;
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_all
+            && let Some(watches) = &mut self.watches
+        {
+            // Before looking: what appears from now on is told.
+            watches.add(&config::object_folders(&self.paths));
+        }
+        let Pending { is_node, is_all, objects, waiters } = pending;
+        let (paths, config) = (self.paths.clone(), (**self.cell.load()).clone());
+        // The first look and requested ones trust no stamp.
+        let stamps = (is_all && waiters.is_empty()).then(|| std::mem::take(&mut self.stamps));
+        let work = tokio::task::spawn_blocking(move || {
+            read_files(&paths, config, is_node, is_all, objects, stamps)
+        });
+        ctx.spawn(work.into_actor(self).map(move |read, this, ctx| {
+            this.is_reading = false;
+            match read {
+                Ok(read) => this.apply(read),
+                Err(error) => {
+                    log::error!(error:% = error; "reading the configuration failed");
+                    this.stamps.clear();
+                }
+            }
+            for waiter in waiters {
+                _ = waiter.send(());
+            }
+            this.read_later(MERGE, ctx);
+        }));
+    }
+
+    /// Puts in force what was read.
+    fn apply(&mut self, read: Read) {
+        let Read { config, is_node_changed, changed, stamps, totals } = read;
+        if let Some(stamps) = stamps {
+            self.stamps = stamps;
+        }
+        let old = self.cell.load_full();
+        let is_first = !old.is_loaded;
+        let config = Arc::new(config);
+        self.cell.store(config.clone());
+        self.report(&old, &config);
+        if is_node_changed || is_first {
+            _ = self
+                .neighbours
+                .cluster_data
+                .1
+                .do_send(SetNode { settings: Some(public(&config, totals)), ..SetNode::default() });
+        }
+        if is_node_changed {
+            log::info!(csum = config.node_csum.as_str(); "node configuration changed");
+            let (old, new) = (old.node.clone(), config.node.clone());
+            self.neighbours.root.0.do_send(NodeConfigChanged { old, new });
+        }
+        if !changed.is_empty() {
+            let entries = changed
+                .iter()
+                .map(|path| (path.clone(), config.objects.get(path).map(|object| object.entry())))
+                .collect();
+            self.neighbours.cluster_data.0.do_send(SetConfigEntries(entries));
+        }
+        if !changed.is_empty() || is_first || is_node_changed {
+            self.neighbours.scheduler.do_send(SchedulesChanged(
+                (!is_node_changed && !is_first).then(|| changed.clone()),
+            ));
+            self.neighbours.node_monitor.0.do_send(ObjectsChanged(changed));
+        }
+    }
+
+    /// Logs and shows what is wrong, if that changed.
+    fn report(&self, old: &LoadedConfig, new: &LoadedConfig) {
+        if old.complaints == new.complaints && old.is_loaded {
+            return;
+        }
+        for (file, complaints) in &new.complaints {
+            let known = old.complaints.get(file);
+            for complaint in
+                complaints.iter().filter(|new| known.is_none_or(|old| !old.contains(new)))
+            {
+                log::error!("{complaint}: the last good value stays in force");
+            }
+        }
+        for file in old.complaints.keys().filter(|file| !new.complaints.contains_key(*file)) {
+            log::info!(file = file.as_str(); "configuration is valid again");
+        }
+        let complaints: Vec<&Complaint> = new.complaints.values().flatten().collect();
+        let alert = |complaint: &&Complaint| {
+            let severity = match complaint.severity {
+                conf::Severity::Error => "error",
+                conf::Severity::Warning | conf::Severity::Notice => "warning",
+            };
+            json!({"severity": severity, "message": complaint.to_string()})
+        };
+        let mut alerts: Vec<Value> = complaints.iter().take(MAX_ALERTS).map(alert).collect();
+        if complaints.len() > MAX_ALERTS {
+            let message = format!("{} more configuration mistakes", complaints.len() - MAX_ALERTS);
+            alerts.push(json!({"severity": "warning", "message": message}));
+        }
+        for id in ["config", "monitor"] {
+            let fields: Map<String, Value> =
+                [("alerts".to_owned(), json!(alerts))].into_iter().collect();
+            self.neighbours.root.1.do_send(ThreadReport { id, fields });
+        }
+    }
+
+    fn sweep_later(&self, ctx: &mut Context<Self>) {
+        let pause = if self.watches.is_some() { SWEEP } else { SWEEP_BLIND };
+        ctx.run_later(pause, |this, ctx| {
+            this.pending.is_all = true;
+            this.pending.is_node = true;
+            this.read(ctx);
+            this.sweep_later(ctx);
+        });
+    }
+}
+
+/// Reads files: those of the node, and all object files or some.
+fn read_files(
+    paths: &Paths,
+    mut config: LoadedConfig,
+    is_node: bool,
+    is_all: bool,
+    mut objects: BTreeSet<ObjectPath>,
+    old_stamps: Option<BTreeMap<ObjectPath, FileStamp>>,
+) -> Read {
+    let is_node_changed = (is_node || is_all) && config.reload_node(paths);
+    let mut changed = BTreeSet::new();
+    if is_node_changed {
+        changed.extend(config.reevaluate());
+    }
+    let stamps = is_all.then(|| config::list_objects(paths));
+    if let Some(stamps) = &stamps {
+        let old_stamps = old_stamps.unwrap_or_default();
+        objects.extend(
+            stamps
+                .iter()
+                .filter(|(path, stamp)| old_stamps.get(*path) != Some(*stamp))
+                .map(|(path, _)| path.clone()),
+        );
+        objects.extend(config.objects.keys().filter(|path| !stamps.contains_key(*path)).cloned());
+    }
+    let objects: Vec<ObjectPath> = objects.into_iter().collect();
+    changed.extend(config.reload_objects(paths, &objects));
+    config.is_loaded |= is_all;
+    Read {
+        config,
+        is_node_changed,
+        changed: changed.into_iter().collect(),
+        stamps,
+        totals: stats::measure().1,
+    }
+}
+
+/// What the configuration makes public of the node.
+fn public(config: &LoadedConfig, totals: stats::Totals) -> NodePublic {
+    let node = &config.node;
+    NodePublic {
+        labels: node.labels.clone(),
+        env: node.env.clone(),
+        config_csum: config.node_csum.clone(),
+        min_avail_mem: node.min_avail_mem.percent_of(totals.memory_bytes, 50),
+        min_avail_swap: node.min_avail_swap.percent_of(totals.swap_bytes, 100),
+        cluster: ClusterInfo {
+            id: node.cluster_id.clone(),
+            name: node.cluster_name.clone(),
+            nodes: node.nodes.clone(),
+        },
+    }
+}
 
 impl Actor for ConfigWatcher {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        match Watches::new() {
+            Ok((mut watches, events)) => {
+                watches.add(&[self.paths.etc.clone(), self.paths.node_var()]);
+                self.watches = Some(watches);
+                ctx.add_stream(events);
+            }
+            Err(error) => {
+                log::error!(error:% = error; "no inotify: configuration files are looked at every 2 s");
+            }
+        }
+        self.pending.is_all = true;
+        self.pending.is_node = true;
+        self.read(ctx);
+        self.sweep_later(ctx);
         log::info!("config watcher started");
     }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("config watcher stopped");
+    }
 }
+
+impl Supervised for ConfigWatcher {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        *self = Self::with(self.paths.clone(), self.cell.clone(), self.neighbours.clone());
+    }
+}
+
+impl StreamHandler<watches::Event> for ConfigWatcher {
+    fn handle(&mut self, event: watches::Event, ctx: &mut Context<Self>) {
+        let Some(watches) = &self.watches else { return };
+        match watches.seen(event) {
+            Seen::Nothing => return,
+            Seen::Lost | Seen::Folder => {
+                self.pending.is_all = true;
+                self.pending.is_node = true;
+            }
+            Seen::File(file) if file == self.paths.node_frozen() => {
+                self.neighbours.node_monitor.1.do_send(Wake(None));
+                return;
+            }
+            Seen::File(file) => {
+                if file == self.paths.node_conf() || file == self.paths.cluster_conf() {
+                    self.pending.is_node = true;
+                }
+                self.pending.objects.extend(config::object_of(&self.paths, &file));
+            }
+        }
+        self.read_later(MERGE, ctx);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {
+        log::error!("inotify ended: configuration files are looked at every 2 s");
+        self.watches = None;
+    }
+}
+
+impl Handler<Reload> for ConfigWatcher {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) -> Self::Result {
+        let (done, end) = oneshot::channel();
+        self.pending.is_all = true;
+        self.pending.is_node = true;
+        self.pending.waiters.push(done);
+        self.read(ctx);
+        // A reading that fails drops the sender: nothing more to wait for.
+        Box::pin(async move { end.await.unwrap_or(()) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! Hears: configuration changes, cluster data changes, requests of operators. Tells: the service monitors, the cluster data.
 //! Restart: always; its data comes back from the cluster data.
 
+pub mod stats;
+
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -58,4 +60,12 @@ impl Actor for NodeMonitor {
     fn started(&mut self, _: &mut Context<Self>) {
         log::info!("node monitor started");
     }
+}
+impl Handler<ObjectsChanged> for NodeMonitor {
+    type Result = ();
+    fn handle(&mut self, _: ObjectsChanged, _: &mut Context<Self>) {}
+}
+impl Handler<Wake> for NodeMonitor {
+    type Result = ();
+    fn handle(&mut self, _: Wake, _: &mut Context<Self>) {}
 }

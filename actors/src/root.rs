@@ -85,3 +85,19 @@ impl Handler<ChildEvent> for Root {
         log::debug!(event:? = event; "child");
     }
 }
+
+impl Handler<ThreadReport> for Root {
+    type Result = ();
+
+    fn handle(&mut self, report: ThreadReport, _: &mut Context<Self>) {
+        log::debug!(report:? = report; "thread report");
+    }
+}
+
+impl Handler<crate::config_watcher::NodeConfigChanged> for Root {
+    type Result = ();
+
+    fn handle(&mut self, _: crate::config_watcher::NodeConfigChanged, _: &mut Context<Self>) {
+        log::debug!("node configuration changed");
+    }
+}

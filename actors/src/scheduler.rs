@@ -40,3 +40,7 @@ impl Actor for Scheduler {
         log::info!("scheduler started");
     }
 }
+impl Handler<SchedulesChanged> for Scheduler {
+    type Result = ();
+    fn handle(&mut self, _: SchedulesChanged, _: &mut Context<Self>) {}
+}
