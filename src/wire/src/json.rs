@@ -57,12 +57,13 @@ impl Formatter for Ascii {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        if fragment.is_ascii() {
+        // The delete character is escaped too.
+        if fragment.bytes().all(|b| b.is_ascii() && b != 0x7f) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut units = [0; 2];
         for c in fragment.chars() {
-            if c.is_ascii() {
+            if c.is_ascii() && c != '\x7f' {
                 writer.write_all(&[c as u8])?;
             } else {
                 for unit in c.encode_utf16(&mut units) {

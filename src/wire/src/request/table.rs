@@ -118,7 +118,7 @@ macro_rules! requests {
                 pub fn to_options(&self) -> Map<String, Value> {
                     let mut options = Map::new();
                     $(match OptionValue::to_value(&self.$option) {
-                        Value::Null => {}
+                        Value::Null if !requests!(@required $($required)?) => {}
                         value => _ = options.insert(stringify!($option).to_owned(), value),
                     })*
                     options
