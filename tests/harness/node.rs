@@ -31,6 +31,7 @@ pub struct Node {
     secret: String,
     port: u16,
     environment: Vec<(String, String)>,
+    program: PathBuf,
     daemon: Option<Child>,
 }
 
@@ -46,6 +47,7 @@ impl Node {
             secret,
             port: free_port(),
             environment: vec![],
+            program: Self::built(),
             daemon: None,
         };
         for folder in ["etc", "var", "log", "tmp"] {
@@ -131,8 +133,7 @@ impl Node {
     }
 
     /// A command of this node.
-    #[must_use]
-    pub fn command(&self, program: &Path) -> Command {
+    fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env("OSVC_ROOT_PATH", self.root()).env("OSVC_NODENAME", &self.name);
         command.env_remove("NOTIFY_SOCKET").env_remove("RUST_LOG").env("NO_COLOR", "1");
@@ -141,12 +142,18 @@ impl Node {
         command
     }
 
-    /// Path of the program under test.
+    /// Runs another program than the one built with the suites.
     #[must_use]
-    pub fn program() -> PathBuf {
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// Path of the program built with the suites.
+    fn built() -> PathBuf {
         let exe = std::env::current_exe().expect("the running test");
         let folder = exe.ancestors().find(|folder| folder.join("om-tested").is_file());
-        folder.expect("om-tested is built with the suites").join("om-tested")
+        folder.map(|folder| folder.join("om-tested")).unwrap_or_default()
     }
 
     /// Runs `om` with these words and waits for its end.
@@ -160,7 +167,7 @@ impl Node {
     ///
     /// When it cannot be run.
     pub fn om_stdin(&self, words: &[&str], input: &str) -> Output {
-        let mut command = self.command(&Self::program());
+        let mut command = self.command(&self.program);
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("om runs");
         let mut stdin = child.stdin.take().expect("piped");
@@ -209,13 +216,13 @@ impl Node {
     ///
     /// When it does not.
     pub fn start(&mut self) {
-        let command = self.command(&Self::program());
+        let command = self.command(&self.program);
         self.start_as(command);
     }
 
     /// The same, telling the service manager on a socket of the test, which is to be fed once a second.
     pub fn start_notifying(&mut self, socket: &Path) {
-        let mut command = self.command(&Self::program());
+        let mut command = self.command(&self.program);
         command.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "2000000");
         self.start_as(command);
     }

@@ -1,0 +1,121 @@
+//! The measurements: one table of ratios against a reference server, in one run.
+//!
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--json FILE] [requests|idle|files]...]`
+//!
+//! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
+//! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
+
+mod idle;
+mod load;
+mod reference;
+mod requests;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Set for children of the bench: be `om`, or the reference server, instead of the bench.
+const ROLE: &str = "BENCH_ROLE";
+
+/// What the command line asks for.
+struct Options {
+    /// Shorter runs, fewer cases.
+    quick: bool,
+    /// Where the results are written as JSON.
+    json: Option<String>,
+    /// Parts to run; empty for all.
+    parts: Vec<String>,
+}
+
+/// One measured value: what, the figure, its unit, and what it should reach.
+struct Row {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    /// The bound of the target, if there is one, and whether the value is to be at least that, or at most.
+    target: Option<(f64, Bound)>,
+    note: String,
+}
+
+#[derive(Clone, Copy)]
+enum Bound {
+    AtLeast,
+    AtMost,
+}
+
+impl Row {
+    fn is_met(&self) -> Option<bool> {
+        self.target.map(|(target, bound)| match bound {
+            Bound::AtLeast => self.value >= target,
+            Bound::AtMost => self.value <= target,
+        })
+    }
+
+    fn print(&self) {
+        let verdict = match (self.target, self.is_met()) {
+            (Some((target, bound)), Some(is_met)) => {
+                let sign = if matches!(bound, Bound::AtLeast) { ">=" } else { "<=" };
+                format!("{sign} {target:<6} {}", if is_met { "met" } else { "MISSED" })
+            }
+            _ => String::new(),
+        };
+        println!(
+            "{:<52} {:>10.2} {:<8} {verdict:<16} {}",
+            self.name, self.value, self.unit, self.note
+        );
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let target = self.target.map(|(target, _)| target);
+        serde_json::json!({"name": self.name, "value": self.value, "unit": self.unit, "target": target,
+            "met": self.is_met(), "note": self.note})
+    }
+}
+
+fn main() -> ExitCode {
+    match std::env::var(ROLE).as_deref() {
+        Ok("om") => return actors::main(),
+        Ok("reference") => return reference::serve(),
+        _ => {}
+    }
+    let mut options = Options { quick: false, json: None, parts: vec![] };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => options.quick = true,
+            "--json" => options.json = words.next(),
+            part @ ("requests" | "idle" | "files") => options.parts.push(part.into()),
+            other => {
+                eprintln!(
+                    "unknown word {other:?}: [--quick] [--json FILE] [requests|idle|files]..."
+                );
+                return ExitCode::from(2);
+            }
+        }
+    }
+    if cfg!(debug_assertions) {
+        eprintln!("measured without optimization: use cargo run --release -p e2e --bin bench");
+    }
+    let is_wanted =
+        |part: &str| options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == part);
+    let mut rows = vec![];
+    if is_wanted("requests") {
+        rows.extend(requests::measure(&options));
+    }
+    if is_wanted("idle") {
+        rows.extend(idle::measure_idle(&options));
+    }
+    if is_wanted("files") {
+        rows.extend(idle::measure_files(&options));
+    }
+    if let Some(file) = options.json {
+        let rows: Vec<_> = rows.iter().map(Row::to_json).collect();
+        let text = serde_json::to_string_pretty(&rows).expect("numbers and texts");
+        if let Err(error) = std::fs::write(&file, text) {
+            eprintln!("{file}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
