@@ -10,9 +10,12 @@ mod digest;
 mod effect;
 mod fold;
 mod instance;
+mod instance_status;
 mod load;
+mod locks;
 mod node;
 mod placement;
+mod requests;
 mod restart;
 mod world;
 
@@ -23,10 +26,18 @@ pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use fold::fold;
 pub use instance::{InstanceCore, accepts, drops_target, is_transition};
+pub use instance_status::{
+    InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,
+    instance_status, is_evaluated, resource_status,
+};
 pub use load::{is_overloaded, node_stats, score};
+pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use node::{NodeChange, NodeCore, NodeTiming};
 pub use placement::{
     Filters, candidates, counts_as_up, is_leader, is_natural_leader, leaders, ranks,
+};
+pub use requests::{
+    NodeRequest, ObjectRequest, Reply, clear, set_node_monitor, set_service_monitor,
 };
 pub use restart::{Backoff, Restarts};
 pub use world::{Conditions, ObjectView, Seen, World, is_compatible, live_nodes};

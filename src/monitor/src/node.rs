@@ -1,21 +1,27 @@
-//! The monitor of the local node: its life, its target, the end of the grace period.
+//! The monitor of the local node: its life, its target, the end of the grace period (orchestration.md §6).
 
-use model::{GlobalExpect, LocalExpect, NodeMonitorData, NodeMonitorStatus, Timestamp};
+use std::collections::BTreeMap;
 
-use crate::{NodeEffect, World};
+use model::{
+    GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorData, NodeMonitorStatus, NodeName,
+    ObjectPath, Orchestrate, Timestamp,
+};
+
+use crate::{Change, Event, NodeEffect, World, live_nodes};
+
+/// How long a node drains at least.
+const DRAINING_SECS: f64 = 1.0;
 
 /// Keywords of the node that its monitor reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NodeTiming {
-    /// Keyword `node.rejoin_grace_period` in seconds, default 90.
+    /// Keyword `node.rejoin_grace_period` in seconds, default 90: how long the peers are waited for at the start.
     pub rejoin_grace_period_secs: f64,
-    /// Keyword `node.maintenance_grace_period` in seconds, default 60.
-    pub maintenance_grace_period_secs: f64,
 }
 
 impl Default for NodeTiming {
     fn default() -> Self {
-        Self { rejoin_grace_period_secs: 90.0, maintenance_grace_period_secs: 60.0 }
+        Self { rejoin_grace_period_secs: 90.0 }
     }
 }
 
@@ -31,19 +37,89 @@ pub struct NodeChange {
 }
 
 /// The monitor of the local node.
+///
+/// Use: [`pass`](Self::pass) when node data, a local instance or the list of local objects change, after each request,
+/// and on its alarms. In `init`, while it drains and while it shuts, a pass looks at all local instances.
 #[derive(Debug, Clone)]
 pub struct NodeCore {
     monitor: NodeMonitorData,
+    published: Option<NodeMonitorData>,
+    timing: NodeTiming,
     started: Timestamp,
     grace: bool,
+    is_upgrade: bool,
+    last_shutdown: Timestamp,
+    /// Why the node is to be frozen at its start.
+    freeze_at_start: Option<&'static str>,
+    /// The flag as asked for, until the node data show it.
+    asked_frozen: Option<bool>,
+    /// The instances are to be asked to shut down by the next pass.
+    to_ask: bool,
+    /// Instances asked to shut down, and when.
+    asked: BTreeMap<ObjectPath, Timestamp>,
+    is_released: bool,
+    effects: Vec<NodeEffect>,
 }
 
 impl NodeCore {
     /// A node that starts: `init`.
     #[must_use]
     pub fn new(started: Timestamp, timing: NodeTiming) -> Self {
-        let _ = timing;
-        Self { monitor: NodeMonitorData::default(), started, grace: true }
+        let monitor = NodeMonitorData {
+            status: NodeMonitorStatus::Init,
+            status_updated: Some(started),
+            ..NodeMonitorData::default()
+        };
+        Self {
+            monitor,
+            published: None,
+            timing,
+            started,
+            grace: true,
+            is_upgrade: false,
+            last_shutdown: Timestamp::NEVER,
+            freeze_at_start: None,
+            asked_frozen: None,
+            to_ask: false,
+            asked: BTreeMap::new(),
+            is_released: false,
+            effects: vec![],
+        }
+    }
+
+    /// The actor was restarted, not the daemon: goes on with the data that it published.
+    #[must_use]
+    pub fn resume(mut self, monitor: NodeMonitorData, grace: bool) -> Self {
+        self.monitor = monitor;
+        self.grace = grace;
+        self
+    }
+
+    /// The daemon starts after an upgrade: the node is frozen until all nodes have joined.
+    #[must_use]
+    pub fn after_upgrade(mut self) -> Self {
+        self.is_upgrade = true;
+        self.freeze_at_start = Some("upgrade");
+        self
+    }
+
+    /// The kernel command line asks to freeze the node.
+    #[must_use]
+    pub fn frozen_by_kernel(mut self) -> Self {
+        self.freeze_at_start = Some("kern_freeze");
+        self
+    }
+
+    /// When the daemon ended in order last: what peers froze before is not followed.
+    #[must_use]
+    pub fn last_shutdown(mut self, time: Timestamp) -> Self {
+        self.last_shutdown = time;
+        self
+    }
+
+    /// New values of the keywords.
+    pub fn set_timing(&mut self, timing: NodeTiming) {
+        self.timing = timing;
     }
 
     /// The node monitor data, as it is now.
@@ -60,12 +136,294 @@ impl NodeCore {
 
     /// Takes a validated request over. Call [`pass`](Self::pass) afterwards.
     pub fn apply(&mut self, now: Timestamp, change: &NodeChange) {
-        let _ = (now, change, self.started);
+        if let Some(status) = &change.status {
+            self.set_status(now, status.clone());
+        }
+        if let Some(target) = &change.local_expect
+            && self.monitor.local_expect != *target
+        {
+            self.monitor.local_expect.clone_from(target);
+            self.monitor.local_expect_updated = Some(now);
+        }
+        if let Some(target) = &change.global_expect
+            && self.monitor.global_expect != *target
+        {
+            self.set_target(now, target.clone(), now);
+        }
+    }
+
+    /// The daemon is about to end, and leaves the instances running. Nothing is decided from then on.
+    pub fn announce(&mut self, now: Timestamp, upgrade: bool) {
+        let status =
+            if upgrade { NodeMonitorStatus::Upgrade } else { NodeMonitorStatus::Maintenance };
+        self.set_status(now, status);
+    }
+
+    /// The instances are to be shut down, then the daemon. [`NodeEffect::Released`] tells when they are.
+    pub fn shut_down(&mut self, now: Timestamp) {
+        self.set_status(now, NodeMonitorStatus::Shutting);
+        self.to_ask = true;
+        self.is_released = false;
+    }
+
+    /// The instances are to be shut down, and the node frozen. [`NodeEffect::Released`] tells when it is done.
+    pub fn drain(&mut self, now: Timestamp) {
+        self.set_status(now, NodeMonitorStatus::Draining);
+        self.freeze("drain", None);
+        self.to_ask = true;
+        self.is_released = false;
     }
 
     /// Looks at everything and decides the next step.
     pub fn pass(&mut self, now: Timestamp, world: &dyn World) -> Vec<NodeEffect> {
-        let _ = (now, world);
-        vec![]
+        if let Some(reason) = self.freeze_at_start.take() {
+            self.freeze(reason, None);
+        }
+        if self.monitor.status == NodeMonitorStatus::Init && self.are_instances_evaluated(world) {
+            self.set_status(now, NodeMonitorStatus::Rejoin);
+        }
+        if self.grace && self.monitor.status != NodeMonitorStatus::Init {
+            self.check_grace(now, world);
+        }
+        self.follow_target(now, world);
+        match self.monitor.status {
+            NodeMonitorStatus::Draining | NodeMonitorStatus::Shutting => self.release(now, world),
+            NodeMonitorStatus::Init
+            | NodeMonitorStatus::Rejoin
+            | NodeMonitorStatus::Idle
+            | NodeMonitorStatus::Maintenance
+            | NodeMonitorStatus::Upgrade
+            | NodeMonitorStatus::Freezing
+            | NodeMonitorStatus::Thawing
+            | NodeMonitorStatus::Other(_) => {}
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        if self.published.as_ref() != Some(&self.monitor) {
+            self.published = Some(self.monitor.clone());
+            effects.insert(0, NodeEffect::Publish(Box::new(self.monitor.clone())));
+        }
+        effects
+    }
+
+    fn set_status(&mut self, now: Timestamp, status: NodeMonitorStatus) {
+        if self.monitor.status != status {
+            self.monitor.status = status;
+            self.monitor.status_updated = Some(now);
+        }
+    }
+
+    fn set_target(&mut self, now: Timestamp, target: Option<GlobalExpect>, origin: Timestamp) {
+        self.monitor.global_expect_updated = Some(now);
+        if target.is_some() {
+            self.monitor.global_expect_updated_origin = Some(origin);
+        }
+        self.monitor.global_expect = target;
+    }
+
+    fn freeze(&mut self, reason: &'static str, peer: Option<&NodeName>) {
+        self.asked_frozen = Some(true);
+        self.effects.push(NodeEffect::Freeze);
+        let event = Event { peer: peer.cloned(), ..Event::new("node_freeze", reason) };
+        self.effects.push(NodeEffect::Event(event));
+    }
+
+    fn thaw(&mut self, reason: &'static str) {
+        self.asked_frozen = Some(false);
+        self.effects.push(NodeEffect::Thaw);
+        self.effects.push(NodeEffect::Event(Event::new("node_thaw", reason)));
+    }
+
+    /// As the node data show it, or as it was asked for.
+    fn is_frozen(&mut self, world: &dyn World) -> bool {
+        let frozen = world.node(world.local_node()).and_then(|data| data.frozen);
+        let is_frozen = frozen.is_some_and(|time| time.0 != 0.0);
+        if self.asked_frozen == Some(is_frozen) {
+            self.asked_frozen = None;
+        }
+        self.asked_frozen.unwrap_or(is_frozen)
+    }
+
+    fn are_instances_evaluated(&self, world: &dyn World) -> bool {
+        world.local_objects().into_iter().all(|path| {
+            world
+                .instance(world.local_node(), path)
+                .is_some_and(|status| status.updated >= self.started)
+        })
+    }
+
+    fn check_grace(&mut self, now: Timestamp, world: &dyn World) {
+        let has_joined = |node: &NodeName| {
+            let status = if node == world.local_node() {
+                Some(&self.monitor.status)
+            } else {
+                world.node(node).and_then(|data| data.monitor.as_ref()).map(|m| &m.status)
+            };
+            matches!(status, Some(NodeMonitorStatus::Idle | NodeMonitorStatus::Rejoin))
+        };
+        let have_all_joined = world.cluster_nodes().iter().all(has_joined);
+        let left = self.timing.rejoin_grace_period_secs - now.since(self.started);
+        if world.cluster_nodes().len() <= 1 || have_all_joined {
+            self.end_grace(now, world, false);
+        } else if left <= 0.0 {
+            self.end_grace(now, world, true);
+        } else {
+            self.effects.push(NodeEffect::WakeAfter(left));
+        }
+    }
+
+    fn end_grace(&mut self, now: Timestamp, world: &dyn World, has_expired: bool) {
+        self.grace = false;
+        if self.monitor.status == NodeMonitorStatus::Rejoin {
+            self.set_status(now, NodeMonitorStatus::Idle);
+        }
+        if self.is_upgrade {
+            if !has_expired && self.is_frozen(world) {
+                self.thaw("upgrade");
+            }
+            return;
+        }
+        if has_expired && !self.is_frozen(world) {
+            self.freeze("rejoin_expire", None);
+        }
+        self.merge_frozen(world);
+    }
+
+    /// Follows what the peers froze while this node was away.
+    fn merge_frozen(&mut self, world: &dyn World) {
+        let last_shutdown = self.last_shutdown;
+        let is_news = |time: Option<Timestamp>| {
+            time.is_some_and(|time| time.0 != 0.0 && time > last_shutdown)
+        };
+        let peers = || live_nodes(world).filter(|(node, _)| *node != world.local_node());
+        let frozen_peer = peers().find(|(_, data)| is_news(data.frozen)).map(|(node, _)| node);
+        if let Some(peer) = frozen_peer
+            && self.monitor.global_expect != Some(GlobalExpect::Thawed)
+            && !self.is_frozen(world)
+        {
+            self.freeze("merge_frozen", Some(peer));
+        }
+        for path in world.local_objects() {
+            let Some(settings) = world.settings(path) else { continue };
+            if settings.orchestrate == Orchestrate::No || settings.peers.len() < 2 {
+                continue;
+            }
+            let Some(local) = world.instance(world.local_node(), path) else { continue };
+            let is_frozen = local.frozen.is_some_and(|time| time.0 != 0.0);
+            let is_to_thaw = local
+                .monitor
+                .as_ref()
+                .is_some_and(|monitor| monitor.global_expect == Some(GlobalExpect::Thawed));
+            let is_frozen_elsewhere = peers()
+                .filter_map(|(node, _)| world.instance(node, path))
+                .any(|status| is_news(status.frozen));
+            if is_frozen_elsewhere && !is_frozen && !is_to_thaw {
+                self.effects.push(NodeEffect::FreezeInstance(path.clone()));
+            }
+        }
+    }
+
+    /// Takes the newest node target over, sees it through, and drops it when all nodes are there.
+    fn follow_target(&mut self, now: Timestamp, world: &dyn World) {
+        let mut newest = self
+            .monitor
+            .global_expect
+            .as_ref()
+            .and(self.monitor.global_expect_updated_origin)
+            .unwrap_or_default();
+        let mut found = None;
+        for (node, data) in live_nodes(world) {
+            let Some(monitor) = data.monitor.as_ref().filter(|_| node != world.local_node()) else {
+                continue;
+            };
+            let origin = monitor.global_expect_updated_origin.unwrap_or_default();
+            if let Some(target @ (GlobalExpect::Frozen | GlobalExpect::Thawed)) =
+                &monitor.global_expect
+                && origin > newest
+            {
+                newest = origin;
+                found = Some(target);
+            }
+        }
+        let is_frozen = self.is_frozen(world);
+        if let Some(target) = found
+            && is_frozen != (*target == GlobalExpect::Frozen)
+        {
+            self.set_target(now, Some(target.clone()), newest);
+        }
+        let wanted = match self.monitor.global_expect {
+            Some(GlobalExpect::Frozen) => true,
+            Some(GlobalExpect::Thawed) => false,
+            _ => return,
+        };
+        let is_reached = live_nodes(world)
+            .filter_map(|(_, data)| data.frozen)
+            .all(|time| (time.0 != 0.0) == wanted);
+        if is_reached {
+            self.set_target(now, None, newest);
+        } else if is_frozen != wanted && self.monitor.status == NodeMonitorStatus::Idle {
+            if wanted {
+                self.freeze("target", None);
+            } else {
+                self.thaw("target");
+            }
+        }
+    }
+
+    /// Asks the instances to shut down, and tells when all have.
+    fn release(&mut self, now: Timestamp, world: &dyn World) {
+        if std::mem::take(&mut self.to_ask) {
+            for path in world.local_objects() {
+                if !matches!(path.kind(), Kind::Svc | Kind::Vol) {
+                    continue;
+                }
+                let Some(instance) = world.instance(world.local_node(), path) else { continue };
+                // What has no resource has nothing to shut down, and takes no target.
+                if !instance.is_known()
+                    || instance.resources.as_ref().is_none_or(BTreeMap::is_empty)
+                {
+                    continue;
+                }
+                self.asked.insert(path.clone(), now);
+                self.effects.push(NodeEffect::SetInstance {
+                    path: path.clone(),
+                    change: Change::local(LocalExpect::Shutdown),
+                });
+            }
+            if !self.asked.is_empty() {
+                return;
+            }
+        }
+        if !self.are_instances_released(world) {
+            return;
+        }
+        if self.monitor.status == NodeMonitorStatus::Draining {
+            let since = self.monitor.status_updated.unwrap_or_default();
+            let left = DRAINING_SECS - now.since(since);
+            if left > 0.0 {
+                self.effects.push(NodeEffect::WakeAfter(left));
+                return;
+            }
+            self.set_status(now, NodeMonitorStatus::Idle);
+        }
+        if !std::mem::replace(&mut self.is_released, true) {
+            self.effects.push(NodeEffect::Released);
+        }
+    }
+
+    fn are_instances_released(&mut self, world: &dyn World) -> bool {
+        let monitor = |path: &ObjectPath| {
+            world.instance(world.local_node(), path).and_then(|status| status.monitor.as_ref())
+        };
+        // Asked, and the published data are from after: the target is theirs.
+        self.asked.retain(|path, asked| {
+            monitor(path).is_some_and(|monitor| {
+                monitor.local_expect_updated.is_none_or(|updated| updated < *asked)
+            })
+        });
+        self.asked.is_empty()
+            && world.local_objects().into_iter().filter_map(monitor).all(|monitor| {
+                monitor.local_expect != Some(LocalExpect::Shutdown)
+                    || monitor.status == MonitorStatus::ShutdownFailed
+            })
     }
 }

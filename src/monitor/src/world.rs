@@ -56,6 +56,9 @@ pub trait World {
     /// Settings of an object configured here.
     fn settings(&self, path: &ObjectPath) -> Option<&ObjectSettings>;
 
+    /// Objects of kinds `svc` and `vol` configured here, that is those with a local instance, evaluated or not.
+    fn local_objects(&self) -> Vec<&ObjectPath>;
+
     /// Facts of the local node.
     fn conditions(&self) -> Conditions;
 }

@@ -1,0 +1,327 @@
+//! Requests that set a target: what is accepted, and the texts of the answer (wire.md §5.8 to §5.10).
+
+use std::collections::BTreeSet;
+
+use model::{
+    Frozen, GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
+    ObjectPath, Status, resolve_path,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{Change, NodeChange, ObjectView, World, cluster_frozen, ranks};
+
+/// Answer to a request that sets a target.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reply {
+    /// Lines about what is done, or was done already.
+    pub info: Vec<String>,
+    /// Lines about what is refused. Their number is the status.
+    pub error: Vec<String>,
+    /// The target that was accepted.
+    pub global_expect: Option<GlobalExpect>,
+    /// The object is not known, which may be too early to tell when it has just been configured: worth asking
+    /// again, for 5 s at most.
+    pub is_unknown_object: bool,
+}
+
+impl Reply {
+    /// The body of the reply.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut data = Map::new();
+        if let Some(target) = &self.global_expect {
+            data.insert("global_expect".to_owned(), json!(target));
+        }
+        let mut body = Map::new();
+        body.insert("data".to_owned(), Value::Object(data));
+        body.insert("status".to_owned(), json!(self.error.len()));
+        if !self.info.is_empty() {
+            body.insert("info".to_owned(), json!(self.info));
+        }
+        if !self.error.is_empty() {
+            body.insert("error".to_owned(), json!(self.error));
+        }
+        Value::Object(body)
+    }
+}
+
+/// Options of `node_monitor`, as read: none for null or absent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NodeRequest {
+    /// Any text.
+    pub status: Option<String>,
+    /// Any text; `unset` unsets.
+    pub local_expect: Option<String>,
+    /// `thawed` or `frozen`.
+    pub global_expect: Option<String>,
+}
+
+/// Validates a `node_monitor` request. The change is to be applied, unless there is none.
+#[must_use]
+pub fn set_node_monitor(world: &dyn World, request: &NodeRequest) -> (Reply, Option<NodeChange>) {
+    let mut reply = Reply::default();
+    let mut change = NodeChange {
+        status: request.status.as_deref().filter(|t| !t.is_empty()).map(NodeMonitorStatus::from),
+        local_expect: request
+            .local_expect
+            .as_deref()
+            .filter(|text| !text.is_empty())
+            .map(|text| (text != "unset").then(|| LocalExpect::from(text))),
+        global_expect: None,
+    };
+    let Some(text) = &request.global_expect else {
+        reply.info.push("cluster target state set to None".to_owned());
+        return (reply, Some(change));
+    };
+    let target = GlobalExpect::from(text.as_str());
+    let reached = match target {
+        GlobalExpect::Frozen => Frozen::Frozen,
+        GlobalExpect::Thawed => Frozen::Thawed,
+        _ => {
+            reply.error.push(format!("invalid global_expect value: {text}"));
+            return (reply, None);
+        }
+    };
+    if cluster_frozen(world) == reached {
+        reply.info.push(format!("cluster is already {text}"));
+        return (reply, None);
+    }
+    reply.info.push(format!("cluster target state set to {text}"));
+    reply.global_expect = Some(target.clone());
+    change.global_expect = Some(Some(target));
+    (reply, Some(change))
+}
+
+/// Answer to `clear`; the change is to be applied, unless there is none.
+#[must_use]
+pub fn clear(path: &str, status: Option<&MonitorStatus>) -> (Value, Option<Change>) {
+    match status {
+        Some(status) if status.is_transitioning() => {
+            let info = format!("skip clear on {status} instance");
+            (json!({ "info": info, "status": 0 }), None)
+        }
+        Some(_) | None => {
+            let info = format!("{path} instance cleared");
+            (json!({ "info": info, "status": 0 }), Some(Change::clear()))
+        }
+    }
+}
+
+/// Options of `object_monitor`, as read: none for null or absent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ObjectRequest {
+    /// The object, as written.
+    pub path: String,
+    /// Any text.
+    pub status: Option<String>,
+    /// Any text; `unset` unsets.
+    pub local_expect: Option<String>,
+    /// A target; `unset` unsets.
+    pub global_expect: Option<String>,
+    /// A node; `unset` unsets.
+    pub stonith: Option<String>,
+    /// Forget the restart counters.
+    pub reset_retries: bool,
+}
+
+/// How the validation of one target object ends.
+enum Verdict {
+    Accept(Option<GlobalExpect>),
+    Info(String),
+    Error(String),
+    Unknown,
+}
+
+/// Validates an `object_monitor` request, for the object and its slaves. The changes are to be applied in order.
+#[must_use]
+pub fn set_service_monitor(
+    world: &dyn World,
+    request: &ObjectRequest,
+) -> (Reply, Vec<(ObjectPath, Change)>) {
+    let mut reply = Reply::default();
+    let mut changes = vec![];
+    for path in targets(world, request) {
+        // An empty text sets nothing, as null.
+        let wanted = request.global_expect.as_deref().filter(|text| !text.is_empty());
+        match validate(world, &path, wanted) {
+            Verdict::Accept(target) => {
+                let text = target.as_ref().map_or("None".to_owned(), ToString::to_string);
+                reply.info.push(format!("{path} defer target state set to {text}"));
+                if let Ok(path) = ObjectPath::parse(&path) {
+                    changes.push((path, change(request, target.as_ref())));
+                }
+                if target.is_some() {
+                    reply.global_expect = target;
+                }
+            }
+            Verdict::Info(text) => reply.info.push(text),
+            Verdict::Error(text) => reply.error.push(text),
+            Verdict::Unknown => {
+                reply.error.push(format!("object {path} does not exist"));
+                reply.is_unknown_object = true;
+            }
+        }
+    }
+    (reply, changes)
+}
+
+fn change(request: &ObjectRequest, target: Option<&GlobalExpect>) -> Change {
+    let is_unset = |text: &str| text == "unset";
+    let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    Change {
+        status: filled(&request.status).map(|text| MonitorStatus::from(text.as_str())),
+        local_expect: filled(&request.local_expect)
+            .map(|text| (!is_unset(&text)).then(|| LocalExpect::from(text.as_str()))),
+        global_expect: target.map(|target| match target {
+            GlobalExpect::Other(text) if is_unset(text) => None,
+            target => Some(target.clone()),
+        }),
+        stonith: filled(&request.stonith).map(|text| (!is_unset(&text)).then_some(text)),
+        reset_retries: request.reset_retries,
+    }
+}
+
+/// The object, then its slaves and scaler slaves, recursively, each once.
+fn targets(world: &dyn World, request: &ObjectRequest) -> Vec<String> {
+    let mut found = vec![request.path.clone()];
+    if request.global_expect.as_deref() == Some("scaled") {
+        return found;
+    }
+    let mut seen = BTreeSet::from([request.path.clone()]);
+    let mut next = 0;
+    while let Some(text) = found.get(next) {
+        next += 1;
+        let Ok(path) = ObjectPath::parse(text) else { continue };
+        let view = ObjectView::new(world, &path);
+        let Some(first) = view.instances.first() else { continue };
+        let slaves = first.status.slaves.iter().chain(&first.status.scaler_slaves);
+        let slaves: Vec<String> =
+            slaves.map(|slave| resolve_path(slave, path.namespace())).collect();
+        found.extend(slaves.into_iter().filter(|slave| seen.insert(slave.clone())));
+    }
+    found
+}
+
+fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
+    let Some(word) = wanted else { return Verdict::Accept(None) };
+    let target = GlobalExpect::from(word);
+    let Ok(path) = ObjectPath::parse(text) else { return Verdict::Unknown };
+    if !is_supported(&target, path.kind()) {
+        return Verdict::Error(format!(
+            "reject set global_expect={word} request on {text}: not supported on {} objects",
+            path.kind()
+        ));
+    }
+    if matches!(target, GlobalExpect::Frozen | GlobalExpect::Aborted | GlobalExpect::Provisioned) {
+        return Verdict::Accept(Some(target));
+    }
+    let view = ObjectView::new(world, &path);
+    if view.known().next().is_none() {
+        return Verdict::Unknown;
+    }
+    let is_targeting = |monitor: &model::InstanceMonitor| {
+        monitor.global_expect.as_ref().is_some_and(|current| *current == target)
+    };
+    for seen in view.known().filter(|seen| !is_targeting(seen.monitor)) {
+        let status = &seen.monitor.status;
+        let is_switching = *status == MonitorStatus::Tocing && target == GlobalExpect::Placed;
+        let is_free = *status == MonitorStatus::Idle
+            || status.is_failed()
+            || status.as_str().contains("wait");
+        if !is_free && !is_switching {
+            return Verdict::Error(format!(
+                "{text} instance on node {} in {status} state",
+                seen.node
+            ));
+        }
+    }
+    if view.known().all(|seen| is_targeting(seen.monitor)) {
+        return Verdict::Info(format!("{text} is already targeting {word}"));
+    }
+    match &target {
+        GlobalExpect::Started | GlobalExpect::Stopped => {
+            let avail = view.aggregate().avail;
+            let is_done = match target {
+                GlobalExpect::Started => avail == Some(Status::Up),
+                _ => matches!(avail, Some(Status::Down | Status::StdbyDown | Status::StdbyUp)),
+            };
+            if is_done {
+                Verdict::Info(format!("{text} is already {word}"))
+            } else if matches!(avail, Some(Status::NotApplicable | Status::Undef)) {
+                Verdict::Info(String::new())
+            } else {
+                Verdict::Accept(Some(target))
+            }
+        }
+        GlobalExpect::PlacedAt(nodes) if &**nodes == "<peer>" => choose_destination(&view),
+        GlobalExpect::PlacedAt(nodes) => check_destinations(&view, text, nodes, &target),
+        _ => Verdict::Accept(Some(target)),
+    }
+}
+
+fn is_supported(target: &GlobalExpect, kind: Kind) -> bool {
+    match target {
+        GlobalExpect::Deleted | GlobalExpect::Purged => {
+            matches!(kind, Kind::Svc | Kind::Vol | Kind::Usr | Kind::Sec | Kind::Cfg)
+        }
+        GlobalExpect::Frozen
+        | GlobalExpect::Thawed
+        | GlobalExpect::Provisioned
+        | GlobalExpect::Unprovisioned
+        | GlobalExpect::Shutdown
+        | GlobalExpect::Started
+        | GlobalExpect::Stopped
+        | GlobalExpect::Placed => matches!(kind, Kind::Svc | Kind::Vol),
+        GlobalExpect::Aborted
+        | GlobalExpect::PlacedAt(_)
+        | GlobalExpect::Restarted(_)
+        | GlobalExpect::Scaled
+        | GlobalExpect::Other(_) => true,
+    }
+}
+
+fn is_flex(view: &ObjectView<'_>) -> bool {
+    view.known().any(|seen| seen.status.topology.as_deref() == Some("flex"))
+}
+
+/// `placed@<peer>`: the best ranked node where the object is not active.
+fn choose_destination(view: &ObjectView<'_>) -> Verdict {
+    if is_flex(view) {
+        return Verdict::Error("no destination node specified".to_owned());
+    }
+    let is_inactive = |avail: &Option<Status>| {
+        !matches!(avail, Some(Status::Up | Status::Warn | Status::NotApplicable))
+    };
+    let eligible: Vec<&NodeName> =
+        view.known().filter(|seen| is_inactive(&seen.status.avail)).map(|seen| seen.node).collect();
+    match ranks(view, &eligible).first() {
+        Some(node) => Verdict::Accept(Some(GlobalExpect::PlacedAt(node.as_str().into()))),
+        None => Verdict::Error("no candidate destination node".to_owned()),
+    }
+}
+
+fn check_destinations(
+    view: &ObjectView<'_>,
+    text: &str,
+    nodes: &str,
+    target: &GlobalExpect,
+) -> Verdict {
+    let nodes: Vec<&str> = nodes.split(',').collect();
+    if nodes.len() > 1 && !is_flex(view) {
+        return Verdict::Error(
+            "only one destination node can be specified for a failover service".to_owned(),
+        );
+    }
+    for node in nodes {
+        if node.is_empty() {
+            return Verdict::Error("empty destination node".to_owned());
+        }
+        let Some(seen) = view.known().find(|seen| seen.node.as_str() == node) else {
+            return Verdict::Error(format!("destination node {node} has no {text} instance"));
+        };
+        if seen.status.avail == Some(Status::Up) {
+            return Verdict::Info(format!("instance on destination node {node} is already up"));
+        }
+    }
+    Verdict::Accept(Some(target.clone()))
+}
