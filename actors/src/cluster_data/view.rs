@@ -63,6 +63,10 @@ impl World for View<'_> {
         self.config.objects.get(path).map(|object| &*object.settings)
     }
 
+    fn local_objects(&self) -> Vec<&ObjectPath> {
+        self.config.objects.keys().filter(|path| path.kind().has_instances()).collect()
+    }
+
     fn conditions(&self) -> Conditions {
         self.conditions
     }
