@@ -27,13 +27,69 @@ pub(crate) fn lossy_utf8(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Reads JSON, invalid UTF-8 dropped.
+/// Reads JSON as deployed agents do: invalid UTF-8 dropped; numbers that are none (`NaN`, `Infinity`), which they
+/// write too, read as null, halves of surrogate pairs as U+FFFD.
 ///
 /// # Errors
 ///
 /// [`JsonError`]; also for text nested deeper than 128 levels, which therefore never exhausts the stack.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
-    serde_json::from_str(&lossy_utf8(bytes)).map_err(JsonError)
+    let text = lossy_utf8(bytes);
+    serde_json::from_str(&text).or_else(|error| match mend(&text) {
+        Some(mended) => serde_json::from_str(&mended).map_err(JsonError),
+        None => Err(JsonError(error)),
+    })
+}
+
+/// The text with what only Python takes for JSON replaced; none when there is nothing of the kind.
+fn mend(text: &str) -> Option<String> {
+    let surrogate = |at: usize| {
+        let escape = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(escape, 16).ok().filter(|unit| (0xd800..0xe000).contains(unit))
+    };
+    let mut mended = String::new();
+    let (mut at, mut done, mut is_text) = (0, 0, false);
+    let bytes = text.as_bytes();
+    while at < bytes.len() {
+        let (length, instead) = match bytes[at] {
+            b'"' => {
+                is_text = !is_text;
+                (1, None)
+            }
+            b'\\' if is_text => match (surrogate(at), surrogate(at + 6)) {
+                (None, _) => (2, None),
+                (Some(..0xdc00), Some(0xdc00..)) => (12, None),
+                (Some(_), _) => (6, Some("\\ufffd")),
+            },
+            _ if is_text => (1, None),
+            b'N' if text[at..].starts_with("NaN") => (3, Some("null")),
+            b'I' if text[at..].starts_with("Infinity") => (8, Some("null")),
+            b'-' if text[at..].starts_with("-Infinity") => (9, Some("null")),
+            _ => (1, None),
+        };
+        if let Some(instead) = instead {
+            mended.push_str(&text[done..at]);
+            mended.push_str(instead);
+            done = at + length;
+        }
+        at += length;
+    }
+    (done > 0).then(|| mended + &text[done..])
+}
+
+/// Whether the text holds more than `most` values: each costs far more memory than its two bytes on the wire.
+pub(crate) fn has_more_values_than(text: &[u8], most: usize) -> bool {
+    let (mut values, mut is_text, mut is_escaped) = (0, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b',' | b'[' | b'{' if !is_text => values += 1,
+            _ => {}
+        }
+    }
+    values > most
 }
 
 /// Writes JSON as deployed agents do: `", "` and `": "` between, everything outside ASCII escaped, exponents with
@@ -107,5 +163,44 @@ impl Formatter for Ascii {
 
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_only_python_takes_for_json_is_read_too() {
+        let read = |text: &str| parse_json::<Value>(text.as_bytes()).ok();
+        assert_eq!(
+            read(
+                r#"{"a": NaN, "b": [-Infinity, Infinity, 1], "c": "NaN \\udc80 \ud83d\ude00 \ud800\u0041"}"#
+            ),
+            Some(json!({"a": null, "b": [null, null, 1], "c": "NaN \\udc80 😀 \u{fffd}A"}))
+        );
+        assert_eq!(read(r#""\udc80""#), Some(json!("\u{fffd}")));
+        for broken in ["", "NaN NaN", "\"\\ud8", "\"é\\", "[Infinity", "\"\\ud8é0\""] {
+            assert_eq!(read(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn text_is_written_in_ascii() {
+        let value =
+            json!({"é": ["日😀\u{7f}\n\"", 1e-7, 1e22, 0.1, 12345678901234567890_u64, true, null]});
+        assert_eq!(
+            String::from_utf8(to_ascii_json(&value)).unwrap(),
+            r#"{"\u00e9": ["\u65e5\ud83d\ude00\u007f\n\"", 1e-07, 1e+22, 0.1, 12345678901234567890, true, null]}"#
+        );
+    }
+
+    #[test]
+    fn values_are_counted_outside_texts_only() {
+        assert!(has_more_values_than(b"[[],[]]", 3));
+        assert!(!has_more_values_than(b"[[],[]]", 4));
+        assert!(!has_more_values_than(br#"["[[[[\",{,"]"#, 1));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub use options::{Format, Size};
 pub use table::*;
 
-use crate::json::{JsonError, parse_json};
+use crate::json::{JsonError, has_more_values_than, parse_json};
 
 /// The nodes that a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +161,9 @@ fn cut(text: &str) -> Box<str> {
     text.chars().take(200).collect::<String>().into()
 }
 
+/// Most values in a request: more would take memory beyond any proportion to what a request can ask.
+const MOST_VALUES: usize = 1 << 20;
+
 /// The handler of a name and method; without method, the first one of that name.
 fn find_route(method: Option<&str>, name: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| {
@@ -196,6 +199,9 @@ impl Request {
     ///
     /// [`RequestError`] with the reply that the sender gets.
     pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
+        if body.len() > MOST_VALUES && has_more_values_than(body, MOST_VALUES) {
+            return Err(RequestError::Format);
+        }
         Self::from_value(parse_json(body)?)
     }
 

@@ -1,5 +1,7 @@
 //! The recorded requests of deployed clients (vectors/conversations.json) and heartbeats (vectors/heartbeats.json).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod common;
 
 use common::{keyring, list, sender, text, without_traceback};

@@ -1,5 +1,7 @@
 //! The recorded messages of deployed agents, and what they made of broken ones (vectors/envelope.json).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod common;
 
 use common::{Fixed, SECRET, from_hex, keyring, list, sender, text, without_traceback};
