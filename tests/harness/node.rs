@@ -182,6 +182,17 @@ impl Node {
         }
     }
 
+    /// Starts `om` with these words, and does not wait for it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn spawn(&self, words: &[&str]) -> Child {
+        let mut command = self.command(&self.program);
+        command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("om runs")
+    }
+
     /// Runs `om`, which must exit with 0, and returns what it printed.
     ///
     /// # Panics
