@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::EvalError;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +36,18 @@ pub struct Complaint {
 }
 
 impl Complaint {
+    /// An error of evaluation, in `file`.
+    pub(crate) fn of(error: &EvalError, file: String) -> Self {
+        Self {
+            severity: Severity::Error,
+            file,
+            line: error.line,
+            section: error.section.clone(),
+            keyword: error.keyword.clone(),
+            reason: error.reason.to_string(),
+        }
+    }
+
     /// Errors and warnings, what `validate config` adds up.
     #[must_use]
     pub fn count(complaints: &[Self]) -> (usize, usize) {

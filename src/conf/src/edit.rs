@@ -1,8 +1,10 @@
 //! Edits as the command line asks for them (config.md §10).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::IniError;
+use crate::eval::{Doc, Evaluation};
+use crate::{Change, Context, Converter, IniError, Value, keywords};
 
 /// One edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +51,10 @@ pub enum EditError {
     NoOperator(Box<str>),
     /// The index is not an integer.
     Index(Box<str>),
+    /// `=` replaces the whole value: it takes no index.
+    IndexUse(Box<str>),
     /// No keyword.
     NoKeyword(Box<str>),
-    /// The section does not exist.
-    NoSection(Box<str>),
     /// It can not be written.
     Ini(IniError),
 }
@@ -65,8 +67,8 @@ impl fmt::Display for EditError {
                 "malformed {text:?}, expected [<section>.]<keyword>[@<scope>][[<index>]]<op><value>, <op> one of = += |= -="
             ),
             Self::Index(text) => write!(f, "the index of {text:?} is not an integer"),
+            Self::IndexUse(text) => write!(f, "{text:?}: an index needs += or |="),
             Self::NoKeyword(text) => write!(f, "{text:?} names no keyword"),
-            Self::NoSection(text) => write!(f, "section {text:?} does not exist"),
             Self::Ini(error) => error.fmt(f),
         }
     }
@@ -79,3 +81,240 @@ impl From<IniError> for EditError {
         Self::Ini(error)
     }
 }
+
+/// What to do with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Replace,
+    Insert,
+    InsertAbsent,
+    Remove,
+}
+
+/// One keyword, what to do with it, with what.
+struct Operation<'a> {
+    target: &'a str,
+    operator: Operator,
+    value: &'a str,
+    index: Option<i64>,
+}
+
+/// The changes that edits make, in order; later edits see earlier ones.
+pub(crate) fn changes(
+    doc: Doc<'_>,
+    ctx: &Context,
+    edits: &[Edit],
+) -> Result<Vec<Change>, EditError> {
+    let mut editor = Editor { doc, ctx, changes: vec![], values: BTreeMap::new() };
+    for edit in edits {
+        editor.edit(edit)?;
+    }
+    Ok(editor.changes)
+}
+
+struct Editor<'a> {
+    doc: Doc<'a>,
+    ctx: &'a Context,
+    changes: Vec<Change>,
+    /// Values as the edits so far leave them; none when unset.
+    values: BTreeMap<(String, String), Option<String>>,
+}
+
+impl Editor<'_> {
+    fn edit(&mut self, edit: &Edit) -> Result<(), EditError> {
+        match edit {
+            Edit::Set(text) => self.operate(&parse(text)?),
+            Edit::SetValue { param, value } => self.operate(&Operation {
+                target: param,
+                operator: Operator::Replace,
+                value,
+                index: None,
+            }),
+            Edit::Add { param, value, index } => self.operate(&Operation {
+                target: param,
+                operator: Operator::Insert,
+                value,
+                index: *index,
+            }),
+            Edit::Remove { param, value } => self.operate(&Operation {
+                target: param,
+                operator: Operator::Remove,
+                value,
+                index: None,
+            }),
+            Edit::Unset(target) => {
+                let (sections, keyword) = self.targets(target)?;
+                for section in sections {
+                    self.unset(&section, keyword);
+                }
+                Ok(())
+            }
+            Edit::DeleteSection(section) => {
+                self.values.retain(|(other, _), _| other != section);
+                for (keyword, _) in self.doc.ini().keywords(section) {
+                    self.values.insert((section.clone(), keyword.to_owned()), None);
+                }
+                self.changes.push(Change::RemoveSection(section.clone()));
+                Ok(())
+            }
+            Edit::Disable(names) => {
+                self.flag(names, true);
+                Ok(())
+            }
+            Edit::Enable(names) => {
+                self.flag(names, false);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sections that `[section.]keyword` means, and the keyword: a driver group means all its sections.
+    fn targets<'t>(&self, target: &'t str) -> Result<(Vec<String>, &'t str), EditError> {
+        let (section, keyword) = crate::split_keyword(target);
+        if section.is_empty() || keyword.is_empty() || keyword.starts_with('@') {
+            return Err(EditError::NoKeyword(target.into()));
+        }
+        Ok((self.expand(section), keyword))
+    }
+
+    fn expand(&self, section: &str) -> Vec<String> {
+        let is_object = matches!(self.doc, Doc::Object(conf) if conf.path().kind().has_instances());
+        if !is_object || !keywords::is_resource_group(section) {
+            return vec![section.to_owned()];
+        }
+        let is_member =
+            |name: &&str| name.split_once('#').is_some_and(|(group, _)| group == section);
+        self.doc.ini().sections().filter(is_member).map(str::to_owned).collect()
+    }
+
+    fn operate(&mut self, operation: &Operation<'_>) -> Result<(), EditError> {
+        let (sections, keyword) = self.targets(operation.target)?;
+        for section in sections {
+            let value = match operation.operator {
+                Operator::Replace => operation.value.to_owned(),
+                _ => {
+                    let before = self.words(&section, keyword);
+                    let mut words = before.clone();
+                    merge(&mut words, operation);
+                    if words == before {
+                        continue;
+                    }
+                    words.join(" ")
+                }
+            };
+            self.set(&section, keyword, value);
+        }
+        Ok(())
+    }
+
+    /// Words of the current raw value, else of the default.
+    fn words(&self, section: &str, keyword: &str) -> Vec<String> {
+        let key = (section.to_owned(), keyword.to_owned());
+        let raw = match self.values.get(&key) {
+            Some(edited) => edited.clone(),
+            None => self.doc.ini().get(section, keyword).map(str::to_owned),
+        };
+        match raw {
+            Some(raw) => raw.split_whitespace().map(str::to_owned).collect(),
+            None => {
+                let name = keyword.split_once('@').map_or(keyword, |(name, _)| name);
+                let found = Evaluation::new(self.doc, self.ctx).eval(section, name, false);
+                match found {
+                    Ok(found) if !found.is_set => found.value.words(),
+                    _ => vec![],
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, section: &str, keyword: &str, value: String) {
+        self.values.insert((section.into(), keyword.into()), Some(value.clone()));
+        self.changes.push(Change::Set { section: section.into(), keyword: keyword.into(), value });
+    }
+
+    fn unset(&mut self, section: &str, keyword: &str) {
+        self.values.insert((section.into(), keyword.into()), None);
+        self.changes.push(Change::Unset { section: section.into(), keyword: keyword.into() });
+    }
+
+    /// Sets or removes `disable`, and drops scoped values that say the opposite.
+    fn flag(&mut self, names: &[String], is_disabled: bool) {
+        let mut sections: Vec<String> = names.iter().flat_map(|name| self.expand(name)).collect();
+        if names.is_empty() {
+            sections.push("DEFAULT".into());
+        }
+        for section in sections {
+            let scoped: Vec<String> = self
+                .doc
+                .ini()
+                .keywords(&section)
+                .filter(|(keyword, value)| {
+                    let value = Converter::Boolean.convert(Value::Text((*value).to_owned()));
+                    keyword.starts_with("disable@") && value != Ok(Value::Bool(is_disabled))
+                })
+                .map(|(keyword, _)| keyword.to_owned())
+                .collect();
+            for keyword in scoped {
+                self.unset(&section, &keyword);
+            }
+            if is_disabled {
+                self.set(&section, "disable", "true".into());
+            } else {
+                self.unset(&section, "disable");
+            }
+        }
+    }
+}
+
+/// Applies a list operator to words.
+fn merge(words: &mut Vec<String>, operation: &Operation<'_>) {
+    let length = i64::try_from(words.len()).unwrap_or(i64::MAX);
+    // As lists of the field do: negative counts from the end, beyond means at the end.
+    let at = match operation.index {
+        None => length,
+        Some(index) if index < 0 => index.saturating_add(length).max(0),
+        Some(index) => index.min(length),
+    };
+    let mut at = usize::try_from(at).unwrap_or(words.len());
+    for word in operation.value.split_whitespace() {
+        match operation.operator {
+            Operator::Remove => {
+                if let Some(found) = words.iter().position(|other| other == word) {
+                    words.remove(found);
+                }
+            }
+            Operator::InsertAbsent if words.iter().any(|other| other == word) => {}
+            Operator::Insert | Operator::InsertAbsent | Operator::Replace => {
+                words.insert(at, word.to_owned());
+                at += 1;
+            }
+        }
+    }
+}
+
+/// Reads `[section.]keyword[@scope][[index]]<op>value`.
+fn parse(text: &str) -> Result<Operation<'_>, EditError> {
+    let short = || text.chars().take(80).collect::<String>().into();
+    let (left, value) = text.split_once('=').ok_or_else(|| EditError::NoOperator(short()))?;
+    let (operator, left) = match left.as_bytes().last() {
+        Some(b'+') => (Operator::Insert, &left[..left.len() - 1]),
+        Some(b'|') => (Operator::InsertAbsent, &left[..left.len() - 1]),
+        Some(b'-') => (Operator::Remove, &left[..left.len() - 1]),
+        _ => (Operator::Replace, left),
+    };
+    let left = left.trim();
+    let (target, index) = match left.strip_suffix(']').and_then(|left| left.rsplit_once('[')) {
+        Some((target, index)) => {
+            let index = index.trim().parse().map_err(|_| EditError::Index(short()))?;
+            (target, Some(index))
+        }
+        None => (left, None),
+    };
+    if operator == Operator::Replace && index.is_some() {
+        return Err(EditError::IndexUse(short()));
+    }
+    Ok(Operation { target, operator, value: value.trim(), index })
+}
+
+#[cfg(test)]
+mod tests;

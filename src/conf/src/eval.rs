@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use crate::Value;
+use model::{Kind, NodeName};
+
+use crate::keywords::{self, Default, Inheritance, Keyword, Lookup, Tables};
+use crate::{Context, Converter, Ini, NodeConf, NodeSelector, ObjectConf, Value};
+
+mod references;
 
 /// Why a keyword has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,4 +75,385 @@ pub struct Evaluated {
     pub value: Value,
     /// Whether a keyword was found, as opposed to the default.
     pub is_set: bool,
+}
+
+/// A document being evaluated.
+#[derive(Clone, Copy)]
+pub(crate) enum Doc<'a> {
+    Object(&'a ObjectConf),
+    Node(&'a NodeConf),
+}
+
+impl<'a> Doc<'a> {
+    pub(crate) fn get(self, section: &str, keyword: &str) -> Option<&'a str> {
+        match self {
+            Self::Object(conf) => conf.ini().get(section, keyword),
+            Self::Node(conf) => {
+                conf.node.get(section, keyword).or_else(|| conf.cluster.ini().get(section, keyword))
+            }
+        }
+    }
+
+    pub(crate) fn tables(self) -> Tables {
+        match self {
+            Self::Object(conf) => Tables::Object(conf.path().kind()),
+            Self::Node(_) => Tables::Node,
+        }
+    }
+
+    /// The file written to.
+    pub(crate) fn ini(self) -> &'a Ini {
+        match self {
+            Self::Object(conf) => conf.ini(),
+            Self::Node(conf) => &conf.node,
+        }
+    }
+
+    /// File and line of a keyword, of any of its scopes, or of its section.
+    pub(crate) fn place(self, section: &str, keyword: &str) -> (String, usize) {
+        let line = |ini: &Ini| {
+            let is_scope = |(written, _): &(&str, &str)| {
+                written.split_once('@').is_some_and(|(name, _)| name == keyword)
+            };
+            let written = match ini.get(section, keyword) {
+                Some(_) => None,
+                None => ini.keywords(section).find(is_scope),
+            };
+            ini.line_of(section, written.map_or(keyword, |(written, _)| written))
+        };
+        match self {
+            Self::Object(conf) => (conf.path().config_file(), line(conf.ini())),
+            Self::Node(conf) if conf.node.get(section, keyword).is_none() => {
+                let cluster = conf.cluster.ini();
+                if cluster.get(section, keyword).is_some() || !conf.node.has_section(section) {
+                    ("cluster.conf".into(), line(cluster))
+                } else {
+                    ("node.conf".into(), line(&conf.node))
+                }
+            }
+            Self::Node(conf) => ("node.conf".into(), line(&conf.node)),
+        }
+    }
+
+    /// Type of a section: as written, as its prefix says, or the default of its group.
+    pub(crate) fn driver(self, section: &str) -> Option<&'a str> {
+        if section == "DEFAULT" {
+            return None;
+        }
+        let (group, implied) = keywords::group_of(section);
+        self.get(section, "type")
+            .or(implied)
+            .or_else(|| self.tables().default_type(group))
+            .filter(|driver| !driver.is_empty())
+    }
+}
+
+/// Nested evaluations one value may need.
+const MAX_DEPTH: usize = 32;
+
+/// Bytes that may be read and made while evaluating one value, references of references included.
+const MAX_WORK: usize = 8 << 20;
+
+/// Longest value.
+const MAX_LENGTH: usize = 256 << 10;
+
+/// The evaluation of one value.
+pub(crate) struct Evaluation<'a> {
+    doc: Doc<'a>,
+    ctx: &'a Context,
+    /// What is being evaluated, outermost first: a reference to any of it is a cycle.
+    open: Vec<(String, String)>,
+    work: usize,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(crate) fn new(doc: Doc<'a>, ctx: &'a Context) -> Self {
+        Self { doc, ctx, open: vec![], work: 0 }
+    }
+
+    /// Evaluates a keyword; with `force_scope`, scopes count even where the tables say otherwise.
+    pub(crate) fn eval(
+        &mut self,
+        section: &str,
+        keyword: &str,
+        force_scope: bool,
+    ) -> Result<Evaluated, EvalError> {
+        self.try_eval(section, keyword, force_scope).map_err(|reason| EvalError {
+            section: section.to_owned(),
+            keyword: keyword.to_owned(),
+            line: self.doc.place(section, keyword).1,
+            reason,
+        })
+    }
+
+    fn try_eval(
+        &mut self,
+        section: &str,
+        written: &str,
+        force_scope: bool,
+    ) -> Result<Evaluated, EvalReason> {
+        let doc = self.doc;
+        let driver = doc.driver(section);
+        let tables = doc.tables();
+        let (keyword, scope) =
+            written.split_once('@').map_or((written, None), |(name, scope)| (name, Some(scope)));
+        let definition = match tables.find(section, driver, keyword) {
+            Lookup::Known(definition) => Some(*definition),
+            Lookup::Free => None,
+            Lookup::Unknown if section == "DEFAULT" => None,
+            Lookup::Unknown => return Err(EvalReason::Unknown),
+        };
+        if keyword == "type" && keywords::is_resource_group(keywords::group_of(section).0) {
+            return match (doc.get(section, "type"), driver) {
+                (Some(text), _) => Ok(Evaluated { value: Value::Text(text.into()), is_set: true }),
+                (None, Some(driver)) => {
+                    Ok(Evaluated { value: Value::Text(driver.into()), is_set: false })
+                }
+                (None, None) if keywords::needs_type(section) => Err(EvalReason::Required),
+                (None, None) => Ok(Evaluated { value: Value::Null, is_set: false }),
+            };
+        }
+        let raw = match scope {
+            Some(_) => doc.get(section, written),
+            None => self.find(section, keyword, definition.as_ref(), force_scope),
+        };
+        let converter = definition.map_or(Converter::Text, |definition| definition.converter);
+        if let Some(raw) = raw {
+            let value = self.expand(raw, section, Some((section, keyword)))?;
+            let value = self.convert(converter, value)?;
+            return Ok(Evaluated { value, is_set: true });
+        }
+        let internal = if section == "sync#i0" { internal_sync(keyword) } else { None };
+        let value = match (definition.map(|definition| definition.default), internal) {
+            (_, Some(text)) => Value::Text(text.into()),
+            _ if definition.is_some_and(|definition| definition.is_required) => {
+                return Err(EvalReason::Required);
+            }
+            (Some(Default::Text(text)), _) => {
+                self.expand(text, section, Some((section, keyword)))?
+            }
+            (Some(Default::No), _) => Value::Bool(false),
+            (Some(Default::LocalNode), _) => {
+                let nodes = vec![self.ctx.node.nodename.to_string()];
+                return Ok(Evaluated { value: Value::List(nodes), is_set: false });
+            }
+            (Some(Default::Unset) | None, _) => {
+                let value = converter.convert(Value::Null).unwrap_or_default();
+                return Ok(Evaluated { value, is_set: false });
+            }
+        };
+        Ok(Evaluated { value: self.convert(converter, value)?, is_set: false })
+    }
+
+    fn convert(&self, converter: Converter, value: Value) -> Result<Value, EvalReason> {
+        let shown = value.to_string();
+        if converter == Converter::Nodes {
+            let selector = NodeSelector {
+                nodes: self.ctx.node.cluster_nodes(),
+                labels: &self.ctx.labels,
+                is_live: self.ctx.is_live,
+            };
+            return Ok(Value::List(match value {
+                Value::Null => selector.expand("*"),
+                _ => selector.expand(&shown),
+            }));
+        }
+        converter.convert(value).map_err(|expected| EvalReason::Value {
+            value: shown.into(),
+            expected: expected.into(),
+        })
+    }
+
+    /// The raw text of a keyword, in its section or where it is inherited from.
+    fn find(
+        &mut self,
+        section: &str,
+        keyword: &str,
+        definition: Option<&Keyword>,
+        force_scope: bool,
+    ) -> Option<&'a str> {
+        let (inheritance, is_scopable, head_name) = match definition {
+            Some(definition) => (
+                definition.inheritance,
+                definition.is_scopable || force_scope,
+                definition.default_keyword.unwrap_or(keyword),
+            ),
+            None => (Inheritance::Leaf, true, keyword),
+        };
+        let in_section =
+            |this: &mut Self, section: &str, name: &str| this.scoped(section, name, is_scopable);
+        let in_head = |this: &mut Self| {
+            in_section(this, "DEFAULT", head_name).or_else(|| {
+                let old = keywords::deprecated(head_name)?;
+                in_section(this, "DEFAULT", old)
+            })
+        };
+        match inheritance {
+            _ if section == "DEFAULT" => in_section(self, section, keyword).or_else(|| {
+                let old = keywords::deprecated(keyword)?;
+                in_section(self, section, old)
+            }),
+            Inheritance::Leaf => in_section(self, section, keyword),
+            Inheritance::Head => in_head(self),
+            Inheritance::LeafThenHead if matches!(self.doc, Doc::Node(_)) => {
+                in_section(self, section, keyword)
+            }
+            Inheritance::LeafThenHead => {
+                in_section(self, section, keyword).or_else(|| in_head(self))
+            }
+        }
+    }
+
+    /// The first option of a section among the scopes of a keyword that hold for the node, then without scope.
+    fn scoped(&mut self, section: &str, keyword: &str, is_scopable: bool) -> Option<&'a str> {
+        let doc = self.doc;
+        if is_scopable {
+            let node = self.ctx.evaluated_node().as_str();
+            if let Some(raw) = doc.get(section, &format!("{keyword}@{node}")) {
+                return Some(raw);
+            }
+            let groups: &[&str] = match doc {
+                Doc::Object(_) => {
+                    &["nodes", "drpnodes", "encapnodes", "flex_primary", "drp_flex_primary"]
+                }
+                Doc::Node(_) => &["nodes", "drpnodes"],
+            };
+            for group in groups {
+                if *group == keyword {
+                    continue;
+                }
+                if let Some(raw) = doc.get(section, &format!("{keyword}@{group}"))
+                    && self.is_in_group(group)
+                {
+                    return Some(raw);
+                }
+            }
+        }
+        doc.get(section, keyword)
+    }
+
+    /// Whether the node belongs to a scope group; false for a group that is defined by itself.
+    fn is_in_group(&mut self, group: &str) -> bool {
+        let node = self.ctx.evaluated_node().clone();
+        self.group(group).iter().any(|member| member == node.as_str())
+    }
+
+    fn group(&mut self, group: &str) -> Vec<String> {
+        let section = match self.doc {
+            Doc::Object(conf) if conf.path().kind() != Kind::Ccfg => "DEFAULT",
+            Doc::Object(_) | Doc::Node(_) => {
+                let conf = &self.ctx.node;
+                let nodes = match (self.doc, group) {
+                    (Doc::Node(conf), "nodes") => conf.cluster_nodes(),
+                    (Doc::Node(conf), _) => conf.cluster_drpnodes(),
+                    (_, "nodes") => conf.cluster_nodes(),
+                    _ => conf.cluster_drpnodes(),
+                };
+                return nodes.iter().map(|node| node.as_str().to_owned()).collect();
+            }
+        };
+        let mut members = self.nested_words(section, group);
+        match group {
+            "drpnodes" => {
+                let first = self.nested_words(section, "drpnode");
+                members.extend(first);
+            }
+            "flex_primary" if members.is_empty() => {
+                members = self.group("nodes").into_iter().take(1).collect();
+            }
+            "drp_flex_primary" if members.is_empty() => {
+                members = self.group("drpnodes").into_iter().take(1).collect();
+            }
+            _ => {}
+        }
+        members
+    }
+
+    /// Words of a keyword needed by the one evaluated; none in a cycle or when it fails.
+    fn nested_words(&mut self, section: &str, keyword: &str) -> Vec<String> {
+        let place = (section.to_owned(), keyword.to_owned());
+        if self.open.contains(&place) || self.open.len() >= MAX_DEPTH {
+            return vec![];
+        }
+        self.open.push(place);
+        let words = self.try_eval(section, keyword, false).map(|found| found.value.words());
+        self.open.pop();
+        words.unwrap_or_default()
+    }
+
+    /// Replaces references, then the expression.
+    fn expand(
+        &mut self,
+        text: &str,
+        section: &str,
+        place: Option<(&str, &str)>,
+    ) -> Result<Value, EvalReason> {
+        let is_plain = !text.contains('{') && !text.contains("$(");
+        if is_plain {
+            return Ok(Value::Text(text.to_owned()));
+        }
+        if let Some((section, keyword)) = place {
+            self.open.push((section.to_owned(), keyword.to_owned()));
+        }
+        let replaced = self.replace_references(text, section);
+        if place.is_some() {
+            self.open.pop();
+        }
+        let Some(text) = replaced? else { return Ok(Value::Null) };
+        let bounds = text
+            .find("$(")
+            .and_then(|start| text[start..].rfind(')').map(|end| (start, start + end)));
+        let Some((start, end)) = bounds else { return Ok(Value::Text(text)) };
+        let value = crate::expr::evaluate(&text[start + 2..end])
+            .map_err(|reason| EvalReason::Expression(reason.into()))?;
+        if start == 0 && end + 1 == text.len() {
+            return Ok(value);
+        }
+        Ok(Value::Text(format!("{}{value}{}", &text[..start], &text[end + 1..])))
+    }
+}
+
+/// Defaults of the internal synchronization of an object's own configuration (config.md, sync.rsync).
+fn internal_sync(keyword: &str) -> Option<&'static str> {
+    match keyword {
+        "schedule" => Some("@60m"),
+        "sync_max_delay" => Some("61m"),
+        "target" => Some("nodes drpnodes"),
+        "src" | "dst" => Some(""),
+        _ => None,
+    }
+}
+
+/// Names of nodes among words; others are left out.
+pub(crate) fn node_names(words: &[String]) -> Vec<NodeName> {
+    words.iter().filter_map(|word| NodeName::new(word).ok()).collect()
+}
+
+/// All sections with evaluated keywords, scopes resolved, comments gathered.
+pub(crate) fn to_json(doc: Doc<'_>, ctx: &Context) -> serde_json::Map<String, serde_json::Value> {
+    let ini = doc.ini();
+    let mut all = serde_json::Map::new();
+    for name in ini.sections() {
+        let mut section = serde_json::Map::new();
+        for (written, raw) in ini.keywords(name) {
+            let keyword = written.split_once('@').map_or(written, |(keyword, _)| keyword);
+            if section.contains_key(keyword) {
+                continue;
+            }
+            match Evaluation::new(doc, ctx).eval(name, keyword, true) {
+                // Scopes of other nodes only: nothing is set here.
+                Ok(found) if !found.is_set => {}
+                Ok(found) => _ = section.insert(keyword.to_owned(), found.value.to_json()),
+                Err(_) => {
+                    let raw = ini.get(name, keyword).unwrap_or(raw);
+                    section.insert(keyword.to_owned(), raw.into());
+                }
+            }
+        }
+        if let Some(comment) = ini.comment(name) {
+            section.insert("comment".into(), comment.into());
+        }
+        all.insert(name.to_owned(), section.into());
+    }
+    all
 }

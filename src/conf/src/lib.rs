@@ -6,19 +6,25 @@
 
 mod complaint;
 mod context;
+mod convert;
 mod edit;
 mod eval;
+mod expr;
 mod ini;
+mod keywords;
 mod node;
 mod object;
 mod schedule;
 mod select;
+mod validate;
 mod value;
 
 pub use complaint::{Complaint, Severity};
 pub use context::{Context, Facts, Folders, Labels};
+pub use convert::{Converter, Expected, SizeOptions, parse_duration, parse_size, split_words};
 pub use edit::{Edit, EditError};
 pub use eval::{EvalError, EvalReason, Evaluated};
+pub use expr::evaluate as evaluate_expression;
 pub use ini::{Change, Ini, IniError, IniReason};
 pub use node::{
     ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeConf,

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use model::{NodeName, ObjectPath};
 
+use crate::eval::{self, Doc, Evaluation};
 use crate::{
     Complaint, Context, Edit, EditError, EvalError, Evaluated, Ini, IniError, ObjectConf, Severity,
     Value,
 };
+use crate::{edit, validate};
 
 /// node.conf and cluster.conf, read as one: node.conf wins, keyword by keyword.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct NodeConf {
     pub cluster: Arc<ObjectConf>,
     /// node.conf.
     pub node: Ini,
+    nodes: Arc<[NodeName]>,
+    drpnodes: Arc<[NodeName]>,
 }
 
 impl NodeConf {
@@ -43,7 +47,46 @@ impl NodeConf {
         let cluster = ObjectConf::parse(ObjectPath::cluster(), cluster)
             .map_err(|error| complaint("cluster.conf", error))?;
         let node = Ini::parse(node).map_err(|error| complaint("node.conf", error))?;
-        Ok(Self { nodename, cluster: Arc::new(cluster), node })
+        Ok(Self::new(nodename, Arc::new(cluster), node))
+    }
+
+    /// The configuration that both documents make.
+    #[must_use]
+    pub fn new(nodename: NodeName, cluster: Arc<ObjectConf>, node: Ini) -> Self {
+        let read = |keyword| {
+            let text =
+                node.get("cluster", keyword).or_else(|| cluster.ini().get("cluster", keyword));
+            let words: Vec<String> =
+                text.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+            crate::eval::node_names(&words)
+        };
+        let (mut nodes, drpnodes) = (read("nodes"), read("drpnodes"));
+        if nodes.is_empty() {
+            nodes.push(nodename.clone());
+        }
+        Self { nodename, cluster, node, nodes: nodes.into(), drpnodes: drpnodes.into() }
+    }
+
+    /// `cluster.nodes` in their order, the local node when unset.
+    #[must_use]
+    pub fn cluster_nodes(&self) -> &[NodeName] {
+        &self.nodes
+    }
+
+    /// `cluster.drpnodes` in their order.
+    #[must_use]
+    pub fn cluster_drpnodes(&self) -> &[NodeName] {
+        &self.drpnodes
+    }
+
+    /// `cluster.name`, lower case, `default` when unset; the name of the drp site on its nodes.
+    #[must_use]
+    pub fn cluster_name(&self) -> String {
+        let scope = if self.drpnodes.contains(&self.nodename) { "drpnodes" } else { "nodes" };
+        let scopes = [format!("cluster.name@{}", self.nodename), format!("cluster.name@{scope}")];
+        let scoped = scopes.iter().find_map(|keyword| self.get(keyword));
+        let name = scoped.or_else(|| self.get("cluster.name")).unwrap_or_default().to_lowercase();
+        if name.is_empty() { "default".into() } else { name }
     }
 
     /// Raw value of `section.keyword[@scope]`, in node.conf, else in cluster.conf.
@@ -63,7 +106,9 @@ impl NodeConf {
     /// As [`NodeConf::eval`].
     pub fn eval_keyword(&self, ctx: &Context, keyword: &str) -> Result<Value, EvalError> {
         let (section, keyword) = crate::split_keyword(keyword);
-        self.eval(ctx, section, keyword).map(|evaluated| evaluated.value)
+        Evaluation::new(Doc::Node(self), ctx)
+            .eval(section, keyword, true)
+            .map(|evaluated| evaluated.value)
     }
 
     /// Evaluates a keyword of a section.
@@ -77,14 +122,13 @@ impl NodeConf {
         section: &str,
         keyword: &str,
     ) -> Result<Evaluated, EvalError> {
-        _ = (ctx, section, keyword);
-        Ok(Evaluated { value: Value::Null, is_set: false })
+        Evaluation::new(Doc::Node(self), ctx).eval(section, keyword, false)
     }
 
     /// Mistakes of node.conf: what `om node validate config` reports.
     #[must_use]
-    pub fn validate(&self, _ctx: &Context) -> Vec<Complaint> {
-        vec![]
+    pub fn validate(&self, ctx: &Context) -> Vec<Complaint> {
+        validate::validate(Doc::Node(self), ctx)
     }
 
     /// Applies edits to node.conf, all or none; whether anything changed.
@@ -92,8 +136,11 @@ impl NodeConf {
     /// # Errors
     ///
     /// [`EditError`] for an edit that is malformed or can not be written; nothing is changed then.
-    pub fn edit(&mut self, _ctx: &Context, _edits: &[Edit]) -> Result<bool, EditError> {
-        Ok(false)
+    pub fn edit(&mut self, ctx: &Context, edits: &[Edit]) -> Result<bool, EditError> {
+        let mut node = self.node.clone();
+        let is_changed = node.apply(&edit::changes(Doc::Node(self), ctx, edits)?)?;
+        *self = Self::new(self.nodename.clone(), self.cluster.clone(), node);
+        Ok(is_changed)
     }
 
     /// `om node print config --format json`: raw sections of node.conf.
@@ -104,8 +151,8 @@ impl NodeConf {
 
     /// The same with evaluated values.
     #[must_use]
-    pub fn to_json_evaluated(&self, _ctx: &Context) -> serde_json::Value {
-        self.node.to_json().into()
+    pub fn to_json_evaluated(&self, ctx: &Context) -> serde_json::Value {
+        eval::to_json(Doc::Node(self), ctx).into()
     }
 }
 

@@ -1,79 +1,91 @@
 //! Selectors of nodes and objects (config.md §8, §9).
 
-use std::collections::BTreeMap;
+mod nodes;
+mod objects;
+mod path_query;
 
-use model::{Kind, NodeName, ObjectPath};
+pub use nodes::NodeSelector;
+pub use objects::{ObjectSelector, Objects, SelectorError};
 
-use crate::{Labels, Value};
-
-/// Expands a node selector.
-#[derive(Debug, Clone, Copy)]
-pub struct NodeSelector<'a> {
-    /// Nodes of the cluster, in their order.
-    pub nodes: &'a [NodeName],
-    /// Their labels.
-    pub labels: &'a Labels,
-    /// Sort what `*` selects, as selections from live data do.
-    pub is_live: bool,
+/// Whether a text matches a shell pattern of `*`, `?`, `[..]` and `[!..]`, slashes included. Work is bounded by the
+/// product of both lengths.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    let mut retry = None;
+    while t < text.len() {
+        let step = match pattern.get(p) {
+            Some('*') => {
+                retry = Some((p, t));
+                p += 1;
+                continue;
+            }
+            Some('?') => Some(p + 1),
+            Some('[') => match class(&pattern[p..], text[t]) {
+                Some((is_in, length)) => is_in.then_some(p + length),
+                None => (text[t] == '[').then_some(p + 1),
+            },
+            Some(c) => (*c == text[t]).then_some(p + 1),
+            None => None,
+        };
+        match (step, retry) {
+            (Some(next), _) => {
+                p = next;
+                t += 1;
+            }
+            (None, Some((star, at))) => {
+                p = star + 1;
+                t = at + 1;
+                retry = Some((star, at + 1));
+            }
+            (None, None) => return false,
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
 }
 
-impl NodeSelector<'_> {
-    /// Names of the selected nodes, in order, without duplicates.
-    #[must_use]
-    pub fn expand(&self, selector: &str) -> Vec<String> {
-        selector.split_whitespace().map(str::to_owned).collect()
+/// Whether `c` is in the class that `pattern` starts with, and its length; none when the class is not closed.
+fn class(pattern: &[char], c: char) -> Option<(bool, usize)> {
+    let is_negated = pattern.get(1) == Some(&'!');
+    let start = 1 + usize::from(is_negated);
+    let end = start + 1 + pattern.get(start + 1..)?.iter().position(|c| *c == ']')?;
+    let mut is_in = false;
+    let mut at = start;
+    while at < end {
+        if at + 2 < end && pattern[at + 1] == '-' {
+            is_in |= (pattern[at]..=pattern[at + 2]).contains(&c);
+            at += 3;
+        } else {
+            is_in |= pattern[at] == c;
+            at += 1;
+        }
+    }
+    Some((is_in != is_negated, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_as_in_a_shell() {
+        for (pattern, text, matches) in [
+            ("n?", "n1", true),
+            ("n?", "n", false),
+            ("*", "", true),
+            ("*a*b", "xaxxb", true),
+            ("*a*b", "xaxxbc", false),
+            ("n[12]", "n2", true),
+            ("n[!12]", "n2", false),
+            ("n[1-3]", "n2", true),
+            ("[", "[", true),
+            ("[]a]", "]", true),
+            ("a/*", "a/b/c", true),
+            ("", "", true),
+        ] {
+            assert_eq!(glob(pattern, text), matches, "{pattern} {text}");
+        }
+        assert!(!glob(&"*a".repeat(5_000), &"a".repeat(4_999)));
     }
 }
-
-/// What an object selector looks at.
-pub trait Objects {
-    /// All objects the requester may see, sorted by path.
-    fn paths(&self) -> Vec<ObjectPath>;
-
-    /// Evaluated `section.keyword` of an object on this node, none when unset.
-    fn keyword(&self, path: &ObjectPath, section: &str, keyword: &str) -> Option<Value>;
-
-    /// Sections of an object's configuration.
-    fn sections(&self, path: &ObjectPath) -> Vec<String>;
-
-    /// `{<aggregate keys>, "nodes": {<node>: {"status": <instance>, "config": ..}}}`, for conditions on live data;
-    /// none when there is none.
-    fn status(&self, path: &ObjectPath) -> Option<serde_json::Value>;
-}
-
-/// Expands an object selector.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ObjectSelector<'a> {
-    /// Restricts to one namespace.
-    pub namespace: Option<&'a str>,
-    /// Restricts to one kind.
-    pub kind: Option<Kind>,
-}
-
-impl ObjectSelector<'_> {
-    /// Selected objects, in the order of the selector's parts, without duplicates.
-    ///
-    /// # Errors
-    ///
-    /// [`SelectorError`] for a regular expression that is none or too large.
-    pub fn expand(
-        &self,
-        selector: &str,
-        objects: &dyn Objects,
-    ) -> Result<Vec<ObjectPath>, SelectorError> {
-        _ = BTreeMap::<(), ()>::new();
-        Ok(objects.paths().into_iter().filter(|path| path.as_str() == selector).collect())
-    }
-}
-
-/// Why a selector was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelectorError(pub String);
-
-impl std::fmt::Display for SelectorError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "selector: {}", self.0)
-    }
-}
-
-impl std::error::Error for SelectorError {}

@@ -1,0 +1,211 @@
+//! Converters: the text of a keyword to its typed value (config.md §7).
+
+use std::collections::BTreeSet;
+
+use crate::Value;
+
+mod quantity;
+mod words;
+
+pub use quantity::{SizeOptions, parse_duration, parse_size};
+use words::expand_options;
+pub use words::split_words;
+
+/// What a keyword holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Converter {
+    /// The text as it is; what an expression yields keeps its type.
+    Text,
+    /// Lower-cased text.
+    Lower,
+    /// A number, truncated toward zero; null for anything else.
+    Integer,
+    /// Yes or no.
+    Boolean,
+    /// Yes, no or unset.
+    Tristate,
+    /// Blank separated words.
+    List,
+    /// Blank separated words, lower-cased.
+    ListLower,
+    /// Comma separated words.
+    ListComma,
+    /// Blank separated words, sorted, once each.
+    Set,
+    /// Comma separated words, sorted, once each.
+    SetComma,
+    /// Words as a shell splits them.
+    Words,
+    /// The same, `-abc` taken apart.
+    Options,
+    /// Bytes, or a percentage.
+    Size,
+    /// KB per second.
+    Speed,
+    /// Seconds.
+    Duration,
+    /// Seconds, a bare number being minutes.
+    DurationMinutes,
+    /// Whole days.
+    DurationDays,
+    /// Names of nodes, by selector.
+    Nodes,
+    /// A date with a time.
+    DateTime,
+    /// JSON, null for what is none.
+    Json,
+}
+
+/// Conversion of a text failed: what was expected.
+pub type Expected = &'static str;
+
+impl Converter {
+    /// The converter that config.md and the field call `word`.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "string" => Self::Text,
+            "lower" => Self::Lower,
+            "integer" => Self::Integer,
+            "boolean" => Self::Boolean,
+            "tristate" => Self::Tristate,
+            "list" => Self::List,
+            "list_lower" => Self::ListLower,
+            "list_comma" => Self::ListComma,
+            "set" => Self::Set,
+            "set_comma" => Self::SetComma,
+            "shlex" => Self::Words,
+            "expanded_shlex" => Self::Options,
+            "size" => Self::Size,
+            "speed_kps" => Self::Speed,
+            "duration" => Self::Duration,
+            "duration_minute" => Self::DurationMinutes,
+            "duration_to_day" => Self::DurationDays,
+            "nodes_selector" => Self::Nodes,
+            "datetime" => Self::DateTime,
+            "json" => Self::Json,
+            _ => return None,
+        })
+    }
+
+    /// Converts a value: a text, or what an expression yielded. Node selectors are left as words: their expansion
+    /// needs the cluster.
+    ///
+    /// # Errors
+    ///
+    /// What was expected instead.
+    pub fn convert(self, value: Value) -> Result<Value, Expected> {
+        let is_list = matches!(value, Value::List(_) | Value::Set(_));
+        match self {
+            Self::Text => Ok(value),
+            Self::Json => Ok(match value {
+                Value::Text(text) => serde_json::from_str(&text).map_or(Value::Null, Value::Json),
+                other => other,
+            }),
+            Self::Lower => Ok(match value {
+                Value::Null => Value::Null,
+                other => Value::Text(other.to_string().to_lowercase()),
+            }),
+            Self::Integer => Ok(integer(&value)),
+            Self::Tristate if value.is_null() => Ok(Value::Null),
+            Self::Boolean | Self::Tristate => boolean(&value),
+            Self::List => Ok(Value::List(value.words())),
+            Self::ListLower => {
+                Ok(Value::List(value.words().iter().map(|word| word.to_lowercase()).collect()))
+            }
+            Self::Set => Ok(Value::Set(value.words().into_iter().collect())),
+            Self::ListComma => Ok(Value::List(commas(&value))),
+            Self::SetComma => Ok(Value::Set(BTreeSet::from_iter(commas(&value)))),
+            Self::Words | Self::Options | Self::Nodes | Self::DateTime if value.is_null() => {
+                Ok(Value::Null)
+            }
+            Self::Words | Self::Options if is_list => Ok(Value::List(value.words())),
+            Self::Words => split_words(&value.to_string()).map(Value::List),
+            Self::Options => {
+                split_words(&value.to_string()).map(|words| Value::List(expand_options(words)))
+            }
+            Self::Nodes => Ok(Value::List(value.words())),
+            Self::DateTime => quantity::datetime(&value.to_string()).map(Value::Text),
+            Self::Size | Self::Speed
+                if matches!(value, Value::Null | Value::Integer(_)) && self == Self::Size =>
+            {
+                Ok(value)
+            }
+            Self::Size => parse_size(&value.to_string(), SizeOptions::default()),
+            Self::Speed if value.is_null() => Ok(Value::Null),
+            Self::Speed => {
+                let text = value.to_string();
+                let text = text.trim();
+                let text = text.strip_suffix("/s").unwrap_or(text);
+                parse_size(
+                    text,
+                    SizeOptions { default_unit: Some("k"), to: Some("k"), round: None },
+                )
+            }
+            Self::Duration | Self::DurationMinutes | Self::DurationDays if value.is_null() => {
+                Ok(Value::Null)
+            }
+            Self::Duration => duration(&value, 1.0),
+            Self::DurationMinutes => duration(&value, 60.0),
+            Self::DurationDays => Ok(match duration(&value, 1.0)?.as_number() {
+                Some(seconds) => quantity::seconds((seconds / 86_400.0).trunc()),
+                None => Value::Null,
+            }),
+        }
+    }
+}
+
+fn duration(value: &Value, bare_unit: f64) -> Result<Value, Expected> {
+    parse_duration(&value.to_string(), bare_unit).map(quantity::seconds)
+}
+
+fn integer(value: &Value) -> Value {
+    let from_number = |number: f64| {
+        #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
+        if number.is_finite() && number.abs() < 9.2e18 {
+            Value::Integer(number as i64)
+        } else {
+            Value::Null
+        }
+    };
+    match value {
+        Value::Integer(number) => Value::Integer(*number),
+        Value::Bool(value) => Value::Integer(i64::from(*value)),
+        Value::Float(number) => from_number(*number),
+        Value::Text(text) => {
+            let text = text.trim();
+            match text.parse() {
+                Ok(number) => Value::Integer(number),
+                Err(_) => text.parse().map_or(Value::Null, from_number),
+            }
+        }
+        Value::Null | Value::List(_) | Value::Set(_) | Value::Json(_) => Value::Null,
+    }
+}
+
+fn boolean(value: &Value) -> Result<Value, Expected> {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::List(words) if words.is_empty() => String::new(),
+        other => other.to_string().trim().to_lowercase(),
+    };
+    match text.as_str() {
+        "yes" | "y" | "true" | "t" | "1" => Ok(Value::Bool(true)),
+        "no" | "n" | "false" | "f" | "0" | "0.0" | "" | "none" | "[]" | "{}" => {
+            Ok(Value::Bool(false))
+        }
+        _ => Err("a boolean: true or false"),
+    }
+}
+
+fn commas(value: &Value) -> Vec<String> {
+    match value {
+        Value::Null => vec![],
+        Value::List(_) | Value::Set(_) => value.words(),
+        other => {
+            let text = other.to_string();
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            words.map(str::to_owned).collect()
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Which keywords exist: where, what they hold, and what they are when unset (config.md §11, cluster.md §a).
+
+use model::Kind;
+
+use crate::Converter;
+
+mod cluster;
+mod drivers;
+mod object;
+
+/// Value of a keyword that is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Default {
+    /// Null, converted.
+    Unset,
+    /// A text, its references replaced, converted.
+    Text(&'static str),
+    /// A boolean where the keyword holds a text otherwise.
+    No,
+    /// The local node.
+    LocalNode,
+}
+
+/// Where a keyword is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inheritance {
+    /// Its section, then DEFAULT.
+    LeafThenHead,
+    /// Its section only.
+    Leaf,
+    /// DEFAULT only.
+    Head,
+}
+
+/// A keyword of some section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keyword {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it holds.
+    pub(crate) converter: Converter,
+    /// What it is when unset.
+    pub(crate) default: Default,
+    /// Whether `keyword@node` counts.
+    pub(crate) is_scopable: bool,
+    /// Where it is looked for.
+    pub(crate) inheritance: Inheritance,
+    /// Whether its section makes no sense without it.
+    pub(crate) is_required: bool,
+    /// The only values it may have; any when empty.
+    pub(crate) candidates: &'static [&'static str],
+    /// Name it is inherited under from DEFAULT; its own when none.
+    pub(crate) default_keyword: Option<&'static str>,
+}
+
+const fn kw(name: &'static str) -> Keyword {
+    Keyword {
+        name,
+        converter: Converter::Text,
+        default: Default::Unset,
+        is_scopable: false,
+        inheritance: Inheritance::LeafThenHead,
+        is_required: false,
+        candidates: &[],
+        default_keyword: None,
+    }
+}
+
+impl Keyword {
+    const fn to(mut self, converter: Converter) -> Self {
+        self.converter = converter;
+        self
+    }
+
+    const fn or(mut self, default: &'static str) -> Self {
+        self.default = Default::Text(default);
+        self
+    }
+
+    const fn or_no(mut self) -> Self {
+        self.default = Default::No;
+        self
+    }
+
+    /// Scopable, the `@` of the tables.
+    const fn at(mut self) -> Self {
+        self.is_scopable = true;
+        self
+    }
+
+    const fn head(mut self) -> Self {
+        self.inheritance = Inheritance::Head;
+        self
+    }
+
+    const fn leaf(mut self) -> Self {
+        self.inheritance = Inheritance::Leaf;
+        self
+    }
+
+    const fn required(mut self) -> Self {
+        self.is_required = true;
+        self
+    }
+
+    const fn one_of(mut self, candidates: &'static [&'static str]) -> Self {
+        self.candidates = candidates;
+        self
+    }
+
+    const fn inherits(mut self, keyword: &'static str) -> Self {
+        self.default_keyword = Some(keyword);
+        self
+    }
+}
+
+/// Environments, for `DEFAULT.env` and `node.env`.
+pub(crate) const ENVIRONMENTS: &[&str] = &[
+    "CERT", "DEV", "DRP", "FOR", "INT", "MUS", "POC", "PRA", "PRD", "PRJ", "PPR", "PPRD", "QUAL",
+    "RCT", "REC", "STG", "TMP", "TST", "UAT",
+];
+
+/// Which tables apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tables {
+    Object(Kind),
+    Node,
+}
+
+/// What is known of a keyword.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// It is in the tables.
+    Known(&'static Keyword),
+    /// Its section takes any keyword: free-form, or a driver of the field that has no table here.
+    Free,
+    /// Nothing reads it.
+    Unknown,
+}
+
+/// Deprecated section prefixes that are a disk of that type.
+const DISK_PREFIXES: [&str; 12] =
+    ["drbd", "vdisk", "vmdg", "pool", "zpool", "loop", "md", "zvol", "lv", "raw", "vxdg", "vxvol"];
+
+/// Group of a section of an object, and the type its prefix implies.
+pub(crate) fn group_of(section: &str) -> (&str, Option<&'static str>) {
+    let prefix = section.split_once('#').map_or(section, |(prefix, _)| prefix);
+    let old = DISK_PREFIXES.into_iter().find(|old| *old == prefix && section.contains('#'));
+    match old {
+        Some("pool") => ("disk", Some("zpool")),
+        Some(old) => ("disk", Some(old)),
+        None => (prefix, None),
+    }
+}
+
+/// Whether a section has to name its type.
+pub(crate) fn needs_type(section: &str) -> bool {
+    drivers::default_type(group_of(section).0) == Some(None)
+}
+
+/// New name of a deprecated keyword of DEFAULT.
+pub(crate) fn renamed(keyword: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == keyword).map(|(_, new)| *new)
+}
+
+/// Deprecated name of a keyword of DEFAULT.
+pub(crate) fn deprecated(keyword: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(_, new)| *new == keyword).map(|(old, _)| *old)
+}
+
+const RENAMED: [(&str, &str); 7] = [
+    ("cluster_type", "topology"),
+    ("service_type", "env"),
+    ("affinity", "hard_affinity"),
+    ("anti_affinity", "hard_anti_affinity"),
+    ("docker_data_dir", "container_data_dir"),
+    ("flex_min_nodes", "flex_min"),
+    ("flex_max_nodes", "flex_max"),
+];
+
+impl Tables {
+    /// Looks a keyword up: driver of the group, then group, then what is common.
+    pub(crate) fn find(self, section: &str, driver: Option<&str>, keyword: &str) -> Lookup {
+        if matches!(section, "env" | "labels" | "data") {
+            return Lookup::Free;
+        }
+        match self {
+            Self::Object(Kind::Svc | Kind::Vol) => object::find(section, driver, keyword),
+            Self::Object(Kind::Ccfg) if section != "DEFAULT" => {
+                cluster::find(section, driver, keyword)
+            }
+            Self::Object(kind) => object::find_other(kind, section, keyword),
+            Self::Node => cluster::find(section, driver, keyword),
+        }
+    }
+
+    /// Whether sections of this name mean anything.
+    pub(crate) fn knows_section(self, section: &str) -> bool {
+        if matches!(section, "env" | "labels" | "data" | "DEFAULT") {
+            return true;
+        }
+        let (group, _) = group_of(section);
+        match self {
+            Self::Object(Kind::Svc | Kind::Vol) => {
+                section.contains('#')
+                    && (group == "subset" || drivers::default_type(group).is_some())
+            }
+            Self::Object(Kind::Ccfg) | Self::Node => cluster::knows_section(section),
+            Self::Object(_) => false,
+        }
+    }
+
+    /// All keywords of a section that are in the tables.
+    pub(crate) fn all(self, section: &str, driver: Option<&str>) -> Vec<&'static Keyword> {
+        match self {
+            Self::Object(Kind::Svc | Kind::Vol) => object::all(section, driver),
+            Self::Object(Kind::Ccfg) if section != "DEFAULT" => cluster::all(section, driver),
+            Self::Object(kind) => object::all_other(kind, section),
+            Self::Node => cluster::all(section, driver),
+        }
+    }
+
+    /// Type of a section that names none.
+    pub(crate) fn default_type(self, group: &str) -> Option<&'static str> {
+        match self {
+            Self::Object(Kind::Svc | Kind::Vol) => drivers::default_type(group)?,
+            Self::Object(_) | Self::Node => None,
+        }
+    }
+
+    /// Whether the driver exists; any does where the group has none.
+    pub(crate) fn knows_driver(self, group: &str, driver: &str) -> bool {
+        match self {
+            Self::Object(Kind::Svc | Kind::Vol) => drivers::knows(group, driver),
+            Self::Object(_) | Self::Node => true,
+        }
+    }
+}
+
+/// Whether sections of this group are resources.
+pub(crate) fn is_resource_group(group: &str) -> bool {
+    drivers::default_type(group).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_decides_what_a_keyword_is() {
+        let tables = Tables::Object(Kind::Svc);
+        let find = |section, driver, keyword| tables.find(section, Some(driver), keyword);
+        assert!(
+            matches!(find("fs#1", "ext4", "dev"), Lookup::Known(keyword) if keyword.is_required)
+        );
+        assert_eq!(find("fs#1", "flag", "dev"), Lookup::Unknown);
+        assert_eq!(find("disk#1", "lv", "whatever"), Lookup::Free);
+        assert_eq!(find("app#1", "simple", "nokw"), Lookup::Unknown);
+        assert_eq!(find("foo#1", "x", "nokw"), Lookup::Unknown);
+        assert!(matches!(find("lv#1", "lv", "restart"), Lookup::Known(_)));
+    }
+
+    #[test]
+    fn no_table_has_a_keyword_twice() {
+        for (section, driver) in [
+            ("DEFAULT", None),
+            ("app#1", Some("simple")),
+            ("task#1", Some("host")),
+            ("fs#1", Some("xfs")),
+            ("fs#1", Some("directory")),
+            ("ip#1", Some("netns")),
+            ("container#1", Some("docker")),
+            ("sync#1", Some("rsync")),
+            ("disk#1", Some("loop")),
+            ("volume#1", None),
+        ] {
+            let mut names: Vec<_> =
+                Tables::Object(Kind::Svc).all(section, driver).iter().map(|kw| kw.name).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{section}");
+        }
+    }
+}

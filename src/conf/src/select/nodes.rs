@@ -1,0 +1,81 @@
+//! Selectors of nodes.
+
+use model::NodeName;
+
+use super::glob;
+use crate::Labels;
+
+/// Expands a node selector: `n1 n2`, `n[12]`, `zone=a+arch=x86`, `!label:`, `*`.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeSelector<'a> {
+    /// Nodes of the cluster, in their order.
+    pub nodes: &'a [NodeName],
+    /// Their labels.
+    pub labels: &'a Labels,
+    /// Sort what `*` selects, as selections from live data do.
+    pub is_live: bool,
+}
+
+impl NodeSelector<'_> {
+    /// Names of the selected nodes, in order, without duplicates. Several plain words are taken as they are,
+    /// existing or not.
+    #[must_use]
+    pub fn expand(&self, selector: &str) -> Vec<String> {
+        let selector = selector.trim();
+        if selector == "*" {
+            let mut all = self.nodes.to_vec();
+            if self.is_live {
+                all.sort();
+            }
+            return texts(&all);
+        }
+        let words: Vec<&str> = selector.split_whitespace().collect();
+        let has_sign = |word: &str| word.contains(['*', '?', '=', ',', '+', ':', '!', '[']);
+        if words.len() > 1 && !selector.contains(['*', '?', '=', ',', '+']) {
+            return unique(words.into_iter().map(str::to_owned));
+        }
+        if let [word] = words[..]
+            && !has_sign(word)
+        {
+            let node = self.nodes.iter().find(|node| node.as_str() == word);
+            return node.map(|node| vec![node.to_string()]).unwrap_or_default();
+        }
+        unique(words.into_iter().flat_map(|word| texts(&self.word(word))))
+    }
+
+    /// One word: intersections of unions. Sorted.
+    fn word(&self, word: &str) -> Vec<NodeName> {
+        let mut selected = self.nodes.to_vec();
+        selected.sort();
+        selected.dedup();
+        for part in word.split('+') {
+            let atoms: Vec<&str> = part.split(',').collect();
+            selected.retain(|node| atoms.iter().any(|atom| self.matches(atom, node)));
+        }
+        selected
+    }
+
+    fn matches(&self, atom: &str, node: &NodeName) -> bool {
+        let positive = atom.trim_start_matches('!');
+        let label = |name: &str| self.labels.get(node).and_then(|labels| labels.get(name));
+        let is_match = match positive {
+            "" => return false,
+            "*" => true,
+            _ => match (positive.split_once('='), positive.strip_suffix(':')) {
+                (Some((name, value)), _) => label(name).is_some_and(|label| label == value),
+                (None, Some(name)) => label(name).is_some(),
+                (None, None) => glob(positive, node.as_str()),
+            },
+        };
+        is_match != atom.starts_with('!')
+    }
+}
+
+fn texts(nodes: &[NodeName]) -> Vec<String> {
+    nodes.iter().map(|node| node.as_str().to_owned()).collect()
+}
+
+fn unique(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    words.filter(|word| seen.insert(word.clone())).collect()
+}
