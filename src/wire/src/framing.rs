@@ -101,7 +101,11 @@ impl Framing {
     /// The next whole message.
     pub fn next_frame(&mut self) -> Option<Incoming> {
         loop {
-            let nul = self.scanned + self.buffer[self.scanned..].iter().position(|b| *b == 0)?;
+            let Some(nul) = self.buffer[self.scanned..].iter().position(|b| *b == 0) else {
+                self.scanned = self.buffer.len();
+                return None;
+            };
+            let nul = self.scanned + nul;
             let rest = self.buffer[nul..].iter().position(|b| *b != 0).map(|at| nul + at);
             if self.rule == Rule::Open && rest.is_some() {
                 self.rule = rule_of(&self.buffer[..nul]);
@@ -251,6 +255,19 @@ mod tests {
         let mut it = framing();
         it.push(b"dequeue_actions").unwrap();
         assert_eq!(it.next_frame(), None, "more may follow");
+    }
+
+    #[test]
+    fn a_message_in_many_reads_is_looked_at_once() {
+        let mut it = framing();
+        for at in 0..900 {
+            it.push(b"x").unwrap();
+            assert_eq!(it.next_frame(), None);
+            assert_eq!(it.scanned, at + 1);
+        }
+        it.push(b"\0").unwrap();
+        assert_eq!(it.next_frame(), frame(&[b'x'; 900]));
+        assert_eq!((it.scanned, it.pending()), (0, 0));
     }
 
     #[test]
