@@ -57,10 +57,15 @@ fn applies_to_disabled(target: &GlobalExpect) -> bool {
 #[must_use]
 pub fn accepts(object: &ObjectView<'_>, target: &GlobalExpect) -> bool {
     let Some(local) = object.local() else { return false };
-    if rules::drops_target(&local.monitor.status, target, local.monitor.is_leader()) {
+    // Freezing, thawing and aborting are worth another try.
+    let is_retried =
+        matches!(target, GlobalExpect::Aborted | GlobalExpect::Thawed | GlobalExpect::Frozen);
+    if !is_retried && rules::drops_target(&local.monitor.status, target, local.monitor.is_leader())
+    {
         return false;
     }
-    let aggregate = object.aggregate();
+    // As published: a state that nobody has computed yet asks for nothing.
+    let aggregate = object.world.aggregate(object.path).cloned().unwrap_or_default();
     let avail = local.status.avail.as_ref();
     let is_scaler = local.status.scale.is_some();
     let is_applicable = avail != Some(&Status::NotApplicable);
@@ -74,8 +79,8 @@ pub fn accepts(object: &ObjectView<'_>, target: &GlobalExpect) -> bool {
             (is_applicable || is_scaler)
                 && (rules::is_stopped(aggregate.avail.as_ref()) || is_frozen)
         }
-        GlobalExpect::Frozen => aggregate.frozen != Some(Frozen::Frozen),
-        GlobalExpect::Thawed => aggregate.frozen != Some(Frozen::Thawed),
+        GlobalExpect::Frozen => aggregate.frozen.is_some_and(|frozen| frozen != Frozen::Frozen),
+        GlobalExpect::Thawed => aggregate.frozen.is_some_and(|frozen| frozen != Frozen::Thawed),
         GlobalExpect::Provisioned => {
             !matches!(aggregate.provisioned, None | Some(Provisioned::Yes))
         }

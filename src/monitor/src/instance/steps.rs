@@ -192,7 +192,10 @@ impl InstanceCore {
                 .filter(|seen| !is_named(seen.node))
                 .all(|seen| rules::is_stopped(seen.status.avail.as_ref()));
             let avail = cx.local_avail();
-            let can_start = rules::is_stopped(avail) || avail == Some(&Status::Warn);
+            let has_failed =
+                matches!(cx.before.status, MonitorStatus::StartFailed | MonitorStatus::PlaceFailed);
+            let can_start =
+                !has_failed && (rules::is_stopped(avail) || avail == Some(&Status::Warn));
             if (is_flex || are_others_stopped) && can_start {
                 self.start(cx, "target");
             }
