@@ -3,24 +3,65 @@
 //! Hears: monitors, the scheduler, requests. Tells: whoever asked, the cluster data.
 //! Restart: running children go on and are adopted again; those who waited for their end read a closed mailbox.
 
-use std::collections::BTreeSet;
+mod adopted;
+mod child;
+mod queue;
+mod watched;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::ObjectPath;
+use futures_util::StreamExt as _;
+use inotify::Inotify;
+use model::{InstanceStatus, ObjectPath};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
-/// Runs `om <path> <words> --local` for a monitor, within `node.max_parallel`. Answers with the exit code, none when it was
-/// ended by a signal or could not be run.
+use crate::cluster_data::{Flush, SetInstance, SnapshotCell};
+use crate::config::{self, ConfigCell, LoadedConfig, LoadedObject};
+use crate::paths::Paths;
+use crate::resource::Evaluation;
+use crate::routes::Routes;
+
+use adopted::Adopted;
+use queue::{Queue, Request};
+use watched::{Folders, Place, Watched};
+
+/// Runs an action for a monitor, within `node.max_parallel`, then evaluates the instance. Answers when the result is
+/// published, with the exit code; none when it could not be run.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Option<i32>")]
 pub struct RunAction {
     /// The object.
     pub path: ObjectPath,
-    /// Action and options: `start`, `--rid`, `app#1`.
-    pub words: Vec<String>,
+    /// The action.
+    pub action: monitor::Action,
     /// Keyword `priority` of the object: the lowest is run first.
     pub priority: i64,
 }
+
+/// Waits for the action that runs on an object, whoever started it: a monitor before it fell, an earlier life of this
+/// daemon, an operator. Then evaluates the instance. Answers when the result is published; at once when none runs.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<Awaited>")]
+pub struct AwaitAction(pub ObjectPath);
+
+/// The end of an action that somebody else started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// The action: `start`.
+    pub action: String,
+    /// Its exit code, if we are its parent.
+    pub exit_code: Option<i32>,
+}
+
+/// Ends the actions that monitors started and that still run: the node is being shut down.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StopActions;
 
 /// Runs a command line of the agent for a request, at once: `om <words>`.
 #[derive(Debug, Clone, Message)]
@@ -68,19 +109,596 @@ pub struct Evaluate {
     pub rids: Option<BTreeSet<String>>,
 }
 
+/// Evaluates these instances when there is time; nobody waits.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct EvaluateLater(pub Vec<ObjectPath>);
+
+/// The instance is no more: nothing of it is watched.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Forget(pub ObjectPath);
+
 /// Runs `om node dequeue actions`. One run at a time; whatever asks while it runs makes one more run.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct DequeueActions;
 
+/// What an evaluation starts from.
+#[derive(Debug)]
+pub struct Job {
+    /// The configuration of the object.
+    pub object: Arc<LoadedObject>,
+    /// The configuration of the node.
+    pub config: Arc<LoadedConfig>,
+    /// What the last evaluation found.
+    pub previous: Option<Arc<InstanceStatus>>,
+    /// Resources to ask; none for all.
+    pub rids: Option<BTreeSet<String>>,
+}
+
+/// Evaluates an instance; blocks.
+pub type Evaluator = Arc<dyn Fn(&Job) -> Result<Evaluation, String> + Send + Sync>;
+
+/// An evaluation ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Evaluated {
+    path: ObjectPath,
+    rids: Option<BTreeSet<String>>,
+    found: Option<Evaluation>,
+    waiters: Vec<oneshot::Sender<bool>>,
+}
+
+/// A watched process ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct ProcessEnded {
+    path: ObjectPath,
+    rid: String,
+}
+
+/// A child of ours ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct ActionEnded {
+    id: u64,
+    exit_code: Option<i32>,
+}
+
+/// The run that dequeues actions ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Dequeued;
+
+/// Shortest time between two evaluations of an instance that nobody asked for: an evaluation that changes what it watches
+/// does not run for ever.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Whom the runner tells.
+#[derive(Debug, Clone)]
+pub struct Neighbours {
+    /// Publishes evaluations.
+    pub cluster_data: (Recipient<SetInstance>, Recipient<Flush>),
+}
+
+/// What the runner works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Folders.
+    pub paths: Arc<Paths>,
+    /// The configuration in force.
+    pub config: ConfigCell,
+    /// What was published last.
+    pub snapshot: SnapshotCell,
+    /// The program of children.
+    pub om: PathBuf,
+    /// Evaluates instances.
+    pub evaluator: Evaluator,
+}
+
+/// An action of a monitor.
+#[derive(Debug)]
+struct Action {
+    path: ObjectPath,
+    words: Vec<String>,
+    /// The word of the action: `start`.
+    name: String,
+    is_about_node: bool,
+    /// Its process group, once it runs.
+    group: Option<rustix::process::Pid>,
+    done: Vec<oneshot::Sender<Option<i32>>>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Dequeuing {
+    #[default]
+    Idle,
+    Running,
+    /// Asked for meanwhile.
+    Again,
+}
+
 /// The actor.
-#[derive(Debug, Default)]
-pub struct Runner {}
+pub struct Runner {
+    tools: Tools,
+    neighbours: Neighbours,
+    queue: Queue,
+    watched: Watched,
+    folders: Option<Folders>,
+    /// When instances were evaluated last because something they watch changed, and whether they are about to be.
+    paused: BTreeMap<ObjectPath, BTreeSet<String>>,
+    actions: BTreeMap<u64, Action>,
+    /// Actions that wait for their turn, by priority, then in the order asked.
+    waiting: BTreeSet<(i64, u64)>,
+    next_action: u64,
+    dequeuing: Dequeuing,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner")
+            .field("queue", &self.queue)
+            .field("actions", &self.actions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// The runner of a daemon.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        let tools = Tools {
+            paths: routes.paths.clone(),
+            config: routes.config.clone(),
+            snapshot: routes.snapshot.clone(),
+            om: routes.om.clone(),
+            evaluator: evaluator(routes),
+        };
+        let cluster_data = &routes.cluster_data;
+        let neighbours = Neighbours {
+            cluster_data: (cluster_data.clone().recipient(), cluster_data.clone().recipient()),
+        };
+        Self::with(tools, neighbours)
+    }
+
+    /// A runner with these neighbours.
+    #[must_use]
+    pub fn with(tools: Tools, neighbours: Neighbours) -> Self {
+        Self {
+            tools,
+            neighbours,
+            queue: Queue::default(),
+            watched: Watched::default(),
+            folders: None,
+            paused: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            next_action: 0,
+            dequeuing: Dequeuing::Idle,
+        }
+    }
+
+    /// Evaluations at a time: they mostly wait for programs and files.
+    fn limit() -> usize {
+        (config::processors() * 2).clamp(4, 32)
+    }
+
+    fn ask(&mut self, path: ObjectPath, request: Request, ctx: &mut Context<Self>) {
+        self.queue.push(path, request);
+        self.evaluate_next(ctx);
+    }
+
+    /// Starts evaluations, as many as allowed.
+    fn evaluate_next(&mut self, ctx: &mut Context<Self>) {
+        while let Some((path, Request { rids, waiters })) = self.queue.start(Self::limit()) {
+            let config = self.tools.config.load_full();
+            let object = config
+                .objects
+                .get(&path)
+                .filter(|object| object.has_instance(&config.node.nodename));
+            let Some(object) = object.cloned() else {
+                self.queue.end(&path);
+                for waiter in waiters {
+                    _ = waiter.send(false);
+                }
+                continue;
+            };
+            let previous = self.tools.snapshot.load().local_instance(&path).cloned();
+            let job = Job { object, config, previous, rids: rids.clone() };
+            let evaluator = self.tools.evaluator.clone();
+            let work = tokio::task::spawn_blocking(move || evaluator(&job));
+            let runner = ctx.address();
+            actix_rt::spawn(async move {
+                let found = match work.await {
+                    Ok(Ok(found)) => Some(found),
+                    Ok(Err(reason)) => {
+                        log::error!(path:% = path, reason = reason.as_str(); "instance not evaluated");
+                        None
+                    }
+                    Err(error) => {
+                        log::error!(path:% = path, error:% = error; "evaluation failed");
+                        None
+                    }
+                };
+                runner.do_send(Evaluated { path, rids, found, waiters });
+            });
+        }
+    }
+
+    /// Evaluates resources of an instance because something they watch changed.
+    fn react(&mut self, (path, rid): Place, ctx: &mut Context<Self>) {
+        log::debug!(path:% = path, rid = rid.as_str(); "what is watched changed");
+        if let Some(waiting) = self.paused.get_mut(&path) {
+            waiting.insert(rid);
+            return;
+        }
+        self.paused.insert(path.clone(), BTreeSet::new());
+        let request = Request { rids: Some([rid].into()), waiters: vec![] };
+        self.ask(path.clone(), request, ctx);
+        ctx.run_later(PAUSE, move |this, ctx| {
+            for rid in this.paused.remove(&path).into_iter().flatten() {
+                this.react((path.clone(), rid), ctx);
+            }
+        });
+    }
+
+    /// Starts actions, as many as allowed.
+    fn act_next(&mut self, ctx: &mut Context<Self>) {
+        let limit = self.tools.config.load().max_parallel();
+        while self.actions.len() - self.waiting.len() < limit
+            && let Some((_, id)) = self.waiting.pop_first()
+        {
+            let Some(action) = self.actions.get_mut(&id) else { continue };
+            let session = config::random_uuid();
+            let child = child::start(&self.tools.om, &action.words, &session, Some("daemon"));
+            let runner = ctx.address();
+            match child {
+                Ok(mut child) => {
+                    action.group = child::group(&child);
+                    log::info!(path:% = action.path, action = action.name.as_str(), sid = session.as_str(); "action started");
+                    actix_rt::spawn(async move {
+                        let exit_code = child.wait().await.ok().map(child::exit_code);
+                        runner.do_send(ActionEnded { id, exit_code });
+                    });
+                }
+                Err(error) => {
+                    log::error!(path:% = action.path, error:% = error; "action not started");
+                    runner.do_send(ActionEnded { id, exit_code: None });
+                }
+            }
+        }
+    }
+
+    /// Evaluates an instance with those who wait for it; ends when the result is published.
+    fn evaluated(&mut self, path: ObjectPath, ctx: &mut Context<Self>) -> oneshot::Receiver<bool> {
+        let (done, end) = oneshot::channel();
+        self.ask(path, Request { rids: None, waiters: vec![done] }, ctx);
+        end
+    }
+
+    fn dequeue(&mut self, ctx: &mut Context<Self>) {
+        self.dequeuing = Dequeuing::Running;
+        let words = ["node", "dequeue", "actions"].map(str::to_owned);
+        let child = child::start(&self.tools.om, &words, &config::random_uuid(), None);
+        let runner = ctx.address();
+        match child {
+            Ok(mut child) => {
+                actix_rt::spawn(async move {
+                    _ = child.wait().await;
+                    runner.do_send(Dequeued);
+                });
+            }
+            Err(error) => {
+                log::error!(error:% = error; "actions not dequeued");
+                self.dequeuing = Dequeuing::Idle;
+            }
+        }
+    }
+
+    fn watch_files(&mut self, ctx: &mut Context<Self>) {
+        let opened = Inotify::init().and_then(|inotify| {
+            let folders = Folders::new(&inotify);
+            Ok((folders, inotify.into_event_stream(vec![0; 16 << 10])?))
+        });
+        match opened {
+            Ok((folders, events)) => {
+                self.folders = Some(folders);
+                ctx.add_stream(events.map(FileEvent));
+            }
+            Err(error) => log::error!(error:% = error; "files of instances are not watched"),
+        }
+    }
+}
+
+/// The evaluator of a daemon: the resource drivers.
+fn evaluator(routes: &Routes) -> Evaluator {
+    _ = routes;
+    Arc::new(|_| Err("no drivers".to_owned()))
+}
 
 impl Actor for Runner {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("runner started");
+        self.watch_files(ctx);
+        let watched: Vec<ObjectPath> = self.watched.with_files().cloned().collect();
+        for path in watched {
+            self.queue.push(path, Request::default());
+        }
+        self.evaluate_next(ctx);
+        self.act_next(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("runner stopped");
     }
 }
+
+impl Supervised for Runner {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        // Children, their futures and the evaluations under way are no part of the actor: they go on, and tell their end to
+        // this address. What is known of them stays; alarms and watched folders start anew.
+        self.folders = None;
+        self.paused.clear();
+    }
+}
+
+impl Handler<RunAction> for Runner {
+    type Result = ResponseFuture<Option<i32>>;
+
+    fn handle(&mut self, run: RunAction, ctx: &mut Context<Self>) -> Self::Result {
+        let RunAction { path, action, priority } = run;
+        let is_about_node = action.is_about_node();
+        let mut words = action.argv();
+        let name = words.first().cloned().unwrap_or_default();
+        if !is_about_node {
+            words.insert(0, path.to_string());
+        }
+        let (done, end) = oneshot::channel();
+        self.next_action += 1;
+        let id = self.next_action;
+        self.actions
+            .insert(id, Action { path, words, name, is_about_node, group: None, done: vec![done] });
+        self.waiting.insert((priority, id));
+        self.act_next(ctx);
+        Box::pin(async move { end.await.unwrap_or(None) })
+    }
+}
+
+impl Handler<ActionEnded> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, ActionEnded { id, exit_code }: ActionEnded, ctx: &mut Context<Self>) {
+        let Some(action) = self.actions.remove(&id) else { return };
+        let (path, name) = (&action.path, action.name.as_str());
+        log::info!(path:% = path, action = name, exit_code:? = exit_code; "action ended");
+        let evaluated = (!action.is_about_node).then(|| self.evaluated(action.path.clone(), ctx));
+        actix_rt::spawn(async move {
+            // What the action did is to be seen by who asked for it.
+            if let Some(evaluated) = evaluated {
+                _ = evaluated.await;
+            }
+            for done in action.done {
+                _ = done.send(exit_code);
+            }
+        });
+        self.act_next(ctx);
+    }
+}
+
+impl Handler<AwaitAction> for Runner {
+    type Result = ResponseFuture<Option<Awaited>>;
+
+    fn handle(&mut self, AwaitAction(path): AwaitAction, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(action) = self.actions.values_mut().find(|action| action.path == path) {
+            let (done, end) = oneshot::channel();
+            action.done.push(done);
+            let action = action.name.clone();
+            return Box::pin(async move {
+                Some(Awaited { action, exit_code: end.await.unwrap_or(None) })
+            });
+        }
+        let adopted = match Adopted::find(&self.tools.paths, &path) {
+            Ok(Some(adopted)) => adopted,
+            Ok(None) => return Box::pin(std::future::ready(None)),
+            Err(error) => {
+                log::warn!(path:% = path, error:% = error; "no way to see whether an action runs");
+                return Box::pin(std::future::ready(None));
+            }
+        };
+        log::info!(path:% = path, action = adopted.intent.as_str(); "action adopted");
+        let runner = ctx.address();
+        Box::pin(async move {
+            adopted.ended().await;
+            _ = runner.send(Evaluate { path, rids: None }).await;
+            Some(Awaited { action: adopted.intent, exit_code: None })
+        })
+    }
+}
+
+impl Handler<StopActions> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, _: StopActions, ctx: &mut Context<Self>) {
+        for (_, id) in std::mem::take(&mut self.waiting) {
+            ctx.notify(ActionEnded { id, exit_code: None });
+        }
+        for action in self.actions.values().filter(|action| action.group.is_some()) {
+            log::info!(path:% = action.path, action = action.name.as_str(); "action interrupted");
+            child::signal(action.group, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+impl Handler<RunCommand> for Runner {
+    type Result = ResponseFuture<Result<CommandOutcome, std::io::ErrorKind>>;
+
+    fn handle(&mut self, run: RunCommand, ctx: &mut Context<Self>) -> Self::Result {
+        let RunCommand { words, sync, path, time } = run;
+        let (om, session_id, runner) =
+            (self.tools.om.clone(), config::random_uuid(), ctx.address());
+        let is_about_instance = path.filter(|path| path.kind().has_instances());
+        let after = move || {
+            if let Some(path) = is_about_instance {
+                runner.do_send(EvaluateLater(vec![path]));
+            }
+        };
+        if sync {
+            return Box::pin(async move {
+                let outcome = child::run(&om, &words, &session_id, time).await;
+                after();
+                outcome.map_err(|error| error.kind())
+            });
+        }
+        let started = child::start(&om, &words, &session_id, None).map(|mut child| {
+            let pid = child.id().unwrap_or(0);
+            actix_rt::spawn(async move {
+                _ = child.wait().await;
+                after();
+            });
+            CommandOutcome::Started { pid, session_id }
+        });
+        Box::pin(std::future::ready(started.map_err(|error| error.kind())))
+    }
+}
+
+impl Handler<Evaluate> for Runner {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(
+        &mut self,
+        Evaluate { path, rids }: Evaluate,
+        ctx: &mut Context<Self>,
+    ) -> Self::Result {
+        let (done, end) = oneshot::channel();
+        self.ask(path, Request { rids, waiters: vec![done] }, ctx);
+        Box::pin(async move { end.await.unwrap_or(false) })
+    }
+}
+
+impl Handler<EvaluateLater> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, EvaluateLater(paths): EvaluateLater, ctx: &mut Context<Self>) {
+        for path in paths {
+            self.queue.push(path, Request::default());
+        }
+        self.evaluate_next(ctx);
+    }
+}
+
+impl Handler<Evaluated> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, evaluated: Evaluated, ctx: &mut Context<Self>) {
+        let Evaluated { path, rids, found, waiters } = evaluated;
+        self.queue.end(&path);
+        let is_configured = self.tools.config.load().objects.contains_key(&path);
+        let is_found = found.is_some() && is_configured;
+        if let Some(Evaluation { status, watch }) = found.filter(|_| is_configured) {
+            self.neighbours
+                .cluster_data
+                .0
+                .do_send(SetInstance { path: path.clone(), status: Box::new(status) });
+            let runner = ctx.address();
+            let follow = |rid: &str, pid| follow(runner.clone(), path.clone(), rid.to_owned(), pid);
+            self.watched.set(&path, watch, rids.as_ref(), self.folders.as_mut(), follow);
+        }
+        if !waiters.is_empty() {
+            let flush = self.neighbours.cluster_data.1.clone();
+            actix_rt::spawn(async move {
+                _ = flush.send(Flush).await;
+                for waiter in waiters {
+                    _ = waiter.send(is_found);
+                }
+            });
+        }
+        self.evaluate_next(ctx);
+    }
+}
+
+/// Follows a process to its end.
+fn follow(runner: Addr<Runner>, path: ObjectPath, rid: String, pid: u32) -> AbortHandle {
+    actix_rt::spawn(async move {
+        match adopted::watch_process(i32::try_from(pid).unwrap_or(0)) {
+            Ok(Some(process)) => adopted::ended(&process).await,
+            Ok(None) => {}
+            Err(error) => {
+                log::warn!(path:% = path, pid = pid, error:% = error; "process not followed");
+                return;
+            }
+        }
+        runner.do_send(ProcessEnded { path, rid });
+    })
+    .abort_handle()
+}
+
+impl Handler<ProcessEnded> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, ProcessEnded { path, rid }: ProcessEnded, ctx: &mut Context<Self>) {
+        self.react((path, rid), ctx);
+    }
+}
+
+/// What inotify tells of the files of instances.
+struct FileEvent(std::io::Result<inotify::Event<std::ffi::OsString>>);
+
+impl StreamHandler<FileEvent> for Runner {
+    fn handle(&mut self, FileEvent(event): FileEvent, ctx: &mut Context<Self>) {
+        let Some(folders) = &mut self.folders else { return };
+        let concerned = match &event {
+            Ok(event) => folders.concerned(event),
+            Err(_) => None,
+        };
+        match concerned {
+            Some(places) => places.into_iter().for_each(|place| self.react(place, ctx)),
+            None => {
+                log::warn!("events of watched files were lost: all are looked at");
+                let paths = self.watched.with_files().cloned().collect();
+                ctx.notify(EvaluateLater(paths));
+            }
+        }
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {
+        log::error!("files of instances are no longer watched");
+        self.folders = None;
+    }
+}
+
+impl Handler<Forget> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, Forget(path): Forget, _: &mut Context<Self>) {
+        self.watched.forget(&path, self.folders.as_mut());
+    }
+}
+
+impl Handler<DequeueActions> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, _: DequeueActions, ctx: &mut Context<Self>) {
+        match self.dequeuing {
+            Dequeuing::Idle => self.dequeue(ctx),
+            Dequeuing::Running | Dequeuing::Again => self.dequeuing = Dequeuing::Again,
+        }
+    }
+}
+
+impl Handler<Dequeued> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, _: Dequeued, ctx: &mut Context<Self>) {
+        let is_asked = self.dequeuing == Dequeuing::Again;
+        self.dequeuing = Dequeuing::Idle;
+        if is_asked {
+            self.dequeue(ctx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

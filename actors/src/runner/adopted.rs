@@ -1,0 +1,73 @@
+//! Actions that run without us being their parent: those of an earlier life of the daemon, and those of operators.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use model::ObjectPath;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::Deserialize;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::durable::FileLock;
+use crate::paths::Paths;
+
+/// What the holder of an action lock writes in it (orchestration.md, locks).
+#[derive(Debug, Deserialize)]
+struct Holder {
+    pid: i32,
+    intent: String,
+}
+
+/// An action that runs.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    /// The action: `start`.
+    pub(super) intent: String,
+    process: AsyncFd<OwnedFd>,
+}
+
+impl Adopted {
+    /// The action on an object that holds its lock now; none if there is none.
+    pub(super) fn find(paths: &Paths, path: &ObjectPath) -> io::Result<Option<Self>> {
+        let file = paths.var_dir(path).join("lock.generic");
+        if !file.exists() || FileLock::try_take(&file)?.is_some() {
+            return Ok(None);
+        }
+        let text = std::fs::read(&file)?;
+        // The holder is about to write, or has just ended.
+        let Ok(holder) = serde_json::from_slice::<Holder>(&text) else { return Ok(None) };
+        let Some(process) = watch_process(holder.pid)? else { return Ok(None) };
+        Ok(Some(Self { intent: holder.intent, process }))
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(&self) {
+        ended(&self.process).await;
+    }
+}
+
+/// Opens a process, to be told of its end; none if it ended already.
+pub(super) fn watch_process(pid: i32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
+    match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+        Ok(process) => follow(process).map(Some),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe to call; an owned descriptor that nobody replaces is sound"
+)]
+fn follow(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(process, Interest::READABLE)
+}
+
+/// Waits for the end of a process.
+pub(super) async fn ended(process: &AsyncFd<OwnedFd>) {
+    if let Err(error) = process.readable().await {
+        log::warn!(error:% = error; "a process can no longer be followed");
+    }
+}

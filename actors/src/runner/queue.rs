@@ -1,0 +1,125 @@
+//! Which instances are to be evaluated, and which are being evaluated.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use model::ObjectPath;
+use tokio::sync::oneshot;
+
+/// What is asked of one instance.
+#[derive(Debug, Default)]
+pub(super) struct Request {
+    /// Resources to ask; none for all.
+    pub(super) rids: Option<BTreeSet<String>>,
+    /// Who waits for the result.
+    pub(super) waiters: Vec<oneshot::Sender<bool>>,
+}
+
+impl Request {
+    /// Asks for what both ask for.
+    fn merge(&mut self, other: Self) {
+        self.rids = match (self.rids.take(), other.rids) {
+            (Some(mut one), Some(two)) => {
+                one.extend(two);
+                Some(one)
+            }
+            _ => None,
+        };
+        self.waiters.extend(other.waiters);
+    }
+}
+
+/// Evaluations asked for and under way. Those of one instance never overlap: what is asked while one runs makes one more.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    order: VecDeque<ObjectPath>,
+    waiting: BTreeMap<ObjectPath, Request>,
+    running: BTreeSet<ObjectPath>,
+    /// Asked for while they run.
+    again: BTreeMap<ObjectPath, Request>,
+}
+
+impl Queue {
+    /// Asks for an evaluation.
+    pub(super) fn push(&mut self, path: ObjectPath, request: Request) {
+        if self.running.contains(&path) {
+            match self.again.get_mut(&path) {
+                Some(again) => again.merge(request),
+                None => _ = self.again.insert(path, request),
+            }
+        } else if let Some(waiting) = self.waiting.get_mut(&path) {
+            waiting.merge(request);
+        } else {
+            self.order.push_back(path.clone());
+            self.waiting.insert(path, request);
+        }
+    }
+
+    /// Takes the next one to run, if fewer than `limit` run.
+    pub(super) fn start(&mut self, limit: usize) -> Option<(ObjectPath, Request)> {
+        if self.running.len() >= limit {
+            return None;
+        }
+        let path = self.order.pop_front()?;
+        let request = self.waiting.remove(&path)?;
+        self.running.insert(path.clone());
+        Some((path, request))
+    }
+
+    /// One ended.
+    pub(super) fn end(&mut self, path: &ObjectPath) {
+        self.running.remove(path);
+        if let Some(again) = self.again.remove(path) {
+            self.push(path.clone(), again);
+        }
+    }
+
+    /// Evaluations that wait.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> ObjectPath {
+        ObjectPath::parse(name).unwrap()
+    }
+
+    fn request(rids: Option<&[&str]>) -> Request {
+        let rids = rids.map(|rids| rids.iter().map(|rid| (*rid).to_owned()).collect());
+        Request { rids, waiters: vec![] }
+    }
+
+    #[test]
+    fn an_instance_is_never_evaluated_twice_at_a_time_and_what_is_asked_meanwhile_makes_one_more() {
+        let mut queue = Queue::default();
+        queue.push(path("svc1"), request(Some(&["app#1"])));
+        queue.push(path("svc1"), request(Some(&["app#2"])));
+        let (_, first) = queue.start(4).unwrap();
+        assert_eq!(first.rids.unwrap().len(), 2);
+        queue.push(path("svc1"), request(Some(&["app#1"])));
+        queue.push(path("svc1"), request(None));
+        assert!(queue.start(4).is_none());
+        queue.end(&path("svc1"));
+        let (_, second) = queue.start(4).unwrap();
+        assert_eq!(second.rids, None);
+        queue.end(&path("svc1"));
+        assert!(queue.start(4).is_none());
+    }
+
+    #[test]
+    fn no_more_than_allowed_run_and_the_first_asked_comes_first() {
+        let mut queue = Queue::default();
+        for name in ["svc3", "svc1", "svc2"] {
+            queue.push(path(name), request(None));
+        }
+        assert_eq!(queue.start(2).unwrap().0, path("svc3"));
+        assert_eq!(queue.start(2).unwrap().0, path("svc1"));
+        assert!(queue.start(2).is_none());
+        assert_eq!(queue.len(), 1);
+        queue.end(&path("svc3"));
+        assert_eq!(queue.start(2).unwrap().0, path("svc2"));
+    }
+}
