@@ -74,8 +74,8 @@ fn the_states_of_an_instance_follow_from_its_resources() {
     run_all("instance_status", 35, |input| {
         let text = input["config"].as_str().expect("a configuration");
         let local = node(input["node"].as_str().expect("a node"));
-        let settings = settings::settings(text, &path("svc1"), &local);
-        let tags = settings::tags(text);
+        let cluster = std::slice::from_ref(&local);
+        let (settings, tags) = settings::evaluate(text, &path("svc1"), &local, cluster);
         let mut resources = BTreeMap::new();
         for (rid, resource) in &settings.resources {
             let driver = &input["driver_status"][rid];

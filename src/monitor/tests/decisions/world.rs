@@ -79,7 +79,7 @@ impl TestWorld {
 
     pub(crate) fn configure(&mut self, object: &str, text: &str) {
         let path = path(object);
-        let settings = crate::settings::settings(text, &path, &self.local);
+        let (settings, _) = crate::settings::evaluate(text, &path, &self.local, &self.cluster);
         self.settings.insert(path, settings);
     }
 
