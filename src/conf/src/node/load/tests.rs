@@ -1,0 +1,114 @@
+use super::*;
+
+fn settings(cluster: &str, node: &str) -> NodeSettings {
+    NodeSettings::parse(NodeName::new("n1").unwrap(), cluster, node).unwrap()
+}
+
+fn complaints(settings: &NodeSettings) -> Vec<String> {
+    settings.complaints.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn nothing_configured_means_the_defaults_of_the_field() {
+    let found = settings("", "");
+    assert_eq!(complaints(&found), Vec::<String>::new());
+    assert_eq!(found.cluster_name, "default");
+    assert_eq!(found.nodes, [NodeName::new("n1").unwrap()]);
+    assert_eq!(found.listener, ListenerSettings::default());
+    assert_eq!(found.ready_period, Duration::from_secs(5));
+    assert_eq!(found.rejoin_grace_period, Duration::from_secs(90));
+    assert_eq!(found.min_avail_mem, Threshold::Percent(2));
+    assert_eq!((found.max_parallel, found.secret, found.env.as_str()), (None, None, "TST"));
+}
+
+#[test]
+fn the_node_wins_over_the_cluster_keyword_by_keyword() {
+    let cluster = "[cluster]\nname = Demo\nnodes = n1 N2\nsecret = s\nquorum = true\n[node]\nenv = PRD\nready_period = 1\n[listener]\nport = 2000\n";
+    let node = "[node]\nready_period = 2\nmin_avail_mem = 1g\n[listener]\naddr = 127.0.0.1\n[labels]\nzone = a\nzone@n2 = b\n";
+    let found = settings(cluster, node);
+    assert_eq!(complaints(&found), Vec::<String>::new());
+    assert_eq!(found.cluster_name, "demo");
+    assert_eq!(found.nodes, ["n1", "n2"].map(|name| NodeName::new(name).unwrap()));
+    assert_eq!(found.secret.as_ref().unwrap().expose(), "s");
+    assert!(found.quorum);
+    assert_eq!((found.env.as_str(), found.ready_period), ("PRD", Duration::from_secs(2)));
+    assert_eq!((found.listener.port, found.listener.addr.as_str()), (2_000, "127.0.0.1"));
+    assert_eq!(found.min_avail_mem, Threshold::Bytes(1 << 30));
+    assert_eq!(found.labels, BTreeMap::from([("zone".into(), "a".into())]));
+    assert!(!format!("{found:?}").contains("secret: Some(\"s\")"));
+}
+
+#[test]
+fn the_fast_profile_changes_defaults_not_what_is_set() {
+    let text = "[cluster]\nprofile = fast\n[hb#1]\ntype = unicast\n[hb#2]\ntype = unicast\ntimeout = 3500ms\n";
+    let found = settings(text, "[node]\nrejoin_grace_period = 7\n");
+    assert_eq!(complaints(&found), Vec::<String>::new());
+    assert_eq!(found.ready_period, Duration::from_millis(200));
+    assert_eq!(found.rejoin_grace_period, Duration::from_secs(7));
+    let times: Vec<_> = found.heartbeats.iter().map(|hb| (hb.interval, hb.timeout)).collect();
+    let ms = Duration::from_millis;
+    assert_eq!(times, [(ms(250), ms(1_000)), (ms(250), ms(3_500))]);
+}
+
+#[test]
+fn a_bad_keyword_has_its_default_and_a_complaint_with_its_line() {
+    let cluster =
+        "[cluster]\nname = c\nenvelope = open\nnodes = n1 a/b\n\n[hb#1]\n[hb#2]\ntype = pigeon\n";
+    let node = "[node]\nready_period = xs\nloglevel = loud\nmin_avail_swap = many\nmax_parallel = 0\n[listener]\nport = 70000\n[nosuch]\na = 1\n";
+    let found = settings(cluster, node);
+    assert_eq!(found.envelope, Envelope::Sealed);
+    assert_eq!(found.ready_period, Duration::from_secs(5));
+    assert_eq!(found.loglevel, LogLevel::Info);
+    assert_eq!(found.listener.port, 1_214);
+    assert_eq!(found.max_parallel, None);
+    assert_eq!(found.heartbeats, []);
+    let places: BTreeSet<(String, usize, String)> = found
+        .complaints
+        .iter()
+        .map(|complaint| {
+            let keyword = format!("{}.{}", complaint.section, complaint.keyword);
+            (complaint.file.clone(), complaint.line, keyword)
+        })
+        .collect();
+    let expected = [
+        ("cluster.conf", 3, "cluster.envelope"),
+        ("cluster.conf", 4, "cluster.nodes"),
+        ("cluster.conf", 6, "hb#1.type"),
+        ("cluster.conf", 8, "hb#2.type"),
+        ("node.conf", 2, "node.ready_period"),
+        ("node.conf", 3, "node.loglevel"),
+        ("node.conf", 4, "node.min_avail_swap"),
+        ("node.conf", 5, "node.max_parallel"),
+        ("node.conf", 7, "listener.port"),
+        ("node.conf", 8, "nosuch."),
+    ];
+    let expected = expected.map(|(file, line, keyword)| (file.into(), line, keyword.into()));
+    assert_eq!(places, BTreeSet::from(expected));
+}
+
+#[test]
+fn heartbeats_arbitrators_and_stonith_are_those_of_this_node() {
+    let cluster = "[cluster]\nnodes = n1 n2 n3\n[hb#1]\ntype = unicast\naddr@n1 = 10.0.0.1\nport@n2 = 1\nnodes = n1 n2 n9\n[hb#r]\ntype = relay\nrelay = r1:1214\nsecret = x\n[arbitrator#1]\nname = a1\nsecret = y\n[stonith#n2]\ncmd = /bin/off 'n 2'\n";
+    let found = settings(cluster, "");
+    assert_eq!(complaints(&found), Vec::<String>::new());
+    let names = |names: &[&str]| -> Vec<NodeName> {
+        names.iter().map(|name| NodeName::new(name).unwrap()).collect()
+    };
+    let [one, relay] = &found.heartbeats[..] else { panic!("{:?}", found.heartbeats) };
+    assert_eq!(one.nodes, names(&["n1", "n2"]));
+    assert_eq!(one.keywords["addr"], "10.0.0.1");
+    assert_eq!(one.keywords["port"], "10000");
+    assert_eq!(relay.nodes, names(&["n1", "n2", "n3"]));
+    assert_eq!(relay.secret, Some(Secret::new("x")));
+    assert_eq!(found.arbitrators[0].host, "a1");
+    assert_eq!(found.stonith[&names(&["n2"])[0]], ["/bin/off", "n 2"]);
+}
+
+#[test]
+fn an_unreadable_file_is_named_with_its_line() {
+    let error = NodeSettings::parse(NodeName::new("n1").unwrap(), "", "[node]\nenv = PRD\noops\n");
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "node.conf line 3: \"oops\" is neither a comment, a [section], nor `keyword = value`"
+    );
+}
