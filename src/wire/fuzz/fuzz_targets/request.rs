@@ -15,8 +15,8 @@ fuzz_target!(|data: &[u8]| {
         Err(error) => assert!(error.to_reply().to_string().len() < 4_096),
     }
     if let Ok(value) = wire::parse_json(data) {
-        reply::Lines::of(&value);
-        log::LogEntry::from_value(&value);
+        _ = reply::Lines::of(&value);
+        _ = log::LogEntry::from_value(&value);
     }
-    log::parse_log(&String::from_utf8_lossy(data), |_| Some(0.0));
+    _ = log::parse_log(&String::from_utf8_lossy(data), |_| Some(0.0));
 });
