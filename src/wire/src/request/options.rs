@@ -124,7 +124,7 @@ impl OptionValue for bool {
         match word.as_str() {
             "yes" | "y" | "true" | "t" | "1" => Ok(true),
             "no" | "n" | "false" | "f" | "0" | "0.0" | "none" | "" | "[]" | "{}" => Ok(false),
-            _ => Err(Unconverted::value(format.as_str(), &value)),
+            _ => Err(Unconverted::value(format.as_str(), &word.into())),
         }
     }
 
@@ -232,10 +232,14 @@ impl OptionValue for Value {
     }
 }
 
-/// Seconds of `1h30m`, `500ms`, `1.5s`. Text without a known unit letter is 0, as deployed agents read it.
+/// Seconds of `1h30m`, `500ms`, `1.5s`, `10`. A part with an unknown unit is 0, as deployed agents read it; none for
+/// text without digits before its unit.
 fn duration_text(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let mut rest = text;
+    let text = text.to_lowercase();
+    let mut rest = text.trim();
+    if let Ok(seconds) = rest.parse::<f64>() {
+        return seconds.is_finite().then_some(seconds);
+    }
     let mut seconds = 0.0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
@@ -249,10 +253,9 @@ fn duration_text(text: &str) -> Option<f64> {
             "m" => 60.0,
             "s" => 1.0,
             "ms" => 0.001,
-            _ => return Some(0.0),
+            _ => 0.0,
         };
-        let Ok(number) = number.parse::<f64>() else { return Some(0.0) };
-        seconds += number * factor;
+        seconds += number.parse::<f64>().ok()? * factor;
         rest = tail;
     }
     Some(seconds)
@@ -261,6 +264,9 @@ fn duration_text(text: &str) -> Option<f64> {
 /// Bytes of `10k`, `0.4ki`, `200B`, `-1`.
 fn size_text(text: &str) -> Result<i64, String> {
     let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Ok(0);
+    }
     let end = trimmed
         .char_indices()
         .find(|(at, c)| !(c.is_ascii_digit() || *c == '.' || (*at == 0 && *c == '-')))
@@ -310,7 +316,16 @@ mod tests {
         assert_eq!(read(json!("1h30m")), Ok(5400.0));
         assert_eq!(read(json!("1w1d")), Ok(691_200.0));
         assert_eq!(read(json!("250ms")), Ok(0.25));
+        assert_eq!(read(json!("10")), Ok(10.0));
+        assert_eq!(read(json!("1H")), Ok(3_600.0));
+        assert_eq!(read(json!("1m 30s")), Ok(90.0));
+        assert_eq!(read(json!("1d2")), Ok(86_400.0));
+        assert_eq!(read(json!("")), Ok(0.0));
         assert_eq!(read(json!("1x")), Ok(0.0));
+        assert!(read(json!("inf")).is_err());
+        assert!(read(json!("nan")).is_err());
+        assert!(read(json!("s")).is_err());
+        assert!(read(json!("1.2.3s")).is_err());
         assert_eq!(read(json!(-5)), Ok(0.0));
         assert_eq!(read(json!(1e300)), Ok(3.2e9));
         assert!(read(json!([1])).is_err());
@@ -323,6 +338,10 @@ mod tests {
         assert_eq!(read(json!("0.4k")), Ok(409));
         assert_eq!(read(json!("0.4ki")), Ok(400));
         assert_eq!(read(json!("200B")), Ok(200));
+        assert_eq!(read(json!("1kib")), Ok(1_000));
+        assert_eq!(read(json!("")), Ok(0));
+        assert!(read(json!("1i")).is_err());
+        assert!(read(json!("50%")).is_err());
         assert_eq!(read(json!("-1")), Ok(-1));
         assert_eq!(read(json!(-1)), Ok(-1));
         assert_eq!(read(json!("1m")), Ok(1 << 20));
