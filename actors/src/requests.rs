@@ -3,16 +3,44 @@
 //! Run on the arbiter of the connection that read the request. Facts are read from the newest snapshot and the loaded
 //! configuration; every change of state is a message to its owner, with a deadline; files are read on the blocking pool.
 
+mod actions;
+mod asset;
+mod catalog;
+mod config;
+mod create;
+mod edit;
+mod events;
+mod jsonpath;
+pub mod keys;
+mod locks;
+mod logs;
+mod membership;
+mod multiplex;
+mod peer;
 pub mod relay;
+mod selection;
+mod stats;
+mod status;
+mod wait;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::NodeName;
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use model::{NodeName, ObjectPath};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use wire::{Action, Request};
 
+use crate::cluster_data::Snapshot;
+use crate::config::LoadedConfig;
 use crate::routes::Routes;
+
+/// How long an owner of state may take to answer a message. Far more than any takes; an actor that is restarting
+/// answers when it is back.
+const ASK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +93,175 @@ pub fn refusal(status: u16, error: impl Into<String>) -> Value {
 }
 
 /// Carries out a request that its sender may make, and answers it. Never panics, and never waits without a deadline.
-pub async fn handle(routes: &Routes, caller: &Caller, request: wire::Request) -> Outcome {
-    log::debug!(action = &*request.name, requester:% = caller.nodename, node:% = routes.nodename; "request");
-    match request.action {
-        wire::Action::GetApi(_) => wire::routes_table().into(),
-        _ => refusal(503, "not now").into(),
+pub async fn handle(routes: &Routes, caller: &Caller, request: Request) -> Outcome {
+    let context = Context { routes: routes.clone(), caller: caller.clone() };
+    match &request.action {
+        // Never run where it was received: each object goes to its own nodes (wire.md §5.20).
+        Action::ObjectCreate(options) if !request.multiplexed => {
+            create::create_everywhere(&context, options).await
+        }
+        _ if request.is_fanned_out() => multiplex::fan_out(&context, &request).await,
+        _ => answer(&context, &request).await,
     }
+}
+
+/// Answers a request for the local node.
+async fn answer(context: &Context, request: &Request) -> Outcome {
+    match &request.action {
+        Action::BlacklistClear(_) | Action::BlacklistStatus(_) => NotNow.into(),
+        Action::DaemonStatus(options) => status::daemon_status(context, options),
+        Action::DaemonStop(_) => NotNow.into(),
+        Action::DaemonStart(_) => NotNow.into(),
+        Action::DaemonShutdown(_) => NotNow.into(),
+        Action::ObjectConfig(options) => config::object_config(context, options).await,
+        Action::NodeConfig(options) => config::node_config(context, options).await,
+        Action::ObjectClear(_) => NotNow.into(),
+        Action::NodeMonitor(_) => NotNow.into(),
+        Action::SetObjectMonitor(_) => NotNow.into(),
+        Action::GetObjectMonitor(options) => status::object_monitor(context, options),
+        Action::WakeMonitor(_) => NotNow.into(),
+        Action::RunDone(_) => NotNow.into(),
+        Action::NodeDrain(_) => NotNow.into(),
+        Action::SetObjectStatus(_) => NotNow.into(),
+        Action::ObjectStatus(options) => status::object_status(context, options),
+        Action::ObjectSelector(options) => status::object_selector(context, options),
+        Action::NodesInfo(_) => status::nodes_info(context),
+        Action::AskFull(options) => status::ask_full(context, options),
+        Action::Join(_) => membership::join(context).await,
+        Action::Leave(_) => membership::leave(context).await,
+        Action::ObjectAction(options) => actions::object_action(context, options).await,
+        Action::NodeAction(options) => actions::node_action(context, options).await,
+        Action::ObjectCreate(options) => create::create_here(context, options).await,
+        Action::ObjectBacklogs(options) => match logs::object_log(context, &options.path) {
+            Ok(file) => logs::backlogs(file, options.backlog.0).await,
+            Err(refusal) => refusal.into(),
+        },
+        Action::ObjectLogs(options) => match logs::object_log(context, &options.path) {
+            Ok(file) => logs::stream(file, options.backlog.0, request).await,
+            Err(refusal) => refusal.into(),
+        },
+        Action::NodeBacklogs(options) => {
+            logs::backlogs(context.routes.paths.node_log(), options.backlog.0).await
+        }
+        Action::NodeLogs(options) => {
+            logs::stream(context.routes.paths.node_log(), options.backlog.0, request).await
+        }
+        Action::Events(options) => events::events(context, options).await,
+        Action::Lock(options) => locks::lock(context, options).await,
+        Action::Unlock(options) => locks::unlock(context, options).await,
+        Action::ClusterLocks(_) => locks::list(context),
+        Action::RelayTx(options) => relay::store(context, options).await,
+        Action::RelayRx(options) => relay::fetch(context, options).await,
+        Action::RelayStatus(_) => relay::status(context).await,
+        Action::DaemonStats(options) => stats::daemon_stats(context, options).await,
+        Action::ObjectKeys(options) => keys::list(context, &options.path).await,
+        Action::GetKey(options) => keys::get(context, &options.path, &options.key).await,
+        Action::SetKey(options) => {
+            keys::set(context, &options.path, &options.key, &options.data).await
+        }
+        Action::DeleteKey(options) => keys::unset(context, &options.path, &options.key).await,
+        Action::Wait(options) => wait::wait(context, &options.condition, options.duration).await,
+        Action::Sync(options) => wait::sync(context, options.timeout).await,
+        Action::GetApi(_) => wire::routes_table().into(),
+        Action::Whoami(_) => catalog::whoami(),
+        Action::Authinfo(_) => catalog::authinfo(),
+        Action::Schedules(_) => NotNow.into(),
+        Action::Pools(options) => catalog::pools(context, options).await,
+        Action::Networks(_) => catalog::networks(context),
+        Action::Keywords(options) => catalog::keywords(&options.kind),
+        Action::Catalogs(_) => catalog::catalogs(),
+        Action::Templates(options) => catalog::templates(&options.catalog),
+        Action::Template(options) => catalog::template(&options.catalog, &options.template),
+        Action::ObjectConfirmations(options) => catalog::confirmations(context, &options.path),
+        Action::ObjectEnter(options) => catalog::enter(context, &options.path),
+        Action::CollectorXmlrpc(_) => catalog::collector_xmlrpc(context),
+        Action::DaemonMutex(_) => catalog::mutexes(),
+        Action::DrbdConfig(_) | Action::SetDrbdConfig(_) | Action::DrbdAllocations(_) => {
+            catalog::drbd()
+        }
+        Action::GetNode(_) => asset::node(context).await,
+        Action::NodeChecks(_) => asset::checks(),
+        Action::SshKey(options) => asset::ssh_key(options).await,
+        Action::TestPanic(_) => NotNow.into(),
+    }
+}
+
+/// What a handler works with.
+struct Context {
+    routes: Routes,
+    caller: Caller,
+}
+
+impl Context {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.routes.snapshot.load_full()
+    }
+
+    fn config(&self) -> Arc<LoadedConfig> {
+        self.routes.config.load_full()
+    }
+
+    /// Asks an owner of state. A closed mailbox, a full one and a late answer are all "not now".
+    async fn ask<A, M>(&self, owner: &Addr<A>, message: M) -> Result<M::Result, NotNow>
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        owner.send(message).timeout(ASK_PATIENCE).await.map_err(|_| NotNow)
+    }
+
+    /// The same, for what may take its time: no longer than `patience`.
+    async fn ask_for<A, M>(
+        &self,
+        owner: &Addr<A>,
+        message: M,
+        patience: Duration,
+    ) -> Result<M::Result, NotNow>
+    where
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        owner.send(message).timeout(patience).await.map_err(|_| NotNow)
+    }
+
+    /// The path of an object that is configured here or seen anywhere; a 404 otherwise.
+    fn known_object(&self, path: &str) -> Result<ObjectPath, Value> {
+        let unknown = || refusal(404, format!("{} not found", shorten(path)));
+        let object = ObjectPath::parse(path).map_err(|_| unknown())?;
+        let is_known = self.config().objects.contains_key(&object)
+            || self.snapshot().services().contains_key(&object);
+        if is_known { Ok(object) } else { Err(unknown()) }
+    }
+}
+
+/// An actor did not answer: it is being restarted, or stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NotNow;
+
+impl From<NotNow> for Value {
+    fn from(NotNow: NotNow) -> Self {
+        refusal(503, "not now: a part of the daemon is restarting, try again")
+    }
+}
+
+impl From<NotNow> for Outcome {
+    fn from(not_now: NotNow) -> Self {
+        Self::Json(not_now.into())
+    }
+}
+
+/// What a peer wrote, as an error text may repeat it.
+fn shorten(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// Runs file work on the blocking pool.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotNow> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| NotNow)
 }

@@ -43,11 +43,22 @@ pub struct ThreadReport {
     pub fields: Map<String, Value>,
 }
 
+/// Ends a client session, an event subscriber's for one. Answered at once, also when there is none.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct StopSession {
+    /// Id of the session.
+    pub id: String,
+}
+
 /// Stops the daemon, instances untouched: announces `maintenance`, stops the children in reverse order, ends.
 /// Answered once the announcement is published; the daemon ends right after.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct StopDaemon;
+pub struct StopDaemon {
+    /// Announce `upgrade` instead of `maintenance`.
+    pub upgrade: bool,
+}
 
 /// Stops the instances in order, then the daemon. Answered when the instances are stopped.
 #[derive(Debug, Clone, Copy, Message)]

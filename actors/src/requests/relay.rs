@@ -8,7 +8,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use model::Timestamp;
 use serde_json::{Map, Value, json};
+use wire::{RelayRx, RelayTx};
 
+use super::{Context as Request, Outcome, refusal};
 use crate::clock;
 
 /// Age beyond which a slot is dropped (wire.md §5.19).
@@ -62,6 +64,43 @@ struct Slot {
     msg: Value,
     size_bytes: usize,
     updated: Timestamp,
+}
+
+/// POST `relay_tx`.
+pub(super) async fn store(request: &Request, options: &RelayTx) -> Outcome {
+    let Some(ipaddr) = options.addr.first().cloned() else {
+        return refusal(400, "option addr is empty").into();
+    };
+    let store = Store {
+        cluster_id: options.cluster_id.clone(),
+        cluster_name: options.cluster_name.clone(),
+        nodename: request.caller.nodename.to_string(),
+        ipaddr,
+        msg: options.msg.clone().map_or(Value::Null, Value::from),
+    };
+    match request.ask(&request.routes.relay, store).await {
+        Ok(()) => wire::reply::done().into(),
+        Err(not_now) => not_now.into(),
+    }
+}
+
+/// GET `relay_rx`.
+pub(super) async fn fetch(request: &Request, options: &RelayRx) -> Outcome {
+    let slot = options.slot.clone().unwrap_or_default();
+    let fetch = Fetch { cluster_id: options.cluster_id.clone(), slot };
+    match request.ask(&request.routes.relay, fetch).await {
+        Ok(Some((msg, updated))) => json!({"status": 0, "data": msg, "updated": updated}).into(),
+        Ok(None) => refusal(1, "no data").into(),
+        Err(not_now) => not_now.into(),
+    }
+}
+
+/// GET `relay_status`: the slots, without status.
+pub(super) async fn status(request: &Request) -> Outcome {
+    match request.ask(&request.routes.relay, List).await {
+        Ok(slots) => Value::Object(slots).into(),
+        Err(not_now) => not_now.into(),
+    }
 }
 
 /// The actor.

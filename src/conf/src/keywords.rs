@@ -237,6 +237,39 @@ impl Tables {
     }
 }
 
+/// The keywords that objects of a kind may have, as request `keywords` lists them: those of DEFAULT, then those of each
+/// driver.
+#[must_use]
+pub fn keyword_list(kind: Kind) -> serde_json::Value {
+    let tables = Tables::Object(kind);
+    let mut list = vec![];
+    let mut add = |section: &str, driver: Option<&str>| {
+        for keyword in tables.all(section, driver) {
+            list.push(serde_json::json!({
+                "section": section,
+                "rtype": driver,
+                "keyword": keyword.name,
+                "convert": format!("{:?}", keyword.converter).to_lowercase(),
+                "default": match keyword.default {
+                    Default::Unset | Default::LocalNode => serde_json::Value::Null,
+                    Default::Text(text) => text.into(),
+                    Default::No => false.into(),
+                },
+                "candidates": keyword.candidates,
+                "required": keyword.is_required,
+                "at": keyword.is_scopable,
+            }));
+        }
+    };
+    add("DEFAULT", None);
+    if kind.has_instances() {
+        for (group, driver) in drivers::known() {
+            add(group, Some(driver));
+        }
+    }
+    list.into()
+}
+
 /// Whether sections of this group are resources.
 pub(crate) fn is_resource_group(group: &str) -> bool {
     drivers::default_type(group).is_some()

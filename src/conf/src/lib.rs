@@ -26,6 +26,7 @@ pub use edit::{Edit, EditError};
 pub use eval::{EvalError, EvalReason, Evaluated};
 pub use expr::evaluate as evaluate_expression;
 pub use ini::{Change, Ini, IniError, IniReason};
+pub use keywords::keyword_list;
 pub use node::{
     ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeConf,
     NodeSettings, Secret, SplitAction, Threshold,

@@ -117,6 +117,12 @@ pub(super) fn knows(group: &str, driver: &str) -> bool {
     })
 }
 
+/// The drivers that have a table here: group and type.
+pub(super) fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = GROUPS.iter().flat_map(|(group, _, types)| types.iter().map(|name| (*group, *name)));
+    all.filter(|(group, name)| tables(group, name).is_some())
+}
+
 /// Keyword tables of a driver; none when the driver is of the field but has no table here.
 pub(super) fn tables(group: &str, driver: &str) -> Option<&'static [&'static [Keyword]]> {
     Some(match (group, driver) {

@@ -1,0 +1,244 @@
+//! Actions that run as commands of the agent: `om <path> <action>`, `om node <action>` (wire.md §5.12).
+
+use serde_json::{Map, Value, json};
+use wire::{NodeAction, ObjectAction};
+
+use super::{Context, NotNow, Outcome, refusal, shorten};
+use crate::runner::{CommandOutcome, RunCommand};
+
+/// Options that the receiving node decides itself.
+const OBJECT_REMOVED: &[&str] =
+    &["node", "daemon", "svcs", "service", "s", "parm_svcs", "local", "id"];
+/// The same for node actions, but for those that name another node on purpose.
+const NODE_REMOVED: &[&str] = &["node", "server", "daemon", "local"];
+/// Node actions that keep their `node` option.
+const NODE_KEEPING: &[&str] = &["daemon_join", "daemon_rejoin"];
+/// First parts of a node action that name another command, and that command.
+const NODE_GROUPS: &[(&str, &str)] =
+    &[("daemon_", "daemon"), ("net_", "net"), ("network_", "net"), ("pool_", "pool")];
+/// Most words of one command.
+const MAX_WORDS: usize = 1024;
+
+/// The long flags of options: what the command line does not know is left out, as deployed agents do.
+fn flags(
+    (group, action): (&str, &str),
+    options: &Map<String, Value>,
+    removed: &[&str],
+) -> Vec<String> {
+    let mut flags = vec![];
+    for (name, value) in options {
+        let name = if name == "jsonpath_filter" { "filter" } else { name };
+        if removed.contains(&name) {
+            continue;
+        }
+        let Some((long, takes)) = om::long_option(group, action, name) else { continue };
+        match (takes, value) {
+            (_, Value::Null | Value::Object(_)) => {}
+            (om::Takes::Nothing, value) => {
+                if *value == Value::Bool(true) {
+                    flags.push(format!("--{long}"));
+                }
+            }
+            // False is how the deployed clients spell "not given".
+            (_, Value::Bool(false)) => {}
+            (om::Takes::Values(_), Value::Array(values)) => {
+                flags.extend(values.iter().filter_map(text).map(|text| format!("--{long}={text}")));
+            }
+            (_, Value::Array(values)) => {
+                let words: Vec<String> = values.iter().filter_map(text).collect();
+                if !words.is_empty() {
+                    flags.push(format!("--{long}={}", words.join(",")));
+                }
+            }
+            (_, value) => {
+                if let Some(text) = text(value).filter(|text| !is_default(long, text)) {
+                    flags.push(format!("--{long}={text}"));
+                }
+            }
+        }
+    }
+    flags
+}
+
+/// Whether a value is what the deployed clients send for an option that was not given: they send all they know.
+fn is_default(long: &str, text: &str) -> bool {
+    text.is_empty() || matches!((long, text), ("color", "auto") | ("waitlock", "-1"))
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// An action's words: `print_status` is `print status`.
+fn action_words(action: &str) -> Vec<String> {
+    action
+        .split(|c: char| c == '_' || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The words of a command as older agents sent them: what would send it elsewhere is dropped.
+fn command_words(words: &[String]) -> Vec<String> {
+    let mut kept = vec![];
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--node" => _ = words.next(),
+            "--daemon" | "--local" => {}
+            other if other.starts_with("--node=") => {}
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept
+}
+
+/// What is run, and how it is told.
+struct Planned {
+    /// After `om`.
+    words: Vec<String>,
+    /// `svc1 action get --kw=id --local`.
+    told: String,
+}
+
+fn plan(target: &str, action: &str, first: Vec<String>, flags: Vec<String>) -> Planned {
+    let mut words = first;
+    words.extend(flags.iter().cloned());
+    words.push("--local".into());
+    let flags = flags.iter().map(|flag| format!(" {flag}")).collect::<String>();
+    Planned { words, told: format!("{target} action {action}{flags} --local") }
+}
+
+async fn run(
+    context: &Context,
+    planned: &Planned,
+    sync: bool,
+    path: Option<model::ObjectPath>,
+) -> Result<CommandOutcome, Value> {
+    if planned.words.len() > MAX_WORDS {
+        return Err(refusal(400, "too many words"));
+    }
+    log::info!(command:? = planned.words, requester:% = context.caller.nodename; "action requested");
+    let command = RunCommand { words: planned.words.clone(), sync, path, time: None };
+    // As long as the action runs: its own timeouts end it, and the connection that waits may go.
+    let outcome = context.routes.runner.send(command).await.map_err(|_| Value::from(NotNow))?;
+    outcome.map_err(|error| refusal(500, format!("the command could not be run: {error}")))
+}
+
+fn reply(outcome: CommandOutcome, planned: &Planned, is_json_kept: bool) -> Outcome {
+    match outcome {
+        CommandOutcome::Ended { out, err, ret } => {
+            if is_json_kept && let Ok(value) = wire::parse_json::<Value>(out.as_bytes()) {
+                return value.into();
+            }
+            json!({"status": 0, "data": {"out": out, "err": err, "ret": ret}}).into()
+        }
+        CommandOutcome::Started { pid, session_id } => json!({
+            "status": 0,
+            "data": {"pid": pid, "session_id": session_id},
+            "info": format!("started {}", planned.told),
+        })
+        .into(),
+    }
+}
+
+/// POST `object_action`, `service_action`.
+pub(super) async fn object_action(context: &Context, options: &ObjectAction) -> Outcome {
+    let action = options.action.as_deref().filter(|action| !action.is_empty());
+    let is_new = matches!(action, Some("create" | "deploy"));
+    let path = match context.known_object(&options.path) {
+        Ok(path) => path,
+        Err(refusal) if !is_new => return refusal.into(),
+        Err(_) => match model::validate_object_name(&options.path) {
+            Ok(path) => path,
+            Err(error) => return refusal(400, error.to_string()).into(),
+        },
+    };
+    let command = [&options.command, &options.cmd].into_iter().find(|words| !words.is_empty());
+    let planned = match (action, command) {
+        (Some(action), _) => {
+            let first = std::iter::once(path.to_string()).chain(action_words(action)).collect();
+            plan(
+                path.as_str(),
+                &shorten(action),
+                first,
+                flags((path.kind().as_str(), action), &options.options, OBJECT_REMOVED),
+            )
+        }
+        (None, Some(words)) => {
+            let kept = command_words(words);
+            let told = kept.join(" ");
+            let first = std::iter::once(path.to_string()).chain(kept).collect();
+            plan(path.as_str(), &told, first, vec![])
+        }
+        (None, None) => return refusal(400, "action not set").into(),
+    };
+    match run(context, &planned, options.sync, Some(path)).await {
+        Ok(outcome) => reply(outcome, &planned, true),
+        Err(refusal) => refusal.into(),
+    }
+}
+
+/// POST `node_action`.
+pub(super) async fn node_action(context: &Context, options: &NodeAction) -> Outcome {
+    let Some(action) = options.action.as_deref().filter(|action| !action.is_empty()) else {
+        return json!({"status": 1}).into();
+    };
+    let group = NODE_GROUPS.iter().find_map(|(prefix, group)| {
+        Some((*group, action.strip_prefix(prefix).filter(|rest| !rest.is_empty())?))
+    });
+    let (group, words) = match group.filter(|_| options.action_mode) {
+        Some((group, rest)) => (group, action_words(rest)),
+        None => ("node", action_words(action)),
+    };
+    let removed: &[&str] = if NODE_KEEPING.contains(&action) { &["local"] } else { NODE_REMOVED };
+    let flags = flags((group, &words.join(" ")), &options.options, removed);
+    let first = std::iter::once(group.to_owned()).chain(words).collect();
+    let planned = plan("node", &shorten(action), first, flags);
+    match run(context, &planned, options.sync, None).await {
+        Ok(outcome) => reply(outcome, &planned, false),
+        Err(refusal) => refusal.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags_of(action: &str, options: Value) -> Vec<String> {
+        let Value::Object(options) = options else { panic!("not an object") };
+        flags(("svc", action), &options, OBJECT_REMOVED)
+    }
+
+    #[test]
+    fn options_become_long_flags_and_unknown_ones_are_left_out() {
+        assert_eq!(
+            flags_of(
+                "set",
+                json!({
+                    "kw": ["fs#1.type", "id"], "eval": true, "local": false, "node": "n2", "daemon": true, "dry_run": true,
+                    "force": false, "rid": "app#1", "nosuch_option": "x", "color": "auto", "time": null,
+                    "jsonpath_filter": "$.a", "waitlock": "-1", "debug": "yes"
+                })
+            ),
+            ["--eval", "--filter=$.a", "--kw=fs#1.type", "--kw=id"]
+        );
+    }
+
+    #[test]
+    fn metacharacters_stay_inside_their_word() {
+        assert_eq!(flags_of("set", json!({"kw": ["a=$(id); b"]})), ["--kw=a=$(id); b"]);
+        assert_eq!(action_words("print_config_mtime; id"), ["print", "config", "mtime;", "id"]);
+    }
+
+    #[test]
+    fn a_word_array_never_leaves_the_node() {
+        let words = ["start", "--node", "n2", "--rid", "app#1", "--daemon", "--node=n3", "--local"];
+        assert_eq!(command_words(&words.map(str::to_owned)), ["start", "--rid", "app#1"]);
+    }
+}

@@ -1,0 +1,163 @@
+//! Creating objects, on the nodes they are for (wire.md §5.20).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use conf::Ini;
+use futures_util::future::join_all;
+use model::{NodeName, ObjectPath};
+use serde_json::{Map, Value, json};
+use wire::reply::NodeReply;
+use wire::{ObjectCreate, Request};
+
+use super::{Context, Outcome, blocking, multiplex, peer, refusal, shorten};
+use crate::durable;
+use crate::runner::{CommandOutcome, RunCommand};
+
+/// Longest wait for a peer to create, and provision, its instances.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// The configuration of an object, from `{section: {keyword: text}}`.
+fn document(sections: &Value) -> Result<Ini, String> {
+    let sections = sections.as_object().ok_or("a configuration is an object of sections")?;
+    let mut ini = Ini::parse("").map_err(|error| error.to_string())?;
+    for (section, keywords) in sections.iter().filter(|(name, _)| *name != "metadata") {
+        let keywords = keywords.as_object().ok_or("a section is an object of keywords")?;
+        for (keyword, value) in keywords {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Array(words) => words
+                    .iter()
+                    .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                Value::Null => String::new(),
+                other => other.to_string(),
+            };
+            ini.set(section, keyword, &text).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(ini)
+}
+
+/// The object that a key of `data` names, in the namespace asked for.
+fn object(key: &str, options: &ObjectCreate) -> Result<ObjectPath, Value> {
+    let resolved = match &options.namespace {
+        Some(namespace) if !options.restore => model::resolve_path(key, Some(namespace)),
+        _ => key.to_owned(),
+    };
+    model::validate_object_name(&resolved).map_err(|error| refusal(400, error.to_string()))
+}
+
+/// The nodes of an object that is to be created; the local node if its configuration does not tell.
+fn nodes_of(context: &Context, path: &ObjectPath, sections: &Value) -> Vec<NodeName> {
+    let config = context.config();
+    let nodes = document(sections).map(|ini| {
+        let conf = conf::ObjectConf::new(path.clone(), ini);
+        conf.scope(&config.context)
+    });
+    match nodes {
+        Ok(nodes) if !nodes.is_empty() => nodes,
+        _ => vec![context.routes.nodename.clone()],
+    }
+}
+
+/// POST `object_create`: each object is created on the first of its nodes, and reaches the others as every
+/// configuration does; the local node is preferred.
+pub(super) async fn create_everywhere(context: &Context, options: &ObjectCreate) -> Outcome {
+    let mut parts: BTreeMap<NodeName, Map<String, Value>> = BTreeMap::new();
+    for (key, sections) in &options.data {
+        let path = match object(key, options) {
+            Ok(path) => path,
+            Err(refusal) => return refusal.into(),
+        };
+        if let Err(error) = document(sections) {
+            return refusal(400, format!("{}: {error}", shorten(key))).into();
+        }
+        let nodes = nodes_of(context, &path, sections);
+        let local = &context.routes.nodename;
+        let node = nodes.iter().find(|node| *node == local).unwrap_or(&nodes[0]);
+        parts.entry(node.clone()).or_default().insert(key.clone(), sections.clone());
+    }
+    if options.template.is_some() && options.path.is_some() {
+        parts.entry(context.routes.nodename.clone()).or_default();
+    }
+    let asked = parts.into_iter().map(|(node, data)| async move {
+        let mut request = Request::new(ObjectCreate { data, ..options.clone() });
+        request.multiplexed = true;
+        let is_local = node == context.routes.nodename;
+        let reply = if is_local {
+            multiplex::ask_here(context, &request).await
+        } else {
+            peer::ask(context, node.as_str(), &request.to_value(), PATIENCE).await
+        };
+        NodeReply { nodename: node.to_string(), is_local, reply }
+    });
+    wire::reply::fanned_out(join_all(asked).await).into()
+}
+
+/// A file of its own, removed when dropped.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The part of this node: `om <path> create` for each object.
+pub(super) async fn create_here(context: &Context, options: &ObjectCreate) -> Outcome {
+    let (mut out, mut err, mut worst) = (String::new(), String::new(), 0);
+    let mut jobs: Vec<(ObjectPath, Vec<String>, Option<Scratch>)> = vec![];
+    for (key, sections) in &options.data {
+        let job = object(key, options).and_then(|path| {
+            let ini = document(sections).map_err(|error| refusal(400, error))?;
+            Ok((path, ini.text().to_owned()))
+        });
+        let (path, text) = match job {
+            Ok(job) => job,
+            Err(refusal) => return refusal.into(),
+        };
+        let name = format!("create.{}.conf", crate::config::random_uuid());
+        let file = context.routes.paths.tmp.join(name);
+        let words = vec!["--config".into(), file.display().to_string()];
+        let scratch = Scratch(file.clone());
+        match blocking(move || durable::write_cache(&file, text.as_bytes(), 0o600)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return refusal(500, error.to_string()).into(),
+            Err(not_now) => return not_now.into(),
+        }
+        jobs.push((path, words, Some(scratch)));
+    }
+    if let (true, Some(path), Some(template)) = (jobs.is_empty(), &options.path, &options.template)
+    {
+        match object(path, options) {
+            Ok(path) => jobs.push((path, vec!["--template".into(), template.clone()], None)),
+            Err(refusal) => return refusal.into(),
+        }
+    }
+    for (path, mut words, _scratch) in jobs {
+        words.splice(0..0, [path.to_string(), "create".into()]);
+        for (is_wanted, flag) in
+            [(options.provision, "--provision"), (options.restore, "--restore")]
+        {
+            if is_wanted {
+                words.push(flag.into());
+            }
+        }
+        let command = RunCommand { words, sync: true, path: Some(path), time: None };
+        match context.routes.runner.send(command).await {
+            Ok(Ok(CommandOutcome::Ended { out: o, err: e, ret })) => {
+                out.push_str(&o);
+                err.push_str(&e);
+                worst = if worst == 0 { ret } else { worst };
+            }
+            Ok(Ok(CommandOutcome::Started { .. })) => {}
+            Ok(Err(error)) => {
+                return refusal(500, format!("the command could not be run: {error}")).into();
+            }
+            Err(_) => return super::NotNow.into(),
+        }
+    }
+    json!({"status": worst, "data": {"out": out, "err": err, "ret": worst}}).into()
+}

@@ -1,0 +1,289 @@
+//! The logs of objects and of the node: what is there (`backlogs`), and what comes (`logs`) (wire.md §5.13).
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use wire::Request;
+
+use super::{Context, Outcome, refusal};
+
+/// Most bytes read of one file in one request: logs are rotated at 5 MiB, a larger file is not ours.
+const MAX_BACKLOG_BYTES: u64 = 16 << 20;
+/// Text in one document of the 1.9 form (wire.md §5.13).
+const LINES_DOCUMENT_BYTES: usize = 1 << 20;
+/// How often a followed file is looked at. A watch per follower would exhaust the user's inotify instances (128 by
+/// default); looking costs one `stat`, and only while somebody follows.
+const POLL: Duration = Duration::from_millis(200);
+/// Pause after which a lone NUL is sent, to notice a client that went away (wire.md §5.13).
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Most text read at once of a followed file.
+const MAX_FOLLOW_BYTES: u64 = 1 << 20;
+
+/// How entries are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// 2.1: an array of `{"t", "l", "m", "x"}`.
+    Entries,
+    /// 1.9: an array of lines, newlines kept.
+    Lines,
+}
+
+/// The log of an object, or why it has none.
+pub(super) fn object_log(context: &Context, path: &str) -> Result<PathBuf, Value> {
+    let object = context.known_object(path)?;
+    Ok(context.routes.paths.log_file(&object))
+}
+
+/// Answers with the end of a log: one array of entries.
+pub(super) async fn backlogs(file: PathBuf, backlog: i64) -> Outcome {
+    let shown = file.display().to_string();
+    let read = tokio::task::spawn_blocking(move || {
+        read_backlog(&file, backlog).map(|(text, _)| parse_entries(&text))
+    });
+    match read.await {
+        Ok(Ok(entries)) => Value::Array(entries).into(),
+        Ok(Err(error)) => refusal(500, file_error(&error, &shown)).into(),
+        Err(_) => refusal(500, "the log could not be read").into(),
+    }
+}
+
+/// The text of the deployed agents where it is known.
+fn file_error(error: &io::Error, file: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("[Errno 2] No such file or directory: '{file}'"),
+        _ => format!("{file}: {error}"),
+    }
+}
+
+/// GET `object_logs`, `node_logs`. Without method and by the names that 1.9 had, in its form; else what comes, as
+/// entries, preceded by the end of what is there if asked for.
+pub(super) async fn stream(file: PathBuf, backlog: i64, request: &Request) -> Outcome {
+    let is_old = request.method.is_none() && matches!(&*request.name, "service_logs" | "node_logs");
+    if is_old { lines(file, backlog).await } else { follow(file, Form::Entries, backlog) }
+}
+
+/// 1.9 `service_logs`, `node_logs`: the end of the log as arrays of lines, then the end; with a backlog of 0, what comes.
+async fn lines(file: PathBuf, backlog: i64) -> Outcome {
+    if backlog == 0 {
+        return follow(file, Form::Lines, 0);
+    }
+    let (sender, receiver) = mpsc::channel(2);
+    let shown = file.display().to_string();
+    let read = tokio::task::spawn_blocking(move || read_backlog(&file, backlog)).await;
+    let text = match read {
+        Ok(Ok((text, _))) => text,
+        Ok(Err(error)) => return refusal(500, file_error(&error, &shown)).into(),
+        Err(_) => return refusal(500, "the log could not be read").into(),
+    };
+    actix_rt::spawn(async move {
+        let mut rest = text.as_str();
+        loop {
+            let mut end = rest.len().min(LINES_DOCUMENT_BYTES);
+            if end < rest.len() {
+                let cut = memchr::memrchr(b'\n', &rest.as_bytes()[..end]);
+                end = cut.map_or_else(|| next_line(rest), |at| at + 1);
+            }
+            if sender.send(document(&rest[..end], Form::Lines)).await.is_err() {
+                return;
+            }
+            rest = &rest[end..];
+            if rest.is_empty() {
+                return;
+            }
+        }
+    });
+    Outcome::Stream(receiver)
+}
+
+/// Streams what is written to a log from now on.
+fn follow(file: PathBuf, form: Form, backlog: i64) -> Outcome {
+    let (sender, receiver) = mpsc::channel(16);
+    actix_rt::spawn(async move {
+        let opened = tokio::task::spawn_blocking(move || {
+            let text = match backlog {
+                0 => String::new(),
+                backlog => read_backlog(&file, backlog).map_or_else(|_| String::new(), |it| it.0),
+            };
+            (Follower::at_end(&file), text)
+        });
+        let Ok((mut follower, text)) = opened.await else { return };
+        if !text.is_empty() && sender.send(document(&text, form)).await.is_err() {
+            return;
+        }
+        let mut last_sent = Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = sender.closed() => return,
+            }
+            let polled = tokio::task::spawn_blocking(move || {
+                let text = follower.poll();
+                (follower, text)
+            });
+            let Ok((polled, text)) = polled.await else { return };
+            follower = polled;
+            let item = match text {
+                Some(text) => document(&text, form),
+                None if last_sent.elapsed() >= KEEP_ALIVE => Arc::from(""),
+                None => continue,
+            };
+            last_sent = Instant::now();
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    Outcome::Stream(receiver)
+}
+
+fn document(text: &str, form: Form) -> Arc<str> {
+    let items = match form {
+        Form::Entries => parse_entries(text),
+        Form::Lines => text.split_inclusive('\n').map(Value::from).collect(),
+    };
+    Value::Array(items).to_string().into()
+}
+
+/// The entries of a text; what is no entry, nor continues one, is left out. Log lines carry the local time.
+fn parse_entries(text: &str) -> Vec<Value> {
+    let zone = jiff::tz::TimeZone::system();
+    let to_epoch = |time: wire::log::LocalTime| {
+        let date = jiff::civil::Date::new(
+            i16::try_from(time.year).ok()?,
+            i8::try_from(time.month).ok()?,
+            i8::try_from(time.day).ok()?,
+        );
+        let clock = jiff::civil::Time::new(
+            i8::try_from(time.hour).ok()?,
+            i8::try_from(time.minute).ok()?,
+            i8::try_from(time.second).ok()?,
+            0,
+        );
+        let zoned = date.ok()?.to_datetime(clock.ok()?).to_zoned(zone.clone()).ok()?;
+        let millis = zoned.timestamp().as_millisecond() + i64::from(time.millisecond);
+        // Through text: what was written with three digits reads back with three.
+        format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000)).parse().ok()
+    };
+    wire::log::parse_log(text, to_epoch).iter().map(wire::log::LogEntry::to_value).collect()
+}
+
+fn next_line(text: &str) -> usize {
+    memchr::memchr(b'\n', text.as_bytes()).map_or(text.len(), |at| at + 1)
+}
+
+/// Reads the end of a file, as `backlog` says, and the position behind it.
+fn read_backlog(file: &Path, backlog: i64) -> io::Result<(String, u64)> {
+    let mut file = std::fs::File::open(file)?;
+    let len = file.metadata()?.len();
+    let wanted = u64::try_from(backlog).unwrap_or(u64::MAX);
+    let take = wanted.min(len).min(MAX_BACKLOG_BYTES);
+    file.seek(SeekFrom::Start(len - take))?;
+    let mut bytes = Vec::with_capacity(usize::try_from(take).unwrap_or(0));
+    file.take(take).read_to_end(&mut bytes)?;
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    // The first line is always dropped, even when the cut falls on its start (wire.md §5.13).
+    if take < len && take > 0 {
+        text.drain(..next_line(&text));
+    }
+    Ok((text, len))
+}
+
+/// Reads what is appended to a file, through rotations.
+#[derive(Debug)]
+struct Follower {
+    file: PathBuf,
+    /// The open file, none while there is none.
+    open: Option<std::fs::File>,
+    at: u64,
+    /// A line that has not ended yet.
+    partial: Vec<u8>,
+}
+
+impl Follower {
+    fn at_end(file: &Path) -> Self {
+        let open = std::fs::File::open(file).ok();
+        let at = open.as_ref().and_then(|open| open.metadata().ok()).map_or(0, |meta| meta.len());
+        Self { file: file.to_owned(), open, at, partial: vec![] }
+    }
+
+    /// Whole lines that came since the last time.
+    fn poll(&mut self) -> Option<String> {
+        let mut bytes = std::mem::take(&mut self.partial);
+        self.read_into(&mut bytes);
+        let current = std::fs::metadata(&self.file).ok();
+        let is_same = |open: &std::fs::File| {
+            let opened = open.metadata().ok();
+            opened.zip(current.as_ref()).is_some_and(|(opened, current)| {
+                (opened.dev(), opened.ino()) == (current.dev(), current.ino())
+                    && current.len() >= self.at
+            })
+        };
+        if current.is_some() && !self.open.as_ref().is_some_and(is_same) {
+            self.open = std::fs::File::open(&self.file).ok();
+            self.at = 0;
+            self.read_into(&mut bytes);
+        }
+        let end = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
+        self.partial = bytes.split_off(end);
+        if self.partial.len() as u64 > MAX_FOLLOW_BYTES {
+            self.partial.clear();
+        }
+        (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn read_into(&mut self, bytes: &mut Vec<u8>) {
+        let Some(open) = &mut self.open else { return };
+        let before = bytes.len();
+        if open.seek(SeekFrom::Start(self.at)).is_ok() {
+            _ = open.take(MAX_FOLLOW_BYTES).read_to_end(bytes);
+        }
+        self.at += (bytes.len() - before) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_starts_behind_the_first_line_of_its_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.log");
+        std::fs::write(&file, "one\ntwo\nthree\n").unwrap();
+        let read = |backlog| read_backlog(&file, backlog).unwrap().0;
+        assert_eq!(read(100), "one\ntwo\nthree\n");
+        assert_eq!(read(-1), "one\ntwo\nthree\n");
+        assert_eq!(read(14), "one\ntwo\nthree\n");
+        assert_eq!(read(12), "two\nthree\n");
+        assert_eq!(read(10), "three\n", "the cut falls on the start of a line");
+        assert_eq!(read(0), "");
+        assert!(read_backlog(&folder.path().join("none"), 1).is_err());
+    }
+
+    #[test]
+    fn a_follower_sees_whole_lines_through_a_rotation() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.log");
+        std::fs::write(&file, "old\n").unwrap();
+        let mut follower = Follower::at_end(&file);
+        assert_eq!(follower.poll(), None);
+        let mut out = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+        out.write_all(b"one\ntw").unwrap();
+        assert_eq!(follower.poll().as_deref(), Some("one\n"));
+        out.write_all(b"o\n").unwrap();
+        std::fs::rename(&file, folder.path().join("x.log.1")).unwrap();
+        std::fs::write(&file, "three\n").unwrap();
+        assert_eq!(follower.poll().as_deref(), Some("two\nthree\n"));
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(follower.poll(), None);
+        std::fs::write(&file, "four\n").unwrap();
+        assert_eq!(follower.poll().as_deref(), Some("four\n"));
+    }
+}

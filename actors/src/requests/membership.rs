@@ -1,0 +1,151 @@
+//! Joining and leaving the cluster (wire.md §5.16, §5.17).
+
+use std::time::Duration;
+
+use conf::Ini;
+use model::{NodeName, ObjectPath};
+use serde_json::{Map, Value, json};
+
+use super::config::read_file;
+use super::edit::{Target, edit};
+use super::{Context, Outcome, Transport, blocking, locks, refusal};
+
+/// Name of the cluster lock of a join (cluster.md §f).
+const LOCK: &str = "join";
+/// Longest wait for it (wire.md §5.16).
+const LOCK_WAIT: Duration = Duration::from_secs(120);
+/// Keywords of `[cluster]` in node.conf that a joiner gets.
+const CLUSTER_KEYWORDS: &[&str] = &["name", "nodes", "drpnodes", "id", "quorum", "dns"];
+/// Sections of node.conf that a joiner gets.
+const SECTIONS: &[&str] = &["hb#", "stonith#", "pool#", "network#", "arbitrator#"];
+
+/// The members as a file writes them, none if it does not say.
+fn written_nodes(ini: &Ini) -> Option<Vec<String>> {
+    let nodes = ini.get("cluster", "nodes")?;
+    Some(nodes.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The file whose `cluster.nodes` is in force: node.conf if it has the keyword, else cluster.conf.
+fn nodes_target(context: &Context) -> Target {
+    if context.config().node.conf.node.get("cluster", "nodes").is_some() {
+        Target::Node
+    } else {
+        Target::Object(ObjectPath::cluster())
+    }
+}
+
+/// POST `join`: the sender becomes a member, and gets the configuration of the cluster.
+pub(super) async fn join(context: &Context) -> Outcome {
+    let id = match locks::take(context, LOCK, LOCK_WAIT).await {
+        Ok(Some(id)) => id,
+        Ok(None) => return refusal(503, "Lock not acquired").into(),
+        Err(not_now) => return not_now.into(),
+    };
+    let added = add(context, &context.caller.nodename).await;
+    if locks::release(context, LOCK, &id).await.is_err() {
+        log::warn!(name = LOCK; "cluster lock not released");
+    }
+    match added {
+        Ok(()) => joined(context).await,
+        Err(error) => refusal(1, error).into(),
+    }
+}
+
+async fn add(context: &Context, joiner: &NodeName) -> Result<(), String> {
+    let name = joiner.to_string();
+    let members = context.config().node.nodes.clone();
+    edit(context, nodes_target(context), move |ini| {
+        // A file that does not say has the default: the members in force.
+        let mut nodes =
+            written_nodes(ini).unwrap_or_else(|| members.iter().map(ToString::to_string).collect());
+        if nodes.contains(&name) {
+            return Ok((false, ()));
+        }
+        nodes.push(name.clone());
+        ini.set("cluster", "nodes", &nodes.join(" ")).map_err(|error| error.to_string())?;
+        log::info!(node = name; "node joined");
+        Ok((true, ()))
+    })
+    .await
+}
+
+/// What a joiner needs: what node.conf says of the cluster, and all of cluster.conf.
+async fn joined(context: &Context) -> Outcome {
+    let paths = context.routes.paths.clone();
+    let read = blocking(move || {
+        let node = read_file(&paths.node_conf()).map(|file| file.text).unwrap_or_default();
+        (node, read_file(&paths.cluster_conf()))
+    });
+    let (node, cluster) = match read.await {
+        Ok(read) => read,
+        Err(not_now) => return not_now.into(),
+    };
+    let node = match Ini::parse(&node) {
+        Ok(node) => node_part(&node),
+        Err(error) => return refusal(1, format!("node.conf: {error}")).into(),
+    };
+    let mut data = Map::new();
+    data.insert("node".into(), json!({"data": node}));
+    // A cluster may be described in node.conf alone.
+    if let Ok(file) = cluster {
+        let mut sections = match Ini::parse(&file.text) {
+            Ok(ini) => ini.to_json(),
+            Err(error) => return refusal(1, format!("cluster.conf: {error}")).into(),
+        };
+        let metadata = json!({"name": "cluster", "kind": "ccfg", "namespace": null});
+        sections.insert("metadata".into(), metadata);
+        data.insert("cluster".into(), json!({"data": sections, "mtime": file.mtime}));
+    }
+    wire::reply::data(Value::Object(data)).into()
+}
+
+fn node_part(ini: &Ini) -> Value {
+    let mut data = Map::new();
+    let env = ini.get("node", "env").map(|env| json!({"env": env}));
+    data.insert("node".into(), env.unwrap_or_else(|| json!({})));
+    let cluster: Map<String, Value> = CLUSTER_KEYWORDS
+        .iter()
+        .filter_map(|keyword| Some(((*keyword).to_owned(), ini.get("cluster", keyword)?.into())))
+        .collect();
+    data.insert("cluster".into(), Value::Object(cluster));
+    for (name, section) in ini.to_json() {
+        if SECTIONS.iter().any(|prefix| name.starts_with(prefix)) {
+            data.insert(name, section);
+        }
+    }
+    Value::Object(data)
+}
+
+/// POST `leave`: the sender is a member no more. Over the control socket, and when another node fanned the request out,
+/// it is the local node that leaves.
+pub(super) async fn leave(context: &Context) -> Outcome {
+    let leaver = match context.caller.transport {
+        Transport::Unix => context.routes.nodename.to_string(),
+        Transport::Classic | Transport::Sealed => context.caller.nodename.to_string(),
+    };
+    match remove(context, leaver).await {
+        Ok(()) => wire::reply::done().into(),
+        Err(error) => json!({"status": 1, "error": [error]}).into(),
+    }
+}
+
+async fn remove(context: &Context, leaver: String) -> Result<(), String> {
+    let members = context.config().node.nodes.clone();
+    if !members.iter().any(|node| node.as_str() == leaver) {
+        return Ok(());
+    }
+    let left: Vec<String> =
+        members.iter().map(ToString::to_string).filter(|node| *node != leaver).collect();
+    if left.is_empty() {
+        return Err("the last node of a cluster does not leave it".into());
+    }
+    let nodes = left.join(" ");
+    edit(context, Target::Object(ObjectPath::cluster()), move |ini| {
+        let is_changed = ini.set("cluster", "nodes", &nodes).map_err(|error| error.to_string())?;
+        Ok((is_changed, ()))
+    })
+    .await?;
+    edit(context, Target::Node, |ini| Ok((ini.unset("cluster", "nodes"), ()))).await?;
+    log::info!(node = leaver; "node left");
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Requests for other nodes: fanned out to all at once, each with its deadline (wire.md §6).
+
+use std::time::Duration;
+
+use conf::NodeSelector;
+use futures_util::future::join_all;
+use model::{NodeName, ObjectPath};
+use serde_json::{Value, json};
+use wire::reply::NodeReply;
+use wire::{Action, NodeSpec, Request};
+
+use super::{Caller, Context, Outcome, Transport, answer, peer};
+use crate::cluster_data::Snapshot;
+
+/// Longest wait for a peer to answer what costs it nothing.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for a peer to run an action.
+const ACTION_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether a node has an instance or a configuration of an object.
+fn has_object(snapshot: &Snapshot, node: &str, path: &ObjectPath) -> bool {
+    let Ok(node) = NodeName::new(node) else { return false };
+    snapshot.instance(&node, path).is_some() || snapshot.config(&node, path).is_some()
+}
+
+/// The nodes that a request goes to, or the reply when there is none.
+fn nodes(context: &Context, spec: &NodeSpec, path: Option<&str>) -> Result<Vec<String>, Value> {
+    let snapshot = context.snapshot();
+    let local = context.routes.nodename.to_string();
+    let path = path.map(ObjectPath::parse);
+    let has = |node: &str| match &path {
+        None => true,
+        Some(Ok(path)) => has_object(&snapshot, node, path),
+        Some(Err(_)) => false,
+    };
+    let selected = match spec {
+        NodeSpec::Any if path.is_none() => return Ok(vec![local]),
+        NodeSpec::Any if has(&local) => return Ok(vec![local]),
+        NodeSpec::Any => {
+            let known = snapshot.nodes().keys().map(ToString::to_string);
+            return match known.into_iter().find(|node| has(node)) {
+                Some(node) => Ok(vec![node]),
+                None => Err(json!({"error": "unknown service", "status": 1})),
+            };
+        }
+        NodeSpec::Names(names) => names.clone(),
+        NodeSpec::Selector(selector) => {
+            let nodes: Vec<NodeName> = snapshot.nodes().keys().cloned().collect();
+            let labels = snapshot
+                .nodes()
+                .iter()
+                .map(|(node, entry)| (node.clone(), entry.data.labels.clone()))
+                .collect();
+            NodeSelector { nodes: &nodes, labels: &labels, is_live: true }.expand(selector)
+        }
+    };
+    if selected.is_empty() {
+        return Err(json!({"info": "empty node selection", "status": 0}));
+    }
+    Ok(selected.into_iter().filter(|node| has(node)).collect())
+}
+
+fn patience(request: &Request) -> Duration {
+    match &request.action {
+        Action::ObjectAction(options) if options.sync => ACTION_PATIENCE,
+        Action::NodeAction(options) if options.sync => ACTION_PATIENCE,
+        Action::DaemonShutdown(_) | Action::NodeDrain(_) => ACTION_PATIENCE,
+        Action::Wait(options) => options.duration.min(Duration::from_secs(30)) + PATIENCE,
+        Action::Sync(options) => options.timeout.min(Duration::from_secs(600)) + PATIENCE,
+        Action::Lock(options) => options.timeout.min(Duration::from_secs(3600)) + PATIENCE,
+        Action::Unlock(options) => options.timeout.min(Duration::from_secs(3600)) + PATIENCE,
+        Action::Join(_) => Duration::from_secs(150),
+        _ => PATIENCE,
+    }
+}
+
+/// The part of the local node: asked under its own name.
+pub(super) async fn ask_here(context: &Context, request: &Request) -> Value {
+    let here = Context {
+        routes: context.routes.clone(),
+        caller: Caller {
+            nodename: context.routes.nodename.clone(),
+            addr: None,
+            transport: Transport::Unix,
+            clustername_is_join: false,
+        },
+    };
+    // A request that is fanned out is never fanned out again, so the future does not hold itself.
+    match Box::pin(answer(&here, request)).await {
+        Outcome::Json(reply) => reply,
+        Outcome::Prepared(reply) => wire::parse_json(&reply.json()).unwrap_or(Value::Null),
+        // Streams of several nodes do not fit in one reply.
+        Outcome::Stream(_) | Outcome::Nothing => Value::Null,
+    }
+}
+
+/// Sends a request to the nodes it is for, and joins their replies.
+pub(super) async fn fan_out(context: &Context, request: &Request) -> Outcome {
+    if request.action.route().is_stream {
+        return Outcome::Nothing;
+    }
+    let Some(spec) = &request.node else { return answer(context, request).await };
+    let options = request.action.to_options();
+    let nodes = match nodes(context, spec, options.get("path").and_then(Value::as_str)) {
+        Ok(nodes) => nodes,
+        Err(reply) => return reply.into(),
+    };
+    let message = request.to_peer_value();
+    let patience = patience(request);
+    let asked = nodes.into_iter().map(|nodename| {
+        let message = &message;
+        async move {
+            let is_local = nodename == context.routes.nodename.as_str();
+            let reply = if is_local {
+                ask_here(context, request).await
+            } else {
+                peer::ask(context, &nodename, message, patience).await
+            };
+            NodeReply { nodename, is_local, reply }
+        }
+    });
+    wire::reply::fanned_out(join_all(asked).await).into()
+}

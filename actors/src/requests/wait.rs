@@ -1,0 +1,268 @@
+//! `wait` and `sync`: answers held back until the cluster data says so.
+
+use std::time::{Duration, Instant};
+
+use model::ObjectPath;
+use serde_json::{Value, json};
+
+use super::jsonpath::JsonPath;
+use super::{Context, NotNow, Outcome, refusal};
+use crate::cluster_data::{Snapshot, WatchGeneration};
+
+/// Longest wait, and the default (wire.md §5.20).
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Longest wait for the peers.
+const MAX_SYNC: Duration = Duration::from_secs(600);
+
+/// Operators of a condition, in the order they are looked for: `>=` is not `=`.
+const OPERATORS: [(&str, Operator); 7] = [
+    (">=", Operator::AtLeast),
+    ("<=", Operator::AtMost),
+    ("=", Operator::Equal),
+    (">", Operator::More),
+    ("<", Operator::Less),
+    ("~", Operator::Matches),
+    (" in ", Operator::In),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    AtLeast,
+    AtMost,
+    Equal,
+    More,
+    Less,
+    Matches,
+    In,
+}
+
+/// What a condition compares to.
+#[derive(Debug)]
+enum Test {
+    /// Nothing: there is a value that is not empty.
+    Present,
+    /// Compared as the type of the value found.
+    Compare(Operator, String),
+    /// Any of these.
+    In(Vec<Value>),
+    /// A text that matches.
+    Matches(regex::Regex),
+}
+
+/// `[!]<jsonpath>[<op><value>]`, read.
+#[derive(Debug)]
+struct Condition {
+    is_negated: bool,
+    path: JsonPath,
+    test: Test,
+}
+
+impl Condition {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (is_negated, text) = match text.strip_prefix('!') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        let operator = OPERATORS.iter().find_map(|(sign, operator)| {
+            let (path, value) = text.rsplit_once(sign)?;
+            Some((path.trim(), *operator, value.trim()))
+        });
+        let Some((path, operator, value)) = operator else {
+            let path = JsonPath::parse(text)?;
+            return Ok(Self { is_negated, path, test: Test::Present });
+        };
+        let test = match operator {
+            Operator::In => Test::In(match serde_json::from_str(value) {
+                Ok(Value::Array(list)) => list,
+                _ => value.split(',').map(|word| Value::from(word.trim())).collect(),
+            }),
+            Operator::Matches => Test::Matches(
+                regex::RegexBuilder::new(value)
+                    .size_limit(1 << 20)
+                    .build()
+                    .map_err(|error| format!("invalid expression: {error}"))?,
+            ),
+            operator => Test::Compare(operator, value.to_owned()),
+        };
+        Ok(Self { is_negated, path: JsonPath::parse(path)?, test })
+    }
+
+    fn holds(&self, snapshot: &Snapshot) -> bool {
+        // A condition on one object costs that object, whatever the number of services.
+        let object = self.path.object();
+        let keep = |path: &ObjectPath| object.is_none_or(|object| path.as_str() == object);
+        self.holds_in(&snapshot.status(Some(&keep)))
+    }
+
+    fn holds_in(&self, data: &Value) -> bool {
+        self.is_negated ^ self.path.find(data).into_iter().any(|value| self.test.accepts(value))
+    }
+}
+
+impl Test {
+    fn accepts(&self, value: &Value) -> bool {
+        match self {
+            Self::Present => is_truthy(value),
+            Self::In(list) => list.contains(value),
+            Self::Matches(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
+            Self::Compare(operator, wanted) => compare(*operator, value, wanted),
+        }
+    }
+}
+
+/// As the deployed agents test a value that is compared to nothing.
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
+fn compare(operator: Operator, value: &Value, wanted: &str) -> bool {
+    use std::cmp::Ordering;
+    let order = match value {
+        Value::Number(number) => number
+            .as_f64()
+            .zip(wanted.parse::<f64>().ok())
+            .and_then(|(value, wanted)| value.partial_cmp(&wanted)),
+        Value::Bool(value) => match wanted.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "y" | "t" | "1" => Some(value.cmp(&true)),
+            "false" | "no" | "n" | "f" | "0" => Some(value.cmp(&false)),
+            _ => None,
+        },
+        Value::String(text) => Some(text.as_str().cmp(wanted)),
+        Value::Null => matches!(wanted, "None" | "null" | "none" | "").then_some(Ordering::Equal),
+        Value::Array(_) | Value::Object(_) => None,
+    };
+    let Some(order) = order else { return false };
+    match operator {
+        Operator::AtLeast => order.is_ge(),
+        Operator::AtMost => order.is_le(),
+        Operator::More => order.is_gt(),
+        Operator::Less => order.is_lt(),
+        Operator::Equal => order.is_eq(),
+        Operator::Matches | Operator::In => false,
+    }
+}
+
+/// GET `wait`: answers when the condition holds, or after `duration` seconds, at most 30.
+pub(super) async fn wait(context: &Context, condition: &str, duration: Duration) -> Outcome {
+    let wait = duration.min(MAX_WAIT);
+    let duration =
+        if wait.subsec_nanos() == 0 { json!(wait.as_secs()) } else { json!(wait.as_secs_f64()) };
+    let answer = |is_satisfied: bool, elapsed: Value| {
+        Outcome::Json(json!({
+            "status": u8::from(!is_satisfied),
+            "data": {"satisfied": is_satisfied, "duration": duration, "elapsed": elapsed},
+        }))
+    };
+    if condition.is_empty() {
+        return answer(true, json!(0));
+    }
+    let condition = match Condition::parse(condition) {
+        Ok(condition) => condition,
+        Err(error) => return refusal(400, error).into(),
+    };
+    let snapshot = || context.routes.snapshot.load_full();
+    if condition.holds(&snapshot()) {
+        return answer(true, json!(0));
+    }
+    let start = Instant::now();
+    let until = tokio::time::sleep(wait);
+    tokio::pin!(until);
+    let Ok(mut generation) = context.ask(&context.routes.cluster_data, WatchGeneration).await
+    else {
+        return NotNow.into();
+    };
+    loop {
+        tokio::select! {
+            () = &mut until => return answer(false, json!(start.elapsed().as_secs_f64())),
+            changed = generation.changed() => {
+                // The cluster data restarted: its next life has a watch of its own.
+                if changed.is_err() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    match context.ask(&context.routes.cluster_data, WatchGeneration).await {
+                        Ok(watch) => generation = watch,
+                        Err(_) => return NotNow.into(),
+                    }
+                }
+                if condition.holds(&snapshot()) {
+                    return answer(true, json!(start.elapsed().as_secs_f64()));
+                }
+            }
+        }
+    }
+}
+
+/// GET `sync`: answers when every peer has merged the newest generation of the local node, or after `timeout` seconds.
+pub(super) async fn sync(context: &Context, timeout: Duration) -> Outcome {
+    let Ok(generation) =
+        context.ask(&context.routes.cluster_data, crate::cluster_data::Flush).await
+    else {
+        return NotNow.into();
+    };
+    let nodename = context.routes.nodename.clone();
+    let local_gen = |snapshot: &Snapshot| {
+        let local = snapshot.local().and_then(|node| node.data.r#gen.get(&nodename));
+        local.copied().unwrap_or(generation)
+    };
+    let wanted = local_gen(&context.routes.snapshot.load());
+    let is_merged = |snapshot: &Snapshot| {
+        snapshot.nodes().iter().all(|(peer, node)| {
+            let merged = node.data.r#gen.get(&nodename);
+            *peer == nodename || merged.is_some_and(|merged| *merged >= wanted)
+        })
+    };
+    let answer = |is_satisfied: bool| {
+        let data = json!({"satisfied": is_satisfied, "gen": wanted});
+        Outcome::Json(json!({"status": u8::from(!is_satisfied), "data": data}))
+    };
+    let Ok(mut watch) = context.ask(&context.routes.cluster_data, WatchGeneration).await else {
+        return NotNow.into();
+    };
+    let until = tokio::time::sleep(timeout.min(MAX_SYNC));
+    tokio::pin!(until);
+    loop {
+        if is_merged(&context.routes.snapshot.load()) {
+            return answer(true);
+        }
+        tokio::select! {
+            () = &mut until => return answer(false),
+            changed = watch.changed() => if changed.is_err() { return NotNow.into() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(condition: &str) -> bool {
+        let data = json!({"monitor": {"frozen": "thawed", "compat": true, "services": {"svc1": {"avail": "up"}},
+            "nodes": {"n1": {"stats": {"score": 70}, "labels": {}, "monitor": {"local_expect": null}}}}});
+        Condition::parse(condition).unwrap().holds_in(&data)
+    }
+
+    #[test]
+    fn a_condition_compares_as_the_type_of_what_it_finds() {
+        assert!(holds("monitor.services.'svc1'.avail=up"));
+        assert!(!holds("monitor.services.'svc1'.avail=down"));
+        assert!(holds("!monitor.services.'nosuch'"));
+        assert!(holds("monitor.services.'svc1'"));
+        assert!(holds("monitor.nodes.n1.stats.score>=70"));
+        assert!(!holds("monitor.nodes.n1.stats.score>70"));
+        assert!(holds("monitor.nodes.*.stats.score<100"));
+        assert!(!holds("monitor.nodes.n1.labels"));
+        assert!(holds("monitor.compat=true"));
+        assert!(holds("monitor.services.svc1.avail in up,warn"));
+        assert!(holds("monitor.services.svc1.avail in [\"up\"]"));
+        assert!(holds("$.monitor.frozen~^th"));
+        assert!(holds("monitor.nodes.n1.monitor.local_expect=None"));
+        assert!(Condition::parse("a~(").is_err());
+    }
+}

@@ -1,0 +1,347 @@
+//! What deployed agents answer is what this one answers: each recorded request that one node can answer is sent to a
+//! daemon, and its reply compared, key by key and value by value.
+//!
+//! The recording is of the node n11 of a cluster of two, n11 and n12; here n11 is alone, so n12 is taken out of what is
+//! expected. What is left out, or compared by its shape only, is listed below with its reason.
+
+use std::collections::BTreeMap;
+
+use harness::{Node, Peer, wait_for};
+use serde_json::{Value, json};
+
+const RECORDED: &str = include_str!("data/conversations.json");
+
+/// Needs the peer.
+const TWO_NODES: &str = "needs a second node";
+/// Deployed agents fail or refuse; we serve it, as design.md or wire.md §8 decide.
+const DECIDED: &str = "decided otherwise";
+/// State that this run does not have.
+const STATE: &str = "depends on a state of the recording";
+/// Streams have tests of their own.
+const STREAM: &str = "a stream";
+
+/// Recorded requests that are not sent, by the beginning of their names.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("over tcp, unknown node name", DECIDED),
+    ("multiplex name", TWO_NODES),
+    ("multiplex plus", TWO_NODES),
+    ("multiplex glob", TWO_NODES),
+    ("multiplex list", TWO_NODES),
+    ("multiplex two names", TWO_NODES),
+    ("multiplex peer daemon down", TWO_NODES),
+    ("multiplex object action, peer daemon down", TWO_NODES),
+    ("drp node", TWO_NODES),
+    ("cluster node naming the drp cluster", TWO_NODES),
+    ("stranger", TWO_NODES),
+    ("blacklist_clear 1.9 name", DECIDED),
+    ("blacklist_clear 2.1 name without method", DECIDED),
+    ("blacklist_clear asked by", STATE),
+    ("blacklist_status one", STATE),
+    ("blacklist_status asked by", STATE),
+    ("stop hb#1.tx", TWO_NODES),
+    ("start hb#1.tx", TWO_NODES),
+    ("stop tx", TWO_NODES),
+    ("shutdown", STATE),
+    ("service_config one peer", TWO_NODES),
+    ("service_config node list", TWO_NODES),
+    ("service_config all nodes, 1.9 name", TWO_NODES),
+    ("clear legacy multiplexed", TWO_NODES),
+    ("object_monitor placed@ two nodes failover", TWO_NODES),
+    ("object_monitor placed@<peer>", TWO_NODES),
+    ("get_service_monitor", DECIDED),
+    ("object_monitor GET", DECIDED),
+    ("join", "tested apart, it changes the cluster"),
+    ("leave", "tested apart, it changes the cluster"),
+    ("service_action seed example", DECIDED),
+    ("service_action cmd list", DECIDED),
+    ("service_action cmd string", DECIDED),
+    ("service_action 2017 form", DECIDED),
+    ("service_action append option given a string", DECIDED),
+    ("object_action one peer", TWO_NODES),
+    ("object_action unknown object multiplexed", STATE),
+    ("backlogs 200 bytes", STATE),
+    ("backlogs 200B", STATE),
+    ("backlogs 1.9 name without method multiplexed", TWO_NODES),
+    ("service_logs raw", STREAM),
+    ("object_logs raw", STREAM),
+    ("node_logs raw", STREAM),
+    ("events", STREAM),
+    ("lock from a node out of the cluster", DECIDED),
+    ("lock for another node", TWO_NODES),
+    ("lock multiplexed to a peer", TWO_NODES),
+    ("ask_full", TWO_NODES),
+    ("daemon_relay_status", DECIDED),
+];
+
+/// Recorded requests whose replies have values of that host, or of what was done before: keys and types count.
+const SHAPE_ONLY: &[&str] = &[
+    "service_action sync json output",
+    "service_action unknown",
+    "node_action unknown action",
+    "service_action json scalar output",
+    "object_action options null",
+    "node_action sync",
+    "node_action multiplexed",
+    "node_action pool_ prefix",
+    "backlogs",
+    "node_backlogs",
+    "cluster locks",
+    "daemon_stats",
+    "misc get_node_config",
+    "misc node_config",
+    "misc get_pools",
+    "misc ssh_key",
+    "misc schedules",
+    "misc create",
+    "object_status",
+];
+
+/// Keys whose values are times, ids and counters.
+const VOLATILE: &[&str] = &[
+    "mtime",
+    "updated",
+    "t",
+    "ts",
+    "timestamp",
+    "pid",
+    "session_id",
+    "id",
+    "requested",
+    "elapsed",
+    "gen",
+];
+
+fn treatment<'a>(list: &[(&'a str, &'a str)], name: &str) -> Option<&'a str> {
+    list.iter().find(|(start, _)| name.starts_with(start)).map(|(_, reason)| *reason)
+}
+
+/// Takes the second node out of what was recorded.
+fn without_peer(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .filter(|(key, _)| *key != "n12")
+                .map(|(key, value)| (key.clone(), without_peer(value)))
+                .collect(),
+        ),
+        Value::Array(list) => {
+            list.iter().filter(|item| **item != "n12").map(without_peer).collect()
+        }
+        Value::String(text) => text.replace("n11 n12", "n11").into(),
+        other => other.clone(),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The first difference, with where it is.
+fn difference(at: &str, expected: &Value, got: &Value, is_shape_only: bool) -> Option<String> {
+    let key = at.rsplit('.').next().unwrap_or_default();
+    let is_volatile = is_shape_only || VOLATILE.contains(&key);
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            let missing = expected.keys().find(|key| !got.contains_key(*key));
+            if let Some(missing) = missing {
+                return Some(format!("{at}: no {missing:?}"));
+            }
+            // More keys than recorded are more facts; in what is compared by value, they are a difference.
+            let further = got.keys().find(|key| !expected.contains_key(*key));
+            if let Some(further) = further.filter(|_| !is_shape_only) {
+                return Some(format!("{at}: {further:?} was not recorded"));
+            }
+            expected.iter().find_map(|(key, value)| {
+                difference(&format!("{at}.{key}"), value, &got[key], is_shape_only)
+            })
+        }
+        (Value::Array(expected), Value::Array(got)) if is_volatile => {
+            let (expected, got) = (expected.first()?, got.first()?);
+            difference(&format!("{at}[]"), expected, got, is_shape_only)
+        }
+        (Value::Array(expected), Value::Array(got)) => {
+            if expected.len() != got.len() {
+                return Some(format!("{at}: {} items, recorded {}", got.len(), expected.len()));
+            }
+            let mut pairs = expected.iter().zip(got).enumerate();
+            pairs.find_map(|(i, (expected, got))| {
+                difference(&format!("{at}[{i}]"), expected, got, is_shape_only)
+            })
+        }
+        (expected, got) if kind(expected) != kind(got) => {
+            Some(format!("{at}: {got} is {}, recorded {}", kind(got), kind(expected)))
+        }
+        (expected, got) if !is_volatile && expected != got => {
+            let is_same_number = expected.as_f64().is_some() && expected.as_f64() == got.as_f64();
+            (!is_same_number).then(|| format!("{at}: {got}, recorded {expected}"))
+        }
+        _ => None,
+    }
+}
+
+/// The names of the objects in a `daemon_status`, as the recording sums it up.
+fn objects(status: &Value) -> Value {
+    let keys = |value: &Value| -> Vec<String> {
+        value.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+    };
+    let services = &status["monitor"]["nodes"]["n11"]["services"];
+    json!({
+        "monitor.services": keys(&status["monitor"]["services"]),
+        "nodes": {"n11": {
+            "status": keys(&services["status"]),
+            "config": keys(&services["config"]),
+        }},
+    })
+}
+
+/// A node as the recorded one: its objects, its service up.
+fn recorded_node() -> Node {
+    let mut node = Node::new("n11");
+    node.write_cluster("envelope = any");
+    let id = |n: u8| format!("[DEFAULT]\nid = 3e0a3a5a-1a9a-4d6e-9c36-7f8d3f8f000{n}\n");
+    let (svc1, cfg1, web) = (id(1), id(2), id(3));
+    node.write(
+        "etc/svc1.conf",
+        &format!(
+            "{svc1}nodes = n11\norchestrate = ha\n\n[fs#1]\ntype = flag\n\n[app#1]\ntype = forking\n\
+             start = /bin/true\nstop = /bin/true\ncheck = /bin/true\n"
+        ),
+    );
+    node.write("etc/cfg/cfg1.conf", &format!("{cfg1}[data]\nk1 = literal:hello\n"));
+    node.write(
+        "etc/namespaces/ns1/svc/web.conf",
+        &format!("{web}nodes = n11\norchestrate = no\n[fs#1]\ntype = flag\n"),
+    );
+    node.start();
+    node.om_ok(&["svc1", "provision", "--local"]);
+    node.om_ok(&["svc1", "start", "--local"]);
+    node.wait_avail("svc1", "up");
+    node
+}
+
+fn set_monitor(node: &Node, options: Value) {
+    let mut options = options;
+    options["path"] = "svc1".into();
+    let request = json!({"action": "object_monitor", "method": "POST", "options": options});
+    assert_eq!(node.request(&request)["status"], 0);
+}
+
+/// Brings about what the recording had when it sent a request.
+fn prepare(node: &Node, name: &str) {
+    match name {
+        "clear busy instance" => set_monitor(node, json!({"status": "restarting"})),
+        "clear start failed" => {
+            set_monitor(node, json!({"status": "idle"}));
+            set_monitor(node, json!({"status": "start failed"}));
+        }
+        "object_monitor seed example" => {
+            node.wait_avail("svc1", "up");
+        }
+        "object_monitor already stopped" => {
+            node.wait_avail("svc1", "down");
+        }
+        "object_monitor over tcp" => {
+            let thaw = json!({"action": "node_monitor", "method": "POST", "options": {"global_expect": "thawed"}});
+            _ = node.request(&thaw);
+            set_monitor(node, json!({"global_expect": "started"}));
+            node.wait_avail("svc1", "up");
+        }
+        "node_monitor global_expect frozen already" => {
+            wait_for("the node is frozen", || node.status()["monitor"]["frozen"] == "frozen");
+        }
+        "cluster locks empty" => {
+            let locks = node.request(&json!({"action": "cluster/locks", "method": "GET"}));
+            for (name, lock) in locks["data"].as_object().expect("locks") {
+                let unlock = json!({"name": name, "lock_id": lock["id"]});
+                _ = node.request(&json!({"action": "unlock", "options": unlock}));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What `unlock` needs of the replies before it.
+fn with_real_ids(node: &Node, name: &str, request: &Value) -> Value {
+    let mut request = request.clone();
+    if matches!(name, "unlock" | "unlock bar") {
+        let locks = node.request(&json!({"action": "cluster/locks", "method": "GET"}));
+        let lock = request["options"]["name"].as_str().expect("a name").to_owned();
+        request["options"]["lock_id"] = locks["data"][&lock]["id"].clone();
+    }
+    request
+}
+
+fn compare(node: &Node, case: &Value) -> Option<String> {
+    let name = case["name"].as_str().expect("a name");
+    prepare(node, name);
+    let request = with_real_ids(node, name, &case["request"]);
+    let got = if case["transport"] == "tcp raw" {
+        let envelope = &case["envelope"];
+        let mut peer = Peer::classic(node);
+        if envelope["clustername"] == "join" {
+            peer = peer.of_cluster("join").named(envelope["nodename"].as_str().expect("a name"));
+        }
+        peer.ask(&request)
+    } else {
+        node.try_request(&request)
+    };
+    let root = node.root().display().to_string();
+    let got = got.map(|got| {
+        let text = got.to_string();
+        let text = text.replace(&format!("{root}/etc"), "/etc/opensvc");
+        let text = text.replace(&format!("{root}/var"), "/var/lib/opensvc");
+        let text = text.replace(&format!("{root}/log"), "/var/log/opensvc");
+        serde_json::from_str::<Value>(&text).expect("still JSON")
+    });
+    let is_shape_only = SHAPE_ONLY.iter().any(|start| name.starts_with(start));
+    if let Some(expected) = case.get("response_objects") {
+        let expected = without_peer(expected);
+        return difference("objects", &expected, &objects(&got?), false);
+    }
+    let expected = without_peer(&case["response"]);
+    let Some(got) = got else {
+        return (!expected.is_null()).then(|| format!("no reply, recorded {expected}"));
+    };
+    if expected.get("traceback").is_some() {
+        // Deployed agents crashed on it: a clear error is enough.
+        let is_error = got["error"].as_str().is_some_and(|text| !text.is_empty());
+        return (!is_error || got["status"] == 0).then(|| format!("no error: {got}"));
+    }
+    difference("reply", &expected, &got, is_shape_only)
+}
+
+#[test]
+fn recorded_requests_get_the_recorded_replies() {
+    let recorded: Value = serde_json::from_str(RECORDED).expect("the recording");
+    let groups = recorded["conversations"].as_object().expect("groups");
+    let mut node = recorded_node();
+    let mut differences = vec![];
+    let (mut compared, mut left_out) = (0, BTreeMap::<&str, usize>::new());
+    // Stopping comes last.
+    let is_last = |group: &str| group == "daemon_stop";
+    let order =
+        groups.iter().filter(|it| !is_last(it.0)).chain(groups.iter().filter(|it| is_last(it.0)));
+    for (group, cases) in order {
+        for case in cases.as_array().expect("cases") {
+            let name = case["name"].as_str().expect("a name");
+            if let Some(reason) = treatment(LEFT_OUT, name) {
+                *left_out.entry(reason).or_default() += 1;
+                continue;
+            }
+            compared += 1;
+            if let Some(difference) = compare(&node, case) {
+                differences.push(format!("{group} / {name}: {difference}"));
+            }
+        }
+    }
+    println!("{compared} compared, left out: {left_out:?}");
+    assert!(differences.is_empty(), "{}\n{}", differences.join("\n"), node.node_log());
+    assert_eq!(node.wait_end(), Some(0), "the last recorded request stops the daemon");
+}
