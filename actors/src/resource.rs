@@ -3,6 +3,10 @@
 //! Plain blocking code: the daemon calls [`evaluate`] on its blocking pool, `om <path> <action> --local` calls
 //! [`action`] in its own process, which the runner starts or an operator. One file per driver.
 
+mod exec;
+pub mod exec_context;
+mod journal;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
