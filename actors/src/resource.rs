@@ -3,15 +3,51 @@
 //! Plain blocking code: the daemon calls [`evaluate`] on its blocking pool, `om <path> <action> --local` calls
 //! [`action`] in its own process, which the runner starts or an operator. One file per driver.
 
+mod action;
+mod announce;
+mod app;
+mod app_forking;
+mod app_simple;
+mod container;
+mod disk_loop;
+mod driver;
+mod evaluation;
 mod exec;
 pub mod exec_context;
+mod fs_directory;
+mod fs_flag;
+mod fs_mount;
+mod host;
+mod instance;
+mod ip_host;
 mod journal;
+mod keys;
+mod launch;
+mod mounts;
+mod order;
+mod processes;
+mod requires;
+mod select;
+mod status_file;
+mod sync_rsync;
+mod task_host;
+mod triggers;
+mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
-use model::InstanceStatus;
+use model::{InstanceStatus, ObjectPath};
+
+pub use action::{action, in_new_session};
+pub use container::is_usable;
+pub use host::Host;
+
+use self::instance::Instance;
+use crate::config::LoadedObject;
+use crate::paths::Paths;
+use crate::{clock, config};
 
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,35 +67,80 @@ pub struct Watch {
     pub files: BTreeMap<String, BTreeSet<PathBuf>>,
 }
 
-/// Options of an instance action.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ActionOptions {
-    /// `--rid`: ids, groups, `group.driver`, separated by commas. Empty: no filter.
-    pub rid: String,
-    /// `--tags`: `a,b` any, `a+b` all. Empty: no filter.
-    pub tags: String,
-    /// `--subsets`: names of resource sets, separated by commas. Empty: no filter.
-    pub subsets: String,
-    /// `--upto`: stop after this resource or group.
-    pub upto: Option<String>,
-    /// `--downto`: stop after this resource or group.
-    pub downto: Option<String>,
-    /// `--dry-run`: say what would be done.
-    pub is_dry_run: bool,
-    /// `--force`.
-    pub is_forced: bool,
-    /// `--leader`: act on shared resources.
-    pub is_leader: bool,
-    /// `--disable-rollback`.
-    pub is_rollback_disabled: bool,
-    /// `--waitlock`: how long to wait for the action lock, else keyword `lock_timeout`.
-    pub waitlock: Option<Duration>,
-    /// `--confirm`: the operator agreed to a task that asks.
-    pub is_confirmed: bool,
-    /// `--cron`: run by the scheduler.
-    pub is_scheduled: bool,
-    /// `--refresh` of `status` and `print status`: ask the drivers.
-    pub is_refreshed: bool,
-    /// `--unprovision` of `delete`.
-    pub is_unprovisioned: bool,
+impl Watch {
+    /// Takes over what another one watches for a resource.
+    fn keep(&mut self, other: &Self, rid: &str) {
+        if let Some(pids) = other.pids.get(rid) {
+            self.pids.insert(rid.to_owned(), pids.clone());
+        }
+        if let Some(files) = other.files.get(rid) {
+            self.files.insert(rid.to_owned(), files.clone());
+        }
+    }
+}
+
+/// Where a sync copies to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SyncTo {
+    /// All its targets.
+    All,
+    /// The nodes that run instances.
+    Nodes,
+    /// The disaster recovery nodes.
+    DrpNodes,
+}
+
+/// Evaluates the local instance of an object, writes `status.json` and what is remembered of each resource.
+///
+/// Blocks until every resource has answered, or is past the deadline of [`Host`]. `previous` is what the last evaluation in
+/// this process found: processes that are known are looked at first, and only they; pass none after an action, when
+/// another process may have taken their place. `rids` limits who is asked: the others keep what they had.
+#[must_use]
+pub fn evaluate(
+    host: &Host,
+    object: &LoadedObject,
+    previous: Option<&Evaluation>,
+    rids: Option<&BTreeSet<String>>,
+) -> Evaluation {
+    let instance = Arc::new(Instance::read(host, &object.conf, &object.settings));
+    refresh(host, &instance, previous, rids)
+}
+
+/// Evaluates and writes.
+fn refresh(
+    host: &Host,
+    instance: &Arc<Instance>,
+    previous: Option<&Evaluation>,
+    rids: Option<&BTreeSet<String>>,
+) -> Evaluation {
+    let found = evaluation::evaluate(host, instance, clock::now(), previous, rids);
+    let same = previous.is_some_and(|previous| previous.status.csum == found.status.csum);
+    // The file of an unchanged instance is still renewed: its time says that it is not older than the configuration.
+    if let Err(error) = status_file::write(&host.paths, &instance.path, &found.status) {
+        if !same {
+            instance.journal.warn(format_args!("{error}"));
+        }
+    }
+    found
+}
+
+/// The status of the local instance: as last written if that is not older than the configuration, else evaluated now.
+#[must_use]
+pub fn status(host: &Host, object: &LoadedObject, is_refreshed: bool) -> InstanceStatus {
+    let written = status_file::read(&host.paths, &object.path)
+        .filter(|status| !is_refreshed && status.updated >= object.updated);
+    written.unwrap_or_else(|| evaluate(host, object, None, None).status)
+}
+
+/// The newest status that was written, whatever its age.
+#[must_use]
+pub fn written_status(paths: &Paths, path: &ObjectPath) -> Option<InstanceStatus> {
+    status_file::read(paths, path)
+}
+
+/// The node, as `om` commands see it: settings and context from the configuration files.
+#[must_use]
+pub fn command_host(paths: Arc<Paths>, node: Arc<conf::NodeSettings>) -> Host {
+    let context = config::context(&paths, &node);
+    Host::new(paths, node, context)
 }

@@ -111,6 +111,11 @@ impl Program {
         self
     }
 
+    /// How long it may take.
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     /// Tells its output.
     pub(crate) fn output(mut self, output: Output) -> Self {
         self.output = output;

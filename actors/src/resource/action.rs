@@ -1,0 +1,405 @@
+//! Instance actions: what `om <path> <action> --local` does.
+
+mod configuration;
+mod lifecycle;
+mod sequence;
+mod toc;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Orchestrate, Status};
+use om::{ActionOptions, InstanceAction, SyncAction};
+use serde_json::json;
+
+pub(crate) use toc::{Sysrq, sysrq};
+
+use super::driver::Failure;
+use super::host::Host;
+use super::instance::Instance;
+use super::select::Selection;
+use super::{announce, status_file};
+use crate::config::LoadedObject;
+use crate::durable::{self, FileLock};
+
+/// Set by the runner for what the monitor asked for.
+const ORIGIN_VARIABLE: &str = "OSVC_ACTION_ORIGIN";
+
+/// What is done to resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// `start`.
+    Start,
+    /// `startstandby`.
+    Startstandby,
+    /// `stop`.
+    Stop,
+    /// `shutdown`.
+    Shutdown,
+    /// `provision`.
+    Provision,
+    /// `unprovision`.
+    Unprovision,
+    /// `run`.
+    Run,
+    /// `sync ..`.
+    Sync(SyncAction),
+}
+
+impl Verb {
+    /// The word, as in `OPENSVC_ACTION`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Startstandby => "startstandby",
+            Self::Stop => "stop",
+            Self::Shutdown => "shutdown",
+            Self::Provision => "provision",
+            Self::Unprovision => "unprovision",
+            Self::Run => "run",
+            Self::Sync(SyncAction::All) => "sync_all",
+            Self::Sync(SyncAction::Nodes) => "sync_nodes",
+            Self::Sync(SyncAction::Drp) => "sync_drp",
+            Self::Sync(SyncAction::Update) => "sync_update",
+            Self::Sync(SyncAction::Full) => "sync_full",
+        }
+    }
+
+    /// What its triggers are named after, none if it has none.
+    pub(crate) fn trigger_word(self) -> Option<&'static str> {
+        match self {
+            Self::Shutdown => Some("stop"),
+            Self::Sync(SyncAction::All) => None,
+            other => Some(other.word()),
+        }
+    }
+
+    /// What its requirements are named after.
+    fn requires_word(self) -> &'static str {
+        match self {
+            Self::Shutdown => "stop",
+            Self::Startstandby => "start",
+            other => other.word(),
+        }
+    }
+}
+
+/// One action on one instance.
+pub(crate) struct Act<'a> {
+    host: &'a Host,
+    instance: Arc<Instance>,
+    options: &'a ActionOptions,
+    selection: Selection,
+    /// Asked by the monitor: the daemon knows, and is not told.
+    is_from_daemon: bool,
+}
+
+/// Runs an action on the local instance of an object, to its end. The exit code: 0 done or nothing to do, 1 refused or
+/// failed. What went wrong is in the log.
+///
+/// Targets of the monitor (`switch`, `giveback`, `takeover`, `abort`, `clear`) are no local actions: refused.
+#[must_use]
+pub fn action(
+    host: &Host,
+    object: &LoadedObject,
+    action: InstanceAction,
+    options: &ActionOptions,
+) -> u8 {
+    let is_from_daemon = std::env::var(ORIGIN_VARIABLE).is_ok_and(|origin| origin == "daemon");
+    let act = Act {
+        host,
+        instance: Arc::new(Instance::read(host, &object.conf, &object.settings)),
+        options,
+        selection: Selection::read(options),
+        is_from_daemon,
+    };
+    let origin = if is_from_daemon { "daemon" } else { "user" };
+    let words = action.words();
+    let rids = options.rid.as_ref().map(|rid| format!(" --rid {rid}")).unwrap_or_default();
+    act.instance.journal.info(format_args!("do {words} --local{rids} ({origin} origin)"));
+    match act.run(action) {
+        Ok(()) => 0,
+        Err(failure) => {
+            act.instance.journal.error(format_args!("{words}: {failure}"));
+            1
+        }
+    }
+}
+
+/// Runs this command line in a session of its own and tells its exit code, when that is what the action needs: a stop
+/// that an operator's terminal interrupts would leave half of the instance up. None when it is not needed.
+#[must_use]
+pub fn in_new_session(action: InstanceAction, options: &ActionOptions) -> Option<u8> {
+    let is_long = matches!(
+        action,
+        InstanceAction::Stop | InstanceAction::Shutdown | InstanceAction::Unprovision
+    );
+    let has_terminal = || std::fs::File::open("/dev/tty").is_ok();
+    if !is_long || options.dry_run || !has_terminal() {
+        return None;
+    }
+    let agent = std::path::Path::new("/proc/self/exe");
+    let mut words = vec![agent.as_os_str().to_owned()];
+    words.extend(std::env::args_os().skip(1));
+    let status = super::exec_context::ExecContext::session().command(agent, &words).status().ok()?;
+    Some(u8::from(!status.success()))
+}
+
+/// What the daemon is told while an action runs.
+fn progress(action: InstanceAction) -> Option<(&'static str, &'static str)> {
+    Some(match action {
+        InstanceAction::Start => ("starting", "start failed"),
+        InstanceAction::Startstandby => ("starting", "start failed"),
+        InstanceAction::Stop => ("stopping", "stop failed"),
+        InstanceAction::Restart => ("restarting", "restart failed"),
+        InstanceAction::Shutdown => ("shutting", "shutdown failed"),
+        InstanceAction::Provision => ("provisioning", "provision failed"),
+        InstanceAction::Unprovision => ("unprovisioning", "unprovision failed"),
+        InstanceAction::Delete => ("deleting", "delete failed"),
+        InstanceAction::Purge => ("purging", "purge failed"),
+        InstanceAction::Toc => ("tocing", "toc failed"),
+        InstanceAction::Freeze => ("freezing", "freeze failed"),
+        InstanceAction::Thaw => ("thawing", "thaw failed"),
+        InstanceAction::Abort
+        | InstanceAction::Boot
+        | InstanceAction::Clear
+        | InstanceAction::Disable
+        | InstanceAction::Enable
+        | InstanceAction::Giveback
+        | InstanceAction::Run
+        | InstanceAction::SetProvisioned
+        | InstanceAction::SetUnprovisioned
+        | InstanceAction::Switch
+        | InstanceAction::Sync(_)
+        | InstanceAction::Takeover => return None,
+    })
+}
+
+/// The local target that an action leaves behind.
+fn local_expect(action: InstanceAction, is_whole: bool) -> Option<&'static str> {
+    match action {
+        InstanceAction::Start | InstanceAction::Restart if is_whole => Some("started"),
+        InstanceAction::Stop
+        | InstanceAction::Shutdown
+        | InstanceAction::Unprovision
+        | InstanceAction::Delete
+        | InstanceAction::Purge
+        | InstanceAction::Toc
+            if is_whole =>
+        {
+            Some("unset")
+        }
+        _ => None,
+    }
+}
+
+impl Act<'_> {
+    fn run(&self, action: InstanceAction) -> Result<(), Failure> {
+        let has_resources = self.instance.path.kind().has_instances();
+        match action {
+            InstanceAction::Abort
+            | InstanceAction::Clear
+            | InstanceAction::Giveback
+            | InstanceAction::Switch
+            | InstanceAction::Takeover => {
+                return Err(Failure::refused("is a request to the daemon, not a local action"));
+            }
+            InstanceAction::Delete | InstanceAction::Purge => {}
+            // Other kinds have nothing to start, stop or freeze.
+            _ if !has_resources => return Ok(()),
+            _ => {}
+        }
+        self.check_selection(action)?;
+        let is_told = !self.is_from_daemon && !self.options.dry_run && has_resources;
+        let told = if is_told { progress(action) } else { None };
+        if let Some((doing, _)) = told {
+            let unset = local_expect(action, self.is_whole()).filter(|expect| *expect == "unset");
+            announce::monitor(&self.host.paths, &self.instance.path, doing, unset, None);
+        }
+        let done = self.with_lock(action, || self.dispatch(action));
+        let is_gone = matches!(action, InstanceAction::Delete | InstanceAction::Purge)
+            && self.is_whole()
+            && done.is_ok();
+        let done = if is_gone || self.options.dry_run || !has_resources {
+            done
+        } else {
+            self.conclude(action, done)
+        };
+        if let Some((_, failed)) = told.filter(|_| !is_gone) {
+            let expect = local_expect(action, self.is_whole()).filter(|_| done.is_ok());
+            let status = if done.is_ok() { "idle" } else { failed };
+            announce::monitor(&self.host.paths, &self.instance.path, status, expect, None);
+        }
+        done
+    }
+
+    /// Evaluates after an action, publishes, and tells whether the instance is where the action should have brought it.
+    fn conclude(&self, action: InstanceAction, done: Result<(), Failure>) -> Result<(), Failure> {
+        // A configuration that the action changed is read again by the daemon.
+        let found = super::refresh(self.host, &self.instance, None, None);
+        announce::status(&self.host.paths, &self.instance.path, &found.status);
+        done?;
+        let avail = found.status.avail.unwrap_or(Status::NotApplicable);
+        let is_up = matches!(avail, Status::Up | Status::StdbyUp | Status::NotApplicable);
+        if action == InstanceAction::Start && self.is_whole() && !is_up {
+            return Err(Failure::refused(format!(
+                "everything started, and the instance is {avail}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether no resource filter limits the action.
+    fn is_whole(&self) -> bool {
+        self.selection.is_all() && self.options.upto.is_none() && self.options.downto.is_none()
+    }
+
+    fn check_selection(&self, action: InstanceAction) -> Result<(), Failure> {
+        let names_sections = matches!(
+            action,
+            InstanceAction::Delete | InstanceAction::Enable | InstanceAction::Disable
+        );
+        if self.selection.is_all() || names_sections {
+            return Ok(());
+        }
+        if self.instance.resources.iter().any(|resource| self.selection.has(resource)) {
+            return Ok(());
+        }
+        Err(Failure::refused("no resource matches --rid, --tags and --subsets"))
+    }
+
+    fn dispatch(&self, action: InstanceAction) -> Result<(), Failure> {
+        match action {
+            InstanceAction::Start => self.start(Verb::Start),
+            InstanceAction::Startstandby => self.start(Verb::Startstandby),
+            InstanceAction::Stop => {
+                self.freeze_before_stop()?;
+                self.stop(Verb::Stop, self.options.force)
+            }
+            InstanceAction::Shutdown => {
+                self.freeze_before_stop()?;
+                self.stop(Verb::Shutdown, true)
+            }
+            InstanceAction::Restart => {
+                self.stop(Verb::Stop, self.options.force)?;
+                self.start(Verb::Start)
+            }
+            InstanceAction::Provision => self.provision(),
+            InstanceAction::Unprovision => {
+                self.freeze_before_stop()?;
+                self.unprovision()
+            }
+            InstanceAction::SetProvisioned => self.set_provisioned(true),
+            InstanceAction::SetUnprovisioned => self.set_provisioned(false),
+            InstanceAction::Freeze => self.freeze(),
+            InstanceAction::Thaw => self.thaw(),
+            InstanceAction::Enable => self.enable(true),
+            InstanceAction::Disable => self.enable(false),
+            InstanceAction::Run => self.run_tasks(),
+            InstanceAction::Boot => self.boot(),
+            InstanceAction::Toc => self.toc(),
+            InstanceAction::Sync(which) => self.sync(which),
+            InstanceAction::Delete => {
+                if self.is_whole() && self.instance.path.kind().has_instances() {
+                    self.freeze_before_stop()?;
+                    if self.options.unprovision {
+                        self.unprovision()?;
+                    }
+                }
+                self.delete()
+            }
+            InstanceAction::Purge => {
+                if self.instance.path.kind().has_instances() {
+                    self.freeze_before_stop()?;
+                    self.unprovision()?;
+                }
+                self.delete()
+            }
+            InstanceAction::Abort
+            | InstanceAction::Clear
+            | InstanceAction::Giveback
+            | InstanceAction::Switch
+            | InstanceAction::Takeover => Ok(()),
+        }
+    }
+
+    /// Runs under the action lock, if the action takes one.
+    fn with_lock(
+        &self,
+        action: InstanceAction,
+        run: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let name = match action {
+            InstanceAction::Freeze
+            | InstanceAction::Thaw
+            | InstanceAction::Run
+            | InstanceAction::SetProvisioned
+            | InstanceAction::SetUnprovisioned => return run(),
+            InstanceAction::Toc if self.is_toc_of_node() => return run(),
+            InstanceAction::Sync(_) => "lock.generic.sync",
+            _ => "lock.generic",
+        };
+        if self.options.nolock || self.options.dry_run {
+            return run();
+        }
+        let file = self.instance.var_dir.join(name);
+        let keyword = || self.instance.section("DEFAULT").duration("lock_timeout").ok().flatten();
+        let patience = match self.options.waitlock {
+            Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+            None => keyword().unwrap_or(Duration::from_secs(60)),
+        };
+        let lock = FileLock::take(&file, patience).map_err(|error| {
+            if error.kind() != io::ErrorKind::TimedOut {
+                return Failure::io("lock")(error);
+            }
+            let holder = std::fs::read_to_string(&file).unwrap_or_default();
+            Failure::refused(format!(
+                "timed out waiting for lock {} ({})",
+                file.display(),
+                holder.trim()
+            ))
+        })?;
+        let note = json!({ "pid": std::process::id(), "intent": action.words(), "progress": {} });
+        _ = lock.note(&note.to_string());
+        // Whoever looks next must not see what was.
+        let _released = Release(&lock);
+        status_file::purge(&self.instance);
+        run()
+    }
+
+    /// What an orchestrated service needs before an operator takes it down: else it is brought up again.
+    fn freeze_before_stop(&self) -> Result<(), Failure> {
+        let is_orchestrated = self.instance.settings.orchestrate != Orchestrate::No;
+        if self.is_from_daemon || !self.is_whole() || !is_orchestrated || self.options.dry_run {
+            return Ok(());
+        }
+        self.freeze()
+    }
+
+    fn freeze(&self) -> Result<(), Failure> {
+        let file = self.instance.var_dir.join("frozen");
+        if file.exists() || self.options.dry_run {
+            return Ok(());
+        }
+        self.instance.journal.info(format_args!("freeze"));
+        durable::touch(&file).map_err(Failure::io("freeze"))
+    }
+
+    fn thaw(&self) -> Result<(), Failure> {
+        let file = self.instance.var_dir.join("frozen");
+        if !file.exists() || self.options.dry_run {
+            return Ok(());
+        }
+        self.instance.journal.info(format_args!("thaw"));
+        durable::remove(&file).map_err(Failure::io("thaw"))
+    }
+}
+
+struct Release<'a>(&'a FileLock);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        _ = self.0.note("");
+    }
+}

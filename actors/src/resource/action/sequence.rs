@@ -1,0 +1,258 @@
+//! One verb over the resources of an instance: order, requirements, triggers, subsets in parallel, optional errors.
+
+use std::collections::BTreeMap;
+
+use model::Status;
+
+use super::super::driver::{Failure, Scene};
+use super::super::evaluation::{evaluate_one, standby_state};
+use super::super::instance::Resource;
+use super::super::order::{self, Direction, Set};
+use super::super::requires;
+use super::super::triggers::{Moment, Triggers};
+use super::{Act, Verb};
+
+/// States of resources by id.
+pub(crate) type States = BTreeMap<String, Status>;
+
+/// What came of one resource.
+pub(crate) struct Outcome {
+    rid: String,
+    result: Result<(), Failure>,
+    before: Status,
+    after: Status,
+}
+
+/// What came of a sequence.
+#[derive(Default)]
+pub(crate) struct Done {
+    /// Resources that it changed from not up to up.
+    pub activated: Vec<String>,
+    /// What stopped it.
+    pub failure: Option<Failure>,
+}
+
+impl Done {
+    /// The end of the sequence as a result.
+    pub(crate) fn result(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
+fn is_up(status: &Status) -> bool {
+    matches!(status, Status::Up | Status::StdbyUp)
+}
+
+impl Act<'_> {
+    /// Whether this instance does what is done once per object.
+    pub(super) fn is_leader(&self) -> bool {
+        self.options.leader || self.instance.settings.peers.len() < 2
+    }
+
+    /// States of all resources now.
+    pub(super) fn states(&self) -> States {
+        let found = super::super::refresh(self.host, &self.instance, None, None);
+        let resources = found.status.resources.unwrap_or_default();
+        resources.into_iter().map(|(rid, resource)| (rid, resource.status)).collect()
+    }
+
+    pub(super) fn triggers(&self, verb: Verb) -> Triggers<'_> {
+        Triggers {
+            host: self.host,
+            instance: &self.instance,
+            verb,
+            is_leader: self.is_leader(),
+            is_dry_run: self.options.dry_run,
+        }
+    }
+
+    /// Runs `run` between the triggers of the object.
+    pub(super) fn with_triggers(
+        &self,
+        verb: Verb,
+        run: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let triggers = self.triggers(verb);
+        triggers.of_object(Moment::Pre)?;
+        triggers.of_object(Moment::BlockingPre)?;
+        run()?;
+        triggers.of_object(Moment::Post)?;
+        triggers.of_object(Moment::BlockingPost)
+    }
+
+    /// The selected resources that the verb may touch, in order.
+    pub(super) fn selected(
+        &self,
+        direction: Direction,
+        is_meant: impl Fn(&Resource) -> bool,
+    ) -> Vec<Set> {
+        let sets = order::sets(&self.instance, direction, |resource| {
+            !resource.is_untouchable() && self.selection.has(resource) && is_meant(resource)
+        });
+        let last = match direction {
+            Direction::Start => self.options.upto.as_deref(),
+            Direction::Stop => self.options.downto.as_deref(),
+        };
+        match last {
+            Some(last) => order::cut(&self.instance, sets, last),
+            None => sets,
+        }
+    }
+
+    /// Runs a step on each resource of the sets, in order, until one that is not optional fails.
+    pub(super) fn sequence(
+        &self,
+        verb: Verb,
+        sets: &[Set],
+        states: &mut States,
+        step: impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync,
+    ) -> Done {
+        let mut done = Done::default();
+        for set in sets {
+            let outcomes = if set.is_parallel && set.members.len() > 1 && !self.options.dry_run {
+                self.instance.journal.debug(format_args!(
+                    "{} {} in parallel",
+                    verb.word(),
+                    set.name
+                ));
+                self.parallel(verb, set, states, &step)
+            } else {
+                self.serial(verb, set, states, &step)
+            };
+            for outcome in outcomes {
+                self.account(outcome, states, &mut done);
+            }
+            if done.failure.is_some() {
+                break;
+            }
+        }
+        done
+    }
+
+    fn account(&self, outcome: Outcome, states: &mut States, done: &mut Done) {
+        let Outcome { rid, result, before, after } = outcome;
+        if is_up(&after) && !is_up(&before) {
+            done.activated.push(rid.clone());
+        }
+        states.insert(rid.clone(), after);
+        let Err(failure) = result else { return };
+        let journal = self.instance.journal.resource(&rid);
+        let is_optional = self.instance.resource(&rid).is_some_and(|resource| resource.is_optional);
+        if is_optional {
+            journal.warn(format_args!("{failure} (optional resource, ignored)"));
+            return;
+        }
+        journal.error(format_args!("{failure}"));
+        done.failure.get_or_insert_with(|| Failure::refused(format!("{rid}: {failure}")));
+    }
+
+    fn serial(
+        &self,
+        verb: Verb,
+        set: &Set,
+        states: &States,
+        step: &(impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync),
+    ) -> Vec<Outcome> {
+        let mut states = states.clone();
+        let mut outcomes = vec![];
+        for index in &set.members {
+            let resource = &self.instance.resources[*index];
+            let outcome = self.one(verb, resource, &states, step);
+            states.insert(outcome.rid.clone(), outcome.after.clone());
+            let is_fatal = outcome.result.is_err() && !resource.is_optional;
+            outcomes.push(outcome);
+            if is_fatal {
+                break;
+            }
+        }
+        outcomes
+    }
+
+    fn parallel(
+        &self,
+        verb: Verb,
+        set: &Set,
+        states: &States,
+        step: &(impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync),
+    ) -> Vec<Outcome> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = set
+                .members
+                .iter()
+                .map(|index| {
+                    let resource = &self.instance.resources[*index];
+                    (resource, scope.spawn(move || self.one(verb, resource, states, step)))
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|(resource, thread)| {
+                    thread.join().unwrap_or_else(|_| Outcome {
+                        rid: resource.rid.to_string(),
+                        result: Err(Failure::refused("the driver failed on an error of its own")),
+                        before: Status::Undef,
+                        after: Status::Undef,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// What a driver sees.
+    pub(super) fn scene<'s>(
+        &'s self,
+        resource: &'s Resource,
+        journal: &'s super::super::journal::Journal,
+        states: &'s States,
+    ) -> Scene<'s> {
+        Scene {
+            host: self.host,
+            instance: &self.instance,
+            resource,
+            journal,
+            states,
+            known_pids: None,
+            is_forced: self.options.force,
+            is_leader: self.is_leader(),
+            is_scheduled: self.options.cron,
+            is_confirmed: self.options.confirm,
+        }
+    }
+
+    fn one(
+        &self,
+        verb: Verb,
+        resource: &Resource,
+        states: &States,
+        step: &(impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync),
+    ) -> Outcome {
+        let rid = resource.rid.to_string();
+        let journal = self.instance.journal.resource(&rid);
+        let scene = self.scene(resource, &journal, states);
+        let before = states.get(&rid).cloned().unwrap_or(Status::Undef);
+        if self.options.dry_run {
+            let label = resource.driver.label();
+            journal.info(format_args!("dry run: would {} {label}", verb.word()));
+            return Outcome { rid, result: Ok(()), after: before.clone(), before };
+        }
+        if let Err(failure) =
+            requires::check(&self.instance, resource, verb.requires_word(), states)
+        {
+            // The scheduler asks again, and again.
+            let result = if self.options.cron { Ok(()) } else { Err(failure) };
+            return Outcome { rid, result, after: before.clone(), before };
+        }
+        let triggers = self.triggers(verb);
+        let run = || {
+            triggers.of_resource(resource, Moment::Pre)?;
+            triggers.of_resource(resource, Moment::BlockingPre)?;
+            step(&scene)?;
+            triggers.of_resource(resource, Moment::Post)?;
+            triggers.of_resource(resource, Moment::BlockingPost)
+        };
+        let result = run();
+        // What comes next looks at it; a failed start that left something behind is rolled back too.
+        let after = standby_state(resource, evaluate_one(&scene).status);
+        Outcome { rid, result, before, after }
+    }
+}

@@ -1,0 +1,124 @@
+//! `toc`: the monitor action, taken when a monitored resource is lost.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::driver::Failure;
+use super::super::exec::Output;
+use super::super::host::Host;
+use super::super::launch::Command;
+use super::super::{announce, triggers};
+use super::{Act, Verb};
+use crate::durable;
+use crate::paths::{Paths, ROOT_VARIABLE};
+
+/// Asks the kernel for something at once: `b` reboots, `c` crashes. Replaced in tests.
+pub(crate) type Sysrq = Arc<dyn Fn(char) -> io::Result<()> + Send + Sync>;
+
+/// Time left to logs and disks before the node goes.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The real one. Refuses unless root of an installed agent asks: a test, or a private tree, never takes the machine down.
+///
+/// # Errors
+///
+/// Refused, or the kernel does not offer it.
+pub(crate) fn sysrq(paths: &Paths, letter: char) -> io::Result<()> {
+    let is_root = rustix::process::geteuid().is_root();
+    let is_private = *paths != Paths::packaged() || std::env::var_os(ROOT_VARIABLE).is_some();
+    if !is_root || is_private {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "only root, and an agent without private root, may take the node down",
+        ));
+    }
+    std::fs::write("/proc/sysrq-trigger", letter.to_string())
+}
+
+/// What is done to the node.
+fn node_letter(action: &str) -> Option<char> {
+    match action {
+        "reboot" => Some('b'),
+        "crash" => Some('c'),
+        _ => None,
+    }
+}
+
+impl Act<'_> {
+    /// Whether the action would take down the node, and so waits for no lock.
+    pub(super) fn is_toc_of_node(&self) -> bool {
+        self.instance
+            .settings
+            .monitor_action
+            .as_deref()
+            .is_some_and(|action| node_letter(action).is_some())
+    }
+
+    pub(super) fn toc(&self) -> Result<(), Failure> {
+        let paths = &self.host.paths;
+        if self.instance.var_dir.join("frozen").exists() || paths.node_frozen().exists() {
+            return Err(Failure::refused("frozen"));
+        }
+        self.pre_monitor_action();
+        let Some(action) = self.instance.settings.monitor_action.as_deref() else {
+            self.instance.journal.info(format_args!("monitor_action is not set: nothing to do"));
+            return Ok(());
+        };
+        self.instance.journal.warn(format_args!("monitor action {action}"));
+        if self.options.dry_run {
+            return Ok(());
+        }
+        match action {
+            "freezestop" => {
+                self.freeze()?;
+                self.stop(Verb::Stop, self.options.force)
+            }
+            "switch" => {
+                self.stop(Verb::Stop, self.options.force)?;
+                // A peer takes over, and this node is out of the ranks.
+                let path = &self.instance.path;
+                announce::monitor(paths, path, "start failed", None, Some("placed"));
+                Ok(())
+            }
+            other => match node_letter(other) {
+                Some(letter) => self.take_node_down(self.host, letter),
+                None => Err(Failure::refused(format!("monitor_action {other} is unknown"))),
+            },
+        }
+    }
+
+    fn pre_monitor_action(&self) {
+        let journal = &self.instance.journal;
+        let text = self.instance.section("DEFAULT").text("pre_monitor_action").ok().flatten();
+        let command = match text.as_deref().map(Command::parse_trigger) {
+            Some(Ok(Some(command))) => command,
+            Some(Err(reason)) => {
+                return journal.error(format_args!("pre_monitor_action: {reason}"));
+            }
+            _ => return,
+        };
+        journal.info(format_args!("pre_monitor_action: {}", command.line()));
+        if self.options.dry_run {
+            return;
+        }
+        let variables = triggers::environment(&self.instance, Some("toc"), self.is_leader());
+        let program = command.program().environment(variables).output(Output::Logged);
+        match program.run(&self.host.agent, journal) {
+            Ok(ended) if !ended.is_success() => {
+                journal.error(format_args!("pre_monitor_action: exit code {}", ended.code));
+            }
+            Ok(_) => {}
+            Err(error) => journal.error(format_args!("pre_monitor_action: {error}")),
+        }
+    }
+
+    fn take_node_down(&self, host: &Host, letter: char) -> Result<(), Failure> {
+        std::thread::sleep(LAST_WORDS.min(host.last_words));
+        let asked = (host.sysrq)(letter);
+        // Still here: at least nothing is started on a node that should be gone.
+        durable::touch(&host.paths.node_frozen()).map_err(Failure::io("freeze of the node"))?;
+        asked.map_err(Failure::io("sysrq"))?;
+        Err(Failure::refused("the node is still alive, and now frozen"))
+    }
+}

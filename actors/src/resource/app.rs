@@ -1,0 +1,366 @@
+//! What `app.simple` and `app.forking` share: commands by action, the check, the way they are run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use conf::{EvalError, SectionReader};
+use model::Status;
+
+use super::driver::{Driver, Failure, Phase, Report, Scene};
+use super::exec::{Ended, Output, Program};
+use super::instance::Setup;
+use super::launch::{self, Command, Launch};
+use crate::durable::FileLock;
+
+pub(crate) use super::app_forking::read as forking;
+pub(crate) use super::app_simple::read as simple;
+
+/// Groups whose state an app depends on.
+const BASE_GROUPS: [&str; 6] = ["ip", "fs", "disk", "share", "container", "volume"];
+
+/// What an app is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// Come up.
+    Start,
+    /// Go down.
+    Stop,
+    /// Tell whether it is up, by exit code.
+    Check,
+    /// Tell facts, as `key: value` lines.
+    Info,
+}
+
+impl Verb {
+    fn keyword(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Check => "check",
+            Self::Info => "info",
+        }
+    }
+
+    /// What a launcher script is given.
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Check => "status",
+            other => other.keyword(),
+        }
+    }
+}
+
+/// What to run for a verb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Line {
+    Nothing,
+    /// The launcher script with the verb's argument.
+    Script,
+    Own(Command),
+    /// The keyword cannot be read as words.
+    Bad(String),
+}
+
+/// An app.
+pub(crate) struct App {
+    script: Option<String>,
+    lines: BTreeMap<&'static str, Line>,
+    timeouts: BTreeMap<&'static str, Duration>,
+    retcodes: BTreeMap<i32, Status>,
+    is_status_logged: bool,
+    /// How commands are run.
+    pub launch: Launch,
+}
+
+impl App {
+    /// Reads the keywords of an app.
+    pub(crate) fn read(section: &SectionReader<'_>, setup: &Setup<'_>) -> Result<Self, EvalError> {
+        let mut lines = BTreeMap::new();
+        let mut timeouts = BTreeMap::new();
+        for verb in [Verb::Start, Verb::Stop, Verb::Check, Verb::Info] {
+            let keyword = verb.keyword();
+            lines.insert(keyword, line(section.text(keyword)?.as_deref()));
+            let own = match verb {
+                Verb::Start | Verb::Stop => launch::timeout(section, keyword)?,
+                Verb::Check | Verb::Info => section
+                    .duration(&format!("{keyword}_timeout"))?
+                    .filter(|timeout| !timeout.is_zero()),
+            };
+            timeouts.extend(own.map(|timeout| (keyword, timeout)));
+        }
+        Ok(Self {
+            script: section.text("script")?,
+            lines,
+            timeouts,
+            retcodes: retcodes(&section.text("retcodes")?.unwrap_or_default()),
+            is_status_logged: section.bool("status_log")?,
+            launch: Launch::read(section, setup)?,
+        })
+    }
+
+    /// What names the app for a reader: its script, else its start or check command.
+    pub(crate) fn name(&self) -> &str {
+        if let Some(script) = &self.script {
+            return script.rsplit('/').next().unwrap_or(script);
+        }
+        let own = |keyword| match self.lines.get(keyword) {
+            Some(Line::Own(command)) => Some(command.name()),
+            _ => None,
+        };
+        own("start").or_else(|| own("check")).or_else(|| own("stop")).unwrap_or("none")
+    }
+
+    /// The command of a verb, none when there is nothing to run.
+    pub(crate) fn command(
+        &self,
+        verb: Verb,
+        scene: &Scene<'_>,
+    ) -> Result<Option<Command>, Failure> {
+        let own = match self.lines.get(verb.keyword()) {
+            None | Some(Line::Nothing) => return Ok(None),
+            Some(Line::Bad(reason)) => return Err(Failure::refused(reason.clone())),
+            Some(Line::Script) => {
+                let script = self.script.as_deref().ok_or_else(|| {
+                    Failure::refused(format!(
+                        "{} asks for a script, and script is unset",
+                        verb.keyword()
+                    ))
+                })?;
+                let file = launch::locate(script, scene)?;
+                Command::Words(vec![file.display().to_string(), verb.argument().to_owned()])
+            }
+            Some(Line::Own(Command::Words(words))) => {
+                let (program, rest) = words.split_first().expect("a command has a word");
+                let file = launch::locate(program, scene)?;
+                let mut words = vec![file.display().to_string()];
+                words.extend(rest.iter().cloned());
+                Command::Words(words)
+            }
+            Some(Line::Own(shell)) => shell.clone(),
+        };
+        Ok(Some(own))
+    }
+
+    /// The program of a verb, none when there is nothing to run.
+    pub(crate) fn program(
+        &self,
+        verb: Verb,
+        scene: &Scene<'_>,
+    ) -> Result<Option<Program>, Failure> {
+        let Some(command) = self.command(verb, scene)? else { return Ok(None) };
+        if let Command::Words(words) = &command {
+            let file = Path::new(&words[0]);
+            match launch::make_executable(file, scene) {
+                Ok(()) => {}
+                // A check must tell, not repair; a stop has nothing to do.
+                Err(_) if verb == Verb::Stop && !file.exists() => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let timeout = self.timeouts.get(verb.keyword()).copied();
+        Ok(Some(self.launch.program(&command, scene)?.timeout(timeout)))
+    }
+
+    /// Runs the command of a verb to its end, telling what it says.
+    pub(crate) fn run(&self, verb: Verb, scene: &Scene<'_>) -> Result<Option<Ended>, Failure> {
+        let Some(program) = self.program(verb, scene)? else { return Ok(None) };
+        let program = program.output(Output::Logged);
+        scene.journal.info(format_args!("exec '{program}' as user {}", self.launch.user()));
+        let ended = scene.query(&program)?;
+        if ended.is_late {
+            let timeout = program.time_limit().unwrap_or_default();
+            return Err(Failure::Late { command: program.to_string(), timeout });
+        }
+        Ok(Some(ended))
+    }
+
+    /// Whether there is a check command.
+    pub(crate) fn has_check(&self) -> bool {
+        !matches!(self.lines.get("check"), None | Some(Line::Nothing))
+    }
+
+    /// Runs the check command; its exit code is the state.
+    pub(crate) fn check(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
+        let Some(program) = self.program(Verb::Check, scene)? else {
+            return Ok(Status::NotApplicable);
+        };
+        let ended = match scene.query(&program) {
+            Ok(ended) => ended,
+            Err(error) => {
+                report.warn(error);
+                return Ok(Status::Warn);
+            }
+        };
+        if self.is_status_logged {
+            ended.out.lines().filter(|line| !line.is_empty()).for_each(|line| report.info(line));
+            ended.err.lines().filter(|line| !line.is_empty()).for_each(|line| report.warn(line));
+        }
+        if ended.is_late {
+            let timeout = program.time_limit().unwrap_or_default();
+            report.warn(format_args!("check does not end within {timeout:?}"));
+            return Ok(Status::Warn);
+        }
+        match ended.code {
+            // Our own context command, or a shell, could not run it.
+            126 | 127 if !self.retcodes.contains_key(&ended.code) => {
+                report.warn(format_args!("check is not executable: {}", ended.last_line()));
+                Ok(Status::Warn)
+            }
+            code => Ok(self.retcodes.get(&code).cloned().unwrap_or(Status::Warn)),
+        }
+    }
+
+    /// Why the app is not evaluated, if it is not.
+    pub(crate) fn not_evaluated(&self, scene: &Scene<'_>, report: &mut Report) -> bool {
+        if !is_base_up(scene) {
+            report.info("not evaluated (instance not up)");
+            return true;
+        }
+        let is_locked = is_locked(&lock_file(scene));
+        if is_locked {
+            report.info("not evaluated (start in progress)");
+        }
+        is_locked
+    }
+
+    /// Facts that the info command tells.
+    pub(crate) fn facts(&self, scene: &Scene<'_>, report: &mut Report) {
+        let Ok(Some(program)) = self.program(Verb::Info, scene) else { return };
+        let Ok(ended) = scene.query(&program) else { return };
+        for line in ended.out.lines().filter(|line| !line.trim().is_empty()) {
+            if let Some((key, value)) = line.split_once(':') {
+                report.info.insert(key.trim().to_owned(), value.trim().into());
+            }
+        }
+    }
+
+    /// Takes the lock that keeps checks away while the app is started or stopped.
+    pub(crate) fn lock(scene: &Scene<'_>) -> Result<FileLock, Failure> {
+        FileLock::take(&lock_file(scene), Duration::from_secs(60)).map_err(Failure::io("lock"))
+    }
+
+    /// Whether the app has a start command.
+    pub(crate) fn has_start(&self) -> bool {
+        !matches!(self.lines.get("start"), None | Some(Line::Nothing))
+    }
+
+    /// How long a start may take to come up, when that is set.
+    pub(crate) fn start_patience(&self) -> Option<Duration> {
+        self.timeouts.get("start").copied()
+    }
+
+    /// An integer given to `start` orders apps in their set.
+    pub(crate) fn start_order(section: &SectionReader<'_>) -> Option<String> {
+        let number: i64 = section.text("start").ok()??.trim().parse().ok()?;
+        Some(format!("app#{number}"))
+    }
+}
+
+/// Evaluates until the state is reached or time is up.
+pub(crate) fn poll_until_up(
+    scene: &Scene<'_>,
+    patience: Duration,
+    mut state: impl FnMut() -> Result<Status, Failure>,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    loop {
+        if matches!(state()?, Status::Up | Status::NotApplicable) {
+            return Ok(());
+        }
+        if start.elapsed() >= patience {
+            return Err(Failure::refused(format!(
+                "{} started, and is not up after {patience:?}",
+                scene.resource.rid
+            )));
+        }
+        std::thread::sleep(Duration::from_secs(1).min(patience));
+    }
+}
+
+fn lock_file(scene: &Scene<'_>) -> PathBuf {
+    scene.folder().join("lock")
+}
+
+/// Whether an action holds the lock. Asked with a shared lock, so that two who ask do not take each other for an action.
+fn is_locked(file: &Path) -> bool {
+    let Ok(file) = std::fs::File::open(file) else { return false };
+    let asked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared);
+    asked == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+fn is_base_up(scene: &Scene<'_>) -> bool {
+    let base: Vec<&Status> = scene
+        .instance
+        .resources
+        .iter()
+        .filter(|resource| BASE_GROUPS.contains(&resource.rid.group()))
+        .filter_map(|resource| scene.states.get(resource.rid.as_str()))
+        .collect();
+    base.is_empty() || matches!(monitor::fold(base), Status::Up | Status::NotApplicable)
+}
+
+fn line(text: Option<&str>) -> Line {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Line::Nothing;
+    };
+    if text.parse::<i64>().is_ok() {
+        return Line::Script;
+    }
+    match text.to_ascii_lowercase().as_str() {
+        "false" | "no" | "n" | "f" | "none" => Line::Nothing,
+        "true" | "yes" | "y" | "t" => Line::Script,
+        _ => match Command::parse(text) {
+            Ok(Some(command)) => Line::Own(command),
+            Ok(None) => Line::Nothing,
+            Err(reason) => Line::Bad(reason),
+        },
+    }
+}
+
+/// Reads `<exit code>:<state>` words.
+fn retcodes(text: &str) -> BTreeMap<i32, Status> {
+    let mut codes = BTreeMap::new();
+    for word in text.split_whitespace() {
+        if let Some((code, state)) = word.split_once(':')
+            && let Ok(code) = code.parse()
+        {
+            codes.insert(code, Status::from(state));
+        }
+    }
+    if codes.is_empty() {
+        codes.extend([(0, Status::Up), (1, Status::Down)]);
+    }
+    codes
+}
+
+/// The phase of both kinds of apps.
+pub(crate) const PHASE: Phase = Phase::App;
+
+/// Both kinds of apps are drivers.
+pub(crate) type Made = Result<Box<dyn Driver>, EvalError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_nothing_a_script_call_or_a_command() {
+        assert_eq!(line(None), Line::Nothing);
+        assert_eq!(line(Some("false")), Line::Nothing);
+        assert_eq!(line(Some("true")), Line::Script);
+        assert_eq!(line(Some("10")), Line::Script);
+        assert!(
+            matches!(line(Some("/bin/true x")), Line::Own(Command::Words(words)) if words.len() == 2)
+        );
+        assert!(matches!(line(Some("/bin/echo 'x")), Line::Bad(_)));
+    }
+
+    #[test]
+    fn exit_codes_map_to_states_and_the_default_knows_two() {
+        assert_eq!(retcodes(""), BTreeMap::from([(0, Status::Up), (1, Status::Down)]));
+        let codes = retcodes("0:up 3:n/a bad 4:down");
+        assert_eq!(codes.get(&3), Some(&Status::NotApplicable));
+        assert_eq!(codes.get(&1), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! `fs.directory`: a folder, with its owner and mode.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use conf::{EvalError, SectionReader};
+use model::Status;
+
+use super::driver::{Driver, Failure, Report, Scene};
+use super::exec_context::{find_group, find_user};
+use super::instance::Setup;
+
+/// Owner, group and mode that a folder should have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ownership {
+    user: Option<String>,
+    group: Option<String>,
+    perm: Option<String>,
+}
+
+impl Ownership {
+    /// Reads keywords `user`, `group` and `perm`.
+    ///
+    /// # Errors
+    ///
+    /// A keyword that does not evaluate.
+    pub(crate) fn read(section: &SectionReader<'_>) -> Result<Self, EvalError> {
+        Ok(Self {
+            user: section.text("user")?,
+            group: section.text("group")?,
+            perm: section.text("perm")?,
+        })
+    }
+
+    fn wanted(&self) -> Result<(Option<u32>, Option<u32>, Option<u32>), Failure> {
+        let user = self.user.as_deref().map(find_user).transpose();
+        let uid = user.map_err(Failure::io("user"))?.map(|user| user.uid.as_raw());
+        let gid =
+            self.group.as_deref().map(find_group).transpose().map_err(Failure::io("group"))?;
+        let mode = self.perm.as_deref().map(|text| {
+            u32::from_str_radix(text.trim_start_matches("0o"), 8)
+                .map_err(|_| Failure::refused(format!("perm {text} is not an octal mode")))
+        });
+        Ok((uid, gid, mode.transpose()?))
+    }
+
+    /// Tells each difference.
+    pub(crate) fn check(&self, folder: &Path, report: &mut Report) -> Result<(), Failure> {
+        let (uid, gid, mode) = self.wanted()?;
+        if uid.is_none() && gid.is_none() && mode.is_none() {
+            return Ok(());
+        }
+        let is = std::fs::metadata(folder).map_err(Failure::io(folder.display().to_string()))?;
+        let name = folder.display();
+        if let Some(uid) = uid.filter(|uid| *uid != is.uid()) {
+            report.warn(format_args!("{name} is owned by user {}, expected {uid}", is.uid()));
+        }
+        if let Some(gid) = gid.filter(|gid| *gid != is.gid()) {
+            report.warn(format_args!("{name} is owned by group {}, expected {gid}", is.gid()));
+        }
+        if let Some(mode) = mode.filter(|mode| *mode != is.mode() & 0o7777) {
+            report
+                .warn(format_args!("{name} has mode {:o}, expected {mode:o}", is.mode() & 0o7777));
+        }
+        Ok(())
+    }
+
+    /// Makes the folder as wanted.
+    pub(crate) fn enforce(&self, folder: &Path, scene: &Scene<'_>) -> Result<(), Failure> {
+        let (uid, gid, mode) = self.wanted()?;
+        let name = folder.display().to_string();
+        let is = std::fs::metadata(folder).map_err(Failure::io(name.clone()))?;
+        let uid = uid.filter(|uid| *uid != is.uid());
+        let gid = gid.filter(|gid| *gid != is.gid());
+        if uid.is_some() || gid.is_some() {
+            scene.journal.info(format_args!("chown {name}"));
+            std::os::unix::fs::chown(folder, uid, gid).map_err(Failure::io(name.clone()))?;
+        }
+        if let Some(mode) = mode.filter(|mode| *mode != is.mode() & 0o7777) {
+            scene.journal.info(format_args!("chmod {mode:o} {name}"));
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(folder, permissions).map_err(Failure::io(name))?;
+        }
+        Ok(())
+    }
+}
+
+struct Directory {
+    path: PathBuf,
+    ownership: Ownership,
+}
+
+/// Reads the section.
+pub(crate) fn read(
+    section: &SectionReader<'_>,
+    _: &Setup<'_>,
+) -> Result<Box<dyn Driver>, EvalError> {
+    let path = section.text("path")?.unwrap_or_default().into();
+    Ok(Box::new(Directory { path, ownership: Ownership::read(section)? }))
+}
+
+impl Driver for Directory {
+    fn label(&self) -> String {
+        format!("dir {}", self.path.display())
+    }
+
+    fn evaluate(&self, _: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
+        report.files.insert(self.path.clone());
+        match std::fs::metadata(&self.path) {
+            Ok(is) if is.is_dir() => {
+                self.ownership.check(&self.path, report)?;
+                // It stays when the instance stops: being there is no sign of activity.
+                Ok(if report.log.is_empty() { Status::NotApplicable } else { Status::Warn })
+            }
+            Ok(_) => {
+                report.warn(format_args!("{} is not a folder", self.path.display()));
+                Ok(Status::Warn)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Status::Down),
+            Err(error) => Err(Failure::io(self.path.display().to_string())(error)),
+        }
+    }
+
+    fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        if !self.path.is_dir() {
+            scene.journal.info(format_args!("create directory {}", self.path.display()));
+            std::fs::create_dir_all(&self.path)
+                .map_err(Failure::io(self.path.display().to_string()))?;
+        }
+        self.ownership.enforce(&self.path, scene)
+    }
+
+    /// The folder and what is in it stay.
+    fn stop(&self, _: &Scene<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn sort_key(&self) -> Option<String> {
+        Some(self.path.display().to_string())
+    }
+
+    fn has_provisioner(&self) -> bool {
+        true
+    }
+
+    fn is_provisioned(&self, _: &Scene<'_>) -> Option<bool> {
+        Some(self.path.is_dir())
+    }
+}

@@ -1,0 +1,336 @@
+//! `fs`: a file system mounted from a device, an image, another folder, memory or the network.
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use conf::{EvalError, SectionReader};
+use model::Status;
+
+use super::driver::{Driver, Failure, Report, Scene};
+use super::exec::{Output, Program};
+use super::fs_directory::Ownership;
+use super::instance::Setup;
+use super::mounts::{self, Mount};
+
+/// Kinds of file systems that have no local device, and whose write test would go over the network or prove nothing.
+const NETWORK: [&str; 10] =
+    ["nfs", "nfs4", "cifs", "smbfs", "9p", "gpfs", "ceph", "afs", "ncpfs", "shm"];
+
+struct FileSystem {
+    kind: String,
+    dev: String,
+    mnt: PathBuf,
+    options: Option<String>,
+    stat_timeout: Duration,
+    is_read_checked: bool,
+    ownership: Ownership,
+    mkfs_options: Vec<String>,
+    size: Option<u64>,
+}
+
+/// Reads the section.
+pub(crate) fn read(
+    section: &SectionReader<'_>,
+    _: &Setup<'_>,
+    kind: &str,
+) -> Result<Box<dyn Driver>, EvalError> {
+    let is_tmpfs = kind == "tmpfs";
+    let dev = section.text("dev");
+    let dev = if is_tmpfs { dev.ok().flatten() } else { dev? };
+    Ok(Box::new(FileSystem {
+        kind: kind.to_owned(),
+        dev: dev.unwrap_or_else(|| "none".to_owned()),
+        mnt: section.text("mnt")?.unwrap_or_default().into(),
+        options: section.text("mnt_opt")?,
+        stat_timeout: section.duration("stat_timeout")?.unwrap_or(Duration::from_secs(5)),
+        is_read_checked: section.bool("check_read").unwrap_or(false),
+        ownership: Ownership::read(section)?,
+        mkfs_options: section.words("mkfs_opt").unwrap_or_default(),
+        size: section.size("size").ok().flatten(),
+    }))
+}
+
+impl FileSystem {
+    fn is_bind(&self) -> bool {
+        let has = |word: &str| {
+            self.options.as_deref().is_some_and(|options| options.split(',').any(|is| is == word))
+        };
+        matches!(self.kind.as_str(), "bind" | "none") || has("bind") || has("rbind")
+    }
+
+    fn is_network(&self) -> bool {
+        NETWORK.contains(&self.kind.as_str()) || self.kind.starts_with("fuse")
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.options.as_deref().is_some_and(|options| options.split(',').any(|is| is == "ro"))
+    }
+
+    /// The device, image or folder to mount.
+    fn source(&self, scene: &Scene<'_>) -> Option<PathBuf> {
+        if let Some(device) = mounts::by_tag(&self.dev) {
+            return Some(device);
+        }
+        if self.dev.starts_with('/') {
+            return Some(PathBuf::from(&self.dev));
+        }
+        super::volume::resolve(&self.dev, scene)
+    }
+
+    /// The mount of this file system at its place, if it is there. The topmost one counts.
+    fn mounted(&self, scene: &Scene<'_>) -> Result<Option<Mount>, Failure> {
+        let table = mounts::table().map_err(Failure::io("mount table"))?;
+        let target = std::fs::canonicalize(&self.mnt).unwrap_or_else(|_| self.mnt.clone());
+        let here = table.iter().rev().find(|mount| mount.target == target);
+        Ok(here.filter(|mount| self.is_same(mount, scene)).cloned())
+    }
+
+    fn is_same(&self, mount: &Mount, scene: &Scene<'_>) -> bool {
+        if self.kind == "tmpfs" {
+            return mount.kind == "tmpfs";
+        }
+        if self.is_network() {
+            return mount.source.trim_end_matches('/') == self.dev.trim_end_matches('/');
+        }
+        let Some(source) = self.source(scene) else { return false };
+        if self.is_bind() {
+            let (Ok(ours), Ok(theirs)) =
+                (std::fs::metadata(&source), std::fs::metadata(&mount.target))
+            else {
+                return false;
+            };
+            return ours.dev() == theirs.dev() && ours.ino() == theirs.ino();
+        }
+        let real = std::fs::canonicalize(&source).unwrap_or(source);
+        let mounted =
+            std::fs::canonicalize(&mount.source).unwrap_or_else(|_| mount.source.clone().into());
+        if real == mounted {
+            return true;
+        }
+        // The same device under another name (device mapper), or the image behind a loop device.
+        let device = |path: &Path| {
+            let is = std::fs::metadata(path).ok()?;
+            is.file_type().is_block_device().then(|| is.rdev())
+        };
+        if device(&real).is_some() && device(&real) == device(&mounted) {
+            return true;
+        }
+        real.is_file() && mounts::loop_devices(&real).contains(&mounted)
+    }
+
+    /// Writes a small file, or asks for the state of the file system.
+    fn try_access(&self, report: &mut Report) -> Status {
+        if self.kind == "tmpfs" || self.is_network() || self.is_read_only() {
+            if self.is_read_checked
+                && let Err(error) = rustix::fs::statvfs(&self.mnt)
+            {
+                report.warn(format_args!("read test of {} failed: {error}", self.mnt.display()));
+                return Status::Warn;
+            }
+            return Status::Up;
+        }
+        // An attribute of the mount point costs no space; where there are none, a file.
+        let attribute =
+            rustix::fs::setxattr(&self.mnt, "user.opensvc", b"1", rustix::fs::XattrFlags::empty());
+        if attribute.is_ok() {
+            return Status::Up;
+        }
+        let file = self.mnt.join(".opensvc");
+        match std::fs::write(&file, b"1") {
+            Ok(()) => Status::Up,
+            Err(error) => {
+                report.warn(format_args!("write test {} failed: {error}", file.display()));
+                Status::Warn
+            }
+        }
+    }
+
+    fn unmount(&self, scene: &Scene<'_>, target: &Path) -> Result<(), Failure> {
+        let name = target.display().to_string();
+        let mut last = None;
+        for attempt in 0..3 {
+            let program = Program::new(["umount", &name]).output(Output::LoggedAsInfo);
+            scene.journal.info(format_args!("{program}"));
+            let ended = scene.query(&program)?;
+            if ended.is_success() {
+                return Ok(());
+            }
+            last = Some(Failure::Exit {
+                command: program.to_string(),
+                code: ended.code,
+                line: ended.last_line().to_owned(),
+            });
+            rustix::fs::sync();
+            if attempt < 2 && !self.is_bind() {
+                // Whoever uses it is in the way of the stop.
+                for _ in 0..4 {
+                    let program =
+                        Program::new(["fuser", "-km", &name]).output(Output::LoggedAsInfo);
+                    let freed = scene.query(&program).is_ok_and(|ended| !ended.is_success());
+                    if freed {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(250));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Failure::refused(format!("{name} stays mounted"))))
+    }
+
+    fn is_formatted(&self, source: &Path, scene: &Scene<'_>) -> Option<bool> {
+        let program = Program::new([
+            "blkid".as_ref(),
+            "-p".as_ref(),
+            "-s".as_ref(),
+            "TYPE".as_ref(),
+            "-o".as_ref(),
+            "value".as_ref(),
+            source.as_os_str(),
+        ]);
+        let ended = scene.query(&program).ok()?;
+        Some(ended.is_success() && !ended.out.trim().is_empty())
+    }
+}
+
+impl Driver for FileSystem {
+    fn label(&self) -> String {
+        format!("{} {}@{}", self.kind, self.dev, self.mnt.display())
+    }
+
+    fn evaluate(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
+        if self.mnt.as_os_str().is_empty() {
+            return Err(Failure::refused("mnt is required, and not set"));
+        }
+        if self.mounted(scene)?.is_none() {
+            return Ok(Status::Down);
+        }
+        self.ownership.check(&self.mnt, report)?;
+        // A device that answers late is as good as gone.
+        let started = std::time::Instant::now();
+        let stat = std::fs::metadata(&self.mnt);
+        if let Err(error) = stat {
+            report.warn(format_args!("stat of {} failed: {error}", self.mnt.display()));
+            return Ok(Status::Warn);
+        }
+        if started.elapsed() > self.stat_timeout {
+            report.warn(format_args!("stat takes longer than {:?}", self.stat_timeout));
+            return Ok(Status::Warn);
+        }
+        Ok(self.try_access(report))
+    }
+
+    fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        if self.mounted(scene)?.is_some() {
+            scene.journal.info(format_args!("{} is already mounted", self.label()));
+            return self.ownership.enforce(&self.mnt, scene);
+        }
+        let needs_source = self.kind != "tmpfs" && !self.is_network();
+        let source = if needs_source {
+            let source = self
+                .source(scene)
+                .filter(|source| source.exists())
+                .ok_or_else(|| Failure::refused(format!("{} does not exist", self.dev)))?;
+            source.display().to_string()
+        } else {
+            self.dev.clone()
+        };
+        if !self.mnt.is_dir() {
+            scene.journal.info(format_args!("create mount point {}", self.mnt.display()));
+            std::fs::create_dir_all(&self.mnt)
+                .map_err(Failure::io(self.mnt.display().to_string()))?;
+        }
+        if self.kind.starts_with("ext") && needs_source {
+            // 0: clean, 1: repaired; 2 wants a reboot, 4 and more were left broken.
+            let program = Program::new(["fsck", "-p", &source]).output(Output::LoggedAsInfo);
+            scene.journal.info(format_args!("{program}"));
+            let ended = scene.query(&program)?;
+            if ended.code > 1 {
+                return Err(Failure::Exit {
+                    command: program.to_string(),
+                    code: ended.code,
+                    line: ended.last_line().to_owned(),
+                });
+            }
+        }
+        let mut words: Vec<String> = vec!["mount".into()];
+        let mut options: Vec<String> = self.options.iter().cloned().collect();
+        if self.is_bind() {
+            if !options.iter().any(|option| option.contains("bind")) {
+                options.insert(0, "bind".into());
+            }
+        } else {
+            words.extend(["-t".into(), self.kind.clone()]);
+        }
+        if self.kind == "tmpfs"
+            && let Some(size) = self.size
+        {
+            options.push(format!("size={size}"));
+        }
+        if needs_source && !self.is_bind() && Path::new(&source).is_file() {
+            options.push("loop".into());
+        }
+        if !options.is_empty() {
+            words.extend(["-o".into(), options.join(",")]);
+        }
+        words.extend([source, self.mnt.display().to_string()]);
+        scene.execute(&Program::new(words).output(Output::Logged))?;
+        self.ownership.enforce(&self.mnt, scene)
+    }
+
+    fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let Some(mount) = self.mounted(scene)? else {
+            scene.journal.info(format_args!("{} is already umounted", self.label()));
+            return Ok(());
+        };
+        let table = mounts::table().map_err(Failure::io("mount table"))?;
+        let mut deeper: Vec<&PathBuf> = table
+            .iter()
+            .map(|other| &other.target)
+            .filter(|target| target.starts_with(&mount.target) && **target != mount.target)
+            .collect();
+        deeper.sort();
+        for target in deeper.into_iter().rev() {
+            self.unmount(scene, target)?;
+        }
+        self.unmount(scene, &mount.target)
+    }
+
+    fn sort_key(&self) -> Option<String> {
+        let parent = self.mnt.parent().unwrap_or(&self.mnt);
+        Some(parent.display().to_string())
+    }
+
+    fn has_provisioner(&self) -> bool {
+        !self.is_bind() && !self.is_network() && self.kind != "tmpfs"
+    }
+
+    fn is_provisioned(&self, scene: &Scene<'_>) -> Option<bool> {
+        let source = self.source(scene)?;
+        if !source.exists() {
+            return Some(false);
+        }
+        self.is_formatted(&source, scene)
+    }
+
+    fn provision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let source = self
+            .source(scene)
+            .filter(|source| source.exists())
+            .ok_or_else(|| Failure::refused(format!("{} does not exist", self.dev)))?;
+        if self.is_formatted(&source, scene) == Some(true) {
+            scene.journal.info(format_args!("{} is already formatted", self.dev));
+            return Ok(());
+        }
+        let mut words = vec![format!("mkfs.{}", self.kind)];
+        match self.kind.as_str() {
+            // Asks a question when the device is an image.
+            "ext2" | "ext3" | "ext4" => words.push("-F".into()),
+            "xfs" | "btrfs" => words.push("-f".into()),
+            _ => {}
+        }
+        words.extend(self.mkfs_options.iter().cloned());
+        words.push(source.display().to_string());
+        scene.execute(&Program::new(words).output(Output::Logged)).map(drop)
+    }
+}

@@ -1,0 +1,72 @@
+//! What evaluations and actions share on this node.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use conf::{Context, NodeSettings};
+use model::NodeName;
+
+use super::action::Sysrq;
+use super::evaluation::Parked;
+use super::processes::ProcessTable;
+use crate::paths::Paths;
+
+/// The node, as evaluations and actions see it. Cheap to clone: everything in it is shared.
+#[derive(Clone)]
+pub struct Host {
+    /// Folders.
+    pub paths: Arc<Paths>,
+    /// The node.
+    pub nodename: NodeName,
+    /// Its settings.
+    pub node: Arc<NodeSettings>,
+    /// What keywords are evaluated with.
+    pub context: Arc<Context>,
+    /// Our own binary, which sets execution contexts (`om exec-context`).
+    pub agent: PathBuf,
+    /// How long a resource may take to evaluate, 60 s by default.
+    pub deadline: Duration,
+    /// Takes the node down. Tests replace it.
+    pub(crate) sysrq: Sysrq,
+    /// Time left to logs and disks before the node is taken down, 2 s at most.
+    pub(crate) last_words: Duration,
+    /// Scans of `/proc`, shared by evaluations that come together.
+    pub(crate) processes: Arc<ProcessTable>,
+    /// Evaluations that never came back.
+    pub(crate) parked: Arc<ArcSwap<Parked>>,
+}
+
+impl Host {
+    /// The node with these folders and settings.
+    #[must_use]
+    pub fn new(paths: Arc<Paths>, node: Arc<NodeSettings>, context: Context) -> Self {
+        let sysrq_paths = paths.clone();
+        Self {
+            paths,
+            nodename: node.nodename.clone(),
+            node,
+            context: Arc::new(context),
+            // Also true when an upgrade replaced the file.
+            agent: PathBuf::from("/proc/self/exe"),
+            deadline: Duration::from_secs(60),
+            sysrq: Arc::new(move |letter| super::action::sysrq(&sysrq_paths, letter)),
+            last_words: Duration::from_secs(2),
+            processes: Arc::default(),
+            parked: Arc::new(ArcSwap::from_pointee(Parked::new())),
+        }
+    }
+
+    /// The same node after a change of its configuration: what was learned of its processes is kept.
+    #[must_use]
+    pub fn with_settings(&self, node: Arc<NodeSettings>, context: Context) -> Self {
+        Self { node, context: Arc::new(context), ..self.clone() }
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Host({})", self.nodename)
+    }
+}

@@ -1,0 +1,197 @@
+//! `task.host`: a command that runs on a schedule, or when asked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use conf::{EvalError, SectionReader};
+use model::Status;
+
+use super::driver::{Driver, Failure, Phase, Report, Scene};
+use super::exec::Output;
+use super::instance::Setup;
+use super::launch::{self, Command, Launch};
+use crate::durable::{self, FileLock};
+
+struct Task {
+    command: Result<Option<Command>, String>,
+    on_error: Result<Option<Command>, String>,
+    launch: Launch,
+    timeout: Option<Duration>,
+    max_parallel: usize,
+    is_last_run_checked: bool,
+    is_logged: bool,
+    is_confirmation_needed: bool,
+    snooze: Duration,
+}
+
+/// Reads the section.
+pub(crate) fn read(
+    section: &SectionReader<'_>,
+    setup: &Setup<'_>,
+) -> Result<Box<dyn Driver>, EvalError> {
+    let command = |keyword| -> Result<_, EvalError> {
+        Ok(Command::parse(&section.text(keyword)?.unwrap_or_default()))
+    };
+    Ok(Box::new(Task {
+        command: command("command")?,
+        on_error: command("on_error")?,
+        launch: Launch::read(section, setup)?,
+        timeout: section.duration("timeout")?.filter(|timeout| !timeout.is_zero()),
+        max_parallel: section
+            .integer("max_parallel")?
+            .map_or(1, |count| usize::try_from(count.max(0)).unwrap_or(usize::MAX)),
+        is_last_run_checked: section.text("check")?.as_deref() == Some("last_run"),
+        is_logged: section.tristate("log")?.unwrap_or(true),
+        is_confirmation_needed: section.bool("confirmation")?,
+        snooze: section.duration("snooze")?.unwrap_or_default(),
+    }))
+}
+
+/// A run in progress: its file goes with it.
+struct Running {
+    file: PathBuf,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = std::fs::remove_file(&self.file);
+    }
+}
+
+fn last_run(scene: &Scene<'_>) -> PathBuf {
+    scene.folder().join("last_run_retcode")
+}
+
+/// Runs in progress. A file of a process that is gone is removed.
+fn running(scene: &Scene<'_>) -> usize {
+    let entries = std::fs::read_dir(scene.folder().join("run")).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+            else {
+                return false;
+            };
+            let is_alive = PathBuf::from(format!("/proc/{pid}")).exists();
+            if !is_alive {
+                _ = std::fs::remove_file(entry.path());
+            }
+            is_alive
+        })
+        .count()
+}
+
+impl Task {
+    fn enter(&self, scene: &Scene<'_>) -> Result<Running, Failure> {
+        let folder = scene.folder();
+        let lock = FileLock::take(&folder.join("run.lock"), Duration::from_secs(10))
+            .map_err(Failure::io("lock"))?;
+        let count = running(scene);
+        if self.max_parallel > 0 && count >= self.max_parallel {
+            return Err(Failure::refused(format!(
+                "{count} runs in progress, max_parallel is {}",
+                self.max_parallel
+            )));
+        }
+        let file = folder.join("run").join(std::process::id().to_string());
+        durable::write_cache(&file, b"", 0o600).map_err(Failure::io("run"))?;
+        drop(lock);
+        Ok(Running { file })
+    }
+
+    fn execute(&self, scene: &Scene<'_>, command: &Command) -> Result<(), Failure> {
+        let command = match command {
+            Command::Words(words) if words[0].contains('/') => {
+                let mut words = words.clone();
+                words[0] = launch::locate(&words[0], scene)?.display().to_string();
+                Command::Words(words)
+            }
+            other => other.clone(),
+        };
+        let output = if self.is_logged { Output::Logged } else { Output::Null };
+        let program = self.launch.program(&command, scene)?.timeout(self.timeout).output(output);
+        scene.execute(&program).map(drop)
+    }
+}
+
+impl Driver for Task {
+    fn label(&self) -> String {
+        "task.host".to_owned()
+    }
+
+    fn evaluate(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
+        report.is_running = running(scene) > 0;
+        if !self.is_last_run_checked {
+            return Ok(Status::NotApplicable);
+        }
+        let file = last_run(scene);
+        report.files.insert(file.clone());
+        if super::requires::check(scene.instance, scene.resource, "run", scene.states).is_err() {
+            report.info("requirements not met");
+            return Ok(Status::NotApplicable);
+        }
+        Ok(match std::fs::read_to_string(file).ok().as_deref().map(str::trim) {
+            None | Some("") => Status::NotApplicable,
+            Some("0") => Status::Up,
+            Some(code) => {
+                report.error(format_args!("last run failed ({code})"));
+                Status::Down
+            }
+        })
+    }
+
+    fn start(&self, _: &Scene<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        self.boot(scene)
+    }
+
+    fn boot(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        durable::remove(&last_run(scene)).map_err(Failure::io("last run"))
+    }
+
+    fn may_hang(&self) -> bool {
+        false
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Last
+    }
+
+    fn run(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let command = match &self.command {
+            Ok(Some(command)) => command,
+            Ok(None) => return Err(Failure::refused("command is required, and not set")),
+            Err(reason) => return Err(Failure::refused(reason.clone())),
+        };
+        if self.is_confirmation_needed && !scene.is_confirmed {
+            return Err(Failure::refused(
+                "this task asks for a confirmation: run it with --confirm",
+            ));
+        }
+        if scene.is_scheduled && !self.snooze.is_zero() {
+            std::thread::sleep(self.snooze);
+        }
+        let run = self.enter(scene)?;
+        let done = self.execute(scene, command);
+        let code = i32::from(done.is_err());
+        let noted = durable::write_cache(&last_run(scene), code.to_string().as_bytes(), 0o600);
+        if let Err(failure) = done {
+            scene.journal.error(format_args!("{failure}"));
+            match &self.on_error {
+                Ok(Some(command)) => {
+                    if let Err(error) = self.execute(scene, command) {
+                        scene.journal.error(format_args!("on_error: {error}"));
+                    }
+                }
+                Ok(None) => {}
+                Err(reason) => scene.journal.error(format_args!("on_error: {reason}")),
+            }
+            drop(run);
+            return Err(failure);
+        }
+        drop(run);
+        noted.map_err(Failure::io("last run"))
+    }
+}

@@ -1,0 +1,142 @@
+//! Triggers: commands before and after an action, of the object and of its resources.
+
+use super::action::Verb;
+use super::driver::Failure;
+use super::exec::Output;
+use super::host::Host;
+use super::instance::{Instance, Resource};
+use super::journal::Journal;
+use super::launch::Command;
+
+/// When a trigger runs, and whether its failure stops the action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before; a failure is a warning.
+    Pre,
+    /// Before; a failure stops the action.
+    BlockingPre,
+    /// After; a failure is a warning.
+    Post,
+    /// After; a failure is an error.
+    BlockingPost,
+}
+
+impl Moment {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Pre => "pre",
+            Self::BlockingPre => "blocking_pre",
+            Self::Post => "post",
+            Self::BlockingPost => "blocking_post",
+        }
+    }
+
+    fn is_blocking(self) -> bool {
+        matches!(self, Self::BlockingPre | Self::BlockingPost)
+    }
+}
+
+/// Variables of triggers, apps and tasks. `verb` is none for an evaluation.
+pub(crate) fn environment(
+    instance: &Instance,
+    verb: Option<&str>,
+    is_leader: bool,
+) -> Vec<(String, String)> {
+    let path = &instance.path;
+    let mut variables = vec![
+        ("OPENSVC_SVCPATH".to_owned(), path.to_string()),
+        ("OPENSVC_SVCNAME".to_owned(), path.name().to_owned()),
+        ("OPENSVC_SVC_ID".to_owned(), instance.id.clone()),
+        ("OPENSVC_KIND".to_owned(), path.kind().as_str().to_owned()),
+        ("OPENSVC_LEADER".to_owned(), u8::from(is_leader).to_string()),
+    ];
+    variables
+        .extend(path.namespace().map(|name| ("OPENSVC_NAMESPACE".to_owned(), name.to_owned())));
+    variables.extend(verb.map(|verb| ("OPENSVC_ACTION".to_owned(), verb.to_owned())));
+    for resource in &instance.resources {
+        if resource.rid.group() == "ip" {
+            variables.extend(resource.driver.trigger_environment());
+        }
+    }
+    variables
+}
+
+/// A trigger's surroundings.
+#[derive(Clone, Copy)]
+pub(crate) struct Triggers<'a> {
+    /// The node.
+    pub host: &'a Host,
+    /// The instance.
+    pub instance: &'a Instance,
+    /// The action.
+    pub verb: Verb,
+    /// This node does what is done once per object.
+    pub is_leader: bool,
+    /// Say what would be run, run nothing.
+    pub is_dry_run: bool,
+}
+
+impl Triggers<'_> {
+    /// Runs a trigger of the object.
+    ///
+    /// # Errors
+    ///
+    /// A blocking one that fails.
+    pub(crate) fn of_object(&self, moment: Moment) -> Result<(), Failure> {
+        self.run("DEFAULT", moment, &self.instance.journal)
+    }
+
+    /// Runs a trigger of a resource. The object's triggers are not inherited.
+    ///
+    /// # Errors
+    ///
+    /// A blocking one that fails.
+    pub(crate) fn of_resource(&self, resource: &Resource, moment: Moment) -> Result<(), Failure> {
+        let journal = self.instance.journal.resource(resource.rid.as_str());
+        self.run(resource.rid.as_str(), moment, &journal)
+    }
+
+    fn run(&self, section: &str, moment: Moment, journal: &Journal) -> Result<(), Failure> {
+        let Some(word) = self.verb.trigger_word() else { return Ok(()) };
+        let keyword = format!("{}_{word}", moment.prefix());
+        let ini = self.instance.conf.ini();
+        // Only what the section itself says, in any scope, is evaluated.
+        let scope = format!("{keyword}@");
+        if !ini.keywords(section).any(|(name, _)| name == keyword || name.starts_with(&scope)) {
+            return Ok(());
+        }
+        let text = self.instance.section(section).value(&keyword)?.to_string();
+        let command = match Command::parse_trigger(&text) {
+            Ok(Some(command)) if text != "None" => command,
+            Ok(_) => return Ok(()),
+            Err(reason) => return self.failed(moment, journal, Failure::refused(reason)),
+        };
+        journal.info(format_args!("{keyword}: {}", command.line()));
+        if self.is_dry_run {
+            return Ok(());
+        }
+        let variables = environment(self.instance, Some(self.verb.word()), self.is_leader);
+        let program = command.program().environment(variables).output(Output::Logged);
+        let ended = match program.run(&self.host.agent, journal) {
+            Ok(ended) => ended,
+            Err(error) => return self.failed(moment, journal, Failure::io(keyword)(error)),
+        };
+        if ended.is_success() {
+            return Ok(());
+        }
+        let failure = Failure::Exit {
+            command: keyword,
+            code: ended.code,
+            line: ended.last_line().to_owned(),
+        };
+        self.failed(moment, journal, failure)
+    }
+
+    fn failed(&self, moment: Moment, journal: &Journal, failure: Failure) -> Result<(), Failure> {
+        if moment.is_blocking() {
+            return Err(failure);
+        }
+        journal.warn(format_args!("{failure}"));
+        Ok(())
+    }
+}
