@@ -27,5 +27,8 @@ pub mod supervision;
 /// Entry of the `om` binary: runs the command line and returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    if let Some(code) = resource::exec_context::run_if_asked() {
+        return code;
+    }
     std::process::ExitCode::SUCCESS
 }

@@ -92,29 +92,31 @@ pub(crate) enum SyncTo {
 
 /// Evaluates the local instance of an object, writes `status.json` and what is remembered of each resource.
 ///
-/// Blocks until every resource has answered, or is past the deadline of [`Host`]. `previous` is what the last evaluation in
-/// this process found: processes that are known are looked at first, and only they; pass none after an action, when
-/// another process may have taken their place. `rids` limits who is asked: the others keep what they had.
+/// Blocks until every resource has answered, or is past the deadline of [`Host`]. `rids` limits who is asked: the others
+/// keep what they have in `previous`. `known` is what the last evaluation said to watch: those processes are looked at
+/// first, and only they while they live. Pass none after an action, when others may have joined them.
 #[must_use]
 pub fn evaluate(
     host: &Host,
     object: &LoadedObject,
-    previous: Option<&Evaluation>,
+    previous: Option<&InstanceStatus>,
+    known: Option<&Watch>,
     rids: Option<&BTreeSet<String>>,
 ) -> Evaluation {
     let instance = Arc::new(Instance::read(host, &object.conf, &object.settings));
-    refresh(host, &instance, previous, rids)
+    refresh(host, &instance, previous, known, rids)
 }
 
 /// Evaluates and writes.
 fn refresh(
     host: &Host,
     instance: &Arc<Instance>,
-    previous: Option<&Evaluation>,
+    previous: Option<&InstanceStatus>,
+    known: Option<&Watch>,
     rids: Option<&BTreeSet<String>>,
 ) -> Evaluation {
-    let found = evaluation::evaluate(host, instance, clock::now(), previous, rids);
-    let same = previous.is_some_and(|previous| previous.status.csum == found.status.csum);
+    let found = evaluation::evaluate(host, instance, clock::now(), previous, known, rids);
+    let same = previous.is_some_and(|previous| previous.csum == found.status.csum);
     // The file of an unchanged instance is still renewed: its time says that it is not older than the configuration.
     if let Err(error) = status_file::write(&host.paths, &instance.path, &found.status) {
         if !same {
@@ -129,7 +131,7 @@ fn refresh(
 pub fn status(host: &Host, object: &LoadedObject, is_refreshed: bool) -> InstanceStatus {
     let written = status_file::read(&host.paths, &object.path)
         .filter(|status| !is_refreshed && status.updated >= object.updated);
-    written.unwrap_or_else(|| evaluate(host, object, None, None).status)
+    written.unwrap_or_else(|| evaluate(host, object, None, None, None).status)
 }
 
 /// The newest status that was written, whatever its age.

@@ -142,7 +142,8 @@ pub fn in_new_session(action: InstanceAction, options: &ActionOptions) -> Option
     let agent = std::path::Path::new("/proc/self/exe");
     let mut words = vec![agent.as_os_str().to_owned()];
     words.extend(std::env::args_os().skip(1));
-    let status = super::exec_context::ExecContext::session().command(agent, &words).status().ok()?;
+    let status =
+        super::exec_context::ExecContext::session().command(agent, &words).status().ok()?;
     Some(u8::from(!status.success()))
 }
 
@@ -237,7 +238,7 @@ impl Act<'_> {
     /// Evaluates after an action, publishes, and tells whether the instance is where the action should have brought it.
     fn conclude(&self, action: InstanceAction, done: Result<(), Failure>) -> Result<(), Failure> {
         // A configuration that the action changed is read again by the daemon.
-        let found = super::refresh(self.host, &self.instance, None, None);
+        let found = super::refresh(self.host, &self.instance, None, None, None);
         announce::status(&self.host.paths, &self.instance.path, &found.status);
         done?;
         let avail = found.status.avail.unwrap_or(Status::NotApplicable);

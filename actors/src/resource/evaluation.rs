@@ -64,10 +64,11 @@ pub(crate) fn evaluate(
     host: &Host,
     instance: &Arc<Instance>,
     updated: Timestamp,
-    previous: Option<&Evaluation>,
+    previous: Option<&InstanceStatus>,
+    known: Option<&Watch>,
     rids: Option<&BTreeSet<String>>,
 ) -> Evaluation {
-    let kept = previous.and_then(|previous| previous.status.resources.as_ref());
+    let kept = previous.and_then(|previous| previous.resources.as_ref());
     let is_kept = |rid: &str| {
         rids.is_some_and(|rids| !rids.contains(rid))
             && kept.is_some_and(|kept| kept.contains_key(rid))
@@ -88,16 +89,21 @@ pub(crate) fn evaluate(
             {
                 states.insert(rid.to_owned(), old.status.clone());
                 resources.insert(rid.to_owned(), old.clone());
-                if let Some(previous) = previous {
-                    watch.keep(&previous.watch, rid);
-                    running
-                        .extend(previous.status.running.iter().filter(|run| *run == rid).cloned());
+                if let Some(known) = known {
+                    watch.keep(known, rid);
                 }
+                running.extend(
+                    previous
+                        .iter()
+                        .flat_map(|previous| &previous.running)
+                        .filter(|run| *run == rid)
+                        .cloned(),
+                );
                 continue;
             }
             asked.push(index);
         }
-        let found = ask(host, instance, &asked, &states, previous.map(|previous| &previous.watch));
+        let found = ask(host, instance, &asked, &states, known);
         for (index, found) in asked.into_iter().zip(found) {
             let resource = &instance.resources[index];
             let rid = resource.rid.to_string();

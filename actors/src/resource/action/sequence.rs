@@ -51,7 +51,7 @@ impl Act<'_> {
 
     /// States of all resources now.
     pub(super) fn states(&self) -> States {
-        let found = super::super::refresh(self.host, &self.instance, None, None);
+        let found = super::super::refresh(self.host, &self.instance, None, None, None);
         let resources = found.status.resources.unwrap_or_default();
         resources.into_iter().map(|(rid, resource)| (rid, resource.status)).collect()
     }
