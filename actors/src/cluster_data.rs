@@ -67,6 +67,11 @@ pub struct SetInstanceMonitor {
 #[rtype(result = "()")]
 pub struct RemoveInstance(pub ObjectPath);
 
+/// The local instance is gone, but peers still have to take its target over: only its monitor stays published.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DisownInstance(pub ObjectPath);
+
 /// Configurations of objects were read, changed or deleted (none).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -178,8 +183,23 @@ pub struct Concern {
     pub path: ObjectPath,
     /// Parents, children, slaves, affinities.
     pub related: Vec<ObjectPath>,
+    /// Keyword `priority` of the object: the lowest is told first.
+    pub priority: i64,
     /// Whom to tell; none ends it.
     pub monitor: Option<Recipient<ViewChanged>>,
+}
+
+/// The node monitor wants to be told of each publication.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ConcernNode(pub Recipient<NodeViewChanged>);
+
+/// A snapshot was published.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct NodeViewChanged {
+    /// Data of nodes changed, or the members of the cluster. Else only objects did.
+    pub is_node: bool,
 }
 
 /// How long changes are gathered before a snapshot is published.
@@ -196,6 +216,7 @@ pub struct ClusterData {
     monitors: BTreeMap<ObjectPath, Concerned>,
     /// Objects that name an object: their monitors are told of its changes.
     named_by: BTreeMap<ObjectPath, BTreeSet<ObjectPath>>,
+    node_monitor: Option<Recipient<NodeViewChanged>>,
     generation: watch::Sender<u64>,
     /// The alarm of the next publication.
     alarm: Option<SpawnHandle>,
@@ -206,6 +227,7 @@ pub struct ClusterData {
 #[derive(Debug)]
 struct Concerned {
     related: Vec<ObjectPath>,
+    priority: i64,
     monitor: Recipient<ViewChanged>,
 }
 
@@ -222,6 +244,7 @@ impl ClusterData {
             subscribers: Subscribers::default(),
             monitors: BTreeMap::new(),
             named_by: BTreeMap::new(),
+            node_monitor: None,
             generation,
             alarm: None,
             is_publishing: false,
@@ -258,18 +281,21 @@ impl ClusterData {
     }
 
     fn tell_monitors(&self, changes: &state::Dirty) {
-        if changes.concerns_all() {
-            for concerned in self.monitors.values() {
-                concerned.monitor.do_send(ViewChanged);
+        if let Some(node_monitor) = &self.node_monitor {
+            node_monitor.do_send(NodeViewChanged { is_node: changes.concerns_all() });
+        }
+        let mut told: Vec<&Concerned> = if changes.concerns_all() {
+            self.monitors.values().collect()
+        } else {
+            let mut paths = BTreeSet::new();
+            for path in changes.objects() {
+                let naming = self.named_by.get(path).into_iter().flatten();
+                paths.extend(naming.chain(std::iter::once(path)));
             }
-            return;
-        }
-        let mut told = BTreeSet::new();
-        for path in changes.objects() {
-            let naming = self.named_by.get(path).into_iter().flatten();
-            told.extend(naming.chain(std::iter::once(path)));
-        }
-        for concerned in told.into_iter().filter_map(|path| self.monitors.get(path)) {
+            paths.into_iter().filter_map(|path| self.monitors.get(path)).collect()
+        };
+        told.sort_by_key(|concerned| concerned.priority);
+        for concerned in told {
             concerned.monitor.do_send(ViewChanged);
         }
     }
@@ -327,6 +353,7 @@ macro_rules! changes {
 changes! {
     SetInstance => |state, msg| state.set_instance(msg.path, *msg.status);
     SetInstanceMonitor => |state, msg| state.set_monitor(msg.path, *msg.monitor);
+    DisownInstance => |state, DisownInstance(path)| state.disown_instance(path);
     RemoveInstance => |state, RemoveInstance(path)| state.remove_instance(&path);
     SetConfigEntries => |state, SetConfigEntries(entries)| state.set_configs(entries);
     SetNode => |state, msg| state.set_node(msg);
@@ -398,12 +425,24 @@ impl Handler<ClaimLock> for ClusterData {
 impl Handler<Concern> for ClusterData {
     type Result = ();
 
-    fn handle(&mut self, Concern { path, related, monitor }: Concern, _: &mut Context<Self>) {
+    fn handle(&mut self, concern: Concern, _: &mut Context<Self>) {
+        let Concern { path, related, priority, monitor } = concern;
         self.forget(&path);
         let Some(monitor) = monitor else { return };
         for other in &related {
             self.named_by.entry(other.clone()).or_default().insert(path.clone());
         }
-        self.monitors.insert(path, Concerned { related, monitor });
+        self.monitors.insert(path, Concerned { related, priority, monitor });
     }
 }
+
+impl Handler<ConcernNode> for ClusterData {
+    type Result = ();
+
+    fn handle(&mut self, ConcernNode(node_monitor): ConcernNode, _: &mut Context<Self>) {
+        self.node_monitor = Some(node_monitor);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,40 @@
 //! The node monitor: drives this node, and starts and ends the service monitors.
 //!
-//! Hears: configuration changes, cluster data changes, requests of operators. Tells: the service monitors, the cluster data.
-//! Restart: always; its data comes back from the cluster data.
+//! Hears: configuration changes, cluster data changes, requests of operators, service monitors that wait for their turn.
+//! Tells: the service monitors, the runner, the cluster data.
+//! Restart: always; its data comes back from the cluster data, the service monitors go on meanwhile.
 
+mod boot;
 pub mod stats;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::ObjectPath;
+use model::{InstanceStatus, LocalExpect, MonitorStatus, NodeMonitorStatus, ObjectPath};
+use monitor::{Action, NodeChange, NodeCore, NodeEffect, NodeTiming};
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use crate::clock::now;
+use crate::cluster_data::{
+    ConcernNode, Emit, Flush, NodeViewChanged, RemoveInstance, SetInstance, SetNode, View,
+};
+use crate::config::LoadedConfig;
+use crate::durable;
+use crate::routes::Routes;
+use crate::runner::{EvaluateLater, RunAction, StopActions};
+use crate::service_monitor::{
+    self, ConfigChanged, Leave, ServiceMonitor, SetMonitor, Shared, ViewChanged, YourTurn,
+};
+use crate::supervision::{self, Child, ChildEvent};
 
 /// Sets node monitor attributes; validated before by whoever took the request.
 /// Applied at once, and published before the answer.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct SetNodeMonitor(pub monitor::NodeChange);
+pub struct SetNodeMonitor(pub NodeChange);
 
 /// Announces `maintenance` (or `upgrade`): from then on no decision is taken. Answers when it is published.
 #[derive(Debug, Clone, Copy, Message)]
@@ -45,27 +65,548 @@ pub struct Drain {
 #[rtype(result = "()")]
 pub struct Wake(pub Option<ObjectPath>);
 
-/// Configurations of these objects were loaded, changed or deleted: look at the newest.
+/// Configurations of these objects were loaded, changed or deleted: look at the newest. The first one tells that all
+/// were read.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct ObjectsChanged(pub Vec<ObjectPath>);
 
+/// As many actions run as allowed: the service monitor wants to be told when one more may.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct WaitSlot {
+    /// Its object.
+    pub path: ObjectPath,
+    /// Keyword `priority` of it: the lowest comes first.
+    pub priority: i64,
+}
+
+/// One action less runs.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SlotFreed;
+
+/// A service monitor ended: its object is gone.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Gone(pub ObjectPath);
+
+/// Shortest time between two passes that look at all local instances.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two measures of load and memory.
+const STATS: Duration = Duration::from_secs(30);
+/// Messages that a service monitor may have waiting.
+const QUEUE: usize = 16;
+
+/// Whom the node monitor tells, by what it tells.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "named as their messages, which say what they are")]
+pub struct Neighbours {
+    pub node: Recipient<SetNode>,
+    pub instance: Recipient<SetInstance>,
+    pub remove: Recipient<RemoveInstance>,
+    pub concern: Recipient<ConcernNode>,
+    pub emit: Recipient<Emit>,
+    pub flush: Recipient<Flush>,
+    pub evaluate: Recipient<EvaluateLater>,
+    pub run: Recipient<RunAction>,
+    pub stop_actions: Recipient<StopActions>,
+    pub root: Recipient<ChildEvent>,
+}
+
 /// The actor.
-#[derive(Debug, Default)]
-pub struct NodeMonitor {}
+#[derive(Debug)]
+pub struct NodeMonitor {
+    shared: Arc<Shared>,
+    tell: Neighbours,
+    core: NodeCore,
+    /// The objects were read once.
+    is_loaded: bool,
+    /// The start of the node is under way.
+    is_beginning: bool,
+    /// This is not the first life of the actor: the start of the node is over.
+    is_resumed: bool,
+    waiting: BTreeSet<(i64, ObjectPath)>,
+    /// Who waits for the instances to be down.
+    releases: Vec<oneshot::Sender<()>>,
+    alarm: Option<SpawnHandle>,
+    /// The next pass that looks at all instances.
+    pause: Option<SpawnHandle>,
+}
+
+impl NodeMonitor {
+    /// The node monitor of a daemon.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        let (data, runner) = (&routes.cluster_data, &routes.runner);
+        let tell = Neighbours {
+            node: data.clone().recipient(),
+            instance: data.clone().recipient(),
+            remove: data.clone().recipient(),
+            concern: data.clone().recipient(),
+            emit: data.clone().recipient(),
+            flush: data.clone().recipient(),
+            evaluate: runner.clone().recipient(),
+            run: runner.clone().recipient(),
+            stop_actions: runner.clone().recipient(),
+            root: routes.root.clone().recipient(),
+        };
+        let shared = Shared::new(
+            routes.paths.clone(),
+            routes.snapshot.clone(),
+            routes.config.clone(),
+            routes.monitors.clone(),
+            service_monitor::Neighbours::new(routes),
+        );
+        Self::with(shared, tell)
+    }
+
+    /// A node monitor with these neighbours.
+    #[must_use]
+    pub fn with(shared: Arc<Shared>, tell: Neighbours) -> Self {
+        let core = NodeCore::new(now(), timing(&shared.config.load()));
+        Self {
+            shared,
+            tell,
+            core,
+            is_loaded: false,
+            is_beginning: false,
+            is_resumed: false,
+            waiting: BTreeSet::new(),
+            releases: vec![],
+            alarm: None,
+            pause: None,
+        }
+    }
+
+    /// Takes a decision and carries it out.
+    fn pass(&mut self, ctx: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        // Without the objects, all of them would seem evaluated.
+        if !self.is_loaded && self.core.monitor().status == NodeMonitorStatus::Init {
+            return;
+        }
+        let before = self.core.monitor().status.clone();
+        let effects = {
+            let (snapshot, config) = (self.shared.snapshot.load(), self.shared.config.load());
+            let view = View::new(&snapshot, &config, self.core.in_grace());
+            self.core.pass(now(), &view)
+        };
+        self.shared.set_grace(self.core.in_grace());
+        let after = &self.core.monitor().status;
+        if before != *after {
+            log::info!(from:% = before, to:% = after; "node monitor status");
+        }
+        for effect in effects {
+            self.carry_out(effect, ctx);
+        }
+    }
+
+    fn carry_out(&mut self, effect: NodeEffect, ctx: &mut Context<Self>) {
+        log::trace!(effect:? = effect; "node effect");
+        match effect {
+            NodeEffect::Publish(monitor) => self.publish(*monitor),
+            NodeEffect::Freeze => self.freeze(true),
+            NodeEffect::Thaw => self.freeze(false),
+            NodeEffect::FreezeInstance(path) => {
+                if let Err(error) = durable::touch(&self.shared.paths.instance_frozen(&path)) {
+                    log::error!(path:% = path, error:% = error; "instance not frozen");
+                }
+                self.tell.evaluate.do_send(EvaluateLater(vec![path]));
+            }
+            NodeEffect::SetInstance { path, change } => {
+                if let Some(monitor) = self.shared.registry.load().get(&path) {
+                    monitor.do_send(SetMonitor(change));
+                }
+            }
+            NodeEffect::Released => {
+                for waiter in self.releases.drain(..) {
+                    _ = waiter.send(());
+                }
+            }
+            NodeEffect::WakeAfter(seconds) => {
+                let delay =
+                    Duration::try_from_secs_f64(seconds.max(0.001)).unwrap_or(Duration::MAX);
+                if let Some(alarm) = self.alarm.take() {
+                    ctx.cancel_future(alarm);
+                }
+                self.alarm = Some(ctx.run_later(delay, |this, ctx| {
+                    this.alarm = None;
+                    this.pass(ctx);
+                }));
+            }
+            NodeEffect::Event(event) => {
+                log::info!(reason = event.reason; "{}", event.id);
+                let mut data = Map::new();
+                if !event.reason.is_empty() {
+                    data.insert("reason".to_owned(), event.reason.into());
+                }
+                if let Some(peer) = &event.peer {
+                    data.insert("peer".to_owned(), Value::from(peer.as_str()));
+                }
+                self.tell.emit.do_send(Emit { id: event.id.to_owned(), path: None, data });
+            }
+        }
+    }
+
+    fn publish(&self, monitor: model::NodeMonitorData) {
+        self.tell.node.do_send(SetNode { monitor: Some(monitor), ..SetNode::default() });
+    }
+
+    /// Sets or removes the flag of the node, and publishes it.
+    fn freeze(&self, is_wanted: bool) {
+        let file = self.shared.paths.node_frozen();
+        let done = if is_wanted { durable::touch(&file) } else { durable::remove(&file) };
+        if let Err(error) = done {
+            log::error!(error:% = error; "frozen flag of the node not changed");
+        }
+        self.publish_frozen();
+    }
+
+    fn publish_frozen(&self) {
+        let frozen = Some(boot::modified(&self.shared.paths.node_frozen()));
+        self.tell.node.do_send(SetNode { frozen, ..SetNode::default() });
+    }
+
+    /// Passes soon, if nothing else makes it pass before: it looks at all instances.
+    fn pass_soon(&mut self, ctx: &mut Context<Self>) {
+        if self.pause.is_none() {
+            self.pause = Some(ctx.run_later(PAUSE, |this, ctx| {
+                this.pause = None;
+                this.pass(ctx);
+            }));
+        }
+    }
+
+    /// Whether its decisions look at the local instances.
+    fn looks_at_instances(&self) -> bool {
+        use NodeMonitorStatus::{Draining, Init, Rejoin, Shutting};
+        matches!(self.core.monitor().status, Init | Rejoin | Draining | Shutting)
+    }
+
+    fn measure(&self, ctx: &mut Context<Self>) {
+        let stats = Some(stats::measure().0);
+        self.tell.node.do_send(SetNode { stats, ..SetNode::default() });
+        ctx.run_later(STATS, |this, ctx| this.measure(ctx));
+    }
+
+    /// Starts and ends service monitors, and has instances evaluated.
+    fn follow(&mut self, changed: &[ObjectPath]) {
+        let config = self.shared.config.load_full();
+        let local = config.node.nodename.clone();
+        let registry = self.shared.registry.load_full();
+        let mut next = (*registry).clone();
+        let (mut is_changed, mut to_evaluate) = (false, vec![]);
+        for path in changed {
+            let object = config.objects.get(path);
+            if !path.kind().has_instances() {
+                self.publish_other(path, object.is_some());
+                continue;
+            }
+            let has_instance = object.is_some_and(|object| object.has_instance(&local));
+            match (registry.get(path), has_instance) {
+                (Some(monitor), true) => {
+                    monitor.do_send(ConfigChanged);
+                    to_evaluate.push(path.clone());
+                }
+                (None, true) => {
+                    next.insert(path.clone(), Arc::new(self.start_monitor(path)));
+                    is_changed = true;
+                    to_evaluate.push(path.clone());
+                }
+                // Deleted: its monitor sees to its target, then ends. Moved away: it ends.
+                (Some(monitor), false) if object.is_some() => monitor.do_send(Leave),
+                (Some(monitor), false) => monitor.do_send(ViewChanged),
+                (None, false) => {}
+            }
+        }
+        if is_changed {
+            self.shared.registry.store(Arc::new(next));
+        }
+        if !to_evaluate.is_empty() {
+            self.tell.evaluate.do_send(EvaluateLater(to_evaluate));
+        }
+    }
+
+    fn objects(&self) -> Vec<ObjectPath> {
+        self.shared.config.load().objects.keys().cloned().collect()
+    }
+
+    fn start_monitor(&self, path: &ObjectPath) -> Addr<ServiceMonitor> {
+        let (address, seat) = supervision::seat(QUEUE);
+        let child = Child::new(&format!("service_monitor {path}"), self.tell.root.clone());
+        let (shared, path) = (self.shared.clone(), path.clone());
+        supervision::start_here(seat, child, move || {
+            ServiceMonitor::new(shared.clone(), path.clone())
+        });
+        address
+    }
+
+    /// An object without instance to start has a status nevertheless (orchestration.md §3).
+    fn publish_other(&self, path: &ObjectPath, is_there: bool) {
+        if !is_there {
+            self.tell.remove.do_send(RemoveInstance(path.clone()));
+            return;
+        }
+        let mut status = InstanceStatus { kind: Some(path.kind()), ..InstanceStatus::default() };
+        status.csum = Some(monitor::digest(&status));
+        status.updated = now();
+        self.tell.instance.do_send(SetInstance { path: path.clone(), status: Box::new(status) });
+    }
+
+    /// What the start of the node is: the first evaluation of all instances, or their boot.
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.is_beginning, true) {
+            return;
+        }
+        let paths = self.shared.paths.clone();
+        let to_clear = self.objects();
+        let work = tokio::task::spawn_blocking(move || boot::begin(&paths, &to_clear));
+        ctx.spawn(work.into_actor(self).map(move |booted, this, ctx| {
+            // With those that came meanwhile.
+            let objects = this.objects();
+            if let Ok(true) = booted {
+                log::info!("the node was booted: so are its instances");
+                for path in objects.iter().filter(|path| path.kind().has_instances()) {
+                    let words = ["boot", "--local"].map(str::to_owned).to_vec();
+                    let action = Action::Other(words);
+                    this.tell.run.do_send(RunAction { path: path.clone(), action, priority: 0 });
+                }
+            }
+            this.follow(&objects);
+            this.is_loaded = true;
+            this.pass_soon(ctx);
+        }));
+    }
+
+    /// Waits until the instances are down, or the time is over; answers with those that are not.
+    fn released(
+        &mut self,
+        time: Option<Duration>,
+        ctx: &mut Context<Self>,
+    ) -> ResponseFuture<Vec<ObjectPath>> {
+        let (done, end) = oneshot::channel();
+        self.releases.push(done);
+        self.pass(ctx);
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            match time {
+                None => _ = end.await,
+                Some(time) => _ = tokio::time::timeout(time, end).await,
+            }
+            let snapshot = shared.snapshot.load();
+            let is_left = |status: &InstanceStatus| {
+                status.monitor.as_ref().is_some_and(|monitor| {
+                    monitor.local_expect == Some(LocalExpect::Shutdown)
+                        || monitor.status == MonitorStatus::ShutdownFailed
+                })
+            };
+            let instances = snapshot.local().into_iter().flat_map(|local| local.status.iter());
+            instances.filter(|(_, status)| is_left(status)).map(|(path, _)| path.clone()).collect()
+        })
+    }
+
+    /// Answers when what is decided is published.
+    fn published(&self) -> ResponseFuture<()> {
+        let flush = self.tell.flush.send(Flush);
+        Box::pin(async move {
+            _ = flush.await;
+        })
+    }
+}
+
+fn timing(config: &LoadedConfig) -> NodeTiming {
+    NodeTiming { rejoin_grace_period_secs: config.node.rejoin_grace_period.as_secs_f64() }
+}
 
 impl Actor for NodeMonitor {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("node monitor started");
+        let concern = ConcernNode(ctx.address().recipient());
+        self.tell.concern.do_send(concern);
+        if !self.is_resumed {
+            let signs = boot::signs(&self.shared.paths);
+            let mut core = NodeCore::new(now(), timing(&self.shared.config.load()))
+                .last_shutdown(signs.last_shutdown);
+            if signs.is_upgrade {
+                core = core.after_upgrade();
+            } else if signs.is_frozen_by_kernel {
+                core = core.frozen_by_kernel();
+            }
+            self.core = core;
+        }
+        self.publish(self.core.monitor().clone());
+        self.publish_frozen();
+        self.measure(ctx);
+        if !self.shared.config.load().is_loaded {
+            return;
+        }
+        if self.is_resumed {
+            self.is_loaded = true;
+            self.follow(&self.objects());
+            self.pass_soon(ctx);
+        } else {
+            self.begin(ctx);
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("node monitor stopped");
     }
 }
+
+impl Supervised for NodeMonitor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        let snapshot = self.shared.snapshot.load();
+        let monitor = snapshot.local().and_then(|local| local.data.monitor.clone());
+        let grace = self.shared.is_grace();
+        let started = self.core.started();
+        let releases = std::mem::take(&mut self.releases);
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut next = Self::with(self.shared.clone(), self.tell.clone());
+        next.core = NodeCore::new(started, timing(&self.shared.config.load()))
+            .resume(monitor.unwrap_or_else(|| self.core.monitor().clone()), grace);
+        *self = Self { is_resumed: true, releases, waiting, ..next };
+    }
+}
+
 impl Handler<ObjectsChanged> for NodeMonitor {
     type Result = ();
-    fn handle(&mut self, _: ObjectsChanged, _: &mut Context<Self>) {}
+
+    fn handle(&mut self, ObjectsChanged(paths): ObjectsChanged, ctx: &mut Context<Self>) {
+        self.core.set_timing(timing(&self.shared.config.load()));
+        if self.is_loaded {
+            self.follow(&paths);
+            self.pass(ctx);
+        } else {
+            self.begin(ctx);
+        }
+    }
 }
+
+impl Handler<NodeViewChanged> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, changed: NodeViewChanged, ctx: &mut Context<Self>) {
+        if self.looks_at_instances() {
+            self.pass_soon(ctx);
+        } else if changed.is_node {
+            self.pass(ctx);
+        }
+    }
+}
+
+impl Handler<SetNodeMonitor> for NodeMonitor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(
+        &mut self,
+        SetNodeMonitor(change): SetNodeMonitor,
+        ctx: &mut Context<Self>,
+    ) -> Self::Result {
+        self.core.apply(now(), &change);
+        self.pass(ctx);
+        self.published()
+    }
+}
+
+impl Handler<Announce> for NodeMonitor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Announce { upgrade }: Announce, ctx: &mut Context<Self>) -> Self::Result {
+        self.core.announce(now(), upgrade);
+        self.pass(ctx);
+        self.published()
+    }
+}
+
+impl Handler<ShutdownInstances> for NodeMonitor {
+    type Result = ResponseFuture<Vec<ObjectPath>>;
+
+    fn handle(&mut self, asked: ShutdownInstances, ctx: &mut Context<Self>) -> Self::Result {
+        self.tell.stop_actions.do_send(StopActions);
+        self.core.shut_down(now());
+        self.released(asked.time, ctx)
+    }
+}
+
+impl Handler<Drain> for NodeMonitor {
+    type Result = ResponseFuture<Vec<ObjectPath>>;
+
+    fn handle(&mut self, Drain { time }: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.core.drain(now());
+        self.released(time, ctx)
+    }
+}
+
 impl Handler<Wake> for NodeMonitor {
     type Result = ();
-    fn handle(&mut self, _: Wake, _: &mut Context<Self>) {}
+
+    fn handle(&mut self, Wake(path): Wake, ctx: &mut Context<Self>) {
+        let registry = self.shared.registry.load();
+        match path {
+            Some(path) => {
+                if let Some(monitor) = registry.get(&path) {
+                    monitor.do_send(ViewChanged);
+                }
+            }
+            None => {
+                self.publish_frozen();
+                for monitor in registry.values() {
+                    monitor.do_send(ViewChanged);
+                }
+                self.pass(ctx);
+            }
+        }
+    }
 }
+
+impl Handler<WaitSlot> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, WaitSlot { path, priority }: WaitSlot, ctx: &mut Context<Self>) {
+        self.waiting.insert((priority, path));
+        // The last action may have ended before this message came.
+        if self.shared.acting() == 0 {
+            ctx.notify(SlotFreed);
+        }
+    }
+}
+
+impl Handler<SlotFreed> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: SlotFreed, _: &mut Context<Self>) {
+        let max_parallel = self.shared.config.load().max_parallel();
+        if self.shared.acting() >= max_parallel {
+            return;
+        }
+        while let Some((_, path)) = self.waiting.pop_first() {
+            if let Some(monitor) = self.shared.registry.load().get(&path) {
+                monitor.do_send(YourTurn);
+                return;
+            }
+        }
+    }
+}
+
+impl Handler<Gone> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, Gone(path): Gone, _: &mut Context<Self>) {
+        let mut registry = (**self.shared.registry.load()).clone();
+        registry.remove(&path);
+        self.shared.registry.store(Arc::new(registry));
+        // It came back while its monitor was ending.
+        if self.shared.config.load().objects.contains_key(&path) {
+            self.follow(&[path]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,14 +16,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::StreamExt as _;
 use inotify::Inotify;
-use model::{InstanceStatus, ObjectPath};
+use model::{InstanceStatus, ObjectPath, Status, Timestamp};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::cluster_data::{Flush, SetInstance, SnapshotCell};
 use crate::config::{self, ConfigCell, LoadedConfig, LoadedObject};
 use crate::paths::Paths;
-use crate::resource::Evaluation;
+use crate::resource::{Evaluation, Watch};
 use crate::routes::Routes;
 
 use adopted::Adopted;
@@ -132,7 +132,7 @@ pub struct Job {
     /// The configuration of the node.
     pub config: Arc<LoadedConfig>,
     /// What the last evaluation found.
-    pub previous: Option<Arc<InstanceStatus>>,
+    pub previous: Option<Evaluation>,
     /// Resources to ask; none for all.
     pub rids: Option<BTreeSet<String>>,
 }
@@ -146,7 +146,8 @@ pub type Evaluator = Arc<dyn Fn(&Job) -> Result<Evaluation, String> + Send + Syn
 struct Evaluated {
     path: ObjectPath,
     rids: Option<BTreeSet<String>>,
-    found: Option<Evaluation>,
+    found: Evaluation,
+    is_found: bool,
     waiters: Vec<oneshot::Sender<bool>>,
 }
 
@@ -224,6 +225,8 @@ pub struct Runner {
     tools: Tools,
     neighbours: Neighbours,
     queue: Queue,
+    /// What the last evaluations asked to watch, where that is something.
+    watches: BTreeMap<ObjectPath, Watch>,
     watched: Watched,
     folders: Option<Folders>,
     /// When instances were evaluated last because something they watch changed, and whether they are about to be.
@@ -269,6 +272,7 @@ impl Runner {
             tools,
             neighbours,
             queue: Queue::default(),
+            watches: BTreeMap::new(),
             watched: Watched::default(),
             folders: None,
             paused: BTreeMap::new(),
@@ -304,26 +308,33 @@ impl Runner {
                 }
                 continue;
             };
-            let previous = self.tools.snapshot.load().local_instance(&path).cloned();
+            let previous = self.previous(&path);
             let job = Job { object, config, previous, rids: rids.clone() };
             let evaluator = self.tools.evaluator.clone();
+            let broken = undefined(&job);
             let work = tokio::task::spawn_blocking(move || evaluator(&job));
             let runner = ctx.address();
             actix_rt::spawn(async move {
                 let found = match work.await {
-                    Ok(Ok(found)) => Some(found),
-                    Ok(Err(reason)) => {
-                        log::error!(path:% = path, reason = reason.as_str(); "instance not evaluated");
-                        None
-                    }
-                    Err(error) => {
-                        log::error!(path:% = path, error:% = error; "evaluation failed");
-                        None
-                    }
+                    Ok(found) => found,
+                    Err(error) => Err(error.to_string()),
                 };
-                runner.do_send(Evaluated { path, rids, found, waiters });
+                let is_found = found.is_ok();
+                let found = found.unwrap_or_else(|reason| {
+                    log::error!(path:% = path, reason = reason.as_str(); "instance not evaluated");
+                    broken
+                });
+                runner.do_send(Evaluated { path, rids, found, is_found, waiters });
             });
         }
+    }
+
+    /// What the last evaluation of an instance found.
+    fn previous(&self, path: &ObjectPath) -> Option<Evaluation> {
+        let snapshot = self.tools.snapshot.load();
+        let status = snapshot.local_instance(path).filter(|status| status.is_known())?;
+        let status = InstanceStatus { monitor: None, ..(**status).clone() };
+        Some(Evaluation { status, watch: self.watches.get(path).cloned().unwrap_or_default() })
     }
 
     /// Evaluates resources of an instance because something they watch changed.
@@ -593,17 +604,22 @@ impl Handler<Evaluated> for Runner {
     type Result = ();
 
     fn handle(&mut self, evaluated: Evaluated, ctx: &mut Context<Self>) {
-        let Evaluated { path, rids, found, waiters } = evaluated;
+        let Evaluated { path, rids, found, is_found, waiters } = evaluated;
         self.queue.end(&path);
-        let is_configured = self.tools.config.load().objects.contains_key(&path);
-        let is_found = found.is_some() && is_configured;
-        if let Some(Evaluation { status, watch }) = found.filter(|_| is_configured) {
+        let Evaluation { status, watch } = found;
+        // Deleted meanwhile: nobody wants to hear of it.
+        if self.tools.config.load().objects.contains_key(&path) {
             self.neighbours
                 .cluster_data
                 .0
                 .do_send(SetInstance { path: path.clone(), status: Box::new(status) });
             let runner = ctx.address();
             let follow = |rid: &str, pid| follow(runner.clone(), path.clone(), rid.to_owned(), pid);
+            if watch == Watch::default() {
+                self.watches.remove(&path);
+            } else {
+                self.watches.insert(path.clone(), watch.clone());
+            }
             self.watched.set(&path, watch, rids.as_ref(), self.folders.as_mut(), follow);
         }
         if !waiters.is_empty() {
@@ -617,6 +633,23 @@ impl Handler<Evaluated> for Runner {
         }
         self.evaluate_next(ctx);
     }
+}
+
+/// What is published of an instance that could not be evaluated: its state is undefined, and that is a state.
+fn undefined(job: &Job) -> Evaluation {
+    let status = InstanceStatus {
+        updated: crate::clock::now(),
+        kind: Some(job.object.path.kind()),
+        topology: Some(job.object.settings.topology.to_string()),
+        frozen: Some(Timestamp::NEVER),
+        avail: Some(Status::Undef),
+        overall: Some(Status::Undef),
+        optional: Some(Status::NotApplicable),
+        resources: Some(BTreeMap::new()),
+        ..job.previous.as_ref().map(|previous| previous.status.clone()).unwrap_or_default()
+    };
+    let watch = job.previous.as_ref().map(|previous| previous.watch.clone()).unwrap_or_default();
+    Evaluation { status, watch }
 }
 
 /// Follows a process to its end.
@@ -673,6 +706,7 @@ impl Handler<Forget> for Runner {
     type Result = ();
 
     fn handle(&mut self, Forget(path): Forget, _: &mut Context<Self>) {
+        self.watches.remove(&path);
         self.watched.forget(&path, self.folders.as_mut());
     }
 }

@@ -1,44 +1,460 @@
 //! The service monitor: drives the local instance of one object.
 //!
-//! Hears: cluster data changes, requests of operators, ends of actions, its own alarms. Tells: the runner, the cluster data.
-//! Restart: always; its monitor data comes back from the cluster data, running actions are not interrupted.
+//! Hears: cluster data changes, requests of operators, ends of actions, its own alarms. Tells: the runner, the cluster data,
+//! the node monitor (that it waits for its turn, that it is done).
+//! Restart: always; its monitor data comes back from the cluster data, running actions are awaited, not interrupted.
 
-use std::collections::BTreeMap;
+mod shared;
+mod slice;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use model::{MonitorStatus, ObjectPath};
+use model::{LocalExpect, MonitorStatus, ObjectPath, Status};
+use monitor::{Action, Change, Effect, InstanceCore, RunId, is_transition};
+use serde_json::{Map, Value};
+
+use crate::clock::now;
+use crate::cluster_data::{
+    Concern, DisownInstance, Emit, Flush, RemoveInstance, SetInstanceMonitor, SharedMap, View,
+};
+use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
+use crate::runner::{AwaitAction, Awaited, Evaluate, Forget, RunAction};
+use crate::supervision;
+
+use shared::Acting;
+pub use shared::{Neighbours, Shared};
 
 /// Service monitors by object, to send them requests. Written by the node monitor only.
-pub type Registry = Arc<ArcSwap<BTreeMap<ObjectPath, Addr<ServiceMonitor>>>>;
+pub type Registry = Arc<ArcSwap<SharedMap<Addr<ServiceMonitor>>>>;
 
 /// What this node knows of the object, or of one it names, changed: look at the newest snapshot.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct ViewChanged;
 
+/// The configuration of the object changed.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct ConfigChanged;
+
+/// Fewer actions run than allowed: whoever waited for that decides again.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct YourTurn;
+
+/// The local node has no instance of the object any more: ends the monitor.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
 /// Sets monitor attributes of the local instance; validated before by whoever took the request.
 /// Applied at once, and published before the answer.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct SetMonitor(pub monitor::Change);
+pub struct SetMonitor(pub Change);
 
 /// Forgets a failure and the restart counters. Refused, with the status, while an action runs.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), MonitorStatus>")]
 pub struct Clear;
 
+/// An action that the core asked for ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Done {
+    id: RunId,
+    exit_code: i32,
+}
+
+/// An action that somebody else started ended, or there was none.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Adopted(Option<Awaited>);
+
+/// Exit code of what could not be run.
+const NOT_RUN: i32 = 1;
+
 /// The monitor of one object.
 #[derive(Debug)]
 pub struct ServiceMonitor {
-    path: ObjectPath,
+    shared: Arc<Shared>,
+    core: InstanceCore,
+    /// Actions to run, one after the other; the first one runs.
+    runs: VecDeque<(RunId, Action)>,
+    alarm: Option<SpawnHandle>,
+    /// Counts the instance among those with an action running.
+    acting: Option<Acting>,
+    /// An action of somebody else may run: nothing is decided before its end.
+    is_adopting: bool,
+}
+
+impl ServiceMonitor {
+    /// The monitor of an object, going on from what is published of it.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, path: ObjectPath) -> Self {
+        let snapshot = shared.snapshot.load();
+        let monitor = snapshot.local_instance(&path).and_then(|status| status.monitor.clone());
+        Self {
+            core: InstanceCore::new(path, monitor),
+            shared,
+            runs: VecDeque::new(),
+            alarm: None,
+            acting: None,
+            is_adopting: true,
+        }
+    }
+
+    /// Lets the core look at what is known now.
+    fn with_view<R>(&mut self, work: impl FnOnce(&mut InstanceCore, &View<'_>) -> R) -> R {
+        let (snapshot, config) = (self.shared.snapshot.load(), self.shared.config.load());
+        let mut view = View::new(&snapshot, &config, self.shared.is_grace());
+        view.conditions.transitions = self.shared.acting();
+        work(&mut self.core, &view)
+    }
+
+    fn apply(&mut self, change: &Change, ctx: &mut Context<Self>) {
+        self.with_view(|core, view| core.apply(now(), change, view));
+        self.pass(ctx);
+    }
+
+    /// Takes a decision and carries it out.
+    fn pass(&mut self, ctx: &mut Context<Self>) {
+        if self.is_adopting {
+            // What was asked is published; what to do about it is decided later.
+            let effects = self.with_view(|core, view| core.refresh(now(), view));
+            self.carry_out(
+                effects.into_iter().filter(|effect| matches!(effect, Effect::Publish(_))).collect(),
+                ctx,
+            );
+            return;
+        }
+        if let Some(alarm) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        let effects = self.with_view(|core, view| core.pass(now(), view));
+        self.carry_out(effects, ctx);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
+        self.count();
+        let path = self.core.path().clone();
+        let mut wake_after = f64::INFINITY;
+        for effect in effects {
+            log::trace!(path:% = path, effect:? = effect; "effect");
+            match effect {
+                Effect::Publish(monitor) => {
+                    self.shared
+                        .tell
+                        .monitor
+                        .do_send(SetInstanceMonitor { path: path.clone(), monitor });
+                }
+                Effect::Disown => self.shared.tell.disown.do_send(DisownInstance(path.clone())),
+                Effect::Remove => {
+                    self.leave(ctx);
+                    return;
+                }
+                Effect::Run { id, action } => self.run(id, action, ctx),
+                Effect::WakeAfter(seconds) => wake_after = wake_after.min(seconds),
+                Effect::WaitSlot => {
+                    let priority = self.priority();
+                    self.shared.tell.wait_slot.do_send(WaitSlot { path: path.clone(), priority });
+                }
+                Effect::Event(event) => self.emit(&event),
+                Effect::Warn(text) => log::warn!(path:% = path; "{text}"),
+                Effect::SetOther { path, change } => {
+                    if let Some(other) = self.shared.registry.load().get(&path) {
+                        other.do_send(SetMonitor(change));
+                    }
+                }
+                Effect::ResizeSlice { path: slice, flex_target } => {
+                    slice::resize(&self.shared, slice, flex_target);
+                }
+                Effect::CreateSlice { path: slice, flex_target } => {
+                    slice::create(&self.shared, &path, slice, flex_target);
+                }
+            }
+        }
+        if wake_after.is_finite() {
+            let delay = Duration::try_from_secs_f64(wake_after.max(0.001)).unwrap_or(Duration::MAX);
+            self.alarm = Some(ctx.run_later(delay, |this, ctx| {
+                this.alarm = None;
+                this.pass(ctx);
+            }));
+        }
+    }
+
+    /// Keeps count of the instances with an action running.
+    fn count(&mut self) {
+        let is_acting = is_transition(&self.core.monitor().status);
+        if is_acting && self.acting.is_none() {
+            self.acting = Some(Acting::new(self.shared.clone()));
+        } else if !is_acting && self.acting.take().is_some() {
+            self.shared.tell.slot_freed.do_send(SlotFreed);
+        }
+    }
+
+    fn priority(&self) -> i64 {
+        let config = self.shared.config.load();
+        config.objects.get(self.core.path()).map_or(100, |object| object.settings.priority)
+    }
+
+    fn emit(&self, event: &monitor::Event) {
+        let path = self.core.path();
+        log::info!(path:% = path, reason = event.reason, rid = event.rid.as_deref().unwrap_or(""); "{}", event.id);
+        let mut data = Map::new();
+        if !event.reason.is_empty() {
+            data.insert("reason".to_owned(), event.reason.into());
+        }
+        if let Some(rid) = &event.rid {
+            data.insert("rid".to_owned(), rid.as_str().into());
+        }
+        if let Some(peer) = &event.peer {
+            data.insert("peer".to_owned(), Value::from(peer.as_str()));
+        }
+        if let Some((tries, allowed)) = event.tries {
+            data.insert("try".to_owned(), tries.into());
+            data.insert("restart".to_owned(), allowed.into());
+        }
+        self.shared.tell.emit.do_send(Emit {
+            id: event.id.to_owned(),
+            path: Some(path.clone()),
+            data,
+        });
+    }
+
+    fn run(&mut self, id: RunId, action: Action, ctx: &mut Context<Self>) {
+        self.runs.push_back((id, action));
+        if self.runs.len() == 1 {
+            self.run_next(ctx);
+        }
+    }
+
+    fn run_next(&mut self, ctx: &mut Context<Self>) {
+        let Some((id, action)) = self.runs.front().cloned() else { return };
+        let (path, address) = (self.core.path().clone(), ctx.address());
+        if action == Action::Refresh {
+            let evaluated = self.shared.tell.evaluate.send(Evaluate { path, rids: None });
+            actix_rt::spawn(async move {
+                let exit_code = if evaluated.await.unwrap_or(false) { 0 } else { NOT_RUN };
+                address.do_send(Done { id, exit_code });
+            });
+            return;
+        }
+        let action = RunAction { path: path.clone(), action, priority: self.priority() };
+        let run = self.shared.tell.run.send(action);
+        let await_action = self.shared.tell.await_action.clone();
+        actix_rt::spawn(async move {
+            let exit_code = match run.await {
+                Ok(exit_code) => exit_code.unwrap_or(NOT_RUN),
+                // A runner that fell has not lost the child.
+                Err(_) => match await_action.send(AwaitAction(path)).await {
+                    Ok(Some(awaited)) => awaited.exit_code.unwrap_or(0),
+                    Ok(None) | Err(_) => NOT_RUN,
+                },
+            };
+            address.do_send(Done { id, exit_code });
+        });
+    }
+
+    /// The object is gone from this node.
+    fn leave(&mut self, ctx: &mut Context<Self>) {
+        let path = self.core.path().clone();
+        let tell = &self.shared.tell;
+        tell.concern.do_send(Concern {
+            path: path.clone(),
+            related: vec![],
+            priority: 0,
+            monitor: None,
+        });
+        tell.remove.do_send(RemoveInstance(path.clone()));
+        tell.forget.do_send(Forget(path.clone()));
+        tell.gone.do_send(Gone(path));
+        if self.acting.take().is_some() {
+            self.shared.tell.slot_freed.do_send(SlotFreed);
+        }
+        supervision::end(ctx);
+    }
+
+    /// Tells the cluster data which changes concern this object.
+    fn register(&self, ctx: &mut Context<Self>) {
+        let path = self.core.path().clone();
+        let config = self.shared.config.load();
+        let Some(object) = config.objects.get(&path) else { return };
+        let settings = &object.settings;
+        let names = settings.parents.iter().chain(&settings.children).chain(&settings.slaves);
+        let affinities = settings
+            .hard_affinity
+            .iter()
+            .chain(&settings.hard_anti_affinity)
+            .chain(&settings.soft_affinity)
+            .chain(&settings.soft_anti_affinity);
+        let related = names
+            .chain(affinities)
+            .filter_map(|name| ObjectPath::parse(name.split('@').next().unwrap_or(name)).ok())
+            .collect();
+        let monitor = Some(ctx.address().recipient());
+        let priority = settings.priority;
+        self.shared.tell.concern.do_send(Concern { path, related, priority, monitor });
+    }
+
+    /// Takes over the end of an action that somebody else started, as its command line would have told it.
+    fn adopt(&self, awaited: &Awaited) -> Change {
+        let snapshot = self.shared.snapshot.load();
+        let instance = snapshot.local_instance(self.core.path());
+        let avail = instance.and_then(|status| status.avail.clone());
+        let is_up = matches!(avail, Some(Status::Up | Status::StdbyUp | Status::NotApplicable));
+        let action = awaited.action.as_str();
+        let is_done = match (awaited.exit_code, action) {
+            (Some(exit_code), _) => exit_code == 0,
+            (None, "start" | "restart") => is_up,
+            (None, "stop" | "shutdown") => avail != Some(Status::Up) && avail != Some(Status::Warn),
+            (None, _) => true,
+        };
+        let status = match is_done {
+            true => MonitorStatus::Idle,
+            false => MonitorStatus::from(format!("{action} failed").as_str()),
+        };
+        let local_expect = match (action, is_done) {
+            ("start" | "restart", true) => Some(Some(LocalExpect::Started)),
+            ("stop" | "shutdown" | "unprovision" | "delete" | "toc", _) => Some(None),
+            _ => None,
+        };
+        Change { status: Some(status), local_expect, ..Change::default() }
+    }
+
+    /// Answers when what is decided is published.
+    fn published(&self) -> ResponseFuture<()> {
+        let flush = self.shared.tell.flush.send(Flush);
+        Box::pin(async move {
+            _ = flush.await;
+        })
+    }
 }
 
 impl Actor for ServiceMonitor {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
-        log::debug!(path:% = self.path; "service monitor started");
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        log::debug!(path:% = self.core.path(); "service monitor started");
+        self.register(ctx);
+        let (path, address) = (self.core.path().clone(), ctx.address());
+        let awaited = self.shared.tell.await_action.send(AwaitAction(path));
+        actix_rt::spawn(async move {
+            address.do_send(Adopted(awaited.await.ok().flatten()));
+        });
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::debug!(path:% = self.core.path(); "service monitor stopped");
     }
 }
+
+impl Supervised for ServiceMonitor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        *self = Self::new(self.shared.clone(), self.core.path().clone());
+    }
+}
+
+impl Handler<ViewChanged> for ServiceMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: ViewChanged, ctx: &mut Context<Self>) {
+        self.pass(ctx);
+    }
+}
+
+impl Handler<ConfigChanged> for ServiceMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
+        self.register(ctx);
+        self.pass(ctx);
+    }
+}
+
+impl Handler<YourTurn> for ServiceMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: YourTurn, ctx: &mut Context<Self>) {
+        self.pass(ctx);
+        if self.acting.is_none() {
+            // The turn is not taken: it is the next one's.
+            self.shared.tell.slot_freed.do_send(SlotFreed);
+        }
+    }
+}
+
+impl Handler<Leave> for ServiceMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Context<Self>) {
+        self.leave(ctx);
+    }
+}
+
+impl Handler<SetMonitor> for ServiceMonitor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, SetMonitor(change): SetMonitor, ctx: &mut Context<Self>) -> Self::Result {
+        self.apply(&change, ctx);
+        self.published()
+    }
+}
+
+impl Handler<Clear> for ServiceMonitor {
+    type Result = ResponseFuture<Result<(), MonitorStatus>>;
+
+    fn handle(&mut self, _: Clear, ctx: &mut Context<Self>) -> Self::Result {
+        let status = self.core.monitor().status.clone();
+        if status.is_transitioning() {
+            return Box::pin(std::future::ready(Err(status)));
+        }
+        self.apply(&Change::clear(), ctx);
+        let published = self.published();
+        Box::pin(async move {
+            published.await;
+            Ok(())
+        })
+    }
+}
+
+impl Handler<Done> for ServiceMonitor {
+    type Result = ();
+
+    fn handle(&mut self, Done { id, exit_code }: Done, ctx: &mut Context<Self>) {
+        // Of an earlier life of this actor.
+        if self.runs.front().is_none_or(|(running, _)| *running != id) {
+            return;
+        }
+        self.runs.pop_front();
+        self.with_view(|core, view| core.on_action_done(now(), id, exit_code, view));
+        self.run_next(ctx);
+        self.pass(ctx);
+    }
+}
+
+impl Handler<Adopted> for ServiceMonitor {
+    type Result = ();
+
+    fn handle(&mut self, Adopted(awaited): Adopted, ctx: &mut Context<Self>) {
+        self.is_adopting = false;
+        match awaited {
+            Some(awaited) => {
+                let change = self.adopt(&awaited);
+                self.apply(&change, ctx);
+            }
+            // Nobody runs what the monitor says it does: it fell, or the daemon was killed.
+            None if is_transition(&self.core.monitor().status) => {
+                self.apply(&Change { status: Some(MonitorStatus::Idle), ..Change::default() }, ctx);
+            }
+            None => self.pass(ctx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

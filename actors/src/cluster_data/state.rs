@@ -240,6 +240,17 @@ impl State {
         self.put(path, status);
     }
 
+    /// Only the monitor of the local instance stays.
+    pub(super) fn disown_instance(&mut self, path: ObjectPath) {
+        let monitor = self.now.local_instance(&path).and_then(|old| old.monitor.clone());
+        let status = InstanceStatus {
+            resources: Some(BTreeMap::new()),
+            monitor: Some(monitor.unwrap_or_default()),
+            ..InstanceStatus::default()
+        };
+        self.put(path, status);
+    }
+
     /// The local instance is no more.
     pub(super) fn remove_instance(&mut self, path: &ObjectPath) {
         if let Some(old) = self.local().status.remove(path) {

@@ -64,7 +64,9 @@ impl World for View<'_> {
     }
 
     fn local_objects(&self) -> Vec<&ObjectPath> {
-        self.config.objects.keys().filter(|path| path.kind().has_instances()).collect()
+        let local = self.snapshot.nodename();
+        let objects = self.config.objects.iter();
+        objects.filter(|(_, object)| object.has_instance(local)).map(|(path, _)| path).collect()
     }
 
     fn conditions(&self) -> Conditions {

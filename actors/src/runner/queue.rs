@@ -72,11 +72,6 @@ impl Queue {
             self.push(path.clone(), again);
         }
     }
-
-    /// Evaluations that wait.
-    pub(super) fn len(&self) -> usize {
-        self.order.len()
-    }
 }
 
 #[cfg(test)]
@@ -118,7 +113,6 @@ mod tests {
         assert_eq!(queue.start(2).unwrap().0, path("svc3"));
         assert_eq!(queue.start(2).unwrap().0, path("svc1"));
         assert!(queue.start(2).is_none());
-        assert_eq!(queue.len(), 1);
         queue.end(&path("svc3"));
         assert_eq!(queue.start(2).unwrap().0, path("svc2"));
     }

@@ -1,12 +1,11 @@
 use std::sync::Mutex;
 
 use arc_swap::ArcSwap;
-use model::{NodeName, Status, Timestamp};
+use model::NodeName;
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::cluster_data::Snapshot;
-use crate::resource::Watch;
 
 /// Hears what is published.
 struct Ear(mpsc::UnboundedSender<SetInstance>);

@@ -122,6 +122,12 @@ impl NodeCore {
         self.timing = timing;
     }
 
+    /// When the daemon started.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
     /// The node monitor data, as it is now.
     #[must_use]
     pub fn monitor(&self) -> &NodeMonitorData {

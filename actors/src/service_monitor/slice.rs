@@ -1,0 +1,81 @@
+//! Slices of a scaler, made from its own configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conf::Ini;
+use model::ObjectPath;
+
+use super::Shared;
+use crate::config::{edit_lock, random_uuid};
+use crate::durable;
+
+/// How long another writer of the same configuration is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Writes the configuration of a slice, on another thread. The config watcher sees it.
+pub(super) fn create(
+    shared: &Arc<Shared>,
+    scaler: &ObjectPath,
+    slice: ObjectPath,
+    flex_target: Option<i64>,
+) {
+    let config = shared.config.load();
+    let Some(object) = config.objects.get(scaler).cloned() else { return };
+    let work = move |ini: Option<Ini>| {
+        // It is there already: the scaler decides again once it sees it.
+        if ini.is_some() {
+            return Ok(None);
+        }
+        let mut ini = object.conf.ini().clone();
+        let target = flex_target.map(|target| target.to_string());
+        let flex = target.as_deref().map(|target| ("flex_target", target));
+        let id = random_uuid();
+        set(&mut ini, [("id", id.as_str()), ("scaler_slave", "true")].into_iter().chain(flex))?;
+        ini.unset("DEFAULT", "scale");
+        Ok(Some(ini))
+    };
+    write(shared, slice, work);
+}
+
+/// Changes the bounds of a slice, on another thread.
+pub(super) fn resize(shared: &Arc<Shared>, slice: ObjectPath, flex_target: i64) {
+    let work = move |ini: Option<Ini>| {
+        let Some(mut ini) = ini else { return Ok(None) };
+        let target = flex_target.to_string();
+        let keywords = ["flex_min", "flex_max", "flex_target"];
+        set(&mut ini, keywords.into_iter().map(|keyword| (keyword, target.as_str())))?;
+        Ok(Some(ini))
+    };
+    write(shared, slice, work);
+}
+
+fn set<'a>(ini: &mut Ini, values: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), String> {
+    for (keyword, value) in values {
+        ini.set("DEFAULT", keyword, value).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Replaces the configuration of a slice by what `work` makes of it; nothing is written for none.
+fn write(
+    shared: &Arc<Shared>,
+    slice: ObjectPath,
+    work: impl FnOnce(Option<Ini>) -> Result<Option<Ini>, String> + Send + 'static,
+) {
+    let paths = shared.paths.clone();
+    tokio::task::spawn_blocking(move || {
+        let replace = || -> Result<(), String> {
+            let lock = durable::FileLock::take(&edit_lock(&paths, &slice), PATIENCE);
+            let _lock = lock.map_err(|error| error.to_string())?;
+            let file = paths.config_file(&slice);
+            let old = std::fs::read_to_string(&file).ok();
+            let old = old.map(|text| Ini::parse(&text)).transpose();
+            let Some(ini) = work(old.map_err(|error| error.to_string())?)? else { return Ok(()) };
+            durable::write(&file, ini.text().as_bytes(), 0o600).map_err(|error| error.to_string())
+        };
+        if let Err(reason) = replace() {
+            log::error!(path:% = slice, reason = reason.as_str(); "slice not written");
+        }
+    });
+}
