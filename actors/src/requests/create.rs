@@ -161,3 +161,26 @@ pub(super) async fn create_here(context: &Context, options: &ObjectCreate) -> Ou
     }
     json!({"status": worst, "data": {"out": out, "err": err, "ret": worst}}).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_become_a_configuration_and_nothing_breaks_out_of_a_value() {
+        let sections = json!({
+            "metadata": {"name": "svc9"},
+            "DEFAULT": {"nodes": ["n1", "n2"], "priority": 10, "disable": false},
+            "env": {"x": "one\n[evil]\nid = 1", "y": null},
+        });
+        let ini = document(&sections).unwrap();
+        let ini = Ini::parse(ini.text()).unwrap();
+        assert_eq!(ini.sections().collect::<Vec<_>>(), ["DEFAULT", "env"]);
+        assert_eq!(ini.get("DEFAULT", "nodes"), Some("n1 n2"));
+        assert_eq!(ini.get("DEFAULT", "priority"), Some("10"));
+        assert_eq!(ini.get("env", "x"), Some("one\n[evil]\nid = 1"));
+        for broken in [json!([]), json!({"a": 1}), json!({"a\n[b]": {"c": "d"}})] {
+            assert!(document(&broken).is_err(), "{broken}");
+        }
+    }
+}

@@ -80,3 +80,66 @@ fn edit_now<T>(
     }
     Ok((is_changed, told))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(keyword: &'static str) -> impl FnOnce(&mut Ini) -> Result<(bool, ()), String> {
+        move |ini| Ok((ini.set("cluster", keyword, "x").map_err(|error| error.to_string())?, ()))
+    }
+
+    #[test]
+    fn a_change_is_written_once_and_a_refusal_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let target = Target::Object(ObjectPath::cluster());
+        let file = paths.cluster_conf();
+        assert_eq!(edit_now(&paths, &target, set("name")), Ok((true, ())));
+        let written = std::fs::metadata(&file).unwrap().modified().unwrap();
+        assert_eq!(edit_now(&paths, &target, set("name")), Ok((false, ())));
+        assert_eq!(std::fs::metadata(&file).unwrap().modified().unwrap(), written);
+        let refused = edit_now(&paths, &target, |ini: &mut Ini| {
+            ini.set("cluster", "id", "y").map_err(|error| error.to_string())?;
+            Err::<(bool, ()), _>("no".to_owned())
+        });
+        assert_eq!(refused, Err("no".to_owned()));
+        assert!(!std::fs::read_to_string(&file).unwrap().contains("id"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        std::fs::create_dir_all(&paths.etc).unwrap();
+        for broken in [&b"no delimiter\n"[..], b"\xff\xfe"] {
+            std::fs::write(paths.node_conf(), broken).unwrap();
+            let error = edit_now(&paths, &Target::Node, set("name")).unwrap_err();
+            assert!(error.contains("node.conf"), "{error}");
+            assert_eq!(std::fs::read(paths.node_conf()).unwrap(), broken);
+        }
+    }
+
+    #[test]
+    fn writers_that_come_together_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let paths = &paths;
+                scope.spawn(move || {
+                    for round in 0..5 {
+                        let change = |ini: &mut Ini| {
+                            let keyword = format!("k{writer}-{round}");
+                            ini.set("data", &keyword, "v").map_err(|error| error.to_string())?;
+                            Ok((true, ()))
+                        };
+                        edit_now(paths, &Target::Node, change).unwrap();
+                    }
+                });
+            }
+        });
+        let ini = Ini::parse(&std::fs::read_to_string(paths.node_conf()).unwrap()).unwrap();
+        assert_eq!(ini.keywords("data").count(), 40);
+    }
+}

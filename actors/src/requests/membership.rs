@@ -149,3 +149,28 @@ async fn remove(context: &Context, leaver: String) -> Result<(), String> {
     log::info!(node = leaver; "node left");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_joiner_gets_what_node_conf_says_of_the_cluster_and_nothing_else() {
+        let ini = Ini::parse(
+            "[node]\nenv = PRD\nuuid = private\n[cluster]\nname = demo\nnodes = n1\nsecret = private\n\
+             [hb#1]\ntype = unicast\n[listener]\nport = 1214\n[pool#a]\ntype = shm\n",
+        )
+        .unwrap();
+        assert_eq!(
+            node_part(&ini),
+            json!({
+                "node": {"env": "PRD"},
+                "cluster": {"name": "demo", "nodes": "n1"},
+                "hb#1": {"type": "unicast"},
+                "pool#a": {"type": "shm"},
+            })
+        );
+        assert_eq!(node_part(&Ini::parse("").unwrap()), json!({"node": {}, "cluster": {}}));
+        assert_eq!(written_nodes(&ini), Some(vec!["n1".to_owned()]));
+    }
+}
