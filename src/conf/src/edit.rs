@@ -1,6 +1,6 @@
 //! Edits as the command line asks for them (config.md §10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::eval::{Doc, Evaluation};
@@ -275,20 +275,28 @@ fn merge(words: &mut Vec<String>, operation: &Operation<'_>) {
         Some(index) if index < 0 => index.saturating_add(length).max(0),
         Some(index) => index.min(length),
     };
-    let mut at = usize::try_from(at).unwrap_or(words.len());
-    for word in operation.value.split_whitespace() {
-        match operation.operator {
-            Operator::Remove => {
-                if let Some(found) = words.iter().position(|other| other == word) {
-                    words.remove(found);
+    let at = usize::try_from(at).unwrap_or(words.len());
+    let given = operation.value.split_whitespace().map(str::to_owned);
+    match operation.operator {
+        Operator::Remove => {
+            let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+            for word in given {
+                *counts.entry(word).or_default() += 1;
+            }
+            words.retain(|word| match counts.get_mut(word) {
+                Some(count) if *count > 0 => {
+                    *count -= 1;
+                    false
                 }
-            }
-            Operator::InsertAbsent if words.iter().any(|other| other == word) => {}
-            Operator::Insert | Operator::InsertAbsent | Operator::Replace => {
-                words.insert(at, word.to_owned());
-                at += 1;
-            }
+                _ => true,
+            });
         }
+        Operator::InsertAbsent => {
+            let mut known: BTreeSet<String> = words.iter().cloned().collect();
+            let absent: Vec<String> = given.filter(|word| known.insert(word.clone())).collect();
+            words.splice(at..at, absent);
+        }
+        Operator::Insert | Operator::Replace => _ = words.splice(at..at, given),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Evaluation of one keyword for one node (config.md §4).
 
+use std::cell::Cell;
 use std::fmt;
 
 use model::{Kind, NodeName};
@@ -109,6 +110,14 @@ impl<'a> Doc<'a> {
         }
     }
 
+    /// Name of the file written to, below `<etc>`.
+    pub(crate) fn file(self) -> String {
+        match self {
+            Self::Object(conf) => conf.path().config_file(),
+            Self::Node(_) => "node.conf".into(),
+        }
+    }
+
     /// File and line of a keyword, of any of its scopes, or of its section.
     pub(crate) fn place(self, section: &str, keyword: &str) -> (String, usize) {
         let line = |ini: &Ini| {
@@ -152,7 +161,10 @@ impl<'a> Doc<'a> {
 const MAX_DEPTH: usize = 32;
 
 /// Bytes that may be read and made while evaluating one value, references of references included.
-const MAX_WORK: usize = 8 << 20;
+const MAX_WORK: usize = 4 << 20;
+
+/// Bytes that may be read and made while evaluating a whole document.
+pub(crate) const MAX_DOCUMENT_WORK: usize = 64 << 20;
 
 /// Longest value.
 const MAX_LENGTH: usize = 256 << 10;
@@ -163,12 +175,28 @@ pub(crate) struct Evaluation<'a> {
     ctx: &'a Context,
     /// What is being evaluated, outermost first: a reference to any of it is a cycle.
     open: Vec<(String, String)>,
-    work: usize,
+    /// Bytes that may still be read and made.
+    budget: usize,
 }
 
 impl<'a> Evaluation<'a> {
     pub(crate) fn new(doc: Doc<'a>, ctx: &'a Context) -> Self {
-        Self { doc, ctx, open: vec![], work: 0 }
+        Self { doc, ctx, open: vec![], budget: MAX_WORK }
+    }
+
+    /// Evaluates a keyword with what is left of a document's budget.
+    pub(crate) fn eval_within(
+        doc: Doc<'a>,
+        ctx: &'a Context,
+        budget: &Cell<usize>,
+        section: &str,
+        keyword: &str,
+    ) -> Result<Evaluated, EvalError> {
+        let granted = budget.get().min(MAX_WORK);
+        let mut evaluation = Self { doc, ctx, open: vec![], budget: granted };
+        let found = evaluation.eval(section, keyword, false);
+        budget.set(budget.get() - (granted - evaluation.budget));
+        found
     }
 
     /// Evaluates a keyword; with `force_scope`, scopes count even where the tables say otherwise.

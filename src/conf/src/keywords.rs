@@ -158,6 +158,17 @@ pub(crate) fn needs_type(section: &str) -> bool {
     drivers::default_type(group_of(section).0) == Some(None)
 }
 
+/// A driver with the same tables, out of few.
+pub(crate) fn table_driver<'d>(group: &str, driver: &'d str) -> &'d str {
+    match (group, driver) {
+        ("fs", "flag" | "directory" | "tmpfs" | "zfs" | "docker" | "none") => driver,
+        ("fs", _) => "ext4",
+        ("volume", _) => "",
+        _ if drivers::knows(group, driver) => driver,
+        _ => "",
+    }
+}
+
 /// New name of a deprecated keyword of DEFAULT.
 pub(crate) fn renamed(keyword: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(old, _)| *old == keyword).map(|(_, new)| *new)

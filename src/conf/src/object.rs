@@ -143,7 +143,7 @@ impl ObjectConf {
     /// Typed access to a section.
     #[must_use]
     pub fn section<'a>(&'a self, ctx: &'a Context, name: &'a str) -> SectionReader<'a> {
-        SectionReader { conf: self, ctx, name }
+        SectionReader { conf: self, ctx, name, budget: None }
     }
 
     /// The resources of a svc or vol in the order of their sections, the internal `sync#i0` last where there is

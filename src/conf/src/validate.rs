@@ -1,17 +1,24 @@
 //! The mistakes of a whole document (config.md §10, validation).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use crate::eval::{Doc, Evaluation};
+use crate::eval::{Doc, Evaluation, MAX_DOCUMENT_WORK};
 use crate::keywords::{self, Lookup};
 use crate::{Complaint, Context, Converter, EvalReason, Schedule, Severity};
 
 /// All mistakes, in the order of the document.
 pub(crate) fn validate(doc: Doc<'_>, ctx: &Context) -> Vec<Complaint> {
-    let mut validator = Validator { doc, ctx, complaints: vec![] };
-    let sections: Vec<&str> = doc.ini().sections().collect();
-    for section in &sections {
-        validator.section(section, &sections);
+    let budget = Cell::new(MAX_DOCUMENT_WORK);
+    let mut validator =
+        Validator { doc, ctx, budget, drivers: BTreeSet::new(), complaints: vec![] };
+    for section in doc.ini().sections().filter(|section| is_resource(doc, section)) {
+        let (group, _) = keywords::group_of(section);
+        let driver = keywords::table_driver(group, doc.driver(section).unwrap_or_default());
+        validator.drivers.insert((group, driver));
+    }
+    for section in doc.ini().sections() {
+        validator.section(section);
     }
     validator.complaints
 }
@@ -19,12 +26,17 @@ pub(crate) fn validate(doc: Doc<'_>, ctx: &Context) -> Vec<Complaint> {
 struct Validator<'a> {
     doc: Doc<'a>,
     ctx: &'a Context,
+    budget: Cell<usize>,
+    /// Drivers in use: group and type.
+    drivers: BTreeSet<(&'a str, &'a str)>,
     complaints: Vec<Complaint>,
 }
 
 impl Validator<'_> {
     fn complain(&mut self, severity: Severity, section: &str, keyword: &str, reason: &str) {
-        let (file, line) = self.doc.place(section, keyword);
+        let ini = self.doc.ini();
+        let file = self.doc.file();
+        let line = ini.line_of(section, keyword);
         self.complaints.push(Complaint {
             severity,
             file,
@@ -35,7 +47,7 @@ impl Validator<'_> {
         });
     }
 
-    fn section(&mut self, section: &str, all: &[&str]) {
+    fn section(&mut self, section: &str) {
         let (doc, tables) = (self.doc, self.doc.tables());
         if !tables.knows_section(section) {
             self.complain(Severity::Warning, section, "", "unknown section");
@@ -63,7 +75,12 @@ impl Validator<'_> {
         for (written, _) in doc.ini().keywords(section) {
             let keyword = written.split_once('@').map_or(written, |(keyword, _)| keyword);
             if seen.insert(keyword) {
-                self.keyword(section, driver, keyword, all);
+                let before = self.complaints.len();
+                self.keyword(section, driver, keyword);
+                let line = doc.ini().line_of(section, written);
+                for complaint in &mut self.complaints[before..] {
+                    complaint.line = line;
+                }
             }
         }
         if section != "DEFAULT" && section != "sync#i0" {
@@ -78,7 +95,7 @@ impl Validator<'_> {
         }
     }
 
-    fn keyword(&mut self, section: &str, driver: Option<&str>, keyword: &str, all: &[&str]) {
+    fn keyword(&mut self, section: &str, driver: Option<&str>, keyword: &str) {
         let tables = self.doc.tables();
         match tables.find(section, driver, keyword) {
             Lookup::Known(definition) => {
@@ -91,10 +108,8 @@ impl Validator<'_> {
                     self.complain(Severity::Warning, section, keyword, &reason);
                     return;
                 }
-                let is_known = all.iter().any(|other| {
-                    *other != "DEFAULT"
-                        && is_resource(self.doc, other)
-                        && tables.find(other, self.doc.driver(other), keyword) != Lookup::Unknown
+                let is_known = self.drivers.iter().any(|(group, driver)| {
+                    tables.find(&format!("{group}#"), Some(driver), keyword) != Lookup::Unknown
                 });
                 if !is_known {
                     self.complain(Severity::Warning, section, keyword, "unknown keyword");
@@ -113,7 +128,7 @@ impl Validator<'_> {
         candidates: &[&str],
         converter: Converter,
     ) {
-        match Evaluation::new(self.doc, self.ctx).eval(section, keyword, false) {
+        match Evaluation::eval_within(self.doc, self.ctx, &self.budget, section, keyword) {
             Ok(found) => {
                 let text = found.value.to_string();
                 if found.is_set && !candidates.is_empty() && !candidates.contains(&text.as_str()) {

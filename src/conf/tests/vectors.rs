@@ -1,5 +1,7 @@
 //! What deployed agents were seen to do with the same configurations.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! Paths as deployed agents read, resolve and accept them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use model::{ObjectPath, resolve_path, validate_object_name};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Doc, EvalReason, Evaluation, MAX_DEPTH, MAX_LENGTH, MAX_WORK};
+use super::{Doc, EvalReason, Evaluation, MAX_DEPTH, MAX_LENGTH};
 use crate::{NodeConf, Value, keywords};
 
 /// What a reference stands for.
@@ -27,10 +27,7 @@ impl Evaluation<'_> {
         let mut from = 0;
         while let Some((start, end)) = next_reference(&text, from) {
             let reference = text[start + 1..end].to_owned();
-            self.work += text.len() - from + reference.len();
-            if self.work > MAX_WORK || text.len() > MAX_LENGTH {
-                return Err(EvalReason::TooLarge);
-            }
+            self.spend(end - from)?;
             if unknown.contains(&reference) {
                 from = end;
                 continue;
@@ -41,9 +38,17 @@ impl Evaluation<'_> {
                     unknown.insert(reference);
                     from = end;
                 }
+                // A cycle: it stays as it is.
+                Target::Text(replacement) if replacement.contains(&text[start..=end]) => {
+                    unknown.insert(reference);
+                    from = end;
+                }
                 Target::Text(replacement) => {
                     let is_final = reference.starts_with("safe://");
-                    self.work += replacement.len();
+                    if text.len() + replacement.len() > MAX_LENGTH.max(text.len()) {
+                        return Err(EvalReason::TooLarge);
+                    }
+                    self.spend(text.len() + replacement.len())?;
                     text.replace_range(start..=end, &replacement);
                     from = match (is_final, text[..start].rfind('{')) {
                         (true, _) => start + replacement.len(),
@@ -55,6 +60,12 @@ impl Evaluation<'_> {
             }
         }
         Ok(Some(text))
+    }
+
+    /// Counts work done; fails when there was too much.
+    fn spend(&mut self, bytes: usize) -> Result<(), EvalReason> {
+        self.budget = self.budget.checked_sub(bytes).ok_or(EvalReason::TooLarge)?;
+        Ok(())
     }
 
     fn resolve(&mut self, reference: &str, section: &str) -> Result<Target, EvalReason> {
@@ -175,7 +186,7 @@ impl Evaluation<'_> {
         run: impl FnOnce(&mut Self) -> Result<Target, EvalReason>,
     ) -> Result<Target, EvalReason> {
         let place = (section.to_owned(), option.to_owned());
-        self.work += 64;
+        self.spend(64)?;
         if self.open.contains(&place) {
             return Ok(Target::Unknown);
         }

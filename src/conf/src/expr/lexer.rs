@@ -66,7 +66,8 @@ fn number(text: &str) -> Result<(Token, &str), String> {
     if after.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.')) {
         return Err(format!("{number:?} is followed by a letter"));
     }
-    let is_octal = number.len() > 1 && number.starts_with('0') && number.trim_matches('0') != "";
+    let is_octal =
+        number.len() > 1 && number.starts_with('0') && !number.trim_matches('0').is_empty();
     if !is_float && is_octal {
         return Err(format!("{number:?} has a leading zero"));
     }

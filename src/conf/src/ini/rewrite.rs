@@ -114,12 +114,24 @@ fn push_section(text: &mut String, name: &str, section: &Section) {
 
 /// A stretch of lines that belong together.
 struct Block<'a> {
-    /// What it holds: a keyword with its value, or anything else.
+    /// Keyword, first line of its value, and indentation; none for anything else.
     keyword: Option<(&'a str, &'a str, &'a str)>,
-    /// Index of its section's stretch, counted along the text.
+    /// The section it stands in; none above the first.
     section: Option<&'a str>,
     lines: Vec<(&'a str, bool)>,
     is_header: bool,
+}
+
+impl Block<'_> {
+    fn is_comment(&self) -> bool {
+        self.keyword.is_none()
+            && !self.is_header
+            && self.lines.iter().all(|(_, is_comment)| *is_comment)
+    }
+
+    fn is_blank(&self) -> bool {
+        self.keyword.is_none() && !self.is_header && !self.is_comment()
+    }
 }
 
 /// Cuts the text: each header, each keyword with the lines of its value, each other line.
@@ -155,24 +167,21 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Marks the blocks of removed sections. Comments right above the next header describe what follows, and stay.
+/// Marks the blocks of removed sections. Comments between a blank line and the next header describe what follows:
+/// they stay with it.
 fn marks(blocks: &[Block<'_>], removed: &BTreeSet<&str>) -> Vec<bool> {
     let mut dropped: Vec<bool> = blocks
         .iter()
         .map(|block| block.section.is_some_and(|section| removed.contains(section)))
         .collect();
-    for index in (0..blocks.len()).rev() {
-        let is_before_next = blocks.get(index + 1).is_some_and(|next| {
-            (next.is_header || !dropped[index + 1]) && (!next.is_header || !dropped[index + 1])
-        });
-        let is_comment = blocks[index].lines.iter().all(|(_, is_comment)| *is_comment);
-        let has_blank_above = blocks[..=index]
-            .iter()
-            .rev()
-            .find(|block| !block.lines.iter().all(|(_, is_comment)| *is_comment))
-            .is_some_and(|block| block.keyword.is_none() && !block.is_header);
-        if dropped[index] && is_comment && is_before_next && has_blank_above {
-            dropped[index] = false;
+    for (header, block) in blocks.iter().enumerate() {
+        if !block.is_header || dropped[header] {
+            continue;
+        }
+        let comments = blocks[..header].iter().rev().take_while(|block| block.is_comment()).count();
+        let start = header - comments;
+        if start > 0 && blocks[start - 1].is_blank() {
+            dropped[start..header].fill(false);
         }
     }
     dropped

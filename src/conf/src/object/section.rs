@@ -1,11 +1,12 @@
 //! Typed access to a section.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use model::ObjectPath;
 
-use crate::eval::Doc;
-use crate::{Context, EvalError, EvalReason, ObjectConf, Value, keywords};
+use crate::eval::{Doc, Evaluation};
+use crate::{Context, EvalError, EvalReason, Evaluated, ObjectConf, Value, keywords};
 
 /// Typed access to the keywords of one section, evaluated on one node.
 ///
@@ -16,6 +17,8 @@ pub struct SectionReader<'a> {
     pub(super) conf: &'a ObjectConf,
     pub(super) ctx: &'a Context,
     pub(super) name: &'a str,
+    /// What is left of the work granted to the whole document; none when each value has its own.
+    pub(super) budget: Option<&'a Cell<usize>>,
 }
 
 impl<'a> SectionReader<'a> {
@@ -61,13 +64,23 @@ impl<'a> SectionReader<'a> {
     ///
     /// As [`ObjectConf::eval`]; so for all getters.
     pub fn value(&self, keyword: &str) -> Result<Value, EvalError> {
-        self.conf.eval(self.ctx, self.name, keyword).map(|evaluated| evaluated.value)
+        self.evaluated(keyword).map(|evaluated| evaluated.value)
     }
 
     /// Whether it is set, here or where it is inherited from, for this node.
     #[must_use]
     pub fn is_set(&self, keyword: &str) -> bool {
-        self.conf.eval(self.ctx, self.name, keyword).is_ok_and(|evaluated| evaluated.is_set)
+        self.evaluated(keyword).is_ok_and(|evaluated| evaluated.is_set)
+    }
+
+    fn evaluated(&self, keyword: &str) -> Result<Evaluated, EvalError> {
+        match self.budget {
+            Some(budget) => {
+                let doc = Doc::Object(self.conf);
+                Evaluation::eval_within(doc, self.ctx, budget, self.name, keyword)
+            }
+            None => self.conf.eval(self.ctx, self.name, keyword),
+        }
     }
 
     /// A text; booleans and numbers as they are written. None when null or empty.

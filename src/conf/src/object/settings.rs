@@ -1,5 +1,6 @@
 //! What the monitors need of an object's configuration (config.md §4, derived attributes).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use model::{
@@ -8,6 +9,7 @@ use model::{
 };
 
 use super::{ObjectConf, SectionReader};
+use crate::eval::MAX_DOCUMENT_WORK;
 use crate::{Complaint, Context, Converter, EvalError, Severity, Value};
 
 /// Evaluates, and gathers mistakes on the way.
@@ -69,9 +71,10 @@ impl Gatherer<'_> {
     fn nodes(&mut self, keyword: &str) -> Vec<NodeName> {
         let words = self.value(keyword).0.words();
         let mut nodes: Vec<NodeName> = vec![];
+        let mut seen = BTreeSet::new();
         for word in &words {
             match NodeName::new(word) {
-                Ok(node) if !nodes.contains(&node) => nodes.push(node),
+                Ok(node) if seen.insert(node.clone()) => nodes.push(node),
                 Ok(_) => {}
                 Err(error) => self.complain_about(keyword, error.to_string()),
             }
@@ -191,8 +194,12 @@ impl Gatherer<'_> {
     }
 
     fn resources(&mut self, settings: &mut ObjectSettings) {
+        let budget = Cell::new(MAX_DOCUMENT_WORK);
+        let node = self.ctx.evaluated_node();
+        let is_in = (settings.nodes.contains(node), settings.drpnodes.contains(node));
         for resource in self.conf.resources(self.ctx) {
-            let one = self.resource(resource, settings);
+            let resource = SectionReader { budget: Some(&budget), ..resource };
+            let one = self.resource(resource, settings.disabled, is_in);
             settings.resources.insert(resource.name().to_owned(), one);
         }
     }
@@ -200,7 +207,8 @@ impl Gatherer<'_> {
     fn resource(
         &mut self,
         resource: SectionReader<'_>,
-        settings: &ObjectSettings,
+        is_object_disabled: bool,
+        (is_in_nodes, is_in_drpnodes): (bool, bool),
     ) -> ResourceSettings {
         let driver = resource.driver();
         if driver.is_none() && resource.group() != "volume" {
@@ -218,8 +226,8 @@ impl Gatherer<'_> {
         let always_on = self.or(resource.words("always_on"), vec![]);
         let node = self.ctx.evaluated_node();
         let is_always_on = always_on.iter().any(|word| match word.as_str() {
-            "nodes" => settings.nodes.contains(node),
-            "drpnodes" => settings.drpnodes.contains(node),
+            "nodes" => is_in_nodes,
+            "drpnodes" => is_in_drpnodes,
             name => name.eq_ignore_ascii_case(node.as_str()),
         });
         let restart = self.or(resource.integer("restart"), None).unwrap_or(0);
@@ -229,7 +237,7 @@ impl Gatherer<'_> {
             restart_delay: delay.as_secs_f64(),
             monitor: self.or(resource.bool("monitor"), false),
             standby: standby.unwrap_or(is_always_on),
-            disabled: settings.disabled || self.or(resource.bool("disable"), false),
+            disabled: is_object_disabled || self.or(resource.bool("disable"), false),
             optional: self.or(resource.tristate("optional"), None).unwrap_or(is_optional),
             ignore_provisioned: !self.or(resource.bool("provision"), true)
                 || !self.or(resource.bool("unprovision"), true),
