@@ -1,18 +1,217 @@
 //! The command line at work: what `om` does once its arguments are read.
+//!
+//! One file per group of commands; this one has what they share. Results go to stdout, everything else to stderr.
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+mod config_edit;
+mod create;
+mod daemon;
+mod dequeue;
+mod instance;
+mod link;
+mod logs;
+mod mon;
+mod node;
+mod object;
+mod select;
+mod xmlrpc;
+
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
-/// Carries a command out and returns the exit code: 0 done, 1 refused or failed, 2 wrong usage.
+use model::NodeName;
+use om::render::{flat_json, json, printable};
+use om::{ColorChoice, Command, Format, Output, Target};
+use serde_json::Value;
+use wire::NodeSpec;
+use wire::reply::Lines;
+
+pub use self::link::{AskError, Link, Server};
+use crate::paths::Paths;
+
+/// How long the daemon may take for what it knows by heart (wire.md §7).
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Environment variable with the namespace of relative names.
+const NAMESPACE_VARIABLE: &str = "OSVC_NAMESPACE";
+
+/// Carries a command out and returns the exit code.
 #[must_use]
-pub fn run(command: om::Command) -> ExitCode {
-    match command {
-        om::Command::Help(text) => {
-            anstream::print!("{text}");
-            ExitCode::SUCCESS
+pub fn run(command: Command) -> ExitCode {
+    let paths = Paths::from_env();
+    let nodename = match crate::clock::local_nodename() {
+        Ok(nodename) => nodename,
+        Err(error) => {
+            complain(&format!(
+                "the name of this host is none for a node: {error}: set OSVC_NODENAME"
+            ));
+            return ExitCode::FAILURE;
         }
-        other => {
-            anstream::eprintln!("this command is not carried out yet: {other:?}");
-            ExitCode::FAILURE
+    };
+    let done = match command {
+        Command::Help(text) => {
+            print(&text);
+            Ok(0)
+        }
+        Command::Daemon(command) => {
+            let om = Om::new(paths, nodename, command.output);
+            daemon::run(&om, command.action, &command.target, command.server.as_deref())
+        }
+        Command::Node(command) => {
+            let om = Om::new(paths, nodename, command.output);
+            node::run(&om, command.action, &command.target, command.server.as_deref())
+        }
+        Command::Object(mut command) => {
+            let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
+            object::run(&om, command)
+        }
+        Command::Monitor(mut command) => {
+            let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
+            mon::run(&om, &command)
+        }
+        Command::Demo(_) => Err(Failure::new("the demo is started by main")),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.lines.iter().for_each(|line| complain(line));
+            ExitCode::from(failure.code)
         }
     }
+}
+
+/// What all commands of a run share.
+#[derive(Debug, Clone)]
+struct Om {
+    paths: Paths,
+    nodename: NodeName,
+    output: Output,
+}
+
+/// Exit code of a command that did its work; not 0 where the code is the answer.
+type Done = Result<u8, Failure>;
+
+/// Why a command failed: lines for stderr, and the exit code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    lines: Vec<String>,
+    code: u8,
+}
+
+impl Failure {
+    fn new(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], code: 1 }
+    }
+
+    /// Wrong usage that only the work could tell.
+    fn usage(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], code: 2 }
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<Box<conf::Complaint>> for Failure {
+    fn from(complaint: Box<conf::Complaint>) -> Self {
+        Self::new(complaint.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl Om {
+    fn new(paths: Paths, nodename: NodeName, output: Output) -> Self {
+        match output.color {
+            ColorChoice::Auto => {}
+            ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+            ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        Self { paths, nodename, output }
+    }
+
+    fn link(&self, server: Option<&str>) -> Result<Link, Failure> {
+        Ok(Link::new(&self.paths, &self.nodename, server)?)
+    }
+
+    /// Prints a value in the wanted format, or as `human` writes it.
+    fn show(&self, value: &Value, human: impl FnOnce(&Value) -> String) {
+        match self.output.format {
+            Some(Format::Json) => print(&json(value)),
+            Some(Format::FlatJson) => print(&flat_json(value)),
+            Some(Format::Compact) | None => print(&human(value)),
+        }
+    }
+
+    /// Whether a program reads the output.
+    fn is_machine_readable(&self) -> bool {
+        matches!(self.output.format, Some(Format::Json | Format::FlatJson))
+    }
+
+    /// Prints the lines of a reply. The exit code is 1 when its status is not 0.
+    fn report(&self, reply: &Value) -> Done {
+        let lines = Lines::of(reply);
+        if self.is_machine_readable() {
+            self.show(reply, json);
+        } else {
+            lines.infos.iter().for_each(|line| note(line));
+        }
+        if lines.status == 0 {
+            lines.errors.iter().for_each(|line| complain(line));
+            return Ok(0);
+        }
+        let lines = match lines.errors {
+            errors if errors.is_empty() => vec![format!("refused with status {}", lines.status)],
+            errors => errors,
+        };
+        Err(Failure { lines, code: 1 })
+    }
+}
+
+/// The nodes of a request.
+fn node_spec(target: &Target, default: Option<NodeSpec>) -> Option<NodeSpec> {
+    match target {
+        Target::Default => default,
+        Target::Local => None,
+        Target::Nodes(selector) => Some(NodeSpec::Selector(selector.clone())),
+    }
+}
+
+/// Asks for a node, or for this one.
+fn addressed(request: wire::Request, node: Option<NodeSpec>) -> wire::Request {
+    match node {
+        Some(node) => request.on(node),
+        None => request,
+    }
+}
+
+/// Writes to stdout. A reader that went away ends the command quietly, as it does for every filter.
+fn print(text: &str) {
+    let mut out = anstream::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Writes a line about the command to stderr.
+fn note(line: &str) {
+    anstream::eprintln!("{}", printable(line));
+}
+
+/// Writes a line about what went wrong to stderr.
+fn complain(line: &str) {
+    anstream::eprintln!("error: {}", printable(line));
+}
+
+/// Seconds as a duration; what is none is 0.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

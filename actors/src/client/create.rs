@@ -1,0 +1,456 @@
+//! `om <path> create`, and the two commands that make or leave a cluster.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use conf::{Complaint, Edit, Ini, ObjectConf, Severity};
+use model::{GlobalExpect, ObjectPath, validate_object_name};
+use om::{ConfigSource, CreateOptions, InstanceAction, Target, Wait};
+use serde_json::{Map, Value, json};
+use wire::reply::status_of;
+use wire::{NodeSpec, Request};
+
+use super::config_edit::MODE;
+use super::select::Selection;
+use super::xmlrpc::{self, Uri};
+use super::{ANSWER, AskError, Done, Failure, Link, Om, complain, instance, mon, note, print};
+use crate::{config, durable};
+
+/// How long another writer of the same object may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the daemon may take to load a new file.
+const LOADED: Duration = Duration::from_secs(5);
+
+/// Creates an object, or those of a JSON document.
+pub(super) fn run(
+    om: &Om,
+    link: &Link,
+    selection: &Selection,
+    options: &CreateOptions,
+    target: &Target,
+) -> Done {
+    let objects = sources(om, link, selection, options)?;
+    if let Target::Nodes(nodes) = target {
+        return create_elsewhere(om, link, objects, options, nodes);
+    }
+    let mut code = 0_u8;
+    for (path, text) in objects {
+        create(om, &path, &text, options)?;
+        print(&format!("create {path}\n"));
+        if options.provision {
+            code = code.saturating_add(provision(om, link, &path, options, target)?);
+        }
+    }
+    Ok(code)
+}
+
+/// The one path that `create` is about.
+fn path_of(selection: &Selection) -> Result<ObjectPath, Failure> {
+    let selector = selection.selector.as_deref().unwrap_or_default();
+    let path = match selection.literals().as_deref() {
+        Some([path]) => path.clone(),
+        _ => return Err(Failure::usage(format!("{selector:?} is no path of an object to create"))),
+    };
+    validate_object_name(path.as_str()).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The configuration texts to create objects from.
+fn sources(
+    om: &Om,
+    link: &Link,
+    selection: &Selection,
+    options: &CreateOptions,
+) -> Result<Vec<(ObjectPath, String)>, Failure> {
+    let text = match &options.source {
+        ConfigSource::None => String::new(),
+        ConfigSource::Stdin => {
+            let mut text = String::new();
+            std::io::stdin()
+                .lock()
+                .take(config::MAX_FILE_BYTES)
+                .read_to_string(&mut text)
+                .map_err(|error| Failure::new(format!("standard input: {error}")))?;
+            text
+        }
+        ConfigSource::Config(source) => fetch(om, link, selection, source)?,
+        ConfigSource::Template(name) => template(om, name)?,
+    };
+    if !text.trim_start().starts_with('{') {
+        return Ok(vec![(path_of(selection)?, text)]);
+    }
+    let data: Map<String, Value> = wire::parse_json(text.as_bytes())
+        .map_err(|error| Failure::new(format!("the configuration is not JSON: {error}")))?;
+    // Sections hold texts; a document of several objects holds sections.
+    let is_several = !data.is_empty()
+        && data.values().all(|object| {
+            object
+                .as_object()
+                .is_some_and(|object| !object.is_empty() && object.values().all(Value::is_object))
+        });
+    if !is_several {
+        return Ok(vec![(path_of(selection)?, ini_text(&data)?)]);
+    }
+    data.iter()
+        .map(|(name, sections)| {
+            let path = selection
+                .absolute(name)
+                .ok_or_else(|| Failure::usage(format!("{name:?} is no path of an object")))?;
+            let path = validate_object_name(path.as_str())
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            let sections = sections.as_object().cloned().unwrap_or_default();
+            Ok((path, ini_text(&sections)?))
+        })
+        .collect()
+}
+
+/// JSON sections as a configuration file.
+fn ini_text(data: &Map<String, Value>) -> Result<String, Failure> {
+    let mut ini = Ini::parse("").map_err(|error| Failure::new(error.to_string()))?;
+    // DEFAULT is read first, so it is written first.
+    let default = data.iter().filter(|(section, _)| *section == "DEFAULT");
+    let others =
+        data.iter().filter(|(section, _)| !matches!(section.as_str(), "DEFAULT" | "metadata"));
+    for (section, keywords) in default.chain(others) {
+        let Some(keywords) = keywords.as_object() else {
+            return Err(Failure::new(format!("section {section} is not an object of keywords")));
+        };
+        for (keyword, value) in keywords {
+            let value = match value {
+                Value::Null => continue,
+                Value::String(text) => text.clone(),
+                Value::Array(words) => words
+                    .iter()
+                    .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                other => other.to_string(),
+            };
+            ini.set(section, keyword, &value)
+                .map_err(|error| Failure::new(format!("{section}.{keyword}: {error}")))?;
+        }
+    }
+    Ok(ini.text().to_owned())
+}
+
+/// A file, a document of a web server, or the configuration of another object.
+fn fetch(om: &Om, link: &Link, selection: &Selection, source: &str) -> Result<String, Failure> {
+    if source.contains("://") {
+        if let Some(file) = source.strip_prefix("file://") {
+            return read(Path::new(file));
+        }
+        let failed = |error: xmlrpc::HttpError| Failure::new(error.to_string());
+        let bytes = xmlrpc::get(&Uri::parse(source).map_err(failed)?, Duration::from_secs(30))
+            .map_err(failed)?;
+        return String::from_utf8(bytes)
+            .map_err(|_| Failure::new(format!("{source}: is not UTF-8")));
+    }
+    if Path::new(source).is_file() {
+        return read(Path::new(source));
+    }
+    let other = Selection { selector: Some(source.to_owned()), ..selection.clone() };
+    let path = match other.literals().as_deref() {
+        Some([path]) => path.clone(),
+        _ => return Err(Failure::new(format!("{source}: neither a file, a URI nor an object"))),
+    };
+    let file = om.paths.config_file(&path);
+    if file.is_file() {
+        return read(&file);
+    }
+    let request = Request::new(wire::ObjectConfig {
+        path: path.to_string(),
+        format: "ini".to_owned(),
+        evaluate: false,
+        impersonate: None,
+    });
+    let missing = || Failure::new(format!("{source}: neither a file nor an object that exists"));
+    let request = request.on(NodeSpec::Any);
+    match link.ask(&request, Some(ANSWER)) {
+        Ok(reply) => {
+            let reply = match reply.get("nodes").and_then(Value::as_object) {
+                Some(nodes) => nodes.values().next().cloned().unwrap_or_default(),
+                None => reply,
+            };
+            reply.get("data").and_then(Value::as_str).map(str::to_owned).ok_or_else(missing)
+        }
+        Err(AskError::NotRunning(_)) => Err(missing()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn template(om: &Om, name: &str) -> Result<String, Failure> {
+    let folder = om.paths.etc.join("templates");
+    let mut candidates = vec![std::path::PathBuf::from(name)];
+    // A name stays in the folder.
+    if !name.contains('/') && name != ".." {
+        candidates.extend([folder.join(name), folder.join(format!("{name}.conf"))]);
+    }
+    match candidates.iter().find(|file| file.is_file()) {
+        Some(file) => read(file),
+        None => Err(Failure::new(format!(
+            "template {name}: no such file, here or in {}; templates of a collector are not supported",
+            folder.display()
+        ))),
+    }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let mut bytes = vec![];
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(config::MAX_FILE_BYTES).read_to_end(&mut bytes))
+        .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+    String::from_utf8(bytes).map_err(|_| Failure::new(format!("{}: is not UTF-8", file.display())))
+}
+
+/// Sections of `--resource`: JSON with `rtype` (the group) and the keywords, or with `rid`.
+fn resource_edits(conf: &ObjectConf, resources: &[String]) -> Result<Vec<Edit>, Failure> {
+    let mut taken: std::collections::BTreeSet<String> =
+        conf.ini().sections().map(str::to_owned).collect();
+    let mut edits = vec![];
+    for text in resources {
+        let mut data: Map<String, Value> = wire::parse_json(text.as_bytes())
+            .map_err(|error| Failure::usage(format!("--resource {text}: {error}")))?;
+        let mut word = |name: &str| match data.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let section = match (word("rid"), word("rtype")) {
+            (Some(rid), _) => rid,
+            (None, Some(group)) => (1..)
+                .map(|number| format!("{group}#{number}"))
+                .find(|section| !taken.contains(section))
+                .unwrap_or(group),
+            (None, None) => {
+                return Err(Failure::usage(format!(
+                    "--resource {text}: has neither rtype nor rid"
+                )));
+            }
+        };
+        taken.insert(section.clone());
+        for (keyword, value) in data {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            edits.push(Edit::SetValue { param: format!("{section}.{keyword}"), value });
+        }
+    }
+    Ok(edits)
+}
+
+/// Writes the file of a new object, frozen first: what is half configured is not started.
+fn create(om: &Om, path: &ObjectPath, text: &str, options: &CreateOptions) -> Result<(), Failure> {
+    let file = om.paths.config_file(path);
+    let lock = durable::FileLock::take(&config::edit_lock(&om.paths, path), PATIENCE)?;
+    let is_new = !file.exists();
+    if !is_new && !options.force {
+        return Err(Failure::new(format!(
+            "object {path} already exists: change it with `om {path} set`, or replace it with --force"
+        )));
+    }
+    let mut conf = ObjectConf::parse(path.clone(), text)
+        .map_err(|error| Failure::new(format!("the configuration {error}")))?;
+    conf.ini_mut().remove_section("metadata");
+    if !options.restore {
+        conf.ini_mut().unset("DEFAULT", "id");
+    }
+    conf.ensure_id(&config::random_uuid());
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let context = config::context(&om.paths, &settings);
+    let mut edits: Vec<Edit> = resource_edits(&conf, &options.resources)?;
+    edits.extend(options.keywords.iter().map(|edit| Edit::Set(edit.0.clone())));
+    edits.extend(options.env.iter().map(|(name, value)| Edit::SetValue {
+        param: format!("env.{name}"),
+        value: value.clone(),
+    }));
+    conf.edit(&context, &edits).map_err(|error| Failure::usage(error.to_string()))?;
+    let complaints = conf.validate(&context);
+    let (errors, others): (Vec<&Complaint>, Vec<_>) =
+        complaints.iter().partition(|complaint| complaint.severity == Severity::Error);
+    others
+        .iter()
+        .filter(|complaint| complaint.severity == Severity::Warning)
+        .for_each(|complaint| note(&format!("warning: {complaint}")));
+    if !errors.is_empty() && !options.force {
+        let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        lines.push(format!("{path} is not created: mend the configuration, or use --force"));
+        return Err(Failure { lines, code: 1 });
+    }
+    if is_new && path.kind().has_instances() {
+        durable::write(&om.paths.instance_frozen(path), b"", 0o644)?;
+    }
+    durable::write(&file, conf.text().as_bytes(), MODE)?;
+    drop(lock);
+    Ok(())
+}
+
+/// Provisions a new object: by its monitors, or here without a daemon.
+fn provision(
+    om: &Om,
+    link: &Link,
+    path: &ObjectPath,
+    options: &CreateOptions,
+    target: &Target,
+) -> Done {
+    if !path.kind().has_instances() {
+        return Ok(0);
+    }
+    let action = om::ActionOptions {
+        leader: options.leader,
+        disable_rollback: options.disable_rollback,
+        ..om::ActionOptions::default()
+    };
+    let is_running = link.ask(&Request::new(wire::BlacklistStatus {}), Some(ANSWER)).is_ok();
+    if *target == Target::Local || !is_running {
+        return instance::run_here(
+            om,
+            std::slice::from_ref(path),
+            InstanceAction::Provision,
+            &action,
+        );
+    }
+    let changes = mon::Changes::follow(link);
+    let start = Instant::now();
+    while start.elapsed() < LOADED {
+        let data = mon::status(link, Some(path.as_str()), None)?;
+        if data.pointer("/monitor/services").and_then(|all| all.get(path.as_str())).is_some() {
+            break;
+        }
+        changes.wait(Some(Duration::from_millis(100)));
+    }
+    let expect = GlobalExpect::Provisioned;
+    instance::set_target(om, link, std::slice::from_ref(path), &expect, &Wait::default())
+}
+
+/// Creates objects on other nodes.
+fn create_elsewhere(
+    om: &Om,
+    link: &Link,
+    objects: Vec<(ObjectPath, String)>,
+    options: &CreateOptions,
+    nodes: &str,
+) -> Done {
+    let mut data = Map::new();
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let context = config::context(&om.paths, &settings);
+    for (path, text) in objects {
+        let mut conf = ObjectConf::parse(path.clone(), &text)
+            .map_err(|error| Failure::new(format!("the configuration {error}")))?;
+        let mut edits = resource_edits(&conf, &options.resources)?;
+        edits.extend(options.keywords.iter().map(|edit| Edit::Set(edit.0.clone())));
+        conf.edit(&context, &edits).map_err(|error| Failure::usage(error.to_string()))?;
+        data.insert(path.to_string(), conf.ini().to_json().into());
+    }
+    let request = Request::new(wire::ObjectCreate {
+        path: None,
+        template: None,
+        namespace: None,
+        data,
+        provision: options.provision,
+        restore: options.restore,
+        sync: true,
+    });
+    let reply = link.ask(&request.on(NodeSpec::Selector(nodes.to_owned())), None)?;
+    super::object::show_outputs(om, &reply)
+}
+
+// The cluster
+
+/// Makes this node a member of the cluster of `node`: asks to be taken in, then takes that cluster's configuration.
+/// Frozen meanwhile, so that nothing is started or stopped by half a configuration.
+pub(super) fn join(om: &Om, node: &str, secret: &str, within: Duration) -> Done {
+    let link = om.link(None)?.as_joiner(secret).to_node(node);
+    let reply = link.ask(&Request::new(wire::Join {}), Some(within)).map_err(|error| Failure {
+        lines: vec![format!("join {node} failed"), error.to_string()],
+        code: 1,
+    })?;
+    if status_of(&reply) != 0 {
+        return om.report(&reply);
+    }
+    let sections = |pointer: &str| reply.pointer(pointer).and_then(Value::as_object).cloned();
+    let node_data = sections("/data/node/data").unwrap_or_default();
+    let cluster_data = sections("/data/cluster/data");
+    if cluster_data.is_none() && !node_data.contains_key("cluster") {
+        return Err(Failure::new(format!(
+            "join {node} failed: the reply has no cluster configuration"
+        )));
+    }
+    let frozen = om.paths.node_frozen();
+    let was_frozen = frozen.exists();
+    if !was_frozen {
+        durable::write(&frozen, b"", 0o644)?;
+    }
+    let written = take_over(om, &node_data, cluster_data.as_ref(), secret);
+    if !was_frozen && written.is_ok() {
+        durable::remove(&frozen)?;
+    }
+    written?;
+    note(&format!("this node is now a member of the cluster of {node}"));
+    super::node::wake(om, "join");
+    Ok(0)
+}
+
+fn take_over(
+    om: &Om,
+    node: &Map<String, Value>,
+    cluster: Option<&Map<String, Value>>,
+    secret: &str,
+) -> Result<(), Failure> {
+    if let Some(cluster) = cluster {
+        let path = ObjectPath::cluster();
+        let _lock = durable::FileLock::take(&config::edit_lock(&om.paths, &path), PATIENCE)?;
+        let mut cluster = cluster.clone();
+        // What proved us right is the secret.
+        if let Some(section) = cluster.entry("cluster").or_insert_with(|| json!({})).as_object_mut()
+        {
+            section.entry("secret").or_insert_with(|| secret.into());
+        }
+        let text = ini_text(&cluster)?;
+        let conf =
+            ObjectConf::parse(path, &text).map_err(|error| Failure::new(error.to_string()))?;
+        durable::write(&om.paths.cluster_conf(), conf.text().as_bytes(), MODE)?;
+    }
+    let mut edits = vec![];
+    for (section, keywords) in node {
+        for (keyword, value) in keywords.as_object().into_iter().flatten() {
+            // cluster.conf says the same of the cluster; node.conf would win over later changes.
+            if section == "cluster" && cluster.is_some() {
+                continue;
+            }
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            edits.push(Edit::SetValue { param: format!("{section}.{keyword}"), value });
+        }
+    }
+    if edits.is_empty() {
+        return Ok(());
+    }
+    super::config_edit::change(om, &super::config_edit::Owner::Node, &edits, false)
+}
+
+/// Makes this node a cluster of its own: tells the others, then forgets them.
+pub(super) fn leave(om: &Om) -> Done {
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let link = om.link(None)?;
+    let mut code = 0;
+    for peer in settings.nodes.iter().filter(|peer| **peer != om.nodename) {
+        match link.to_node(peer.as_str()).ask(&Request::new(wire::Leave {}), Some(ANSWER)) {
+            Ok(reply) if status_of(&reply) == 0 => {}
+            Ok(reply) => {
+                wire::reply::Lines::of(&reply)
+                    .errors
+                    .iter()
+                    .for_each(|line| complain(&format!("{peer}: {line}")));
+                code = 1;
+            }
+            Err(error) => {
+                complain(&format!("{peer}: {error}"));
+                code = 1;
+            }
+        }
+    }
+    for owner in
+        [super::config_edit::Owner::Node, super::config_edit::Owner::Object(ObjectPath::cluster())]
+    {
+        super::config_edit::forget_cluster(om, &owner)?;
+    }
+    super::node::wake(om, "leave");
+    Ok(code)
+}

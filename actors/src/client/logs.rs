@@ -1,0 +1,245 @@
+//! `om <path> logs`, `om node logs`, `om node events`: what was and is logged.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+
+use model::ObjectPath;
+use om::LogOptions;
+use om::render::log_entry;
+use serde_json::{Value, json};
+use wire::{NodeSpec, Request};
+
+use super::{ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, print};
+
+/// How much of the past is shown where nothing is said.
+const BACKLOG: &str = "10k";
+
+/// A time of the cluster data as this machine's zone tells it: `YYYY-MM-DD HH:MM:SS,uuuuuu`.
+pub(super) fn local_time(t: f64) -> String {
+    let time = jiff::Timestamp::from_microsecond((t * 1e6).round() as i64).unwrap_or_default();
+    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S,%6f").to_string()
+}
+
+/// Prints the logs of objects, those of several nodes merged by time.
+pub(super) fn objects(
+    om: &Om,
+    link: &Link,
+    paths: &[ObjectPath],
+    options: &LogOptions,
+    node: Option<NodeSpec>,
+) -> Done {
+    let sources: Vec<Source> = paths
+        .iter()
+        .map(|path| -> Result<Source, Failure> {
+            let path = path.to_string();
+            let past =
+                request("object_backlogs", json!({"path": path, "backlog": backlog(options)}))?;
+            let follow = request("object_logs", json!({"path": path, "backlog": 0}))?;
+            Ok(Source { past, follow })
+        })
+        .collect::<Result<_, _>>()?;
+    run(om, link, &sources, options, node)
+}
+
+/// Prints the log of nodes.
+pub(super) fn node(om: &Om, link: &Link, options: &LogOptions, node: Option<NodeSpec>) -> Done {
+    let past = request("node_backlogs", json!({"backlog": backlog(options)}))?;
+    let follow = request("node_logs", json!({"backlog": 0}))?;
+    run(om, link, &[Source { past, follow }], options, node)
+}
+
+fn backlog(options: &LogOptions) -> &str {
+    options.backlog.as_deref().unwrap_or(BACKLOG)
+}
+
+/// A request whose options an operator wrote: the router's own check tells what is wrong with them.
+fn request(action: &str, options: Value) -> Result<Request, Failure> {
+    Request::from_value(json!({"action": action, "method": "GET", "options": options}))
+        .map_err(|error| Failure::usage(error.to_string()))
+}
+
+struct Source {
+    past: Request,
+    follow: Request,
+}
+
+fn run(
+    om: &Om,
+    link: &Link,
+    sources: &[Source],
+    options: &LogOptions,
+    node: Option<NodeSpec>,
+) -> Done {
+    // The stream is opened before the past is read, or what is logged in between would be lost.
+    let follower = options.follow.then(|| Follower::start(link, sources, &node));
+    let mut entries = vec![];
+    let mut failures = vec![];
+    for source in sources {
+        let reply = link.ask(&addressed(source.past.clone(), node.clone()), Some(ANSWER))?;
+        collect(reply, &mut entries, &mut failures);
+    }
+    sort(&mut entries);
+    write(om, &entries);
+    failures.iter().for_each(|line| complain(line));
+    if let Some(follower) = follower {
+        follower.run(om)?;
+    }
+    Ok(u8::from(entries.is_empty() && !failures.is_empty()))
+}
+
+/// Takes the entries out of a reply: an array, or one per node.
+fn collect(reply: Value, entries: &mut Vec<Value>, failures: &mut Vec<String>) {
+    match reply {
+        Value::Array(items) => entries.extend(items),
+        Value::Object(mut reply) => match reply.remove("nodes") {
+            Some(Value::Object(nodes)) => {
+                for (node, reply) in nodes {
+                    match reply {
+                        Value::Array(items) => entries.extend(items),
+                        other => failures.extend(
+                            wire::reply::Lines::of(&other)
+                                .errors
+                                .into_iter()
+                                .map(|line| format!("{node}: {line}")),
+                        ),
+                    }
+                }
+            }
+            _ => failures.extend(wire::reply::Lines::of(&Value::Object(reply)).errors),
+        },
+        _ => {}
+    }
+}
+
+fn time_of(entry: &Value) -> f64 {
+    entry.get("t").and_then(Value::as_f64).unwrap_or(0.0)
+}
+
+/// By time; entries of one instant stay in the order in which their node wrote them.
+fn sort(entries: &mut [Value]) {
+    entries.sort_by(|a, b| time_of(a).total_cmp(&time_of(b)));
+}
+
+fn write(om: &Om, entries: &[Value]) {
+    if om.is_machine_readable() {
+        if !entries.is_empty() {
+            om.show(&Value::Array(entries.to_vec()), om::render::json);
+        }
+        return;
+    }
+    let mut text = String::new();
+    for entry in entries {
+        if let Some(lines) = log_entry(entry, &local_time(time_of(entry))) {
+            text.push_str(&lines.to_string());
+        }
+    }
+    print(&text);
+}
+
+/// Threads that each follow one source on one node.
+struct Follower {
+    incoming: mpsc::Receiver<Result<Vec<Value>, AskError>>,
+}
+
+impl Follower {
+    fn start(link: &Link, sources: &[Source], node: &Option<NodeSpec>) -> Self {
+        let (sender, incoming) = mpsc::sync_channel(64);
+        let links = links(link, node);
+        for source in sources {
+            for link in links.clone() {
+                let (sender, request) = (sender.clone(), source.follow.clone());
+                std::thread::spawn(move || {
+                    let ended = link.follow(&request, &mut |item| {
+                        let mut entries = vec![];
+                        collect(item, &mut entries, &mut vec![]);
+                        match sender.send(Ok(entries)) {
+                            Ok(()) => ControlFlow::Continue(()),
+                            Err(_) => ControlFlow::Break(()),
+                        }
+                    });
+                    if let Err(error) = ended {
+                        _ = sender.send(Err(error));
+                    }
+                });
+            }
+        }
+        Self { incoming }
+    }
+
+    fn run(self, om: &Om) -> Result<(), Failure> {
+        let mut last = None;
+        for received in self.incoming {
+            match received {
+                Ok(entries) => write(om, &entries),
+                // The others may go on.
+                Err(error) => {
+                    complain(&error.to_string());
+                    last = Some(error);
+                }
+            }
+        }
+        match last {
+            Some(_) => Err(Failure { lines: vec![], code: 1 }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A stream is one node's: following several nodes takes a connection to each.
+fn links(link: &Link, node: &Option<NodeSpec>) -> Vec<Link> {
+    let names: Vec<String> = match node {
+        Some(NodeSpec::Names(names)) => names.clone(),
+        Some(NodeSpec::Selector(selector)) => super::node::expand(link, selector),
+        Some(NodeSpec::Any) | None => vec![],
+    };
+    if names.is_empty() {
+        return vec![link.clone()];
+    }
+    names
+        .iter()
+        .map(|name| if link.is_local(name) { link.clone() } else { link.to_node(name) })
+        .collect()
+}
+
+/// `om node events`: each document of the stream as one line of JSON.
+pub(super) fn events(om: &Om, link: &Link) -> Done {
+    let request = Request::new(wire::Events { selector: None, full: false });
+    let machine = om.is_machine_readable();
+    link.follow(&request, &mut |item| {
+        if machine {
+            om.show(&item, om::render::json);
+        } else {
+            let line = String::from_utf8(wire::to_ascii_json(&item)).expect("ASCII");
+            print(&format!("{line}\n"));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_several_nodes_are_merged_by_time() {
+        let entry = |t: f64, n: &str| json!({"t": t, "l": "INFO", "m": ["x"], "x": {"n": n}});
+        let reply = json!({"nodes": {
+            "n1": [entry(1.0, "n1"), entry(3.0, "n1")],
+            "n2": [entry(2.0, "n2")],
+            "n3": {"status": 404, "error": "svc1 not found"},
+        }, "status": 404});
+        let (mut entries, mut failures) = (vec![], vec![]);
+        collect(reply, &mut entries, &mut failures);
+        sort(&mut entries);
+        let nodes: Vec<&str> = entries.iter().filter_map(|e| e.pointer("/x/n")?.as_str()).collect();
+        assert_eq!(nodes, ["n1", "n2", "n1"]);
+        assert_eq!(failures, ["n3: svc1 not found"]);
+    }
+
+    #[test]
+    fn a_backlog_that_is_no_size_is_wrong_usage() {
+        let error = request("node_backlogs", json!({"backlog": "much"})).map(|_| ());
+        assert_eq!(error.map_err(|error| error.code), Err(2));
+    }
+}

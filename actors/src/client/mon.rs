@@ -1,0 +1,152 @@
+//! `om mon`: the cluster, once or as it changes.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use om::MonitorCommand;
+use om::render::{Sections, monitor};
+use serde_json::Value;
+use wire::Request;
+use wire::reply::status_of;
+
+use super::{ANSWER, Done, Failure, Link, Om, complain, print, seconds, select};
+
+/// What is shown where no selector is given: services of all namespaces.
+const SELECTOR: &str = "*/svc/*";
+
+/// Changes within this time are drawn once.
+const MERGE: Duration = Duration::from_millis(100);
+
+/// Clears the terminal, the cursor at the first line.
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+/// The cluster data, reduced to the selected objects.
+pub(super) fn status(
+    link: &Link,
+    selector: Option<&str>,
+    namespace: Option<&str>,
+) -> Result<Value, Failure> {
+    let request = Request::new(wire::DaemonStatus {
+        selector: selector.map(str::to_owned),
+        namespace: namespace.map(str::to_owned),
+        relatives: false,
+    });
+    let data = link.ask(&request, Some(ANSWER))?;
+    if status_of(&data) != 0 {
+        return Err(Failure { lines: wire::reply::Lines::of(&data).errors, code: 1 });
+    }
+    Ok(data)
+}
+
+pub(super) fn run(om: &Om, command: &MonitorCommand) -> Done {
+    let link = om.link(command.server.as_deref())?;
+    let view = View::new(&link, command);
+    if command.watch {
+        return view.watch(om, command.interval.map(seconds));
+    }
+    let data = view.read()?;
+    om.show(&data, |data| view.render(data));
+    Ok(0)
+}
+
+/// Follows the objects after an action, for `--watch`.
+pub(super) fn watch(om: &Om, link: &Link, selector: &str, namespace: Option<String>) -> Done {
+    let command = MonitorCommand {
+        selector: Some(selector.to_owned()),
+        namespace,
+        watch: true,
+        ..MonitorCommand::default()
+    };
+    View::new(link, &command).watch(om, None)
+}
+
+struct View {
+    link: Link,
+    selector: String,
+    namespace: Option<String>,
+    nodes: Option<Vec<String>>,
+    sections: Sections,
+}
+
+impl View {
+    fn new(link: &Link, command: &MonitorCommand) -> Self {
+        Self {
+            link: link.clone(),
+            selector: command.selector.clone().unwrap_or_else(|| SELECTOR.to_owned()),
+            namespace: select::namespace(command.namespace.clone()),
+            nodes: command.node.as_deref().map(|node| super::node::expand(link, node)),
+            sections: Sections::named(&command.sections),
+        }
+    }
+
+    fn read(&self) -> Result<Value, Failure> {
+        status(&self.link, Some(&self.selector), self.namespace.as_deref())
+    }
+
+    fn render(&self, data: &Value) -> String {
+        let title = match &self.namespace {
+            Some(namespace) => format!("{} in {namespace}", self.selector),
+            None => self.selector.clone(),
+        };
+        monitor(data, self.nodes.as_deref(), &self.sections, &title).to_string()
+    }
+
+    /// Draws at each change, at most once per `interval`. Ends with the command (ctrl-c) or the daemon.
+    fn watch(&self, om: &Om, interval: Option<Duration>) -> Done {
+        let changes = Changes::follow(&self.link);
+        loop {
+            let drawn = Instant::now();
+            let data = self.read()?;
+            if om.is_machine_readable() {
+                om.show(&data, om::render::json);
+            } else {
+                print(&format!("{CLEAR}{}", self.render(&data)));
+            }
+            if !changes.wait(None) {
+                return Err(Failure::new("the daemon ended the stream of events"));
+            }
+            let pause = interval.unwrap_or(MERGE);
+            std::thread::sleep(pause.saturating_sub(drawn.elapsed()));
+            changes.forget();
+        }
+    }
+}
+
+/// Tells when the cluster data changed.
+pub(super) struct Changes(mpsc::Receiver<()>);
+
+impl Changes {
+    /// Follows the events of a daemon, in a thread that ends with them or with this value.
+    pub(super) fn follow(link: &Link) -> Self {
+        let (changed, changes) = mpsc::sync_channel::<()>(1);
+        let link = link.clone();
+        std::thread::spawn(move || {
+            let request = Request::new(wire::Events { selector: None, full: false });
+            let ended = link.follow(&request, &mut |_| match changed.try_send(()) {
+                // One mark is enough: who waits reads everything.
+                Ok(()) | Err(mpsc::TrySendError::Full(())) => ControlFlow::Continue(()),
+                Err(mpsc::TrySendError::Disconnected(())) => ControlFlow::Break(()),
+            });
+            if let Err(error) = ended {
+                complain(&error.to_string());
+            }
+        });
+        Self(changes)
+    }
+
+    /// Waits for a change, or until `within` is over. False when there will be none any more.
+    pub(super) fn wait(&self, within: Option<Duration>) -> bool {
+        match within {
+            None => self.0.recv().is_ok(),
+            Some(within) => {
+                !matches!(self.0.recv_timeout(within), Err(mpsc::RecvTimeoutError::Disconnected))
+            }
+        }
+    }
+
+    /// Forgets a change that what is read next will show.
+    fn forget(&self) {
+        _ = self.0.try_recv();
+    }
+}

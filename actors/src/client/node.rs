@@ -1,0 +1,212 @@
+//! `om node`: the node, its state, its configuration and its log.
+
+use std::time::{Duration, Instant};
+
+use om::render::{Sections, monitor, printable};
+use om::{NodeAction, Target, Wait};
+use serde_json::{Value, json};
+use wire::reply::status_of;
+use wire::{NodeSpec, Request};
+
+use super::{
+    ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, logs, mon,
+    node_spec, note, object, print, seconds,
+};
+use crate::durable;
+
+/// A wait is asked for in slices, as the daemon keeps none longer than 30 s (wire.md §7).
+const SLICE: Duration = Duration::from_secs(10);
+
+pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&str>) -> Done {
+    let link = || om.link(server);
+    match action {
+        NodeAction::Ping => ping(om, target, server),
+        NodeAction::Config(action) => match target {
+            Target::Nodes(_) => remote_config(om, &link()?, &action, target),
+            Target::Default | Target::Local => config_edit::node(om, &action),
+        },
+        NodeAction::Freeze(wait) => freeze(om, target, server, true, &wait),
+        NodeAction::Thaw(wait) => freeze(om, target, server, false, &wait),
+        NodeAction::Frozen => Ok(u8::from(om.paths.node_frozen().exists())),
+        NodeAction::Drain(wait) => {
+            let time = wait.time.map(seconds);
+            let request = Request::new(wire::NodeDrain { wait: wait.wait, time });
+            let within = if wait.wait { time.map(|time| time + ANSWER) } else { Some(ANSWER) };
+            let reply = link()?.ask(&addressed(request, node_spec(target, None)), within)?;
+            om.report(&reply)
+        }
+        NodeAction::Logs(options) => {
+            let node = node_spec(target, None);
+            logs::node(om, &link()?, &options, node)
+        }
+        NodeAction::Events => match target {
+            Target::Nodes(node) => logs::events(om, &link()?.to_node(node)),
+            Target::Default | Target::Local => logs::events(om, &link()?),
+        },
+        NodeAction::DequeueActions => dequeue::run(om),
+        NodeAction::Ls => {
+            let names = match target {
+                Target::Nodes(selector) => expand(&link()?, selector),
+                Target::Default | Target::Local => members(om)?,
+            };
+            om.show(&json!(names), |_| {
+                names.iter().map(|name| format!("{}\n", printable(name))).collect()
+            });
+            Ok(0)
+        }
+        NodeAction::PrintStatus => {
+            let data = mon::status(&link()?, None, None)?;
+            let sections = Sections { nodes: true, ..Sections::named(&["nodes".to_owned()]) };
+            om.show(&data, |data| monitor(data, None, &sections, "").to_string());
+            Ok(0)
+        }
+        NodeAction::PrintSchedule => {
+            object::print_schedule(om, &link()?, Some("node".to_owned()), target)
+        }
+        NodeAction::Wait { condition, time } => wait_for(&link()?, &condition, time.map(seconds)),
+    }
+}
+
+/// Names of the cluster nodes, as configured.
+fn members(om: &Om) -> Result<Vec<String>, Failure> {
+    let settings = crate::config::load_node(&om.paths, om.nodename.clone())?;
+    Ok(settings.nodes.iter().map(ToString::to_string).collect())
+}
+
+/// The nodes of a selector, as the daemon expands it: it answers for each.
+pub(super) fn expand(link: &Link, selector: &str) -> Vec<String> {
+    let is_name = !selector.contains([' ', '*', '?', '=', ',', '+', ':', '!', '[']);
+    if is_name {
+        return vec![selector.to_owned()];
+    }
+    let request =
+        Request::new(wire::BlacklistStatus {}).on(NodeSpec::Selector(selector.to_owned()));
+    match link.ask(&request, Some(ANSWER)) {
+        Ok(reply) => reply
+            .get("nodes")
+            .and_then(Value::as_object)
+            .map(|nodes| nodes.keys().cloned().collect())
+            .unwrap_or_default(),
+        // Words of their own, when nobody can tell more.
+        Err(_) => {
+            selector.split([' ', ',']).map(str::to_owned).filter(|name| !name.is_empty()).collect()
+        }
+    }
+}
+
+/// Asks each node itself: a ping through another daemon would tell about that one too.
+fn ping(om: &Om, target: &Target, server: Option<&str>) -> Done {
+    let link = om.link(server)?;
+    let names = match target {
+        Target::Nodes(selector) => expand(&link, selector),
+        Target::Default | Target::Local => vec![om.nodename.to_string()],
+    };
+    if names.is_empty() {
+        return Err(Failure::new("no node is selected"));
+    }
+    let request = Request::new(wire::BlacklistStatus {});
+    let mut code = 0;
+    for name in names {
+        let link = if link.is_local(&name) { link.clone() } else { link.to_node(&name) };
+        match link.ask(&request, Some(ANSWER)) {
+            Ok(reply) if status_of(&reply) == 0 => {
+                print(&format!("{} is alive\n", printable(&name)))
+            }
+            Ok(reply) => {
+                print(&format!("{} is not alive\n", printable(&name)));
+                wire::reply::Lines::of(&reply).errors.iter().for_each(|line| complain(line));
+                code = 1;
+            }
+            Err(error) => {
+                print(&format!("{} is not alive\n", printable(&name)));
+                complain(&error.to_string());
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait: &Wait) -> Done {
+    let word = if is_freeze { "frozen" } else { "thawed" };
+    match target {
+        Target::Local => {
+            let file = om.paths.node_frozen();
+            if is_freeze {
+                // The time of the file tells since when: an older freeze stays.
+                if !file.exists() {
+                    durable::write(&file, b"", 0o644)?;
+                }
+            } else {
+                durable::remove(&file)?;
+            }
+            wake(om, word);
+            Ok(0)
+        }
+        Target::Nodes(_) => {
+            let action = wire::NodeAction {
+                sync: true,
+                action_mode: true,
+                action: Some(if is_freeze { "freeze" } else { "thaw" }.into()),
+                options: [("local".to_owned(), Value::Bool(true))].into_iter().collect(),
+            };
+            let link = om.link(server)?;
+            let reply =
+                link.ask(&addressed(Request::new(action), node_spec(target, None)), Some(ANSWER))?;
+            object::show_outputs(om, &reply)
+        }
+        Target::Default => {
+            let link = om.link(server)?;
+            let request = wire::NodeMonitor {
+                local_expect: None,
+                global_expect: Some(word.to_owned()),
+                status: None,
+            };
+            let code = om.report(&link.ask(&Request::new(request), Some(ANSWER))?)?;
+            if wait.wait {
+                let condition = format!("monitor.frozen={word}");
+                return wait_for(&link, &condition, wait.time.map(seconds));
+            }
+            Ok(code)
+        }
+    }
+}
+
+/// Tells the daemon, if one runs, that files changed; it would see them by itself a little later.
+pub(super) fn wake(om: &Om, reason: &str) {
+    let request =
+        wire::WakeMonitor { path: None, reason: Some(reason.to_owned()), immediate: true };
+    if let Ok(link) = om.link(None) {
+        _ = link.ask(&Request::new(request), Some(ANSWER));
+    }
+}
+
+/// Waits until a condition on the cluster data holds; `timeout` and exit code 1 when it does not in time.
+pub(super) fn wait_for(link: &Link, condition: &str, within: Option<Duration>) -> Done {
+    let start = Instant::now();
+    loop {
+        let left = within.map(|within| within.saturating_sub(start.elapsed()));
+        let slice = left.map_or(SLICE, |left| left.min(SLICE));
+        let request = Request::new(wire::Wait { condition: condition.to_owned(), duration: slice });
+        let reply = link.ask(&request, Some(slice + ANSWER))?;
+        if reply.pointer("/data/satisfied").and_then(Value::as_bool) == Some(true) {
+            return Ok(0);
+        }
+        if reply.pointer("/data/satisfied").is_none() {
+            let lines = wire::reply::Lines::of(&reply).errors;
+            return Err(Failure { lines, code: 1 });
+        }
+        if within.is_some_and(|within| start.elapsed() >= within) {
+            note("timeout");
+            return Ok(1);
+        }
+    }
+}
+
+/// A configuration command on other nodes: their own `om node` runs it.
+fn remote_config(om: &Om, link: &Link, action: &om::ConfigAction, target: &Target) -> Done {
+    let (action, options) = config_edit::as_request(action)?;
+    let request = wire::NodeAction { sync: true, action_mode: true, action: Some(action), options };
+    let reply = link.ask(&addressed(Request::new(request), node_spec(target, None)), None)?;
+    object::show_outputs(om, &reply)
+}

@@ -1,0 +1,397 @@
+//! `om <selector>`: objects, their state, their configuration and their log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{InstanceStatus, ObjectPath, Status};
+use om::render::{Align, Cell, InstanceView, Tone, instance, json as pretty, printable, table};
+use om::{ObjectAction, ObjectCommand, Target};
+use serde_json::{Map, Value, json};
+use wire::reply::status_of;
+use wire::{NodeSpec, Request};
+
+use super::select::{Scope, Selection, in_states, is_here, namespace};
+use super::{
+    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, config_edit, create,
+    instance as act, logs, mon, node_spec, print,
+};
+use crate::config;
+
+pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
+    let link = om.link(command.server.as_deref())?;
+    let selection = Selection {
+        selector: command.selector,
+        kind: command.kind,
+        namespace: namespace(command.namespace),
+    };
+    let target = command.target;
+    let scope = if target == Target::Local { Scope::Local } else { Scope::Cluster };
+    let select = || -> Result<Vec<ObjectPath>, Failure> {
+        let paths = selection.expand_some(om, &link, scope)?;
+        Ok(in_states(om, paths, command.status.as_deref()))
+    };
+    match command.action {
+        ObjectAction::Ls => {
+            let paths = selection.expand(om, &link, scope)?;
+            let paths = in_states(om, paths, command.status.as_deref());
+            om.show(&json!(paths), |_| {
+                paths.iter().map(|path| format!("{}\n", printable(path.as_str()))).collect()
+            });
+            Ok(0)
+        }
+        ObjectAction::Create(options) => create::run(om, &link, &selection, &options, &target),
+        ObjectAction::Deploy(mut options, wait) => {
+            options.provision = true;
+            let code = create::run(om, &link, &selection, &options, &target)?;
+            act::wait_provisioned(om, &link, &selection, &wait)?;
+            Ok(code)
+        }
+        ObjectAction::Instance { action, options, wait } => {
+            act::run(om, &link, &select()?, action, &options, &wait, &target)
+        }
+        ObjectAction::Status { refresh } => status(om, &link, &select()?, refresh),
+        ObjectAction::PrintStatus { refresh, hide_disabled } => {
+            print_status(om, &link, &select()?, refresh, hide_disabled, &target)
+        }
+        ObjectAction::PrintConfigMtime => print_mtime(om, &select()?),
+        ObjectAction::PrintDevs => print_devs(om, &select()?),
+        ObjectAction::PrintSchedule => {
+            let paths: Vec<String> = select()?.iter().map(ToString::to_string).collect();
+            print_schedule(om, &link, Some(paths.join(",")), &target)
+        }
+        ObjectAction::Frozen => {
+            let paths = select()?;
+            Ok(u8::from(paths.iter().any(|path| om.paths.instance_frozen(path).exists())))
+        }
+        ObjectAction::Config(action) => match &target {
+            Target::Nodes(_) => {
+                let (name, options) = config_edit::as_request(&action)?;
+                remote(om, &link, &select()?, &name, &options, &target)
+            }
+            Target::Default | Target::Local => config_edit::objects(om, &select()?, &action),
+        },
+        ObjectAction::Logs(options) => {
+            let node = node_spec(&target, Some(NodeSpec::Selector("*".to_owned())));
+            logs::objects(om, &link, &select()?, &options, node)
+        }
+        ObjectAction::Keys => keys(om, &link, &select()?),
+    }
+}
+
+/// Runs an action on other nodes, by their daemons.
+pub(super) fn remote(
+    om: &Om,
+    link: &Link,
+    paths: &[ObjectPath],
+    action: &str,
+    options: &Map<String, Value>,
+    target: &Target,
+) -> Done {
+    let mut code = 0_u8;
+    for path in paths {
+        let request = Request::new(wire::ObjectAction {
+            path: path.to_string(),
+            sync: true,
+            cmd: vec![],
+            command: vec![],
+            action: Some(action.to_owned()),
+            options: options.clone(),
+        });
+        // As long as the action takes.
+        let reply = link.ask(&addressed(request, node_spec(target, None)), None)?;
+        code = code.saturating_add(show_outputs(om, &reply)?);
+    }
+    Ok(code)
+}
+
+/// Prints what commands on other nodes printed. The exit code sums theirs.
+pub(super) fn show_outputs(om: &Om, reply: &Value) -> Done {
+    let empty = Map::new();
+    let nodes = reply.get("nodes").and_then(Value::as_object);
+    let several = nodes.is_some_and(|nodes| nodes.len() > 1);
+    let parts: Vec<(&str, &Value)> = match nodes {
+        Some(nodes) => nodes.iter().map(|(node, reply)| (node.as_str(), reply)).collect(),
+        None => vec![("", reply)],
+    };
+    let mut sum = 0_i64;
+    for (node, part) in parts {
+        let prefix = if several { format!("{}: ", printable(node)) } else { String::new() };
+        let data = part.get("data").and_then(Value::as_object).unwrap_or(&empty);
+        let Some(ret) = data.get("ret").and_then(Value::as_i64) else {
+            // An answer of its own: the JSON that the command printed, or a refusal.
+            match status_of(part) {
+                0 if part.get("status").is_none() => print(&pretty(part)),
+                0 => {}
+                status => sum += status.signum(),
+            }
+            let lines = wire::reply::Lines::of(part);
+            lines.errors.iter().for_each(|line| complain(&format!("{prefix}{line}")));
+            continue;
+        };
+        let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
+        for line in text("out").lines() {
+            print(&format!("{prefix}{}\n", printable(line)));
+        }
+        for line in text("err").lines() {
+            anstream::eprintln!("{prefix}{}", printable(line));
+        }
+        sum += ret + status_of(part);
+    }
+    if nodes.is_none() && sum == 0 {
+        return om.report(&json!({"status": status_of(reply)}));
+    }
+    Ok(u8::try_from(sum.clamp(0, 255)).unwrap_or(u8::MAX))
+}
+
+/// An object as the daemon knows it.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) aggregate: Option<model::Aggregate>,
+    pub(super) instances: BTreeMap<String, InstanceStatus>,
+    /// Instances as the daemon wrote them: with what this version does not know.
+    pub(super) raw: BTreeMap<String, Value>,
+    pub(super) raw_aggregate: Option<Value>,
+    pub(super) frozen_nodes: BTreeSet<String>,
+}
+
+/// What the daemon knows of an object. Data that does not read is left out.
+pub(super) fn known(link: &Link, path: &ObjectPath) -> Result<Known, Failure> {
+    let mut data = mon::status(link, Some(path.as_str()), None)?;
+    let mut known = Known::default();
+    let Some(monitor) = data.get_mut("monitor") else { return Ok(known) };
+    if let Some(aggregate) = monitor.get_mut("services").and_then(|all| all.get_mut(path.as_str()))
+    {
+        let aggregate = aggregate.take();
+        known.aggregate = serde_json::from_value(aggregate.clone()).ok();
+        known.raw_aggregate = Some(aggregate);
+    }
+    let Some(nodes) = monitor.get_mut("nodes").and_then(Value::as_object_mut) else {
+        return Ok(known);
+    };
+    for (node, data) in nodes {
+        if data.get("frozen").and_then(Value::as_f64).is_some_and(|since| since > 0.0) {
+            known.frozen_nodes.insert(node.clone());
+        }
+        let status =
+            data.pointer_mut("/services/status").and_then(|all| all.get_mut(path.as_str()));
+        if let Some(raw) = status.map(Value::take) {
+            if let Ok(status) = serde_json::from_value(raw.clone()) {
+                known.instances.insert(node.clone(), status);
+            }
+            known.raw.insert(node.clone(), raw);
+        }
+    }
+    Ok(known)
+}
+
+/// As [`known`], or the local instance alone, evaluated here, when the daemon does not run. With `refresh` the local
+/// instance is evaluated first, and the daemon told.
+fn known_or_evaluated(
+    om: &Om,
+    link: &Link,
+    path: &ObjectPath,
+    refresh: bool,
+) -> Result<Known, Failure> {
+    if refresh && is_here(om, path) && path.kind().has_instances() {
+        let status = act::evaluate(om, path)?;
+        act::tell_status(om, path, &status);
+    }
+    match mon::status(link, Some(path.as_str()), None) {
+        Ok(_) => known(link, path),
+        Err(failure) => {
+            let is_down = matches!(
+                link.ask(&Request::new(wire::BlacklistStatus {}), Some(ANSWER)),
+                Err(AskError::NotRunning(_))
+            );
+            if !is_down || !is_here(om, path) {
+                return Err(failure);
+            }
+            let status = act::evaluate(om, path)?;
+            let mut known = Known::default();
+            let raw =
+                serde_json::to_value(&status).map_err(|error| Failure::new(error.to_string()))?;
+            known.raw.insert(om.nodename.to_string(), raw);
+            known.instances.insert(om.nodename.to_string(), status);
+            Ok(known)
+        }
+    }
+}
+
+/// `status`: the exit code of the overall state, the worst one of several objects.
+fn status(om: &Om, link: &Link, paths: &[ObjectPath], refresh: bool) -> Done {
+    let mut code = 0;
+    for path in paths {
+        let known = known_or_evaluated(om, link, path, refresh)?;
+        let overall = known
+            .instances
+            .get(om.nodename.as_str())
+            .and_then(|instance| instance.overall.clone())
+            .unwrap_or(Status::Undef);
+        match paths.len() {
+            1 => print(&format!("{overall}\n")),
+            _ => print(&format!("{path}: {overall}\n")),
+        }
+        code = code.max(overall.exit_code());
+    }
+    Ok(code)
+}
+
+fn print_status(
+    om: &Om,
+    link: &Link,
+    paths: &[ObjectPath],
+    refresh: bool,
+    hide_disabled: bool,
+    target: &Target,
+) -> Done {
+    let local = match target {
+        Target::Nodes(node) => node.clone(),
+        Target::Default | Target::Local => om.nodename.to_string(),
+    };
+    let mut printed = Map::new();
+    for path in paths {
+        let known =
+            known_or_evaluated(om, link, path, refresh && *target != Target::Default || refresh)?;
+        if om.is_machine_readable() {
+            let mut data = known.raw.get(&local).cloned().unwrap_or_else(|| json!({}));
+            if let (Some(data), Some(aggregate)) = (data.as_object_mut(), known.raw_aggregate) {
+                data.insert("cluster".to_owned(), aggregate);
+            }
+            printed.insert(path.to_string(), data);
+            continue;
+        }
+        let view = InstanceView {
+            path: path.as_str(),
+            local: &local,
+            aggregate: known.aggregate.as_ref(),
+            instances: &known.instances,
+            frozen_nodes: &known.frozen_nodes,
+            hide_disabled,
+        };
+        print(&format!("{}\n", instance(&view)));
+    }
+    if om.is_machine_readable() {
+        let value = match printed.len() {
+            1 => printed.into_values().next().unwrap_or_default(),
+            _ => printed.into(),
+        };
+        om.show(&value, pretty);
+    }
+    Ok(0)
+}
+
+fn print_mtime(om: &Om, paths: &[ObjectPath]) -> Done {
+    use std::os::unix::fs::MetadataExt as _;
+    for path in paths {
+        let file = om.paths.config_file(path);
+        let metadata = std::fs::metadata(&file)
+            .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+        let mtime = metadata.mtime() as f64 + metadata.mtime_nsec() as f64 / 1e9;
+        match paths.len() {
+            1 => print(&format!("{mtime:.6}\n")),
+            _ => print(&format!("{path}: {mtime:.6}\n")),
+        }
+    }
+    Ok(0)
+}
+
+/// Devices and mount points that the resources name.
+fn print_devs(om: &Om, paths: &[ObjectPath]) -> Done {
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let context = config::context(&om.paths, &settings);
+    let mut found = vec![];
+    for path in paths {
+        let object = config::load_object(&om.paths, &settings, path)?;
+        for section in object.conf.resources(&context) {
+            for keyword in ["dev", "file", "mnt"] {
+                if let Ok(Some(value)) = section.text(keyword) {
+                    found.push((path.to_string(), section.name().to_owned(), keyword, value));
+                }
+            }
+        }
+    }
+    let value: Vec<Value> = found
+        .iter()
+        .map(|(path, rid, keyword, value)| json!({"path": path, "rid": rid, *keyword: value}))
+        .collect();
+    om.show(&Value::Array(value), |_| {
+        let rows = found
+            .iter()
+            .map(|(path, rid, keyword, value)| {
+                [path, rid, *keyword, value].map(Cell::plain).to_vec()
+            })
+            .collect();
+        table(rows, &[Align::Left; 4], 2).to_string()
+    });
+    Ok(0)
+}
+
+/// The schedules of objects; of the node itself when `selector` is `node`.
+pub(super) fn print_schedule(
+    om: &Om,
+    link: &Link,
+    selector: Option<String>,
+    target: &Target,
+) -> Done {
+    let is_node = selector.as_deref() == Some("node");
+    let request =
+        Request::new(wire::Schedules { selector: selector.filter(|_| !is_node), namespace: None });
+    let reply = link.ask(&addressed(request, node_spec(target, None)), Some(ANSWER))?;
+    if status_of(&reply) != 0 {
+        return om.report(&reply);
+    }
+    let rows =
+        |reply: &Value| reply.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut entries: Vec<Value> = match reply.get("nodes").and_then(Value::as_object) {
+        Some(nodes) => nodes.values().flat_map(rows).collect(),
+        None => rows(&reply),
+    };
+    let has_path = |entry: &Value| {
+        entry.get("path").and_then(Value::as_str).is_some_and(|path| !path.is_empty())
+    };
+    if is_node {
+        entries.retain(|entry| !has_path(entry));
+    }
+    om.show(&Value::Array(entries.clone()), |_| value_table(&entries));
+    Ok(0)
+}
+
+/// Objects of one shape as a table: their keys as columns.
+fn value_table(entries: &[Value]) -> String {
+    let mut keys: Vec<&str> = vec![];
+    for key in entries.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+        if !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    let mut rows = vec![keys.iter().map(|key| Cell::new(Tone::Strong, key)).collect::<Vec<_>>()];
+    for entry in entries {
+        let cell = |key: &&str| match entry.get(*key) {
+            None | Some(Value::Null) => Cell::plain("-"),
+            Some(Value::String(text)) => Cell::plain(text),
+            Some(Value::Number(number)) if key.contains("run") => match number.as_f64() {
+                Some(time) if time > 1e8 => Cell::plain(&logs::local_time(time)),
+                _ => Cell::plain(&number.to_string()),
+            },
+            Some(other) => Cell::plain(&other.to_string()),
+        };
+        rows.push(keys.iter().map(cell).collect());
+    }
+    table(rows, &[], 2).to_string()
+}
+
+fn keys(om: &Om, link: &Link, paths: &[ObjectPath]) -> Done {
+    let mut all = Map::new();
+    for path in paths {
+        let request = Request::new(wire::ObjectKeys { path: path.to_string() });
+        let reply = link.ask(&request, Some(ANSWER))?;
+        if status_of(&reply) != 0 {
+            return om.report(&reply);
+        }
+        all.insert(path.to_string(), reply.get("data").cloned().unwrap_or_default());
+    }
+    om.show(&all.clone().into(), |_| {
+        let names = all.values().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+        names.map(|name| format!("{}\n", printable(name))).collect()
+    });
+    Ok(0)
+}
