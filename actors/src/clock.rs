@@ -16,9 +16,9 @@ pub fn now() -> Timestamp {
 
 /// The time in milliseconds since 1970-01-01T00:00:00Z, as sealed messages carry it.
 #[must_use]
-pub fn now_ms() -> u64 {
+pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The name of this node: `OSVC_NODENAME`, else the host name, lower case.

@@ -1,1 +1,313 @@
-//! One connection: reads frames, opens them, answers.
+//! A connection: reads requests in any dialect, has them answered, writes the replies.
+//!
+//! One task per connection on a worker arbiter; a panic in it costs that connection only. Hears: its peer, the stop of
+//! its session. Tells: the blacklist keeper (what did not open), the runner (an empty packet), the listener (its end).
+
+mod examine;
+mod gate;
+mod session;
+mod socket;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use ring::rand::SystemRandom;
+use serde_json::{Value, json};
+use wire::{Form, Framing, Incoming, Prepared};
+
+use self::examine::{Examined, examine, examine_plain};
+use self::socket::{Close, Socket};
+use crate::blacklist_keeper::{Invalid, Valid};
+use crate::clock;
+use crate::requests::{self, Caller, Outcome};
+use crate::root::TestPanic;
+use crate::routes::Routes;
+use crate::runner::DequeueActions;
+
+pub use gate::{Freshness, Gate, GateCell};
+pub use session::{Session, SessionClosed, SessionGuard};
+
+/// Silence that closes a connection in the middle of a message, as in deployed agents (wire.md §1.1), and a reply that the
+/// peer does not read.
+const STALL: Duration = Duration::from_secs(5);
+
+/// Messages from this size on are opened outside of the arbiter; so are replies sealed.
+const LARGE: usize = 16 * 1024;
+const LARGE_REPLY: usize = 512 * 1024;
+
+/// Longest wait for an actor of the daemon: a keeper that is being restarted must not hold connections for ever.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What connections share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The other actors.
+    pub routes: Routes,
+    /// Who may connect, and how.
+    pub gate: GateCell,
+    /// The sealed messages seen lately.
+    pub freshness: Arc<Freshness>,
+    /// Whether `test_panic` is served (`OSVC_TEST_PANIC=1` at start).
+    pub is_panic_allowed: bool,
+}
+
+/// Serves a connection from the network until it ends. To be spawned on a worker arbiter.
+pub async fn serve_tcp(stream: std::net::TcpStream, shared: Arc<Shared>, session: SessionGuard) {
+    match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => serve(Socket::Tcp(stream), &shared, &session).await,
+        Err(error) => log::warn!(error:% = error; "a connection cannot be served"),
+    }
+}
+
+/// Serves a connection of the control socket until it ends. To be spawned on a worker arbiter.
+pub async fn serve_unix(
+    stream: std::os::unix::net::UnixStream,
+    shared: Arc<Shared>,
+    session: SessionGuard,
+) {
+    match tokio::net::UnixStream::from_std(stream) {
+        Ok(stream) => serve(Socket::Unix(stream), &shared, &session).await,
+        Err(error) => log::warn!(error:% = error; "a connection cannot be served"),
+    }
+}
+
+async fn serve(socket: Socket, shared: &Shared, session: &SessionGuard) {
+    session.on_started();
+    let talk = Talk { socket: &socket, shared, session };
+    tokio::select! {
+        close = talk.run() => {
+            if close == Close::Done {
+                socket.finish();
+            }
+            log::trace!(session = session.id(), close:? = close; "connection closed");
+        }
+        () = session.stopped() => log::debug!(session = session.id(); "session stopped"),
+    }
+}
+
+/// A connection at work.
+struct Talk<'a> {
+    socket: &'a Socket,
+    shared: &'a Shared,
+    session: &'a Session,
+}
+
+impl Talk<'_> {
+    async fn run(&self) -> Close {
+        match self.converse().await {
+            Ok(()) => Close::Done,
+            Err(Close::TooLong) => {
+                self.count(wire::Refusal::TooLong).await;
+                Close::TooLong
+            }
+            Err(close) => close,
+        }
+    }
+
+    async fn converse(&self) -> Result<(), Close> {
+        let mut framing = Framing::new(&self.shared.gate.load().limits());
+        let mut patience = self.shared.gate.load().first_patience();
+        while let Some(incoming) = self.next(&mut framing, patience).await? {
+            if self.is_blacklisted() {
+                return Ok(());
+            }
+            let bytes = match incoming {
+                Incoming::Frame(bytes) => bytes,
+                Incoming::DequeueActions => {
+                    // Coalesced by the runner; a full queue means that a run is due anyway.
+                    _ = self.shared.routes.runner.try_send(DequeueActions);
+                    return Ok(());
+                }
+            };
+            if !self.answer(bytes).await? {
+                return Ok(());
+            }
+            self.session.on_progress(None);
+            patience = self.shared.gate.load().listener.idle_timeout;
+        }
+        Ok(())
+    }
+
+    /// The next message, none at the end of stream.
+    async fn next(
+        &self,
+        framing: &mut Framing,
+        patience: Duration,
+    ) -> Result<Option<Incoming>, Close> {
+        let mut start = None;
+        loop {
+            if let Some(incoming) = framing.next_frame() {
+                return Ok(Some(incoming));
+            }
+            if framing.pending() > 0 {
+                start.get_or_insert_with(Instant::now);
+            }
+            let length = self.socket.receive(framing, start, patience).await?;
+            self.session.on_received(length);
+            if length == 0 {
+                return Ok(framing.finish());
+            }
+        }
+    }
+
+    fn is_blacklisted(&self) -> bool {
+        let view = &self.shared.routes.blacklist.view;
+        self.session.address().is_some_and(|address| view.is_blacklisted(address))
+    }
+
+    /// Counts an invalid message, and waits until the count is in force.
+    async fn count(&self, reason: wire::Refusal) {
+        if let Some(sender) = self.session.address() {
+            let keeper = &self.shared.routes.blacklist.keeper;
+            _ = keeper.send(Invalid { sender, reason }).timeout(KEEPER_PATIENCE).await;
+        }
+    }
+
+    /// Forgets what the sender did wrong before.
+    async fn forgive(&self) {
+        let blacklist = &self.shared.routes.blacklist;
+        if let Some(sender) = self.session.address()
+            && blacklist.view.count(sender) > 0
+        {
+            _ = blacklist.keeper.send(Valid(sender)).timeout(KEEPER_PATIENCE).await;
+        }
+    }
+
+    /// Answers one message. False: the connection ends.
+    async fn answer(&self, bytes: Vec<u8>) -> Result<bool, Close> {
+        let examined = match self.socket {
+            Socket::Unix(_) => {
+                if let Some(reply) = self.test_panic(&bytes).await {
+                    self.reply(&Form::Plain, Arc::new(Prepared::new(&reply))).await?;
+                    return Ok(false);
+                }
+                examine_plain(&bytes, &self.shared.routes.nodename)
+            }
+            Socket::Tcp(_) => {
+                let gate = self.shared.gate.load_full();
+                let freshness = self.shared.freshness.clone();
+                if bytes.len() < LARGE {
+                    examine(&bytes, &gate, &freshness)
+                } else {
+                    let work = move || examine(&bytes, &gate, &freshness);
+                    tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)?
+                }
+            }
+        };
+        let (form, action) = match examined {
+            Examined::Invalid(reason) => {
+                self.count(reason).await;
+                return Ok(false);
+            }
+            Examined::Silent => {
+                self.forgive().await;
+                return Ok(false);
+            }
+            Examined::Refused { form, reply } => {
+                self.forgive().await;
+                (form, Err(reply))
+            }
+            Examined::Request { form, caller, request } => {
+                self.forgive().await;
+                self.session.on_validated();
+                (form, Ok((caller, request)))
+            }
+        };
+        let outcome = match action {
+            Err(reply) => Outcome::Json(reply),
+            Ok((caller, request)) => {
+                self.session.on_progress(request.action.route().names.first().copied());
+                let caller = Caller { addr: self.session.address(), ..caller };
+                self.handle(caller, *request).await
+            }
+        };
+        let is_kept = matches!(form, Form::Sealed(_));
+        match outcome {
+            Outcome::Json(Value::Null) | Outcome::Nothing => Ok(false),
+            Outcome::Json(reply) => {
+                self.reply(&form, Arc::new(Prepared::new(&reply))).await.map(|()| is_kept)
+            }
+            Outcome::Prepared(body) => self.reply(&form, body).await.map(|()| is_kept),
+            Outcome::Stream(items) => self.stream(&form, items).await.map(|()| false),
+        }
+    }
+
+    /// Has a request carried out. A panic of its handler is answered as what it is.
+    async fn handle(&self, caller: Caller, request: wire::Request) -> Outcome {
+        let name = request.name.clone();
+        // Boxed: an idle connection does not pay for the largest handler.
+        let handled = Box::pin(requests::handle(&self.shared.routes, &caller, request));
+        AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|_| {
+            log::error!(action:% = name; "a request handler panicked");
+            Outcome::Json(json!({"status": 500, "error": "internal error", "traceback": ""}))
+        })
+    }
+
+    async fn test_panic(&self, bytes: &[u8]) -> Option<Value> {
+        if !self.shared.is_panic_allowed {
+            return None;
+        }
+        let message: Value = wire::parse_json(bytes).ok()?;
+        if message["action"] != "test_panic" {
+            return None;
+        }
+        let id = message["options"]["actor"].as_str().unwrap_or_default().to_owned();
+        let is_done = self.shared.routes.root.send(TestPanic { id }).await;
+        Some(json!({ "status": i32::from(is_done != Ok(true)) }))
+    }
+
+    async fn reply(&self, form: &Form, body: Arc<Prepared>) -> Result<(), Close> {
+        let bytes = match form {
+            Form::Plain => {
+                // No copy: what the cluster data prepared is written as it is.
+                let text = body.json();
+                self.socket.send(&text).await?;
+                self.socket.send(b"\0").await?;
+                self.session.on_sent(text.len() + 1);
+                return Ok(());
+            }
+            Form::Classic | Form::Sealed(_) => {
+                let gate = self.shared.gate.load_full();
+                let random = SystemRandom::new();
+                let form = form.reply(clock::now_ms(), &random);
+                let is_large = body.len() >= LARGE_REPLY;
+                let seal = move || {
+                    let sender = &gate.keyring.as_ref()?.own;
+                    sender.seal(&form, &body, &random).ok()
+                };
+                if is_large {
+                    tokio::task::spawn_blocking(seal).await.ok().flatten()
+                } else {
+                    seal()
+                }
+            }
+        };
+        let bytes = bytes.ok_or(Close::Broken)?;
+        self.session.on_sent(bytes.len());
+        self.socket.send(&bytes).await
+    }
+
+    /// Sends what comes until either side ends.
+    async fn stream(
+        &self,
+        form: &Form,
+        mut items: tokio::sync::mpsc::Receiver<Arc<str>>,
+    ) -> Result<(), Close> {
+        loop {
+            let item = tokio::select! {
+                item = items.recv() => item,
+                () = self.socket.closed() => return Ok(()),
+            };
+            match item {
+                None => return Ok(()),
+                Some(text) if text.is_empty() => self.socket.send(b"\0").await?,
+                Some(text) => {
+                    let body = Prepared::from_json(text.as_bytes().to_vec());
+                    self.reply(form, Arc::new(body)).await?;
+                }
+            }
+        }
+    }
+}

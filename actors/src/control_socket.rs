@@ -1,1 +1,187 @@
-//! The control socket: plain requests of the local root user.
+//! The control socket: the node's administrator, and the commands of this node, ask here without a key.
+//!
+//! Its own actor, so that stopping the listener never locks the operator out. Hears: clients. Tells: the listener (who
+//! is connected). Restart: the socket is made anew; established connections live on.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_rt::ArbiterHandle;
+use futures_util::stream;
+use rustix::fs::{Mode, OFlags};
+use tokio::net;
+
+use crate::connection::{Session, SessionGuard, Shared, serve_unix};
+use crate::listener::{SessionOpened, next_session_id};
+use crate::supervision;
+
+/// Pause after the process or the system ran out of descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The actor.
+pub struct ControlSocket {
+    shared: Arc<Shared>,
+    workers: Arc<[ArbiterHandle]>,
+    turn: usize,
+    seed: Option<[u8; 16]>,
+    number: u64,
+    has_failed: bool,
+}
+
+impl std::fmt::Debug for ControlSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlSocket").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl ControlSocket {
+    /// A control socket whose connections run on `workers`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, workers: Arc<[ArbiterHandle]>) -> Self {
+        Self { shared, workers, turn: 0, seed: None, number: 0, has_failed: false }
+    }
+
+    fn admit(&mut self, stream: UnixStream) {
+        let own = rustix::process::geteuid();
+        let is_allowed = rustix::net::sockopt::socket_peercred(&stream)
+            .is_ok_and(|peer| peer.uid.is_root() || peer.uid == own);
+        if !is_allowed {
+            log::warn!("a stranger was refused at the control socket");
+            return;
+        }
+        let session = Session::new(next_session_id(&mut self.seed, &mut self.number), None);
+        let listener = &self.shared.routes.listener;
+        listener.do_send(SessionOpened(session.clone()));
+        let guard = SessionGuard::new(session, listener.clone().recipient());
+        let shared = self.shared.clone();
+        self.turn = (self.turn + 1) % self.workers.len();
+        self.workers[self.turn].spawn_fn(move || {
+            actix_rt::spawn(serve_unix(stream, shared, guard));
+        });
+    }
+}
+
+impl Actor for ControlSocket {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let path = self.shared.routes.paths.lsnr_socket();
+        match listen(&path).and_then(net::UnixListener::from_std) {
+            Ok(listener) => {
+                ctx.add_stream(Box::pin(stream::unfold((listener, false), accept_next)));
+                log::info!(path:? = path; "control socket started");
+            }
+            Err(error) => {
+                supervision::fail(ctx, format!("cannot listen on {}: {error}", path.display()));
+            }
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        _ = std::fs::remove_file(self.shared.routes.paths.lsnr_socket());
+        log::info!("control socket stopped");
+    }
+}
+
+impl Supervised for ControlSocket {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        *self = Self::new(self.shared.clone(), self.workers.clone());
+    }
+}
+
+impl StreamHandler<io::Result<UnixStream>> for ControlSocket {
+    fn handle(&mut self, accepted: io::Result<UnixStream>, _: &mut Context<Self>) {
+        match accepted {
+            Ok(stream) => {
+                self.has_failed = false;
+                self.admit(stream);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_failed, true) {
+                    log::error!(error:% = error; "the control socket cannot accept connections");
+                }
+            }
+        }
+    }
+}
+
+async fn accept_next(
+    (listener, is_exhausted): (net::UnixListener, bool),
+) -> Option<(io::Result<UnixStream>, (net::UnixListener, bool))> {
+    if is_exhausted {
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
+    let item = accept(&listener).await;
+    let is_exhausted = item.is_err();
+    Some((item, (listener, is_exhausted)))
+}
+
+async fn accept(listener: &net::UnixListener) -> io::Result<UnixStream> {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream.into_std(),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes the socket, readable and writable by its owner only. One that a killed daemon left is removed: whoever gets
+/// here holds the lock of the pid file.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = with_short_path(path, |path| UnixListener::bind(path))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    rustix::net::listen(&listener, 1_024)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Connects to a control socket, also where its path is longer than the 107 bytes that a socket address has room for.
+///
+/// # Errors
+///
+/// Whatever the system answers: not found or refused when no daemon runs.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    with_short_path(path, |path| UnixStream::connect(path))
+}
+
+/// Calls `open` with a name of the socket that fits into an address: its own, or one through its open folder.
+fn with_short_path<T>(path: &Path, open: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+    use std::os::fd::AsRawFd as _;
+    if path.as_os_str().len() < 100 {
+        return open(path);
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return open(path) };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+    let number = folder.as_fd().as_raw_fd();
+    open(&Path::new("/proc/self/fd").join(number.to_string()).join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_with_a_long_path_can_be_used_and_a_leftover_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x".repeat(120)).join("lsnr/lsnr.sock");
+        drop(listen(&path).unwrap());
+        assert!(connect(&path).is_err());
+        let _listener = listen(&path).unwrap();
+        connect(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

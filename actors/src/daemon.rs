@@ -1,1 +1,283 @@
-//! The daemon process: start, signals, the lock against a second one, the service manager.
+//! The daemon process: one per root folder, in the foreground or detached.
+//!
+//! Starting order: lock, log, configuration of the node, actors, ready. Objects are loaded once it answers.
+
+mod background;
+mod instance;
+mod signals;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_rt::Arbiter;
+use arc_swap::ArcSwap;
+use model::NodeName;
+use monitor::Backoff;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
+use crate::cluster_data::{ClusterData, SetThread, Snapshot};
+use crate::config::{self, LoadedConfig};
+use crate::config_watcher::ConfigWatcher;
+use crate::connection::{Freshness, Gate, Shared};
+use crate::control_socket::ControlSocket;
+use crate::listener::Listener;
+use crate::logs::{self, LogContext, LogKeeper, LogOptions};
+use crate::node_monitor::NodeMonitor;
+use crate::paths::Paths;
+use crate::requests::relay::RelayKeeper;
+use crate::root::{Ready, Root, level_of, secrets_of};
+use crate::routes::Routes;
+use crate::runner::Runner;
+use crate::scheduler::Scheduler;
+use crate::supervision::{self, Child};
+use crate::{clock, durable};
+
+pub use background::start_background;
+pub use instance::running_pid;
+
+/// Set for the tests of supervision: serves the request `test_panic` on the control socket.
+const PANIC_VARIABLE: &str = "OSVC_TEST_PANIC";
+
+/// Messages that may wait for an actor before its senders do.
+const QUEUE: usize = 1_024;
+
+/// Most worker threads for connections.
+const MOST_WORKERS: usize = 8;
+
+/// Why the daemon does not start.
+#[derive(Debug)]
+pub enum DaemonError {
+    /// Another one runs on the same root folder.
+    Running {
+        /// Its process id, when it could be read.
+        pid: Option<u32>,
+    },
+    /// The host name is not a node name.
+    Nodename(model::NameError),
+    /// The system refused something.
+    Io(io::Error),
+    /// What the process in the background said before it ended.
+    Said(String),
+}
+
+impl fmt::Display for DaemonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running { pid: Some(pid) } => {
+                write!(f, "the daemon is already running, pid {pid}")
+            }
+            Self::Running { pid: None } => f.write_str("the daemon is already running"),
+            Self::Nodename(error) => {
+                write!(f, "{error}: set {} to name this node", clock::NODENAME_VARIABLE)
+            }
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Said(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for DaemonError {}
+
+impl From<io::Error> for DaemonError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Runs the daemon in this process until it is stopped.
+#[must_use]
+pub fn run_foreground() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("om daemon start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), DaemonError> {
+    let is_background = background::is_background();
+    if is_background {
+        background::detach();
+    }
+    let paths = Arc::new(Paths::from_env());
+    paths.create()?;
+    let nodename = clock::local_nodename().map_err(DaemonError::Nodename)?;
+    let instance = instance::Instance::take(&paths)?;
+    let is_limited = raise_descriptor_limit();
+    logs::install(LogOptions {
+        paths: paths.clone(),
+        nodename: nodename.clone(),
+        context: LogContext::default(),
+        level: log::LevelFilter::Info,
+        is_verbose: !is_background,
+        is_filed: true,
+    });
+    std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    if let Err(error) = is_limited {
+        log::warn!(error:% = error; "the limit of open files could not be raised");
+    }
+    let is_written = config::ensure_cluster_conf(&paths, &nodename);
+    if let Err(error) = is_written {
+        log::error!(error:% = error; "cluster.conf could not be written");
+    }
+    let system = System::new();
+    system.block_on(async { start(paths.clone(), nodename).await })?;
+    let done = system.run();
+    logs::set_keeper(None);
+    if let Err(error) = durable::touch(&paths.last_shutdown()) {
+        log::warn!(error:% = error; "the time of this stop could not be noted");
+    }
+    drop(instance);
+    Ok(done?)
+}
+
+/// As many descriptors as the system allows: 10,000 clients must fit.
+fn raise_descriptor_limit() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+/// Starts every actor. Returns when the control socket can be connected to.
+async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<(), DaemonError> {
+    let mut loaded = LoadedConfig::empty(&paths, nodename.clone());
+    loaded.reload_node(&paths);
+    let node = loaded.node.clone();
+    logs::set_level(level_of(node.loglevel));
+    logs::set_secrets(secrets_of(&node));
+
+    let here = Arbiter::current();
+    let (network, writer) = (Arbiter::try_new()?, Arbiter::try_new()?);
+    let workers: Vec<_> = (0..config::processors().clamp(1, MOST_WORKERS))
+        .map(|_| Arbiter::try_new().map(|arbiter| arbiter.handle()))
+        .collect::<Result<_, _>>()?;
+    let workers: Arc<[_]> = workers.into();
+
+    let (root, root_seat) = supervision::seat::<Root>(QUEUE);
+    let (cluster_data, cluster_data_seat) = supervision::seat::<ClusterData>(QUEUE);
+    let (node_monitor, node_monitor_seat) = supervision::seat::<NodeMonitor>(QUEUE);
+    let (runner, runner_seat) = supervision::seat::<Runner>(QUEUE);
+    let (scheduler, scheduler_seat) = supervision::seat::<Scheduler>(QUEUE);
+    let (config_watcher, config_watcher_seat) = supervision::seat::<ConfigWatcher>(QUEUE);
+    let (listener, listener_seat) = supervision::seat::<Listener>(QUEUE);
+    let (keeper, keeper_seat) = supervision::seat::<BlacklistKeeper>(QUEUE);
+    let (relay, relay_seat) = supervision::seat::<RelayKeeper>(QUEUE);
+    let (log_keeper, log_seat) = supervision::seat::<LogKeeper>(logs::QUEUE);
+    let view = Arc::new(BlacklistView::default());
+    let routes = Routes {
+        om: program(),
+        snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(nodename.clone()))),
+        config: Arc::new(ArcSwap::from_pointee(loaded)),
+        monitors: Arc::default(),
+        gate: Arc::new(ArcSwap::from_pointee(Gate::new(&node))),
+        blacklist: BlacklistRoute { view: view.clone(), keeper },
+        paths,
+        nodename,
+        cluster_data,
+        node_monitor,
+        runner,
+        scheduler,
+        config_watcher,
+        listener,
+        relay,
+        root,
+    };
+    let freshness = Arc::new(Freshness::new(node.listener.replay_window, clock::now_ms()));
+    let shared = Arc::new(Shared {
+        routes: routes.clone(),
+        gate: routes.gate.clone(),
+        freshness: freshness.clone(),
+        is_panic_allowed: std::env::var_os(PANIC_VARIABLE).is_some_and(|value| value == "1"),
+    });
+
+    let child = |id: &str| Child::new(id, routes.root.clone().recipient());
+    let keeping = log_keeper.clone();
+    let started = (routes.clone(), freshness, log_keeper.clone());
+    supervision::start_here(
+        root_seat,
+        // The root feeds everybody else: it comes back at once.
+        Child {
+            backoff: Backoff { longest: Duration::from_secs(1), ..Backoff::default() },
+            ..child("root")
+        },
+        move || {
+            let (routes, freshness, logs) = started.clone();
+            Root::new(routes, freshness, logs)
+        },
+    );
+    let paths = routes.paths.clone();
+    supervision::start(log_seat, child("logs"), &writer.handle(), move || {
+        LogKeeper::new(paths.clone())
+    });
+    logs::set_keeper(Some(keeping));
+    let (cell, config) = (routes.snapshot.clone(), routes.config.clone());
+    supervision::start(cluster_data_seat, child("cluster_data"), &here, move || {
+        ClusterData::new(cell.clone(), config.clone())
+    });
+    let told = routes.clone();
+    supervision::start(keeper_seat, child("blacklist"), &here, move || {
+        BlacklistKeeper::new(view.clone(), told.cluster_data.clone(), told.root.clone())
+    });
+    supervision::start(relay_seat, child("relay"), &here, RelayKeeper::default);
+    let told = routes.clone();
+    supervision::start(runner_seat, child("runner"), &here, move || Runner::new(&told));
+    let told = routes.clone();
+    supervision::start(node_monitor_seat, child("monitor"), &here, move || NodeMonitor::new(&told));
+    let told = routes.clone();
+    supervision::start(scheduler_seat, child("scheduler"), &here, move || Scheduler::new(&told));
+    let told = routes.clone();
+    supervision::start(config_watcher_seat, child("config"), &here, move || {
+        ConfigWatcher::new(&told)
+    });
+    let (told, threads) = (shared.clone(), workers.clone());
+    supervision::start(listener_seat, child("listener"), &network.handle(), move || {
+        Listener::new(told.clone(), threads.clone())
+    });
+    let (told, threads) = (shared.clone(), workers.clone());
+    let (_, _) =
+        supervision::start_new(QUEUE, child("control_socket"), &network.handle(), move || {
+            ControlSocket::new(told.clone(), threads.clone())
+        });
+    routes.cluster_data.do_send(SetThread {
+        id: "daemon".into(),
+        block: Some(serde_json::json!({
+            "state": "running",
+            "ident": rustix::thread::gettid().as_raw_nonzero().get(),
+            "pid": std::process::id(),
+            "created": clock::now(),
+        })),
+    });
+    signals::listen(&routes)?;
+    let ready = routes.clone();
+    actix_rt::spawn(async move {
+        wait_for_socket(&ready.paths).await;
+        ready.root.do_send(Ready);
+        background::on_ready();
+    });
+    Ok(())
+}
+
+/// Waits until the control socket is there: from then on requests are answered.
+async fn wait_for_socket(paths: &Paths) {
+    let path = paths.lsnr_socket();
+    // A few looks of a thousandth of a second at most; a socket that cannot be made is retried by its actor.
+    while crate::control_socket::connect(&path).is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// What children run: this program. When its file was replaced by an upgrade, the new one is run.
+fn program() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_else(|_| "om".into());
+    match program.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(text) => text.into(),
+        None => program,
+    }
+}

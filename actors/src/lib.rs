@@ -27,8 +27,20 @@ pub mod supervision;
 /// Entry of the `om` binary: runs the command line and returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    use om::{Command, DaemonAction, DaemonCommand};
     if let Some(code) = resource::exec_context::run_if_asked() {
         return code;
     }
-    std::process::ExitCode::SUCCESS
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    match om::parse(words) {
+        Err(usage) => {
+            anstream::eprintln!("{usage}");
+            std::process::ExitCode::from(2)
+        }
+        Ok(Command::Daemon(DaemonCommand {
+            action: DaemonAction::Start { foreground: true, thread_id: None },
+            ..
+        })) => daemon::run_foreground(),
+        Ok(command) => client::run(command),
+    }
 }

@@ -1,1 +1,319 @@
-//! The listener: accepts peers and remote clients on TCP.
+//! The listener: accepts connections from the network and spreads them over the worker arbiters.
+//!
+//! Hears: configuration changes, ends of connections, requests to end a session. Tells: the root (configuration,
+//! counters, alerts). Restart: binds again; established connections live on and stay known.
+
+mod accept;
+mod sessions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use actix_rt::ArbiterHandle;
+use conf::ListenerSettings;
+use monitor::{ConnectionLimits, Crowded};
+use serde_json::{Map, Value, json};
+
+use self::accept::{Accepted, BindError, Bound};
+use self::sessions::Sessions;
+pub(crate) use self::sessions::next_id as next_session_id;
+use crate::connection::{Session, SessionClosed, SessionGuard, Shared, serve_tcp};
+use crate::root::ThreadReport;
+
+/// Pause between two tries to bind an address that is in use (wire.md §1).
+const BIND_RETRY: Duration = Duration::from_millis(500);
+
+/// Shortest pause between two reports of counters: each report is a new generation of the cluster data.
+const REPORT_PAUSE: Duration = Duration::from_secs(2);
+
+/// The settings changed: binds again if address or port did.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Reconfigure;
+
+/// A client connected to the control socket.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SessionOpened(pub Arc<Session>);
+
+/// Ends a client session. False: there is none with this id.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct StopSession {
+    /// Id of the session.
+    pub id: String,
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Retry;
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Report;
+
+/// The actor.
+pub struct Listener {
+    shared: Arc<Shared>,
+    workers: Arc<[ArbiterHandle]>,
+    turn: usize,
+    sessions: Sessions,
+    bound: Option<(Bound, SpawnHandle)>,
+    alerts: Vec<(&'static str, String)>,
+    reported: Option<Instant>,
+    is_report_due: bool,
+    is_retry_due: bool,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("alerts", &self.alerts).finish_non_exhaustive()
+    }
+}
+
+impl Listener {
+    /// A listener whose connections run on `workers`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, workers: Arc<[ArbiterHandle]>) -> Self {
+        Self {
+            shared,
+            workers,
+            turn: 0,
+            sessions: Sessions::default(),
+            bound: None,
+            alerts: vec![],
+            reported: None,
+            is_report_due: false,
+            is_retry_due: false,
+        }
+    }
+
+    fn settings(&self) -> ListenerSettings {
+        self.shared.gate.load().listener.clone()
+    }
+
+    fn is_bound_as(&self, settings: &ListenerSettings) -> bool {
+        self.bound
+            .as_ref()
+            .is_some_and(|(bound, _)| bound.wanted == (settings.addr.clone(), settings.port))
+    }
+
+    /// Binds what the settings say. On failure the old address stays in force.
+    fn bind(&mut self, ctx: &mut Context<Self>) {
+        let settings = self.settings();
+        if self.is_bound_as(&settings) {
+            self.alert("bind", None);
+            self.report_now();
+            return;
+        }
+        match Bound::new(&settings.addr, settings.port) {
+            Ok((bound, connections)) => {
+                let local = bound.local;
+                let accepting = ctx.add_stream(connections);
+                if let Some((old, accepting)) = self.bound.replace((bound, accepting)) {
+                    ctx.cancel_future(accepting);
+                    log::info!(from:% = old.local, to:% = local; "listener bound again");
+                } else {
+                    log::info!(addr:% = local; "listening");
+                }
+                self.alert("bind", None);
+            }
+            Err(error) => {
+                let text = format!("cannot listen on {}: {error}", Address(&settings));
+                if self.alert("bind", Some(text.clone())) {
+                    log::error!("{text}");
+                }
+                if error == BindError::InUse && !self.is_retry_due {
+                    self.is_retry_due = true;
+                    ctx.notify_later(Retry, BIND_RETRY);
+                }
+            }
+        }
+        self.report_now();
+    }
+
+    /// Raises or ends an alert; true when that changes something.
+    fn alert(&mut self, about: &'static str, text: Option<String>) -> bool {
+        let old = self.alerts.iter().position(|(of, _)| *of == about);
+        let is_same = old.map(|at| &self.alerts[at].1) == text.as_ref();
+        if is_same {
+            return false;
+        }
+        old.map(|at| self.alerts.remove(at));
+        self.alerts.extend(text.map(|text| (about, text)));
+        true
+    }
+
+    fn admit(&mut self, accepted: Accepted) {
+        let Accepted { stream, address } = accepted;
+        let sender = address.ip().to_canonical();
+        if self.shared.routes.blacklist.view.is_blacklisted(sender) {
+            self.sessions.on_dropped();
+            return;
+        }
+        let gate = self.shared.gate.load();
+        let limits = ConnectionLimits {
+            total: gate.listener.max_connections,
+            per_address: gate.listener.max_connections_per_address,
+        };
+        if let Err(crowded) = self.sessions.admission.enter(sender, &limits) {
+            let text = match crowded {
+                Crowded::Total => {
+                    format!("{} connections are open: more are refused", limits.total)
+                }
+                Crowded::Address => {
+                    format!(
+                        "{sender} has {} connections open: more are refused",
+                        limits.per_address
+                    )
+                }
+            };
+            // One line per change, not per connection.
+            if self.sessions.on_refused(crowded) {
+                log::warn!("{text}");
+            }
+            return;
+        }
+        let session = Session::new(self.sessions.next_id(), Some(sender));
+        self.sessions.on_opened(session.clone());
+        self.turn = (self.turn + 1) % self.workers.len();
+        let (shared, listener) =
+            (self.shared.clone(), self.shared.routes.listener.clone().recipient());
+        // Should the worker be gone, the guard is dropped here and the session ends.
+        let guard = SessionGuard::new(session, listener);
+        self.workers[self.turn].spawn_fn(move || {
+            actix_rt::spawn(serve_tcp(stream, shared, guard));
+        });
+    }
+
+    fn changed(&mut self, ctx: &mut Context<Self>) {
+        if self.is_report_due {
+            return;
+        }
+        let since = self.reported.map_or(REPORT_PAUSE, |reported| reported.elapsed());
+        if since >= REPORT_PAUSE {
+            self.report_now();
+        } else {
+            self.is_report_due = true;
+            ctx.notify_later(Report, REPORT_PAUSE - since);
+        }
+    }
+
+    fn report_now(&mut self) {
+        self.reported = Some(Instant::now());
+        let mut fields = Map::new();
+        let config = match &self.bound {
+            Some((bound, _)) => json!({ "addr": bound.wanted.0, "port": bound.local.port() }),
+            None => Value::Null,
+        };
+        let alert = |(_, text): &(_, String)| json!({ "severity": "error", "message": text });
+        fields.insert("config".into(), config);
+        fields.insert("alerts".into(), self.alerts.iter().map(alert).collect());
+        fields.insert("stats".into(), json!({ "sessions": self.sessions.to_json() }));
+        self.shared.routes.root.do_send(ThreadReport { id: "listener", fields });
+    }
+}
+
+struct Address<'a>(&'a ListenerSettings);
+
+impl std::fmt::Display for Address<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let addr = if self.0.addr.is_empty() { "any address" } else { &self.0.addr };
+        write!(f, "{addr}, port {}", self.0.port)
+    }
+}
+
+impl Actor for Listener {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        log::info!("listener started");
+        self.bind(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        // The socket is the accepting stream's, which goes with the context; so goes what is known of it.
+        self.bound = None;
+        log::info!("listener stopped");
+    }
+}
+
+impl Supervised for Listener {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        // Who is connected is a fact, not a state that could be wrong: it outlives the fall.
+        let sessions = std::mem::take(&mut self.sessions);
+        *self = Self { sessions, ..Self::new(self.shared.clone(), self.workers.clone()) };
+    }
+}
+
+impl StreamHandler<Result<Accepted, std::io::Error>> for Listener {
+    fn handle(&mut self, accepted: Result<Accepted, std::io::Error>, ctx: &mut Context<Self>) {
+        match accepted {
+            Ok(accepted) => {
+                self.alert("accept", None);
+                self.admit(accepted);
+                self.changed(ctx);
+            }
+            Err(error) => {
+                let text = format!("cannot accept connections: {error}");
+                if self.alert("accept", Some(text.clone())) {
+                    log::error!("{text}");
+                    self.report_now();
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Reconfigure> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconfigure, ctx: &mut Context<Self>) {
+        self.bind(ctx);
+    }
+}
+
+impl Handler<SessionOpened> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, SessionOpened(session): SessionOpened, ctx: &mut Context<Self>) {
+        self.sessions.on_opened(session);
+        self.changed(ctx);
+    }
+}
+
+impl Handler<SessionClosed> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, SessionClosed(session): SessionClosed, ctx: &mut Context<Self>) {
+        self.sessions.on_closed(&session);
+        self.changed(ctx);
+    }
+}
+
+impl Handler<StopSession> for Listener {
+    type Result = bool;
+
+    fn handle(&mut self, StopSession { id }: StopSession, _: &mut Context<Self>) -> bool {
+        self.sessions.stop(&id)
+    }
+}
+
+impl Handler<Retry> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, _: Retry, ctx: &mut Context<Self>) {
+        self.is_retry_due = false;
+        self.bind(ctx);
+    }
+}
+
+impl Handler<Report> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, _: Report, _: &mut Context<Self>) {
+        self.is_report_due = false;
+        self.report_now();
+    }
+}

@@ -1,12 +1,43 @@
 //! The root supervisor: starts, watches, restarts and stops every other actor.
 //!
-//! Hears: what happens to its children, what they report of themselves, requests to stop and start. Tells: the cluster
-//! data (thread blocks). Restart: never; when it is gone the watchdog of systemd restarts the whole.
+//! Hears: what happens to its children, what they report of themselves, requests to stop and start, signals, changes of
+//! the configuration. Tells: the cluster data (thread blocks), the service manager. Restart: its table of children is
+//! kept; when it does not come back, the watchdog of systemd restarts the whole.
+
+mod children;
+mod service_manager;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
+use conf::NodeSettings;
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
-use crate::supervision::ChildEvent;
+use self::children::{Children, State};
+use self::service_manager::ServiceManager;
+use crate::cluster_data::{Flush, SetThread};
+use crate::config_watcher::{self, NodeConfigChanged};
+use crate::connection::{Freshness, Gate};
+use crate::listener::Reconfigure;
+use crate::logs;
+use crate::node_monitor::{Announce, ShutdownInstances};
+use crate::routes::Routes;
+use crate::supervision::{ChildEvent, ChildId};
+
+/// Longest wait of a reply to [`StopThread`] and [`StartThread`] (design.md).
+const THREAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest wait for the announcement of a stop.
+const ANNOUNCE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What peers and subscribers get to read the announcement, and the requester to read its reply.
+const STOP_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest wait for the children to stop: the daemon then ends without them.
+const CHILDREN_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Stops a thread, and answers when it is stopped (5 s at most). It stays so until started.
 #[derive(Debug, Clone, Message)]
@@ -53,19 +84,20 @@ pub struct StopSession {
 
 /// Stops the daemon, instances untouched: announces `maintenance`, stops the children in reverse order, ends.
 /// Answered once the announcement is published; the daemon ends right after.
-#[derive(Debug, Clone, Copy, Message)]
+#[derive(Debug, Clone, Copy, Default, Message)]
 #[rtype(result = "()")]
 pub struct StopDaemon {
     /// Announce `upgrade` instead of `maintenance`.
     pub upgrade: bool,
 }
 
-/// Stops the instances in order, then the daemon. Answered when the instances are stopped.
+/// Stops the instances in order, then the daemon. Answered when the instances are stopped, or the limit is reached:
+/// with those that are not down, as a text. The daemon ends in both cases.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), String>")]
 pub struct ShutdownDaemon {
     /// Longest time to wait for the instances; none waits for ever.
-    pub limit: Option<std::time::Duration>,
+    pub time: Option<Duration>,
 }
 
 /// Reads the configuration again and reopens the logs (SIGHUP).
@@ -73,7 +105,7 @@ pub struct ShutdownDaemon {
 #[rtype(result = "()")]
 pub struct Reload;
 
-/// Makes an actor panic, if the daemon was started with `OSVC_TEST_PANIC=1`. False: it was not, or there is none.
+/// Makes an actor panic, if the daemon was started with `OSVC_TEST_PANIC=1`. False: there is none of this id.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "bool")]
 pub struct TestPanic {
@@ -81,34 +113,358 @@ pub struct TestPanic {
     pub id: String,
 }
 
+/// Everything is started: from now on the service manager is told.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ready;
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Beat;
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct StopChildren;
+
+/// Whoever waits for a child to reach a state.
+struct Waiter {
+    ids: Vec<ChildId>,
+    state: State,
+    done: oneshot::Sender<()>,
+}
+
 /// The root supervisor.
-#[derive(Debug)]
-pub struct Root {}
+pub struct Root {
+    routes: Routes,
+    freshness: Arc<Freshness>,
+    logs: Addr<logs::LogKeeper>,
+    children: Children,
+    waiters: Vec<Waiter>,
+    manager: ServiceManager,
+    is_stopping: bool,
+    is_over: bool,
+}
+
+impl std::fmt::Debug for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Root").field("is_stopping", &self.is_stopping).finish_non_exhaustive()
+    }
+}
+
+impl Root {
+    /// The supervisor of a daemon whose children are about to be started.
+    #[must_use]
+    pub fn new(routes: Routes, freshness: Arc<Freshness>, logs: Addr<logs::LogKeeper>) -> Self {
+        Self {
+            routes,
+            freshness,
+            logs,
+            children: Children::default(),
+            waiters: vec![],
+            manager: ServiceManager::new(),
+            is_stopping: false,
+            is_over: false,
+        }
+    }
+
+    /// Publishes the block of a child.
+    fn publish(&self, id: &str) {
+        let block = self.children.block(id);
+        self.routes.cluster_data.do_send(SetThread { id: id.to_owned(), block });
+    }
+
+    /// Tells those who waited for what is reached now, once it can be read in `daemon_status`.
+    fn release(&mut self, ctx: &mut Context<Self>) {
+        let children = &self.children;
+        let reached = self
+            .waiters
+            .extract_if(.., |waiter| waiter.ids.iter().all(|id| children.is_in(id, waiter.state)));
+        let reached: Vec<Waiter> = reached.collect();
+        if reached.is_empty() {
+            return;
+        }
+        let published = self.routes.cluster_data.send(Flush).timeout(THREAD_PATIENCE);
+        ctx.spawn(published.into_actor(self).map(move |_, _, _| {
+            for waiter in reached {
+                _ = waiter.done.send(());
+            }
+        }));
+    }
+
+    /// Waits until these children are in `state`.
+    fn wait(
+        &mut self,
+        ids: Vec<ChildId>,
+        state: State,
+        ctx: &mut Context<Self>,
+    ) -> ResponseFuture<Result<(), ThreadError>> {
+        if ids.is_empty() {
+            return Box::pin(std::future::ready(Err(ThreadError::Unknown)));
+        }
+        let (done, reached) = oneshot::channel();
+        self.waiters.push(Waiter { ids, state, done });
+        self.release(ctx);
+        Box::pin(async move {
+            match tokio::time::timeout(THREAD_PATIENCE, reached).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(ThreadError::Late),
+            }
+        })
+    }
+
+    /// Announces the end, then begins it. Answers when the announcement is published.
+    fn stop(&mut self, upgrade: bool, ctx: &mut Context<Self>) -> ResponseActFuture<Self, ()> {
+        if std::mem::replace(&mut self.is_stopping, true) {
+            return Box::pin(actix::fut::ready(()));
+        }
+        log::info!("daemon stopping");
+        self.manager.on_stopping();
+        let announced =
+            self.routes.node_monitor.send(Announce { upgrade }).timeout(ANNOUNCE_PATIENCE);
+        // Whatever became of the announcement, the daemon ends.
+        ctx.notify_later(StopChildren, ANNOUNCE_PATIENCE + STOP_PAUSE);
+        Box::pin(announced.into_actor(self).map(|announced, _, ctx| {
+            if announced.is_err() {
+                log::warn!("the stop could not be announced");
+            }
+            ctx.notify_later(StopChildren, STOP_PAUSE);
+        }))
+    }
+
+    fn apply(&self, new: &NodeSettings) {
+        logs::set_level(level_of(new.loglevel));
+        logs::set_secrets(secrets_of(new));
+        self.freshness.set_window(new.listener.replay_window);
+        self.routes.gate.store(Arc::new(Gate::new(new)));
+    }
+
+    /// Learns which addresses are whose, off the arbiter: names may take long to resolve.
+    fn resolve(&self, new: Arc<NodeSettings>) {
+        let view = self.routes.blacklist.view.clone();
+        tokio::task::spawn_blocking(move || view.set_names(addresses_of(&new)));
+    }
+}
+
+/// The level of the `log` macros for keyword `node.loglevel`.
+#[must_use]
+pub(crate) fn level_of(level: conf::LogLevel) -> log::LevelFilter {
+    match level {
+        conf::LogLevel::Error => log::LevelFilter::Error,
+        conf::LogLevel::Warn => log::LevelFilter::Warn,
+        conf::LogLevel::Info => log::LevelFilter::Info,
+        conf::LogLevel::Debug => log::LevelFilter::Debug,
+        conf::LogLevel::Trace => log::LevelFilter::Trace,
+    }
+}
+
+/// What must not be written to a log.
+pub(crate) fn secrets_of(node: &NodeSettings) -> Vec<String> {
+    let relays = node.heartbeats.iter().filter_map(|heartbeat| heartbeat.secret.as_ref());
+    let arbitrators = node.arbitrators.iter().map(|arbitrator| &arbitrator.secret);
+    let secrets = node.secret.iter().chain(&node.uuid).chain(relays).chain(arbitrators);
+    secrets.map(|secret| secret.expose().to_owned()).collect()
+}
+
+/// Addresses of the other members. The loopback belongs to everybody, so to nobody.
+fn addresses_of(node: &NodeSettings) -> BTreeMap<std::net::IpAddr, model::NodeName> {
+    use std::net::ToSocketAddrs as _;
+    let mut names = BTreeMap::new();
+    for peer in node.nodes.iter().filter(|peer| **peer != node.nodename) {
+        for address in (peer.as_str(), 0).to_socket_addrs().into_iter().flatten() {
+            if !address.ip().is_loopback() {
+                names.insert(address.ip().to_canonical(), peer.clone());
+            }
+        }
+    }
+    names
+}
 
 impl Actor for Root {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if let Some(period) = self.manager.watchdog_period() {
+            ctx.notify_later(Beat, period);
+        }
+    }
+}
+
+impl Supervised for Root {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        // The table of children is fed by events that do not come twice: it is kept. Those who waited give up by time.
+        self.waiters.clear();
+    }
 }
 
 impl Handler<ChildEvent> for Root {
     type Result = ();
 
-    fn handle(&mut self, event: ChildEvent, _: &mut Context<Self>) {
-        log::debug!(event:? = event; "child");
+    fn handle(&mut self, event: ChildEvent, ctx: &mut Context<Self>) {
+        if let ChildEvent::Fell { id, reason, tries, retry_in } = &event {
+            let retry_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
+            log::error!(child = &**id, reason = reason.as_str(), tries, retry_ms; "an actor fell");
+        }
+        let Some(id) = self.children.on_event(event) else { return };
+        self.publish(&id);
+        self.release(ctx);
+        if self.is_stopping && self.children.is_all_stopped() {
+            ctx.notify(StopChildren);
+        }
     }
 }
 
 impl Handler<ThreadReport> for Root {
     type Result = ();
 
-    fn handle(&mut self, report: ThreadReport, _: &mut Context<Self>) {
-        log::debug!(report:? = report; "thread report");
+    fn handle(&mut self, ThreadReport { id, fields }: ThreadReport, _: &mut Context<Self>) {
+        self.children.on_report(id, fields);
+        self.publish(id);
     }
 }
 
-impl Handler<crate::config_watcher::NodeConfigChanged> for Root {
+impl Handler<StopThread> for Root {
+    type Result = ResponseFuture<Result<(), ThreadError>>;
+
+    fn handle(&mut self, StopThread { id }: StopThread, ctx: &mut Context<Self>) -> Self::Result {
+        let ids = self.children.named(&id);
+        for id in &ids {
+            self.children.stop(id);
+            self.publish(id);
+        }
+        self.wait(ids, State::Stopped, ctx)
+    }
+}
+
+impl Handler<StartThread> for Root {
+    type Result = ResponseFuture<Result<(), ThreadError>>;
+
+    fn handle(&mut self, StartThread { id }: StartThread, ctx: &mut Context<Self>) -> Self::Result {
+        let ids = self.children.named(&id);
+        for id in &ids {
+            self.children.start(id);
+        }
+        self.wait(ids, State::Running, ctx)
+    }
+}
+
+impl Handler<StopDaemon> for Root {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(
+        &mut self,
+        StopDaemon { upgrade }: StopDaemon,
+        ctx: &mut Context<Self>,
+    ) -> Self::Result {
+        self.stop(upgrade, ctx)
+    }
+}
+
+impl Handler<ShutdownDaemon> for Root {
+    type Result = ResponseActFuture<Self, Result<(), String>>;
+
+    fn handle(
+        &mut self,
+        ShutdownDaemon { time }: ShutdownDaemon,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        log::info!("daemon shutting down");
+        self.manager.on_status("stopping the instances");
+        let stopped = self.routes.node_monitor.send(ShutdownInstances { time });
+        Box::pin(stopped.into_actor(self).then(|left, this, ctx| {
+            let result = match left {
+                Ok(left) if left.is_empty() => Ok(()),
+                Ok(left) => {
+                    let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+                    Err(format!("not down: {}", left.join(", ")))
+                }
+                Err(error) => Err(format!("the instances could not be stopped: {error}")),
+            };
+            if let Err(text) = &result {
+                log::error!("{text}");
+            }
+            this.stop(false, ctx).map(|(), _, _| result)
+        }))
+    }
+}
+
+impl Handler<Reload> for Root {
     type Result = ();
 
-    fn handle(&mut self, _: crate::config_watcher::NodeConfigChanged, _: &mut Context<Self>) {
-        log::debug!("node configuration changed");
+    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
+        log::info!("reloading");
+        self.manager.on_reloading();
+        self.logs.do_send(logs::Reopen);
+        let reloaded =
+            self.routes.config_watcher.send(config_watcher::Reload).timeout(THREAD_PATIENCE);
+        ctx.spawn(reloaded.into_actor(self).map(|reloaded, this, _| {
+            if reloaded.is_err() {
+                log::warn!("the configuration was not read again in time");
+            }
+            this.manager.on_ready();
+        }));
+    }
+}
+
+impl Handler<TestPanic> for Root {
+    type Result = bool;
+
+    fn handle(&mut self, TestPanic { id }: TestPanic, _: &mut Context<Self>) -> bool {
+        self.children.panic(&id)
+    }
+}
+
+impl Handler<NodeConfigChanged> for Root {
+    type Result = ();
+
+    fn handle(&mut self, change: NodeConfigChanged, _: &mut Context<Self>) {
+        let NodeConfigChanged { old, new } = change;
+        self.apply(&new);
+        if old.nodes != new.nodes {
+            self.resolve(new.clone());
+        }
+        self.children.on_configured();
+        self.routes.listener.do_send(Reconfigure);
+    }
+}
+
+impl Handler<Ready> for Root {
+    type Result = ();
+
+    fn handle(&mut self, _: Ready, _: &mut Context<Self>) {
+        self.resolve(self.routes.config.load().node.clone());
+        self.manager.on_ready();
+        log::info!(pid = std::process::id(); "daemon started");
+    }
+}
+
+impl Handler<Beat> for Root {
+    type Result = ();
+
+    fn handle(&mut self, _: Beat, ctx: &mut Context<Self>) {
+        let Some(period) = self.manager.watchdog_period() else { return };
+        // A child that was stopped on purpose, or waits for its restart, is no reason to restart the whole.
+        if ["cluster_data", "monitor"].iter().all(|id| self.children.answers(id)) {
+            self.manager.on_alive();
+        }
+        ctx.notify_later(Beat, period);
+    }
+}
+
+impl Handler<StopChildren> for Root {
+    type Result = ();
+
+    fn handle(&mut self, _: StopChildren, ctx: &mut Context<Self>) {
+        if self.children.is_all_stopped() {
+            if !std::mem::replace(&mut self.is_over, true) {
+                log::info!("daemon stopped");
+                System::current().stop();
+            }
+        } else if self.children.stop_all() {
+            // Not for ever: a child that does not stop is left behind.
+            ctx.run_later(CHILDREN_PATIENCE, |this, _| {
+                log::warn!(children = this.children.left().join(" "); "these did not stop in time");
+                System::current().stop();
+            });
+        }
     }
 }

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use actix::Addr;
 use model::NodeName;
 
+use crate::blacklist_keeper::BlacklistRoute;
 use crate::cluster_data::{ClusterData, SnapshotCell};
 use crate::config::ConfigCell;
 use crate::config_watcher::ConfigWatcher;
+use crate::connection::GateCell;
+use crate::listener::Listener;
 use crate::node_monitor::NodeMonitor;
 use crate::paths::Paths;
 use crate::requests::relay::RelayKeeper;
@@ -44,6 +47,12 @@ pub struct Routes {
     pub scheduler: Addr<Scheduler>,
     /// The watcher of configuration files.
     pub config_watcher: Addr<ConfigWatcher>,
+    /// The listener, which knows the client sessions.
+    pub listener: Addr<Listener>,
+    /// Who may connect, and the keys.
+    pub gate: GateCell,
+    /// Who sent invalid messages.
+    pub blacklist: BlacklistRoute,
     /// The slots of the relay.
     pub relay: Addr<RelayKeeper>,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.

@@ -44,3 +44,13 @@ impl Handler<SchedulesChanged> for Scheduler {
     type Result = ();
     fn handle(&mut self, _: SchedulesChanged, _: &mut Context<Self>) {}
 }
+
+impl Scheduler {
+    /// The scheduler of this node.
+    #[must_use]
+    pub fn new(_: &crate::routes::Routes) -> Self {
+        Self::default()
+    }
+}
+
+impl Supervised for Scheduler {}

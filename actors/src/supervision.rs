@@ -96,6 +96,7 @@ impl fmt::Debug for ChildHandle {
 struct Control {
     is_stop_wanted: AtomicBool,
     is_panic_wanted: AtomicBool,
+    is_probed: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -123,6 +124,14 @@ impl ChildHandle {
     #[must_use]
     pub fn is_stop_wanted(&self) -> bool {
         self.control.is_stop_wanted.load(Ordering::Acquire)
+    }
+
+    /// Whether the child was polled since the last call: its arbiter is not blocked. The first call answers true.
+    #[must_use]
+    pub fn probe(&self) -> bool {
+        let is_answered = !self.control.is_probed.swap(true, Ordering::AcqRel);
+        self.control.waker.wake();
+        is_answered
     }
 
     /// Makes the child panic as if one of its futures did: for the tests of supervision.
@@ -334,6 +343,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         this.control.waker.register(cx.waker());
+        this.control.is_probed.store(false, Ordering::Release);
         loop {
             let is_stop_wanted = this.control.is_stop_wanted.load(Ordering::Acquire);
             match &mut this.phase {

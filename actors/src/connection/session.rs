@@ -1,0 +1,159 @@
+//! A client session: what is counted of a connection, and how it is ended from outside.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+use actix::prelude::*;
+use arc_swap::ArcSwapOption;
+use model::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::clock;
+
+/// One connection, as the listener counts it. Shared between the connection, which counts, and the listener, which reads.
+#[derive(Debug)]
+pub struct Session {
+    id: String,
+    address: Option<IpAddr>,
+    created: Timestamp,
+    received: AtomicU64,
+    sent: AtomicU64,
+    validated: AtomicU32,
+    tid: AtomicI32,
+    progress: ArcSwapOption<&'static str>,
+    is_stopped: AtomicBool,
+    stop: Notify,
+}
+
+impl Session {
+    /// A session that begins now; without address over the control socket.
+    #[must_use]
+    pub fn new(id: String, address: Option<IpAddr>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            address: address.map(|address| address.to_canonical()),
+            created: clock::now(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            validated: AtomicU32::new(0),
+            tid: AtomicI32::new(0),
+            progress: ArcSwapOption::empty(),
+            is_stopped: AtomicBool::new(false),
+            stop: Notify::new(),
+        })
+    }
+
+    /// Its id, as `daemon_stop session_id` takes it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Address of the client, IPv4-mapped ones as IPv4; none over the control socket.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Bytes received.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes sent.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Messages that were let through to the requests.
+    #[must_use]
+    pub fn validated(&self) -> u32 {
+        self.validated.load(Ordering::Relaxed)
+    }
+
+    /// The entry of `listener.stats.sessions.alive` (wire.md §5.3).
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "created": self.created,
+            "addr": self.address.map_or_else(|| "local".to_owned(), |address| address.to_string()),
+            "encrypted": self.address.is_some(),
+            "progress": self.progress.load().as_deref().copied().unwrap_or_default(),
+            "ident": self.tid.load(Ordering::Relaxed),
+            "tid": self.tid.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Ends the connection, whatever it is doing.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+        self.stop.notify_waiters();
+    }
+
+    /// Returns once the session is asked to stop.
+    pub(super) async fn stopped(&self) {
+        let asked = self.stop.notified();
+        if !self.is_stopped.load(Ordering::Acquire) {
+            asked.await;
+        }
+    }
+
+    pub(super) fn on_started(&self) {
+        self.tid.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+    }
+
+    pub(super) fn on_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn on_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn on_validated(&self) {
+        self.validated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn on_progress(&self, request: Option<&'static str>) {
+        self.progress.store(request.map(Arc::new));
+    }
+}
+
+/// A connection ended.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SessionClosed(pub Arc<Session>);
+
+/// A session as its connection holds it: when dropped, whatever the reason, the listener hears of the end.
+#[derive(Debug)]
+pub struct SessionGuard {
+    session: Arc<Session>,
+    listener: Recipient<SessionClosed>,
+}
+
+impl SessionGuard {
+    /// Tells `listener` when it is dropped.
+    #[must_use]
+    pub fn new(session: Arc<Session>, listener: Recipient<SessionClosed>) -> Self {
+        Self { session, listener }
+    }
+}
+
+impl Deref for SessionGuard {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.listener.do_send(SessionClosed(self.session.clone()));
+    }
+}

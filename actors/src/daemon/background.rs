@@ -1,0 +1,76 @@
+//! Starting the daemon detached from the terminal, and telling whoever did when it answers.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use super::{DaemonError, running_pid};
+use crate::paths::Paths;
+
+/// Set for the process in the background: it says on its standard output that it is ready, or why it is not.
+const VARIABLE: &str = "OSVC_DAEMON_BACKGROUND";
+
+/// What it says.
+const READY: &[u8] = b"ready\n";
+
+/// Longest explanation that is read.
+const LONGEST: u64 = 64 * 1024;
+
+/// Starts the daemon in the background and returns its pid once it answers.
+///
+/// # Errors
+///
+/// [`DaemonError::Running`] when one runs already; whatever the new process said when it ended instead.
+pub fn start_background(paths: &Paths) -> Result<u32, DaemonError> {
+    if let Some(pid) = running_pid(paths) {
+        return Err(DaemonError::Running { pid: Some(pid) });
+    }
+    let (mut said, output) = std::io::pipe()?;
+    let mut command = Command::new(super::program());
+    command.args(["daemon", "start", "--foreground"]).env(VARIABLE, "1").stdin(Stdio::null());
+    // The log goes to files; nothing of ours may keep the caller's terminal or pipes open.
+    command.stdout(output.try_clone()?).stderr(output);
+    let child = command.spawn()?;
+    // The command holds our ends of the pipe.
+    drop(command);
+    let mut text = Vec::new();
+    let mut buffer = [0; 1024];
+    while !text.ends_with(READY) && text.len() as u64 <= LONGEST {
+        match said.read(&mut buffer)? {
+            0 => {
+                let text = String::from_utf8_lossy(&text).trim().to_owned();
+                let text = text.strip_prefix("om daemon start: ").unwrap_or(&text).to_owned();
+                return Err(DaemonError::Said(if text.is_empty() {
+                    "the daemon ended before it was ready: see node.log".to_owned()
+                } else {
+                    text
+                }));
+            }
+            length => text.extend_from_slice(&buffer[..length]),
+        }
+    }
+    Ok(child.id())
+}
+
+/// Whether this process was started by [`start_background`].
+pub(super) fn is_background() -> bool {
+    std::env::var_os(VARIABLE).is_some()
+}
+
+/// Leaves the session of whoever started us: its terminal may go.
+pub(super) fn detach() {
+    // Refused to the leader of a session, which is detached already.
+    _ = rustix::process::setsid();
+    _ = std::env::set_current_dir("/");
+}
+
+/// Tells whoever started us, and lets go of the pipe.
+pub(super) fn on_ready() {
+    if !is_background() {
+        return;
+    }
+    _ = std::io::stdout().write_all(READY).and_then(|()| std::io::stdout().flush());
+    if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
+        _ = rustix::stdio::dup2_stdout(&null);
+        _ = rustix::stdio::dup2_stderr(&null);
+    }
+}

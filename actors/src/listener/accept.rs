@@ -1,0 +1,156 @@
+//! Binding, and accepting until told otherwise.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+/// Connections that may wait to be accepted: more than deployed agents' 128, so that a burst is not refused.
+const BACKLOG: i32 = 4_096;
+
+/// Pause after the process or the system ran out of descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Silence of an established connection after which the system looks whether its peer still exists.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// Non-blocking.
+    pub(super) stream: TcpStream,
+    /// Its peer.
+    pub(super) address: SocketAddr,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BindError {
+    /// Somebody else does.
+    InUse,
+    /// It is not an address.
+    NotAnAddress,
+    /// The system says no.
+    Refused(String),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => f.write_str("the address is in use by another process"),
+            Self::NotAnAddress => f.write_str("not an IP address"),
+            Self::Refused(text) => f.write_str(text),
+        }
+    }
+}
+
+/// What is listened on.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// Keywords `listener.addr` and `listener.port`.
+    pub(super) wanted: (String, u16),
+    /// The address in force.
+    pub(super) local: SocketAddr,
+}
+
+impl Bound {
+    /// Binds: any address in both families by default, IPv4 alone where there is no IPv6 (wire.md §1).
+    pub(super) fn new(
+        addr: &str,
+        port: u16,
+    ) -> Result<(Self, impl Stream<Item = io::Result<Accepted>> + Unpin + use<>), BindError> {
+        let listener = match addr {
+            "" => match listen(Ipv6Addr::UNSPECIFIED.into(), port, false) {
+                Err(error) if is_without_family(&error) => {
+                    listen(Ipv4Addr::UNSPECIFIED.into(), port, false)
+                }
+                bound => bound,
+            },
+            addr => {
+                let address = addr.parse::<IpAddr>().map_err(|_| BindError::NotAnAddress)?;
+                listen(address, port, true)
+            }
+        };
+        let refused = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse,
+            _ => BindError::Refused(error.to_string()),
+        };
+        let listener = listener.map_err(refused)?;
+        let local = listener.local_addr().map_err(refused)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(refused)?;
+        Ok((Self { wanted: (addr.to_owned(), port), local }, accept_all(listener)))
+    }
+}
+
+fn is_without_family(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn listen(address: IpAddr, port: u16, is_v6_only: bool) -> io::Result<TcpListener> {
+    let address = SocketAddr::new(address, port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(is_v6_only)?;
+    }
+    socket.set_reuse_address(true)?;
+    // Inherited by what is accepted: replies leave at once, and vanished subscribers are noticed.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Every connection, and every error that is ours. Never ends.
+fn accept_all(
+    listener: tokio::net::TcpListener,
+) -> impl Stream<Item = io::Result<Accepted>> + Unpin + use<> {
+    Box::pin(stream::unfold((listener, false), |(listener, is_exhausted)| async move {
+        if is_exhausted {
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        }
+        let item = accept(&listener).await;
+        let is_exhausted = item.is_err();
+        Some((item, (listener, is_exhausted)))
+    }))
+}
+
+async fn accept(listener: &tokio::net::TcpListener) -> io::Result<Accepted> {
+    loop {
+        match listener.accept().await {
+            // Freed from this thread's event loop: a worker's takes it.
+            Ok((stream, address)) => {
+                return Ok(Accepted { stream: stream.into_std()?, address });
+            }
+            Err(error) if is_peers(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Errors of a connection rather than of the listener (accept(2), "Error handling").
+fn is_peers(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [
+        Errno::CONNABORTED,
+        Errno::INTR,
+        Errno::NETDOWN,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::HOSTDOWN,
+        Errno::NONET,
+        Errno::HOSTUNREACH,
+        Errno::OPNOTSUPP,
+        Errno::NETUNREACH,
+        Errno::PERM,
+    ]
+    .iter()
+    .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}

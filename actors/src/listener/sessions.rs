@@ -1,0 +1,194 @@
+//! Who is connected, and what was counted (wire.md §5.3, `listener.stats.sessions`).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use monitor::{Admission, Crowded};
+use serde_json::{Map, Value};
+
+use crate::connection::Session;
+
+/// Sessions that are listed one by one: with 10,000 clients the list would be most of `daemon_status`.
+const MOST_LISTED: usize = 100;
+
+/// Clients that are counted one by one; the others together.
+const MOST_CLIENTS: usize = 1_024;
+
+/// Name under which the clients beyond are counted.
+const OTHERS: &str = "others";
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counters {
+    accepted: u64,
+    validated: u64,
+    sent: u64,
+    received: u64,
+}
+
+impl Counters {
+    fn add(&mut self, session: &Session) {
+        self.validated += u64::from(session.validated());
+        self.sent += session.sent();
+        self.received += session.received();
+    }
+
+    fn to_json(self) -> Map<String, Value> {
+        let Self { accepted, validated, sent, received } = self;
+        let pairs =
+            [("accepted", accepted), ("auth_validated", validated), ("tx", sent), ("rx", received)];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()
+    }
+}
+
+/// The sessions.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    pub(super) admission: Admission,
+    alive: BTreeMap<String, Arc<Session>>,
+    ended: Counters,
+    clients: BTreeMap<String, Counters>,
+    dropped: u64,
+    refused: u64,
+    is_crowded: Option<Crowded>,
+    number: u64,
+    seed: Option<[u8; 16]>,
+}
+
+impl Sessions {
+    /// An id that no other session of this daemon has, nor one of the daemon before.
+    pub(super) fn next_id(&mut self) -> String {
+        next_id(&mut self.seed, &mut self.number)
+    }
+
+    pub(super) fn on_opened(&mut self, session: Arc<Session>) {
+        self.is_crowded = None;
+        self.ended.accepted += 1;
+        self.client(session.address()).accepted += 1;
+        self.alive.insert(session.id().to_owned(), session);
+    }
+
+    pub(super) fn on_closed(&mut self, session: &Session) {
+        if self.alive.remove(session.id()).is_none() {
+            return;
+        }
+        self.ended.add(session);
+        self.client(session.address()).add(session);
+        if let Some(address) = session.address() {
+            self.admission.leave(address);
+        }
+    }
+
+    /// A blacklisted sender was closed at once.
+    pub(super) fn on_dropped(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// A limit was reached; true the first time in a row.
+    pub(super) fn on_refused(&mut self, crowded: Crowded) -> bool {
+        self.refused += 1;
+        self.is_crowded.replace(crowded) != Some(crowded)
+    }
+
+    /// Ends a session.
+    pub(super) fn stop(&self, id: &str) -> bool {
+        self.alive.get(id).map(|session| session.stop()).is_some()
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let mut total = self.ended;
+        let mut clients = self.clients.clone();
+        for session in self.alive.values() {
+            total.add(session);
+            let name = name(session.address());
+            let name = if clients.contains_key(&name) { name } else { OTHERS.to_owned() };
+            clients.entry(name).or_default().add(session);
+        }
+        let listed = self.alive.values().take(MOST_LISTED);
+        let alive: Map<_, _> =
+            listed.map(|session| (session.id().to_owned(), session.to_json())).collect();
+        let clients: Map<_, _> =
+            clients.into_iter().map(|(name, counters)| (name, counters.to_json().into())).collect();
+        let mut stats = total.to_json();
+        stats.insert("alive".into(), alive.into());
+        stats.insert("alive_count".into(), self.alive.len().into());
+        stats.insert("clients".into(), clients.into());
+        stats.insert("dropped".into(), self.dropped.into());
+        stats.insert("refused".into(), self.refused.into());
+        stats.into()
+    }
+
+    fn client(&mut self, address: Option<IpAddr>) -> &mut Counters {
+        let mut name = name(address);
+        if !self.clients.contains_key(&name) && self.clients.len() >= MOST_CLIENTS {
+            name = OTHERS.to_owned();
+        }
+        self.clients.entry(name).or_default()
+    }
+}
+
+/// The next id of a row that starts at random.
+pub(crate) fn next_id(seed: &mut Option<[u8; 16]>, number: &mut u64) -> String {
+    use ring::rand::{SecureRandom as _, SystemRandom};
+    let seed = seed.get_or_insert_with(|| {
+        let mut seed = [0; 16];
+        SystemRandom::new().fill(&mut seed).expect("the system has random numbers");
+        seed
+    });
+    *number += 1;
+    let mut id = *seed;
+    for (byte, part) in id[9..].iter_mut().zip(&number.to_be_bytes()[1..]) {
+        *byte ^= part;
+    }
+    conf::uuid(id)
+}
+
+/// How a client is named: by its address, `local` over the control socket.
+fn name(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "local".to_owned(), |address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_are_uuids() {
+        let (mut seed, mut number) = (None, 0);
+        let ids: std::collections::BTreeSet<_> =
+            (0..1_000).map(|_| next_id(&mut seed, &mut number)).collect();
+        assert_eq!(ids.len(), 1_000);
+        assert!(ids.iter().all(|id| id.len() == 36 && id.as_bytes()[14] == b'4'));
+    }
+
+    #[test]
+    fn what_is_counted_outlives_its_session() {
+        let mut sessions = Sessions::default();
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let session = Session::new(sessions.next_id(), Some(address));
+        sessions.on_opened(session.clone());
+        assert_eq!(sessions.to_json()["alive_count"], 1);
+        assert!(sessions.stop(session.id()));
+        sessions.on_closed(&session);
+        sessions.on_closed(&session);
+        let stats = sessions.to_json();
+        assert_eq!((&stats["accepted"], &stats["alive_count"]), (&json!(1), &json!(0)));
+        assert_eq!(stats["clients"]["10.0.0.1"]["accepted"], 1);
+        assert!(!sessions.stop(session.id()));
+    }
+
+    #[test]
+    fn clients_beyond_the_bound_are_counted_together() {
+        let mut sessions = Sessions::default();
+        for number in 0..=u32::try_from(MOST_CLIENTS).unwrap() + 5 {
+            let address = IpAddr::from(std::net::Ipv4Addr::from(number));
+            let session = Session::new(sessions.next_id(), Some(address));
+            sessions.on_opened(session.clone());
+            sessions.on_closed(&session);
+        }
+        assert_eq!(sessions.clients.len(), MOST_CLIENTS + 1);
+        assert_eq!(sessions.to_json()["clients"][OTHERS]["accepted"], 6);
+    }
+}
