@@ -1,27 +1,27 @@
 //! Actions on instances: as a target that the monitors reach, here in this process, or on other nodes.
 
-use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use conf::Edit;
-use model::{GlobalExpect, InstanceStatus, Kind, MonitorStatus, ObjectPath};
+use model::{GlobalExpect, InstanceStatus, Kind, ObjectPath};
 use om::{ActionOptions, InstanceAction, Target, Wait};
 use serde_json::{Map, Value};
 use wire::reply::{Lines, status_of};
 use wire::{NodeSpec, Request};
 
-use super::config_edit::Owner;
 use super::object::{Known, known};
 use super::select::{Selection, is_here, scope_of};
 use super::{
-    ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, mon, node_spec, note,
-    object, seconds,
+    ANSWER, Done, Failure, Link, Om, addressed, complain, mon, node_spec, note, object, seconds,
 };
-use crate::{clock, config, durable};
+use crate::config::LoadedObject;
+use crate::logs::{LogContext, LogOptions};
+use crate::resource::Host;
+use crate::{clock, config, logs, resource};
 
-/// Environment variable by which the daemon says that it runs the command.
-const ORIGIN_VARIABLE: &str = "OSVC_ACTION_ORIGIN";
+/// Environment variable with the session that a command belongs to.
+const SESSION_VARIABLE: &str = "OSVC_SESSION_UUID";
 
 /// How often a wait looks at the data when no event comes.
 const LOOK: Duration = Duration::from_secs(1);
@@ -314,6 +314,9 @@ pub(super) fn run_here(
             action.words()
         )));
     }
+    if let Some(code) = resource::in_new_session(action, options) {
+        return Ok(code);
+    }
     match paths {
         // The environment of a process is set when it starts.
         [path] if options.env.is_empty() => one_here(om, path, action, options),
@@ -367,55 +370,59 @@ fn in_children(
 }
 
 fn one_here(om: &Om, path: &ObjectPath, action: InstanceAction, options: &ActionOptions) -> Done {
+    // There is no target to drop in one instance.
+    if action == InstanceAction::Abort {
+        return Ok(0);
+    }
+    if path.kind() == Kind::Ccfg {
+        return Err(Failure::usage(format!(
+            "the cluster configuration is no service: {} means nothing to it",
+            action.words()
+        )));
+    }
+    let (host, object) = local(om, path)?;
+    logs::install(LogOptions {
+        paths: Arc::new(om.paths.clone()),
+        nodename: om.nodename.clone(),
+        context: LogContext {
+            sid: Some(session_id()),
+            path: Some(path.clone()),
+            is_scheduled: Some(options.cron),
+        },
+        level: match om.output.debug {
+            true => log::LevelFilter::Debug,
+            false => log::LevelFilter::Info,
+        },
+        is_verbose: true,
+        is_filed: !options.dry_run,
+    });
+    Ok(resource::action(&host, &object, action, options))
+}
+
+/// The session that the log lines of this command carry: the one of who runs it, or a new one.
+fn session_id() -> String {
+    std::env::var(SESSION_VARIABLE)
+        .ok()
+        .filter(|id| !id.is_empty())
+        .unwrap_or_else(config::random_uuid)
+}
+
+/// What local actions look at.
+fn local(om: &Om, path: &ObjectPath) -> Result<(Host, LoadedObject), Failure> {
     if !is_here(om, path) {
         return Err(Failure::new(format!(
             "object {path} has no configuration on this node: without --local the daemon finds its nodes"
         )));
     }
-    let is_plain = !path.kind().has_instances();
-    match action {
-        InstanceAction::Enable | InstanceAction::Disable => {
-            return toggle(om, path, action, options);
-        }
-        InstanceAction::Delete if is_plain && !options.unprovision => {
-            return delete(om, path, options);
-        }
-        InstanceAction::Purge if is_plain => return delete(om, path, options),
-        // Inapplicable to a kind: done (orchestration.md §12).
-        _ if is_plain => return Ok(0),
-        // There is no target to drop in one instance.
-        InstanceAction::Abort => return Ok(0),
-        _ => {}
-    }
-    let is_daemon = std::env::var_os(ORIGIN_VARIABLE).is_some_and(|origin| origin == "daemon");
-    let reporter = Reporter { om, path, is_silent: is_daemon || options.dry_run };
-    reporter.begin(action);
-    let code = match action {
-        InstanceAction::Delete => {
-            let first = if options.unprovision && options.rid.is_none() {
-                drive(om, path, InstanceAction::Unprovision, options)?
-            } else {
-                0
-            };
-            if first == 0 { delete(om, path, options)? } else { first }
-        }
-        InstanceAction::Purge => match drive(om, path, InstanceAction::Unprovision, options)? {
-            0 => delete(om, path, options)?,
-            code => code,
-        },
-        other => drive(om, path, other, options)?,
-    };
-    reporter.end(action, options, code);
-    Ok(code)
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let object = config::load_object(&om.paths, &settings, path)?;
+    Ok((resource::command_host(Arc::new(om.paths.clone()), Arc::new(settings)), object))
 }
 
-fn drive(_om: &Om, path: &ObjectPath, action: InstanceAction, _options: &ActionOptions) -> Done {
-    Err(Failure::new(format!("{path}: {} is not built into this version", action.words())))
-}
-
-/// Evaluates the local instance in this process.
-pub(super) fn evaluate(_om: &Om, path: &ObjectPath) -> Result<InstanceStatus, Failure> {
-    Err(Failure::new(format!("{path}: evaluation is not built into this version")))
+/// State of the local instance: as last written, or evaluated in this process.
+pub(super) fn status(om: &Om, path: &ObjectPath, refresh: bool) -> Result<InstanceStatus, Failure> {
+    let (host, object) = local(om, path)?;
+    Ok(resource::status(&host, &object, refresh))
 }
 
 /// Hands the daemon a status that was evaluated here.
@@ -424,179 +431,6 @@ pub(super) fn tell_status(om: &Om, path: &ObjectPath, status: &InstanceStatus) {
     let request = Request::new(wire::SetObjectStatus { path: path.to_string(), data });
     if let Ok(link) = om.link(None) {
         _ = link.ask(&request, Some(ANSWER));
-    }
-}
-
-/// Tells the daemon what a command does to an instance, so that its monitor keeps its hands off (wire.md §7).
-struct Reporter<'a> {
-    om: &'a Om,
-    path: &'a ObjectPath,
-    is_silent: bool,
-}
-
-impl Reporter<'_> {
-    fn begin(&self, action: InstanceAction) {
-        if let Some(status) = progress(action) {
-            self.set(status.as_str(), None);
-        }
-    }
-
-    fn end(&self, action: InstanceAction, options: &ActionOptions, code: u8) {
-        if progress(action).is_some() {
-            let is_whole = !options.has_filter();
-            let local_expect = match action {
-                InstanceAction::Start | InstanceAction::Restart if code == 0 && is_whole => {
-                    Some("started")
-                }
-                InstanceAction::Stop
-                | InstanceAction::Shutdown
-                | InstanceAction::Unprovision
-                | InstanceAction::Delete
-                | InstanceAction::Purge
-                | InstanceAction::Toc => Some("unset"),
-                _ => None,
-            };
-            let status = match code {
-                0 => "idle".to_owned(),
-                _ => format!("{} failed", action.words()),
-            };
-            self.set(&status, local_expect);
-        }
-        let is_gone = !is_here(self.om, self.path);
-        if !self.is_silent && !is_gone {
-            match evaluate(self.om, self.path) {
-                Ok(status) => tell_status(self.om, self.path, &status),
-                Err(_) => super::node::wake(self.om, action.words()),
-            }
-        }
-    }
-
-    fn set(&self, status: &str, local_expect: Option<&str>) {
-        if self.is_silent {
-            return;
-        }
-        let request = Request::new(wire::SetObjectMonitor {
-            path: self.path.to_string(),
-            local_expect: local_expect.map(str::to_owned),
-            global_expect: None,
-            status: Some(status.to_owned()),
-            reset_retries: false,
-            stonith: None,
-        });
-        // Without a daemon there is nobody to tell.
-        if let Ok(link) = self.om.link(None) {
-            _ = link.ask(&request, Some(ANSWER));
-        }
-    }
-}
-
-/// What the monitor shows while an action runs; none for actions that change no resource.
-fn progress(action: InstanceAction) -> Option<MonitorStatus> {
-    let word = match action {
-        InstanceAction::Delete => "deleting",
-        InstanceAction::Freeze => "freezing",
-        InstanceAction::Thaw => "thawing",
-        InstanceAction::Provision => "provisioning",
-        InstanceAction::Unprovision | InstanceAction::Purge => "unprovisioning",
-        InstanceAction::Restart => "restarting",
-        InstanceAction::Shutdown => "shutting",
-        InstanceAction::Start | InstanceAction::Startstandby => "starting",
-        InstanceAction::Stop => "stopping",
-        InstanceAction::Toc => "tocing",
-        InstanceAction::Abort
-        | InstanceAction::Boot
-        | InstanceAction::Clear
-        | InstanceAction::Disable
-        | InstanceAction::Enable
-        | InstanceAction::Giveback
-        | InstanceAction::Run
-        | InstanceAction::SetProvisioned
-        | InstanceAction::SetUnprovisioned
-        | InstanceAction::Switch
-        | InstanceAction::Sync(_)
-        | InstanceAction::Takeover => return None,
-    };
-    Some(MonitorStatus::from(word))
-}
-
-/// Sections that `--rid` names: ids as they are, groups as all their sections.
-fn sections(om: &Om, path: &ObjectPath, rid: &str) -> Result<Vec<String>, Failure> {
-    let settings = config::load_node(&om.paths, om.nodename.clone())?;
-    let object = config::load_object(&om.paths, &settings, path)?;
-    let mut found = vec![];
-    for word in rid.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        let prefix = format!("{word}#");
-        let before = found.len();
-        found.extend(
-            object
-                .conf
-                .ini()
-                .sections()
-                .filter(|section| *section == word || section.starts_with(&prefix))
-                .map(str::to_owned),
-        );
-        if found.len() == before {
-            return Err(Failure::new(format!("object {path} has no resource {word}")));
-        }
-    }
-    Ok(found)
-}
-
-fn toggle(om: &Om, path: &ObjectPath, action: InstanceAction, options: &ActionOptions) -> Done {
-    let sections = match &options.rid {
-        Some(rid) => sections(om, path, rid)?,
-        None => vec![],
-    };
-    let edit = match action {
-        InstanceAction::Disable => Edit::Disable(sections),
-        _ => Edit::Enable(sections),
-    };
-    config_edit::change(om, &Owner::Object(path.clone()), &[edit], false)?;
-    Ok(0)
-}
-
-/// Deletes sections, or the object with all that is kept of it.
-fn delete(om: &Om, path: &ObjectPath, options: &ActionOptions) -> Done {
-    if path.kind() == Kind::Ccfg {
-        return Err(Failure::new(
-            "the cluster configuration is not deleted: `om daemon leave` leaves the cluster",
-        ));
-    }
-    if let Some(rid) = &options.rid {
-        let edits: Vec<Edit> =
-            sections(om, path, rid)?.into_iter().map(Edit::DeleteSection).collect();
-        if options.dry_run {
-            return Ok(0);
-        }
-        config_edit::change(om, &Owner::Object(path.clone()), &edits, false)?;
-        return Ok(0);
-    }
-    if options.dry_run {
-        note(&format!("would delete {}", om.paths.config_file(path).display()));
-        return Ok(0);
-    }
-    let lock = config::edit_lock(&om.paths, path);
-    let held = durable::FileLock::take(&lock, Duration::from_secs(10))?;
-    // The configuration first: what is left after a crash belongs to nobody.
-    durable::remove(&om.paths.config_file(path))?;
-    for folder in [om.paths.launchers(path), om.paths.var_dir(path)] {
-        remove_folder(&folder)?;
-    }
-    let log = om.paths.log_file(path);
-    durable::remove(&log)?;
-    let mut rotated = log.into_os_string();
-    rotated.push(".1");
-    durable::remove(Path::new(&rotated))?;
-    drop(held);
-    Ok(0)
-}
-
-fn remove_folder(folder: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::new(format!("{}: {error}", folder.display())))
-        }
-        _ => Ok(()),
     }
 }
 

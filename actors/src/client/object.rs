@@ -192,7 +192,7 @@ fn known_or_evaluated(
     refresh: bool,
 ) -> Result<Known, Failure> {
     if refresh && is_here(om, path) && path.kind().has_instances() {
-        let status = act::evaluate(om, path)?;
+        let status = act::status(om, path, true)?;
         act::tell_status(om, path, &status);
     }
     match mon::status(link, Some(path.as_str()), None) {
@@ -205,7 +205,7 @@ fn known_or_evaluated(
             if !is_down || !is_here(om, path) {
                 return Err(failure);
             }
-            let status = act::evaluate(om, path)?;
+            let status = act::status(om, path, refresh)?;
             let mut known = Known::default();
             let raw =
                 serde_json::to_value(&status).map_err(|error| Failure::new(error.to_string()))?;
@@ -249,8 +249,7 @@ fn print_status(
     };
     let mut printed = Map::new();
     for path in paths {
-        let known =
-            known_or_evaluated(om, link, path, refresh && *target != Target::Default || refresh)?;
+        let known = known_or_evaluated(om, link, path, refresh)?;
         if om.is_machine_readable() {
             let mut data = known.raw.get(&local).cloned().unwrap_or_else(|| json!({}));
             if let (Some(data), Some(aggregate)) = (data.as_object_mut(), known.raw_aggregate) {
