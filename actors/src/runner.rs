@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use inotify::Inotify;
 use model::{InstanceStatus, ObjectPath, Status, Timestamp};
@@ -23,7 +24,7 @@ use tokio::task::AbortHandle;
 use crate::cluster_data::{Flush, SetInstance, SnapshotCell};
 use crate::config::{self, ConfigCell, LoadedConfig, LoadedObject};
 use crate::paths::Paths;
-use crate::resource::{Evaluation, Watch};
+use crate::resource::{self, Evaluation, Host, Watch};
 use crate::routes::Routes;
 
 use adopted::Adopted;
@@ -132,7 +133,9 @@ pub struct Job {
     /// The configuration of the node.
     pub config: Arc<LoadedConfig>,
     /// What the last evaluation found.
-    pub previous: Option<Evaluation>,
+    pub previous: Option<Arc<InstanceStatus>>,
+    /// What it said to watch; none when that may no longer hold.
+    pub known: Option<Watch>,
     /// Resources to ask; none for all.
     pub rids: Option<BTreeSet<String>>,
 }
@@ -295,7 +298,9 @@ impl Runner {
 
     /// Starts evaluations, as many as allowed.
     fn evaluate_next(&mut self, ctx: &mut Context<Self>) {
-        while let Some((path, Request { rids, waiters })) = self.queue.start(Self::limit()) {
+        while let Some((path, Request { rids, is_fresh, waiters })) =
+            self.queue.start(Self::limit())
+        {
             let config = self.tools.config.load_full();
             let object = config
                 .objects
@@ -308,8 +313,11 @@ impl Runner {
                 }
                 continue;
             };
-            let previous = self.previous(&path);
-            let job = Job { object, config, previous, rids: rids.clone() };
+            let snapshot = self.tools.snapshot.load();
+            let previous =
+                snapshot.local_instance(&path).filter(|status| status.is_known()).cloned();
+            let known = self.watches.get(&path).filter(|_| !is_fresh).cloned();
+            let job = Job { object, config, previous, known, rids: rids.clone() };
             let evaluator = self.tools.evaluator.clone();
             let broken = undefined(&job);
             let work = tokio::task::spawn_blocking(move || evaluator(&job));
@@ -329,14 +337,6 @@ impl Runner {
         }
     }
 
-    /// What the last evaluation of an instance found.
-    fn previous(&self, path: &ObjectPath) -> Option<Evaluation> {
-        let snapshot = self.tools.snapshot.load();
-        let status = snapshot.local_instance(path).filter(|status| status.is_known())?;
-        let status = InstanceStatus { monitor: None, ..(**status).clone() };
-        Some(Evaluation { status, watch: self.watches.get(path).cloned().unwrap_or_default() })
-    }
-
     /// Evaluates resources of an instance because something they watch changed.
     fn react(&mut self, (path, rid): Place, ctx: &mut Context<Self>) {
         log::debug!(path:% = path, rid = rid.as_str(); "what is watched changed");
@@ -345,7 +345,7 @@ impl Runner {
             return;
         }
         self.paused.insert(path.clone(), BTreeSet::new());
-        let request = Request { rids: Some([rid].into()), waiters: vec![] };
+        let request = Request { rids: Some([rid].into()), ..Request::default() };
         self.ask(path.clone(), request, ctx);
         ctx.run_later(PAUSE, move |this, ctx| {
             for rid in this.paused.remove(&path).into_iter().flatten() {
@@ -384,7 +384,7 @@ impl Runner {
     /// Evaluates an instance with those who wait for it; ends when the result is published.
     fn evaluated(&mut self, path: ObjectPath, ctx: &mut Context<Self>) -> oneshot::Receiver<bool> {
         let (done, end) = oneshot::channel();
-        self.ask(path, Request { rids: None, waiters: vec![done] }, ctx);
+        self.ask(path, Request { is_fresh: true, waiters: vec![done], ..Request::default() }, ctx);
         end
     }
 
@@ -424,8 +424,20 @@ impl Runner {
 
 /// The evaluator of a daemon: the resource drivers.
 fn evaluator(routes: &Routes) -> Evaluator {
-    _ = routes;
-    Arc::new(|_| Err("no drivers".to_owned()))
+    let config = routes.config.load();
+    let context = (*config.context).clone();
+    let first = Host::new(routes.paths.clone(), config.node.clone(), context);
+    let host = ArcSwap::from_pointee(first);
+    Arc::new(move |job| {
+        let mut now = host.load_full();
+        if !Arc::ptr_eq(&now.node, &job.config.node) {
+            let (node, context) = (job.config.node.clone(), (*job.config.context).clone());
+            now = Arc::new(now.with_settings(node, context));
+            host.store(now.clone());
+        }
+        let (previous, known) = (job.previous.as_deref(), job.known.as_ref());
+        Ok(resource::evaluate(&now, &job.object, previous, known, job.rids.as_ref()))
+    })
 }
 
 impl Actor for Runner {
@@ -584,7 +596,8 @@ impl Handler<Evaluate> for Runner {
         ctx: &mut Context<Self>,
     ) -> Self::Result {
         let (done, end) = oneshot::channel();
-        self.ask(path, Request { rids, waiters: vec![done] }, ctx);
+        let is_fresh = rids.is_none();
+        self.ask(path, Request { rids, is_fresh, waiters: vec![done] }, ctx);
         Box::pin(async move { end.await.unwrap_or(false) })
     }
 }
@@ -594,7 +607,7 @@ impl Handler<EvaluateLater> for Runner {
 
     fn handle(&mut self, EvaluateLater(paths): EvaluateLater, ctx: &mut Context<Self>) {
         for path in paths {
-            self.queue.push(path, Request::default());
+            self.queue.push(path, Request { is_fresh: true, ..Request::default() });
         }
         self.evaluate_next(ctx);
     }
@@ -646,9 +659,9 @@ fn undefined(job: &Job) -> Evaluation {
         overall: Some(Status::Undef),
         optional: Some(Status::NotApplicable),
         resources: Some(BTreeMap::new()),
-        ..job.previous.as_ref().map(|previous| previous.status.clone()).unwrap_or_default()
+        ..job.previous.as_deref().cloned().unwrap_or_default()
     };
-    let watch = job.previous.as_ref().map(|previous| previous.watch.clone()).unwrap_or_default();
+    let watch = job.known.clone().unwrap_or_default();
     Evaluation { status, watch }
 }
 

@@ -1,7 +1,7 @@
 //! An immutable state of the cluster data.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::{Aggregate, ConfigEntry, Frozen, InstanceStatus, NodeData, NodeName, ObjectPath};
 use serde::Serialize;
@@ -43,6 +43,24 @@ pub struct Snapshot {
     pub(super) compat: bool,
     pub(super) transitions: usize,
     pub(super) frozen: Frozen,
+    /// Made by the first who asks, at most once per generation.
+    pub(super) prepared: Prepared,
+}
+
+/// A reply that is made once; a copy of a snapshot, about to change, starts without.
+#[derive(Default)]
+pub(super) struct Prepared(OnceLock<Arc<wire::Prepared>>);
+
+impl Clone for Prepared {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Prepared").field(&self.0.get().is_some()).finish()
+    }
 }
 
 impl Snapshot {
@@ -59,7 +77,16 @@ impl Snapshot {
             compat: true,
             transitions: 0,
             frozen: Frozen::NotApplicable,
+            prepared: Prepared::default(),
         }
+    }
+
+    /// The whole answer to `daemon_status`, serialized and compressed at most once per generation.
+    #[must_use]
+    pub fn prepared(&self) -> &Arc<wire::Prepared> {
+        let make =
+            || Arc::new(wire::Prepared::from_json(to_ascii(self.status_text(None)).into_bytes()));
+        self.prepared.0.get_or_init(make)
     }
 
     /// Id of the last patch: counts the published changes.
@@ -277,6 +304,24 @@ const OURS: [&str; 5] = ["compat", "transitions", "frozen", "nodes", "services"]
 /// A value of the cluster data as JSON.
 pub(super) fn value<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).expect("keys are texts and numbers finite")
+}
+
+/// Escapes what is outside ASCII, which in JSON text is inside strings only: deployed agents read no other.
+fn to_ascii(text: String) -> String {
+    if text.is_ascii() {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    for sign in text.chars() {
+        if sign.is_ascii() {
+            out.push(sign);
+        } else {
+            for unit in sign.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
 }
 
 fn push_key(out: &mut String, key: &str) {

@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 pub(super) struct Request {
     /// Resources to ask; none for all.
     pub(super) rids: Option<BTreeSet<String>>,
+    /// What was found before may no longer hold: an action ran, the configuration changed.
+    pub(super) is_fresh: bool,
     /// Who waits for the result.
     pub(super) waiters: Vec<oneshot::Sender<bool>>,
 }
@@ -24,6 +26,7 @@ impl Request {
             }
             _ => None,
         };
+        self.is_fresh |= other.is_fresh;
         self.waiters.extend(other.waiters);
     }
 }
@@ -84,7 +87,7 @@ mod tests {
 
     fn request(rids: Option<&[&str]>) -> Request {
         let rids = rids.map(|rids| rids.iter().map(|rid| (*rid).to_owned()).collect());
-        Request { rids, waiters: vec![] }
+        Request { rids, ..Request::default() }
     }
 
     #[test]

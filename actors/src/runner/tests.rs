@@ -1,6 +1,5 @@
 use std::sync::Mutex;
 
-use arc_swap::ArcSwap;
 use model::NodeName;
 use tokio::sync::mpsc;
 
