@@ -21,7 +21,7 @@ use self::service_manager::ServiceManager;
 use crate::cluster_data::{Flush, SetThread};
 use crate::config_watcher::{self, NodeConfigChanged};
 use crate::connection::{Freshness, Gate};
-use crate::listener::Reconfigure;
+use crate::listener::{self, Reconfigure};
 use crate::logs;
 use crate::node_monitor::{Announce, ShutdownInstances};
 use crate::routes::Routes;
@@ -356,6 +356,14 @@ impl Handler<StopDaemon> for Root {
         ctx: &mut Context<Self>,
     ) -> Self::Result {
         self.stop(upgrade, ctx)
+    }
+}
+
+impl Handler<StopSession> for Root {
+    type Result = ();
+
+    fn handle(&mut self, StopSession { id }: StopSession, _: &mut Context<Self>) {
+        self.routes.listener.do_send(listener::StopSession { id });
     }
 }
 
