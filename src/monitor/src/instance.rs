@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use model::{
     Aggregate, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus,
-    ObjectPath, ObjectSettings, Status, Timestamp,
+    NodeName, ObjectPath, ObjectSettings, Status, Timestamp,
 };
 
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
 
 pub use adoption::accepts;
 pub use rules::{drops_target, is_transition};
+
+/// Added to every alarm: one that rings a rounding error too early would set itself again and again.
+pub(crate) const ALARM_MARGIN_SECS: f64 = 0.01;
 
 /// What is to happen when a run ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,9 @@ pub struct InstanceCore {
     published: Option<InstanceMonitor>,
     runs: BTreeMap<RunId, Run>,
     next_run: u64,
+    /// Targets given up here that these peers had then, and when they had set them. They are not taken over again:
+    /// the peers drop them when they see why.
+    given_up: BTreeMap<NodeName, (GlobalExpect, Option<Timestamp>)>,
     /// To be returned by the pass under way, or by the next one.
     effects: Vec<Effect>,
 }
@@ -119,6 +125,7 @@ impl InstanceCore {
             published: None,
             runs: BTreeMap::new(),
             next_run: 0,
+            given_up: BTreeMap::new(),
             effects: vec![],
         }
     }
@@ -389,7 +396,7 @@ impl InstanceCore {
             let status = &cx.before.status;
             if status.is_failed() {
                 if drops_target(status, target, cx.before.is_leader()) {
-                    self.set_global_expect(cx.now, None);
+                    self.give_up_target(cx);
                     return true;
                 }
             } else if !rules::is_available(status) {
@@ -435,6 +442,26 @@ impl InstanceCore {
         }
     }
 
+    /// Drops the target: it is reached, or cannot be.
+    fn give_up_target(&mut self, cx: &Cx<'_>) {
+        let target = &cx.before.global_expect;
+        self.given_up = cx
+            .view
+            .instances
+            .iter()
+            .filter(|seen| seen.node != cx.view.world.local_node())
+            .filter_map(|seen| {
+                let theirs = seen
+                    .monitor
+                    .global_expect
+                    .clone()
+                    .filter(|_| seen.monitor.global_expect == *target)?;
+                Some((seen.node.clone(), (theirs, seen.monitor.global_expect_updated)))
+            })
+            .collect();
+        self.set_global_expect(cx.now, None);
+    }
+
     /// Runs an action, announced by `status`.
     fn run(&mut self, now: Timestamp, action: Action, status: MonitorStatus, world: &dyn World) {
         self.run_then(now, action, Then::Plain, status, world);
@@ -457,6 +484,10 @@ impl InstanceCore {
         self.next_run += 1;
         self.runs.insert(id, Run { action: action.clone(), then });
         self.effects.push(Effect::Run { id, action });
+    }
+
+    fn wake_after(&mut self, secs: f64) {
+        self.effects.push(Effect::WakeAfter(secs + ALARM_MARGIN_SECS));
     }
 
     fn tell(&mut self, id: &'static str, reason: &'static str) {

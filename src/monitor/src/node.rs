@@ -7,6 +7,7 @@ use model::{
     ObjectPath, Orchestrate, Timestamp,
 };
 
+use crate::instance::ALARM_MARGIN_SECS;
 use crate::{Change, Event, NodeEffect, World, live_nodes};
 
 /// How long a node drains at least.
@@ -273,7 +274,7 @@ impl NodeCore {
         } else if left <= 0.0 {
             self.end_grace(now, world, true);
         } else {
-            self.effects.push(NodeEffect::WakeAfter(left));
+            self.effects.push(NodeEffect::WakeAfter(left + ALARM_MARGIN_SECS));
         }
     }
 
@@ -406,7 +407,7 @@ impl NodeCore {
             let since = self.monitor.status_updated.unwrap_or_default();
             let left = DRAINING_SECS - now.since(since);
             if left > 0.0 {
-                self.effects.push(NodeEffect::WakeAfter(left));
+                self.effects.push(NodeEffect::WakeAfter(left + ALARM_MARGIN_SECS));
                 return;
             }
             self.set_status(now, NodeMonitorStatus::Idle);

@@ -24,6 +24,12 @@ impl InstanceCore {
             if self.monitor.global_expect.as_ref() == Some(target) {
                 continue;
             }
+            let given_up = self.given_up.get(peer.node);
+            if given_up.is_some_and(|(known, since)| {
+                known == target && *since == peer.monitor.global_expect_updated
+            }) {
+                continue;
+            }
             // A newer local target stays; one just adopted from another peer is newer than all of theirs.
             if self.monitor.global_expect.is_some()
                 && let Some(theirs) = peer.monitor.global_expect_updated

@@ -3,10 +3,7 @@
 use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Orchestrate, Status, Topology};
 
 use super::{Cx, InstanceCore, rules};
-use crate::{Action, Effect, counts_as_up, is_compatible, is_overloaded, ranks};
-
-/// Added to an alarm for the end of a period that has to be exceeded.
-const EPSILON_SECS: f64 = 0.01;
+use crate::{Action, counts_as_up, is_compatible, is_overloaded, ranks};
 
 impl InstanceCore {
     /// A failed start is forgotten when the object runs all the same and nobody asks for anything.
@@ -169,7 +166,7 @@ impl InstanceCore {
             self.start(cx, "single_node");
         } else if cx.local_avail() != Some(&Status::Up) {
             self.set_status(cx.now, MonitorStatus::Ready, world);
-            self.effects.push(Effect::WakeAfter(cx.conditions.ready_period_secs + EPSILON_SECS));
+            self.wake_after(cx.conditions.ready_period_secs);
         }
     }
 
@@ -191,7 +188,7 @@ impl InstanceCore {
         if left < 0.0 {
             self.start(cx, "from_ready");
         } else {
-            self.effects.push(Effect::WakeAfter(left + EPSILON_SECS));
+            self.wake_after(left);
         }
     }
 

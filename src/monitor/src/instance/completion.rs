@@ -26,12 +26,12 @@ impl InstanceCore {
                 self.set_global_expect(cx.now, Some(sequel));
             }
             GlobalExpect::Aborted => {
-                self.set_global_expect(cx.now, None);
+                self.give_up_target(cx);
                 if cx.before.status.is_waiting() {
                     self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
                 }
             }
-            _ => self.set_global_expect(cx.now, None),
+            _ => self.give_up_target(cx),
         }
     }
 
@@ -56,7 +56,7 @@ impl InstanceCore {
         let since = before.global_expect_updated.unwrap_or_default();
         let left = FOREIGN_TARGET_SECS - now.since(since);
         if before.global_expect.is_some() && !is_going && left > 0.0 {
-            self.effects.push(Effect::WakeAfter(left));
+            self.wake_after(left);
             return;
         }
         self.set_global_expect(now, None);

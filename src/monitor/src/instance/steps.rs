@@ -54,7 +54,7 @@ impl InstanceCore {
                     "unsupported global expect on {}: {target}",
                     self.path
                 )));
-                self.set_global_expect(cx.now, None);
+                self.give_up_target(cx);
             }
         }
     }
@@ -305,9 +305,9 @@ impl InstanceCore {
             MonitorStatus::Idle => {
                 let left = RESTARTED_SECS - cx.now.since(time);
                 if left < 0.0 {
-                    self.set_global_expect(cx.now, None);
+                    self.give_up_target(cx);
                 } else {
-                    self.effects.push(Effect::WakeAfter(left));
+                    self.wake_after(left);
                 }
             }
             MonitorStatus::WaitPriors => {

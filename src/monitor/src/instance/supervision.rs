@@ -88,7 +88,7 @@ impl InstanceCore {
                         return true;
                     }
                 }
-                Need::Later(delay) => self.effects.push(Effect::WakeAfter(*delay)),
+                Need::Later(delay) => self.wake_after(*delay),
                 Need::Nothing | Need::Restart { .. } => {}
             }
         }
