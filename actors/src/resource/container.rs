@@ -111,13 +111,13 @@ pub(crate) fn read(
     ] {
         namespaces.extend(section.text(keyword)?.map(|value| (option, value)));
     }
-    let own = section.text(match tool {
-        Tool::Docker => "docker_exe",
-        Tool::Podman => "podman_exe",
-    });
+    let own = match tool {
+        Tool::Docker => setup.conf.section(section.context(), "DEFAULT").text("docker_exe")?,
+        Tool::Podman => None,
+    };
     Ok(Box::new(Container {
         tool,
-        program: own.ok().flatten().unwrap_or_else(|| tool.name().to_owned()),
+        program: own.unwrap_or_else(|| tool.name().to_owned()),
         name: section.text("name")?.unwrap_or_else(|| default_name(setup)),
         label: format!("{}.{}", setup.id, setup.rid),
         image: section.text("image")?.unwrap_or_default(),

@@ -58,6 +58,12 @@ impl Host {
         }
     }
 
+    /// Replaces what takes the node down, and waits no longer than needed before: for tests.
+    pub fn replace_sysrq(&mut self, sysrq: Arc<dyn Fn(char) -> std::io::Result<()> + Send + Sync>) {
+        self.sysrq = sysrq;
+        self.last_words = Duration::ZERO;
+    }
+
     /// The same node after a change of its configuration: what was learned of its processes is kept.
     #[must_use]
     pub fn with_settings(&self, node: Arc<NodeSettings>, context: Context) -> Self {

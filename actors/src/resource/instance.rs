@@ -126,6 +126,8 @@ pub(crate) struct Setup<'a> {
     pub path: &'a ObjectPath,
     /// The resource.
     pub rid: ResourceId,
+    /// Its configuration.
+    pub conf: &'a ObjectConf,
     /// The object's settings.
     pub settings: &'a ObjectSettings,
     /// Identity of the object.
@@ -240,21 +242,24 @@ impl Instance {
         }
         let setup = |rid| Setup {
             path: conf.path(),
+            conf,
             rid,
             settings,
             id: &instance.id,
             is_disabled: settings.disabled,
             host,
         };
-        let mut resources: Vec<Resource> = conf
+        let resources: Vec<Resource> = conf
             .resources(&host.context)
             .iter()
             .filter_map(|section| {
                 let rid = ResourceId::new(section.name())?;
+                if rid.as_str() == sync_rsync::INTERNAL {
+                    return sync_rsync::internal(&setup(rid), section);
+                }
                 Some(Resource::read(host, &setup(rid), section))
             })
             .collect();
-        resources.extend(sync_rsync::internal(&resources, &setup, conf, &host.context));
         instance.parallel = conf
             .ini()
             .sections()

@@ -1,11 +1,10 @@
 //! `sync.rsync`: copies files to other nodes, and the internal `sync#i0` that copies the configuration.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use conf::{Context, EvalError, ObjectConf, SectionReader};
-use model::{NodeName, ResourceId, Status, Topology};
+use conf::{EvalError, SectionReader};
+use model::{NodeName, Status, Topology};
 
 use super::SyncTo;
 use super::driver::{Driver, Failure, Phase, Report, Scene};
@@ -66,27 +65,16 @@ pub(crate) fn read(
     }))
 }
 
-/// The internal sync, of an object with resources and more than one node.
-pub(crate) fn internal<'a>(
-    resources: &[Resource],
-    setup: &dyn Fn(ResourceId) -> Setup<'a>,
-    conf: &ObjectConf,
-    context: &Arc<Context>,
-) -> Option<Resource> {
-    let rid = ResourceId::new("sync#i0").expect("a resource id");
-    let setup = setup(rid.clone());
+/// The id of the sync that each object with resources and more than one node has.
+pub(crate) const INTERNAL: &str = "sync#i0";
+
+/// The internal sync. None for an object of one node.
+pub(crate) fn internal(setup: &Setup<'_>, section: &SectionReader<'_>) -> Option<Resource> {
     let settings = setup.settings;
-    let is_alone = settings.nodes.len() + settings.drpnodes.len() < 2;
-    if is_alone || resources.is_empty() {
+    if settings.nodes.len() + settings.drpnodes.len() < 2 {
         return None;
     }
-    // A section of that name without type is no sync of its own: it configures this one.
-    if resources.iter().any(|resource| resource.rid == rid) {
-        return None;
-    }
-    let section = conf.section(context, "sync#i0");
-    let is_written = conf.ini().has_section("sync#i0");
-    let is_disabled = settings.disabled || (is_written && section.bool("disable").unwrap_or(false));
+    let is_disabled = settings.disabled || section.bool("disable").unwrap_or(false);
     let mut targets = vec![];
     if settings.nodes.len() > 1 {
         targets.push("nodes".to_owned());
@@ -94,7 +82,7 @@ pub(crate) fn internal<'a>(
     if !settings.drpnodes.is_empty() {
         targets.push("drpnodes".to_owned());
     }
-    let (nodes, drpnodes) = with_targets(&targets, &setup);
+    let (nodes, drpnodes) = with_targets(&targets, setup);
     let paths = &setup.host.paths;
     let sources = [paths.config_file(setup.path), paths.launchers(setup.path)];
     let driver = Rsync {
@@ -111,7 +99,7 @@ pub(crate) fn internal<'a>(
         is_internal: true,
     };
     Some(Resource {
-        rid,
+        rid: setup.rid.clone(),
         kind: "sync.rsync".to_owned(),
         is_disabled,
         is_optional: true,

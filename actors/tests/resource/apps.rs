@@ -1,0 +1,197 @@
+//! `app.simple` and `app.forking`.
+
+use std::time::{Duration, Instant};
+
+use model::Status;
+use om::InstanceAction::{Start, Stop};
+
+use crate::resource::node::{Node, is_root, wait_until};
+
+fn pids(node: &Node) -> Vec<u32> {
+    node.evaluate().watch.pids.values().flatten().copied().collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_simple_app_is_up_while_its_process_lives() {
+    let node = Node::new("[app#1]\ntype = simple\nstart = /bin/sleep 1000.25\n");
+    assert_eq!(node.state("app#1"), Status::Down);
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(node.state("app#1"), Status::Up);
+    let first = pids(&node);
+    assert_eq!(first.len(), 1);
+    // A second start finds it.
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(pids(&node), first);
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(node.state("app#1"), Status::Down);
+    assert!(!is_alive(first[0]));
+}
+
+#[test]
+fn a_simple_app_that_ends_at_once_with_an_error_is_a_failed_start() {
+    let node = Node::new("[app#1]\ntype = simple\nstart = /bin/sh -c 'exit 3'\n");
+    assert_eq!(node.act(Start), 1);
+    assert_eq!(node.state("app#1"), Status::Down);
+}
+
+#[test]
+fn a_simple_app_whose_process_is_killed_is_down_although_it_was_known() {
+    let node = Node::new("[app#1]\ntype = simple\nstart = /bin/sleep 1000.5\n");
+    assert_eq!(node.act(Start), 0);
+    let found = node.evaluate();
+    let pid = found.watch.pids["app#1"].first().copied().unwrap();
+    let raw = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(raw, rustix::process::Signal::KILL).unwrap();
+    wait_until("it is dead", || !is_alive(pid));
+    let object =
+        actors::config::load_object(&node.host.paths, &node.host.node, &node.path).unwrap();
+    let again = actors::resource::evaluate(
+        &node.host,
+        &object,
+        Some(&found.status),
+        Some(&found.watch),
+        None,
+    );
+    assert_eq!(again.status.avail, Some(Status::Down));
+    assert!(again.watch.pids.is_empty());
+}
+
+#[test]
+fn a_tree_is_killed_with_all_its_children() {
+    let node = Node::new("[app#1]\ntype = simple\nkill = tree\nstart = {dir}/tree.sh\n");
+    node.script("tree.sh", "#!/bin/sh\nsleep 1000.75 &\necho $! >$0.child\nwait\n");
+    assert_eq!(node.act(Start), 0);
+    wait_until("the child runs", || !node.lines("tree.sh.child").is_empty());
+    let child: u32 = node.lines("tree.sh.child")[0].parse().unwrap();
+    assert!(is_alive(child));
+    assert_eq!(node.act(Stop), 0);
+    assert!(!is_alive(child));
+}
+
+#[test]
+fn an_app_knows_its_object_its_limits_and_its_own_variables() {
+    let node = Node::with_path(
+        "ns1/svc/web",
+        "[DEFAULT]\nid = 0b0e-test\n[app#1]\ntype = forking\nstart = {dir}/env.sh\numask = 027\n\
+         cwd = {dir}/tmp\nlimit_nofile = 64\nlimit_core = 0\nenvironment = color=\"dark blue\"\n",
+    );
+    let script = node.file("env.sh");
+    std::fs::write(
+        &script,
+        "#!/bin/sh\nd=$(dirname $0)\n{ umask; pwd; ulimit -n; ulimit -c; echo $OPENSVC_RID $OPENSVC_SVC_ID \
+         $OPENSVC_NAMESPACE $OPENSVC_SVCPATH \"$COLOR\" [$OSVC_EXEC_CONTEXT]; ps -o sid= -p $$ 2>/dev/null \
+         || true; } >$d/out\n",
+    )
+    .unwrap();
+    // It is no executable yet: the agent makes it one.
+    assert_eq!(node.act(Start), 0);
+    let lines = node.lines("out");
+    let tmp = node.file("tmp").canonicalize().unwrap().display().to_string();
+    assert_eq!(lines[0], "0027");
+    assert_eq!(lines[1], tmp);
+    assert_eq!(lines[2], "64");
+    assert_eq!(lines[3], "0");
+    assert_eq!(lines[4], "app#1 0b0e-test ns1 ns1/svc/web dark blue []");
+}
+
+#[test]
+fn an_app_runs_as_its_user() {
+    if !is_root() {
+        println!("skipped: only root may change users");
+        return;
+    }
+    let node = Node::new(
+        "[app#1]\ntype = forking\nuser = nobody\ncwd = /\ncheck = /bin/sh -c 'test `id -un` = nobody'\n",
+    );
+    assert_eq!(node.state("app#1"), Status::Up);
+}
+
+#[test]
+fn a_forking_app_is_started_checked_and_stopped_by_its_launcher() {
+    let node = Node::new(
+        "[app#1]\ntype = forking\nscript = web\nstart = 10\nstop = 10\ncheck = 10\ninfo = 10\n\
+         retcodes = 0:up 1:down 3:warn\n",
+    );
+    let launchers = node.host.paths.launchers(&node.path);
+    std::fs::create_dir_all(&launchers).unwrap();
+    std::fs::write(
+        launchers.join("web"),
+        "#!/bin/sh\nf=$0.state\ncase $1 in\nstart) echo 0 >$f;; stop) rm -f $f;; status) test -f $f || exit 1; \
+         exit $(cat $f);; info) echo 'port: 80'; echo 'bad';; esac\n",
+    )
+    .unwrap();
+    assert_eq!(node.act(Start), 0);
+    let status = node.status();
+    let resource = &status.resources.unwrap()["app#1"];
+    assert_eq!(resource.status, Status::Up);
+    assert_eq!(resource.label, "forking: web");
+    assert_eq!(resource.info["port"], "80");
+    std::fs::write(launchers.join("web.state"), "3").unwrap();
+    assert_eq!(node.state("app#1"), Status::Warn);
+    std::fs::write(launchers.join("web.state"), "9").unwrap();
+    assert_eq!(node.state("app#1"), Status::Warn);
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(node.state("app#1"), Status::Down);
+}
+
+#[test]
+fn a_late_start_is_ended_with_all_it_started() {
+    let node = Node::new("[app#1]\ntype = forking\nstart_timeout = 1\nstart = {dir}/late.sh\n");
+    node.script("late.sh", "#!/bin/sh\nsleep 1000.125 &\necho $! >$0.child\nwait\n");
+    let started = Instant::now();
+    assert_eq!(node.act(Start), 1);
+    assert!(started.elapsed() < Duration::from_secs(15));
+    let child: u32 = node.lines("late.sh.child")[0].parse().unwrap();
+    wait_until("the child is gone", || !is_alive(child));
+}
+
+#[test]
+fn an_app_without_its_base_is_not_evaluated() {
+    let node = Node::new("[fs#1]\ntype = flag\n[app#1]\ntype = forking\ncheck = /bin/true\n");
+    assert_eq!(node.state("app#1"), Status::NotApplicable);
+    assert_eq!(node.log("app#1"), ["info: not evaluated (instance not up)"]);
+    assert_eq!(node.act_on(Start, "fs#1"), 0);
+    assert_eq!(node.state("app#1"), Status::Up);
+}
+
+#[test]
+fn a_command_line_is_no_shell_script_unless_it_says_so() {
+    let node = Node::new(
+        "[app#1]\ntype = forking\nstart = /bin/echo a;/bin/touch {dir}/b `/bin/touch {dir}/c`\n\
+         [app#2]\ntype = forking\nstart = /bin/touch {dir}/d && /bin/touch {dir}/e\n",
+    );
+    assert_eq!(node.act(Start), 0);
+    let is = |name: &str| node.file(name).exists();
+    assert!(!is("b") && !is("c"));
+    assert!(is("d") && is("e"));
+}
+
+#[test]
+fn a_hung_check_is_a_warning_within_the_deadline() {
+    let mut node = Node::new(
+        "[app#1]\ntype = forking\ncheck = /bin/sleep 1000.0625\n[app#2]\ntype = forking\ncheck = /bin/true\n",
+    );
+    node.host.deadline = Duration::from_millis(300);
+    let started = Instant::now();
+    let resources = node.status().resources.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(resources["app#1"].status, Status::Warn);
+    assert_eq!(resources["app#2"].status, Status::Up);
+}
+
+#[test]
+fn secrets_reach_an_app_by_its_environment() {
+    let node = Node::new(
+        "[app#1]\ntype = forking\nconfigs_environment = cfg1/key.a\nsecrets_environment = PASS=sec1/pw\n\
+         start = /bin/sh -c 'echo $KEY_A:$PASS >{dir}/out'\n",
+    );
+    let path = |text| model::ObjectPath::parse(text).unwrap();
+    node.configure(&path("cfg/cfg1"), "[data]\nkey.a = literal:hello\n");
+    node.configure(&path("sec/sec1"), "[data]\npw = literal:s3cret\n");
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(node.lines("out"), ["hello:s3cret"]);
+}
