@@ -7,36 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use model::{
-    EncapData, InstanceStatus, ObjectPath, Orchestrate, Provisioned, ProvisionedState,
-    ResourceStatus, Status, SubsetStatus, Timestamp, Topology,
-};
-use serde_json::Value;
+use model::{EncapData, InstanceStatus, Kind, ObjectPath, ResourceStatus, Status, Timestamp};
+use monitor::{InstanceFacts, ProvisionedReport, ResourceReport};
 
 use super::driver::{Phase, Report, Scene};
 use super::host::Host;
 use super::instance::{Instance, Resource};
+use super::journal::Journal;
 use super::{Evaluation, Watch, status_file};
-
-/// Groups that `status_group` always shows.
-const GROUPS: [&str; 16] = [
-    "DEFAULT",
-    "app",
-    "certificate",
-    "container",
-    "disk",
-    "expose",
-    "fs",
-    "hashpolicy",
-    "ip",
-    "route",
-    "share",
-    "subset",
-    "sync",
-    "task",
-    "vhost",
-    "volume",
-];
 
 /// Evaluations that are past their deadline, by object and resource: their threads are still inside a system call. Who
 /// evaluates again finds them here, and starts no second thread.
@@ -116,7 +94,7 @@ pub(crate) fn evaluate(
             if !found.report.files.is_empty() {
                 watch.files.insert(rid.clone(), found.report.files.clone());
             }
-            let published = publish(host, instance, resource, found);
+            let published = publish(host, instance, resource, updated, found);
             let old = kept.and_then(|kept| kept.get(&rid));
             status_file::note(instance, &rid, updated, &published, old);
             states.insert(rid.clone(), published.status.clone());
@@ -248,89 +226,91 @@ fn ask_one(
 ) -> Found {
     let resource = &instance.resources[index];
     let journal = instance.journal.resource(resource.rid.as_str());
-    evaluate_one(&Scene {
+    evaluate_one(&scene(host, instance, resource, &journal, states, known_pids))
+}
+
+/// What a driver sees during an evaluation.
+fn scene<'a>(
+    host: &'a Host,
+    instance: &'a Instance,
+    resource: &'a Resource,
+    journal: &'a Journal,
+    states: &'a BTreeMap<String, Status>,
+    known_pids: Option<&'a BTreeSet<u32>>,
+) -> Scene<'a> {
+    Scene {
         host,
         instance,
         resource,
-        journal: &journal,
+        journal,
         states,
         known_pids,
         is_forced: false,
         is_leader: false,
         is_scheduled: false,
         is_confirmed: false,
-    })
-}
-
-/// Turns what was found into what is published.
-fn publish(host: &Host, instance: &Instance, resource: &Resource, found: Found) -> ResourceStatus {
-    let Found { status, report } = found;
-    let status = standby_state(resource, status);
-    ResourceStatus {
-        provisioned: provisioned(host, instance, resource, &status),
-        status,
-        driver: resource.kind.clone(),
-        label: report.label.unwrap_or_else(|| resource.driver.label()),
-        disable: resource.is_disabled,
-        standby: resource.is_standby,
-        encap: resource.is_encap,
-        optional: resource.is_optional,
-        monitor: resource.is_monitored,
-        restart: resource.restart,
-        log: report.log,
-        info: report.info,
-        tags: resource.tags.iter().cloned().collect(),
-        subset: resource.subset.clone(),
     }
 }
 
-/// The provisioned state of a resource (orchestration.md §1).
-pub(crate) fn provisioned(
+/// Turns what was found into what is published, and notes that what is up is provisioned.
+fn publish(
     host: &Host,
     instance: &Instance,
     resource: &Resource,
-    status: &Status,
-) -> Option<ProvisionedState> {
-    if !resource.has_provisioned_state() || resource.tags.contains("noaction") {
-        return None;
-    }
-    let folder = instance.var_dir.join(resource.rid.as_str());
-    let flag = status_file::provisioned(&folder);
-    if matches!(status, Status::Up | Status::StdbyUp) && flag.is_none_or(|flag| !flag.state) {
-        // What is up was provisioned, by whomever.
-        if let Err(error) = status_file::set_provisioned(&folder, true, None) {
-            instance.journal.resource(resource.rid.as_str()).warn(format_args!("{error}"));
-            return Some(ProvisionedState { state: true, mtime: None });
+    now: Timestamp,
+    found: Found,
+) -> ResourceStatus {
+    let Found { status, report } = found;
+    let flag = provisioned(host, instance, resource);
+    let mut published = monitor::resource_status(
+        now,
+        &resource.settings(),
+        ResourceReport {
+            status,
+            label: report.label.unwrap_or_else(|| resource.driver.label()),
+            log: report.log,
+            info: report.info,
+            provisioned: flag,
+            tags: resource.tags.iter().cloned().collect(),
+            subset: resource.subset.clone(),
+            encap: resource.is_encap,
+        },
+    );
+    let is_noted = match flag {
+        ProvisionedReport::NoProvisioner => true,
+        ProvisionedReport::NoFlag(_) => false,
+        ProvisionedReport::Flag(flag) => flag.state,
+    };
+    let is_up = matches!(published.status, Status::Up | Status::StdbyUp);
+    if is_up && !is_noted && published.provisioned.is_some() {
+        let folder = instance.var_dir.join(resource.rid.as_str());
+        match status_file::set_provisioned(&folder, true, None) {
+            Ok(()) => published.provisioned = status_file::provisioned(&folder),
+            Err(error) => {
+                instance.journal.resource(resource.rid.as_str()).warn(format_args!("{error}"));
+            }
         }
-        return status_file::provisioned(&folder);
     }
-    flag.or_else(|| {
-        let journal = instance.journal.resource(resource.rid.as_str());
-        let scene = Scene {
-            host,
-            instance,
-            resource,
-            journal: &journal,
-            states: &BTreeMap::new(),
-            known_pids: None,
-            is_forced: false,
-            is_leader: false,
-            is_scheduled: false,
-            is_confirmed: false,
-        };
-        // A disabled resource is not touched, not even to look.
-        let test = if resource.is_disabled { None } else { resource.driver.is_provisioned(&scene) };
-        Some(ProvisionedState { state: test.unwrap_or(false), mtime: None })
-    })
+    published
 }
 
-/// What a state counts as in sums: a sync that is down is no outage.
-fn counted(rid: &str, status: &Status) -> Status {
-    match status {
-        Status::Up if rid.starts_with("sync#") => Status::NotApplicable,
-        Status::Down if rid.starts_with("sync#") => Status::Warn,
-        other => other.clone(),
+/// What flag file and driver tell of the provisioned state of a resource.
+fn provisioned(host: &Host, instance: &Instance, resource: &Resource) -> ProvisionedReport {
+    if !resource.has_provisioned_state() {
+        return ProvisionedReport::NoProvisioner;
     }
+    let folder = instance.var_dir.join(resource.rid.as_str());
+    if let Some(flag) = status_file::provisioned(&folder) {
+        return ProvisionedReport::Flag(flag);
+    }
+    // A disabled resource is not touched, not even to look.
+    if resource.is_disabled || resource.tags.contains("noaction") {
+        return ProvisionedReport::NoFlag(None);
+    }
+    let journal = instance.journal.resource(resource.rid.as_str());
+    let states = BTreeMap::new();
+    let scene = scene(host, instance, resource, &journal, &states, None);
+    ProvisionedReport::NoFlag(resource.driver.is_provisioned(&scene))
 }
 
 /// Adds the resources up to the status of the instance.
@@ -343,145 +323,35 @@ fn sum(
 ) -> InstanceStatus {
     let kind = instance.path.kind();
     if !kind.has_instances() {
-        let mut status =
-            InstanceStatus { updated, kind: Some(kind), constraints: true, ..Default::default() };
-        status.csum = Some(digest(&status));
+        let mut status = InstanceStatus {
+            updated,
+            kind: Some(kind),
+            constraints: true,
+            ..InstanceStatus::default()
+        };
+        status.csum = Some(monitor::digest(&status));
         return status;
     }
-    let settings = &instance.settings;
-    let states = |is_optional: bool| -> Vec<Status> {
-        resources
-            .iter()
-            .filter(|(_, resource)| resource.optional == is_optional)
-            .map(|(rid, resource)| counted(rid, &resource.status))
-            .collect()
-    };
-    let avail = monitor::fold(&states(false));
-    let optional = monitor::fold(&states(true));
-    let warnings = resources
-        .values()
-        .filter(|resource| {
-            resource
-                .log
-                .iter()
-                .any(|line| line.starts_with("warn: ") || line.starts_with("error: "))
-        })
-        .count();
-    let mut all = vec![avail.clone(), optional.clone()];
-    all.extend(std::iter::repeat_n(Status::Warn, warnings));
-    let overall = monitor::fold(&all);
     let section = instance.section("DEFAULT");
     let text = |keyword: &str| section.text(keyword).ok().flatten();
-    let is_flex = settings.topology == Topology::Flex;
     let here = &host.nodename;
     let encapnodes = section.words("encapnodes").unwrap_or_default();
     let is_guest = encapnodes.iter().any(|node| node == here.as_str());
-    let is_vol = kind == model::Kind::Vol;
-    let is_stonith =
-        settings.stonith && settings.topology == Topology::Failover && avail == Status::Up;
-    let mut status = InstanceStatus {
+    let is_vol = kind == Kind::Vol;
+    let frozen = status_file::modified(&instance.var_dir.join("frozen"));
+    let facts = InstanceFacts {
         updated,
-        kind: Some(kind),
-        app: Some(text("app").unwrap_or_else(|| "default".to_owned())),
-        env: Some(text("env").unwrap_or_else(|| host.node.env.clone())),
-        placement: Some(settings.placement.to_string()),
-        topology: Some(settings.topology.to_string()),
-        frozen: Some(
-            status_file::modified(&instance.var_dir.join("frozen")).unwrap_or(Timestamp::NEVER),
-        ),
-        status_group: Some(groups(&resources)),
-        provisioned: aggregate_provisioned(instance, &resources),
-        avail: Some(avail),
-        overall: Some(overall),
-        optional: Some(optional),
-        resources: Some(resources),
-        subsets: Some(
-            instance
-                .parallel
-                .iter()
-                .map(|set| (set.clone(), SubsetStatus { parallel: true }))
-                .collect(),
-        ),
-        csum: None,
-        priority: (settings.priority != 100 && !is_vol).then_some(settings.priority),
+        kind,
+        app: text("app").unwrap_or_else(|| "default".to_owned()),
+        env: text("env").unwrap_or_else(|| host.node.env.clone()),
+        frozen: frozen.unwrap_or(Timestamp::NEVER),
         running,
-        flex_target: is_flex.then_some(settings.flex.target),
-        flex_min: is_flex.then_some(settings.flex.min),
-        flex_max: is_flex.then_some(settings.flex.max),
-        constraints: settings.constraints,
-        slaves: settings.slaves.clone(),
-        parents: settings.parents.clone(),
-        children: settings.children.clone(),
-        orchestrate: (settings.orchestrate != Orchestrate::No)
-            .then(|| settings.orchestrate.to_string()),
-        scale: settings.scale,
-        scaler_slave: settings.scaler_slave,
+        parallel_subsets: instance.parallel.iter().cloned().collect(),
         scaler_slaves: vec![],
-        drp: settings.drpnodes.contains(here),
+        drp: instance.settings.drpnodes.contains(here),
         pool: if is_vol { text("pool") } else { None },
         size: if is_vol { section.integer("size").ok().flatten() } else { None },
         encap: is_guest.then_some(EncapData::Guest(true)),
-        stonith: is_stonith,
-        monitor: None,
-        preserved: false,
     };
-    status.csum = Some(digest(&status));
-    status
-}
-
-fn groups(resources: &BTreeMap<String, ResourceStatus>) -> BTreeMap<String, Status> {
-    let mut groups: BTreeMap<&str, Vec<Status>> =
-        GROUPS.iter().map(|group| (*group, vec![])).collect();
-    for (rid, resource) in resources {
-        let group = rid.split('#').next().unwrap_or(rid);
-        groups.entry(group).or_default().push(counted(rid, &resource.status));
-    }
-    groups.into_iter().map(|(group, states)| (group.to_owned(), monitor::fold(&states))).collect()
-}
-
-fn aggregate_provisioned(
-    instance: &Instance,
-    resources: &BTreeMap<String, ResourceStatus>,
-) -> Option<Provisioned> {
-    let counting: Vec<Option<bool>> = instance
-        .resources
-        .iter()
-        .filter(|resource| {
-            !resource.is_disabled && resource.is_provisionable && resource.is_unprovisionable
-        })
-        .filter_map(|resource| resources.get(resource.rid.as_str()))
-        .map(|status| status.provisioned.map(|provisioned| provisioned.state))
-        .collect();
-    if counting.is_empty() {
-        return None;
-    }
-    let is_all =
-        |wanted: bool| counting.iter().all(|state| state.is_none_or(|state| state == wanted));
-    Some(if is_all(true) {
-        Provisioned::Yes
-    } else if is_all(false) {
-        Provisioned::No
-    } else {
-        Provisioned::Mixed
-    })
-}
-
-/// A digest of everything but times, to tell a change.
-pub(crate) fn digest(status: &InstanceStatus) -> String {
-    let mut value = serde_json::to_value(status).unwrap_or_default();
-    strip_times(&mut value);
-    monitor::md5_hex(value.to_string().as_bytes())
-}
-
-fn strip_times(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for key in ["status_updated", "updated", "mtime", "csum"] {
-                map.remove(key);
-            }
-            map.values_mut().for_each(strip_times);
-        }
-        Value::Array(list) => list.iter_mut().for_each(strip_times),
-        _ => {}
-    }
+    monitor::instance_status(&instance.settings, facts, resources)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use conf::{Context, EvalError, ObjectConf, SectionReader};
-use model::{ObjectPath, ObjectSettings, ResourceId};
+use model::{ObjectPath, ObjectSettings, ResourceId, ResourceSettings};
 
 use super::driver::{Broken, Driver};
 use super::host::Host;
@@ -59,6 +59,20 @@ impl Resource {
     /// Whether actions leave it alone, whatever is asked.
     pub(crate) fn is_untouchable(&self) -> bool {
         self.is_disabled || self.is_encap || self.tags.contains("noaction")
+    }
+
+    /// What the monitors know of it.
+    pub(crate) fn settings(&self) -> ResourceSettings {
+        ResourceSettings {
+            restart: self.restart,
+            restart_delay: 0.0,
+            monitor: self.is_monitored,
+            standby: self.is_standby,
+            disabled: self.is_disabled,
+            optional: self.is_optional,
+            ignore_provisioned: !(self.is_provisionable && self.is_unprovisionable),
+            driver: self.kind.clone(),
+        }
     }
 
     /// Whether its provisioned state is published and counts.
