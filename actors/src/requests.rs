@@ -5,6 +5,7 @@
 
 mod actions;
 mod asset;
+mod blacklist;
 mod catalog;
 mod config;
 mod create;
@@ -15,12 +16,14 @@ pub mod keys;
 mod locks;
 mod logs;
 mod membership;
+mod monitors;
 mod multiplex;
 mod peer;
 pub mod relay;
 mod selection;
 mod stats;
 mod status;
+mod threads;
 mod wait;
 
 use std::net::IpAddr;
@@ -108,21 +111,22 @@ pub async fn handle(routes: &Routes, caller: &Caller, request: Request) -> Outco
 /// Answers a request for the local node.
 async fn answer(context: &Context, request: &Request) -> Outcome {
     match &request.action {
-        Action::BlacklistClear(_) | Action::BlacklistStatus(_) => NotNow.into(),
+        Action::BlacklistClear(_) => blacklist::clear(context).await,
+        Action::BlacklistStatus(_) => blacklist::status(context),
         Action::DaemonStatus(options) => status::daemon_status(context, options),
-        Action::DaemonStop(_) => NotNow.into(),
-        Action::DaemonStart(_) => NotNow.into(),
-        Action::DaemonShutdown(_) => NotNow.into(),
+        Action::DaemonStop(options) => threads::stop(context, options).await,
+        Action::DaemonStart(options) => threads::start(context, options).await,
+        Action::DaemonShutdown(options) => threads::shutdown(context, options).await,
         Action::ObjectConfig(options) => config::object_config(context, options).await,
         Action::NodeConfig(options) => config::node_config(context, options).await,
-        Action::ObjectClear(_) => NotNow.into(),
-        Action::NodeMonitor(_) => NotNow.into(),
-        Action::SetObjectMonitor(_) => NotNow.into(),
+        Action::ObjectClear(options) => monitors::clear(context, options).await,
+        Action::NodeMonitor(options) => monitors::set_node(context, options).await,
+        Action::SetObjectMonitor(options) => monitors::set_object(context, options).await,
         Action::GetObjectMonitor(options) => status::object_monitor(context, options),
-        Action::WakeMonitor(_) => NotNow.into(),
-        Action::RunDone(_) => NotNow.into(),
-        Action::NodeDrain(_) => NotNow.into(),
-        Action::SetObjectStatus(_) => NotNow.into(),
+        Action::WakeMonitor(options) => monitors::wake(context, options).await,
+        Action::RunDone(options) => monitors::run_done(context, options).await,
+        Action::NodeDrain(options) => monitors::drain(context, options).await,
+        Action::SetObjectStatus(options) => monitors::set_status(context, options).await,
         Action::ObjectStatus(options) => status::object_status(context, options),
         Action::ObjectSelector(options) => status::object_selector(context, options),
         Action::NodesInfo(_) => status::nodes_info(context),
@@ -165,7 +169,7 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
         Action::GetApi(_) => wire::routes_table().into(),
         Action::Whoami(_) => catalog::whoami(),
         Action::Authinfo(_) => catalog::authinfo(),
-        Action::Schedules(_) => NotNow.into(),
+        Action::Schedules(options) => catalog::schedules(context, options).await,
         Action::Pools(options) => catalog::pools(context, options).await,
         Action::Networks(_) => catalog::networks(context),
         Action::Keywords(options) => catalog::keywords(&options.kind),
@@ -182,7 +186,7 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
         Action::GetNode(_) => asset::node(context).await,
         Action::NodeChecks(_) => asset::checks(),
         Action::SshKey(options) => asset::ssh_key(options).await,
-        Action::TestPanic(_) => NotNow.into(),
+        Action::TestPanic(options) => threads::test_panic(context, request, options).await,
     }
 }
 

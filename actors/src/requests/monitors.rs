@@ -1,0 +1,159 @@
+//! What operators ask of the monitors (wire.md §5.8 to §5.10, §5.18).
+
+use std::time::Duration;
+
+use model::{GlobalExpect, InstanceStatus, ObjectPath};
+use tokio::time::Instant;
+use wire::{
+    NodeDrain, NodeMonitor, ObjectClear, RunDone, SetObjectMonitor, SetObjectStatus, WakeMonitor,
+};
+
+use super::{Context, NotNow, Outcome, refusal, shorten};
+use crate::cluster_data::{SetInstance, View};
+use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
+use crate::service_monitor::{Clear, SetMonitor};
+
+/// A drain without limit of its own ends with the actions it runs, which have theirs.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a new object may take to be known: its file is there, its instance not yet (wire.md §5.10).
+const NEW_OBJECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between two looks at it.
+const NEW_OBJECT_PAUSE: Duration = Duration::from_millis(200);
+
+/// POST `object_clear`: the monitor of the local instance becomes idle, and forgets its restarts.
+pub(super) async fn clear(context: &Context, options: &ObjectClear) -> Outcome {
+    let path = ObjectPath::parse(&options.path).ok();
+    let monitor = path.and_then(|path| context.routes.monitors.load().get(&path).cloned());
+    // No instance, no failure to forget: the same to whoever asks.
+    let busy = match monitor {
+        None => None,
+        Some(monitor) => match context.ask(&monitor, Clear).await {
+            Ok(cleared) => cleared.err(),
+            Err(not_now) => return not_now.into(),
+        },
+    };
+    monitor::clear(&shorten(&options.path), busy.as_ref()).0.into()
+}
+
+/// POST `node_monitor`.
+pub(super) async fn set_node(context: &Context, options: &NodeMonitor) -> Outcome {
+    let request = monitor::NodeRequest {
+        status: options.status.clone(),
+        local_expect: options.local_expect.clone(),
+        global_expect: options.global_expect.clone(),
+    };
+    let (snapshot, config) = (context.snapshot(), context.config());
+    let view = View::new(&snapshot, &config, false);
+    let (reply, change) = monitor::set_node_monitor(&view, &request);
+    if let Some(change) = change
+        && let Err(not_now) =
+            context.ask(&context.routes.node_monitor, SetNodeMonitor(change)).await
+    {
+        return not_now.into();
+    }
+    reply.to_json().into()
+}
+
+/// POST `object_monitor`.
+pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) -> Outcome {
+    let request = monitor::ObjectRequest {
+        path: options.path.clone(),
+        status: options.status.clone(),
+        local_expect: options.local_expect.clone(),
+        global_expect: options.global_expect.clone(),
+        stonith: options.stonith.clone(),
+        reset_retries: options.reset_retries,
+    };
+    let deadline = Instant::now() + NEW_OBJECT_PATIENCE;
+    let (reply, changes) = loop {
+        let (snapshot, config) = (context.snapshot(), context.config());
+        let view = View::new(&snapshot, &config, false);
+        let (reply, changes) = monitor::set_service_monitor(&view, &request);
+        // Only objects with instances will have one; waiting for others is waiting for nothing.
+        let is_new = reply.is_unknown_object
+            && ObjectPath::parse(&options.path).is_ok_and(|path| {
+                path.kind().has_instances() && config.objects.contains_key(&path)
+            });
+        if !is_new || Instant::now() >= deadline {
+            break (reply, changes);
+        }
+        tokio::time::sleep(NEW_OBJECT_PAUSE).await;
+    };
+    for (path, mut change) in changes {
+        if let Some(Some(target @ GlobalExpect::Restarted(None))) = &mut change.global_expect {
+            *target = GlobalExpect::Restarted(Some(crate::clock::now()));
+        }
+        // An object without local instance has nobody to tell.
+        let Some(monitor) = context.routes.monitors.load().get(&path).cloned() else { continue };
+        if let Err(not_now) = context.ask(&monitor, SetMonitor(change)).await {
+            return not_now.into();
+        }
+    }
+    reply.to_json().into()
+}
+
+/// POST `wake_monitor`: done either way.
+pub(super) async fn wake(context: &Context, options: &WakeMonitor) -> Outcome {
+    let path = match options.path.as_deref().map(ObjectPath::parse) {
+        None => None,
+        Some(Ok(path)) => Some(path),
+        // No monitor has such an object: nobody to wake.
+        Some(Err(_)) => return wire::reply::done().into(),
+    };
+    let reason = options.reason.as_deref().map(shorten).unwrap_or_default();
+    log::debug!(path:? = path, reason = reason; "monitors woken");
+    match context.ask(&context.routes.node_monitor, Wake(path)).await {
+        Ok(()) => wire::reply::done().into(),
+        Err(not_now) => not_now.into(),
+    }
+}
+
+/// POST `run_done`: an action that the scheduler may have started ended.
+pub(super) async fn run_done(context: &Context, options: &RunDone) -> Outcome {
+    let path = match ObjectPath::parse(&options.path) {
+        Ok(path) => path,
+        Err(error) => return refusal(400, error.to_string()).into(),
+    };
+    let mut rids = options.rids.clone();
+    rids.sort();
+    let done = crate::scheduler::RunDone { path, action: options.action.clone(), rids };
+    match context.ask(&context.routes.scheduler, done).await {
+        Ok(()) => wire::reply::done().into(),
+        Err(not_now) => not_now.into(),
+    }
+}
+
+/// POST `node_drain`: freezes the node and shuts its instances down; told at once unless asked to wait.
+pub(super) async fn drain(context: &Context, options: &NodeDrain) -> Outcome {
+    let drain = Drain { time: options.time };
+    if !options.wait {
+        if context.routes.node_monitor.try_send(drain).is_err() {
+            return NotNow.into();
+        }
+        return wire::reply::done().into();
+    }
+    let patience = options.time.map_or(DRAIN_PATIENCE, |time| time + super::ASK_PATIENCE);
+    match context.ask_for(&context.routes.node_monitor, drain, patience).await {
+        Ok(left) if left.is_empty() => wire::reply::done().into(),
+        Ok(_) => refusal(1, "timeout").into(),
+        Err(not_now) => not_now.into(),
+    }
+}
+
+/// POST `object_status`: what a command found of the local instance.
+pub(super) async fn set_status(context: &Context, options: &SetObjectStatus) -> Outcome {
+    let path = match context.known_object(&options.path) {
+        Ok(path) => path,
+        Err(refusal) => return refusal.into(),
+    };
+    let status: InstanceStatus = match serde_json::from_value(options.data.clone()) {
+        Ok(status) => status,
+        Err(error) => return refusal(400, format!("option data: {error}")).into(),
+    };
+    let set = SetInstance { path, status: Box::new(status) };
+    match context.ask(&context.routes.cluster_data, set).await {
+        Ok(()) => wire::reply::info("instance status updated").into(),
+        Err(not_now) => not_now.into(),
+    }
+}
