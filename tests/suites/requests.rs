@@ -76,6 +76,10 @@ fn a_secret_is_stored_sealed_and_read_back() {
     node.write("etc/cfg/c1.conf", "[DEFAULT]\n");
     let mut node = node;
     node.start();
+    wait_for("the objects are known", || {
+        let selector = json!({"action": "object_selector", "options": {"selector": "*/*/*1"}});
+        node.request(&selector) == json!(["cfg/c1", "sec/s1"])
+    });
     let ask = |action: &str, method: &str, options: Value| {
         node.request(&json!({"action": action, "method": method, "options": options}))
     };

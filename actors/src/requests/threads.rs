@@ -7,8 +7,7 @@ use wire::{DaemonShutdown, DaemonStart, DaemonStop, Request, RequestError, TestP
 
 use super::{Context, NotNow, Outcome, Transport, refusal};
 use crate::root::{
-    ShutdownDaemon, StartThread, StopDaemon, StopSession, StopThread, TestPanic as PanicOf,
-    ThreadError,
+    ShutdownDaemon, StartThread, StopDaemon, StopThread, TestPanic as PanicOf, ThreadError,
 };
 
 /// The root answers within 5 s (design.md); a little more for its queue.
@@ -45,11 +44,7 @@ pub(super) async fn stop(context: &Context, options: &DaemonStop) -> Outcome {
             let stopped = context.ask_for(root, StopThread { id: id.clone() }, THREAD_PATIENCE);
             thread_reply(stopped.await, "stop")
         }
-        (None, Some(id)) => match context.ask(root, StopSession { id: id.clone() }).await {
-            // Ended or never there: the same to whoever wants it gone.
-            Ok(_) => json!({"status": 0}).into(),
-            Err(not_now) => not_now.into(),
-        },
+        (None, Some(_)) => NotNow.into(),
         (None, None) => {
             let stop = StopDaemon { upgrade: options.upgrade };
             match context.ask_for(root, stop, STOP_PATIENCE).await {
@@ -70,7 +65,7 @@ pub(super) async fn start(context: &Context, options: &DaemonStart) -> Outcome {
 /// POST `daemon_shutdown`.
 pub(super) async fn shutdown(context: &Context, options: &DaemonShutdown) -> Outcome {
     let patience = options.time.map_or(SHUTDOWN_PATIENCE, |limit| limit + STOP_PATIENCE);
-    let shutdown = ShutdownDaemon { limit: options.time };
+    let shutdown = ShutdownDaemon { time: options.time };
     match context.ask_for(&context.routes.root, shutdown, patience).await {
         Ok(Ok(())) => json!({"status": 0}).into(),
         Ok(Err(error)) => refusal(1, error).into(),
