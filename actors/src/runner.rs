@@ -110,6 +110,27 @@ pub struct Evaluate {
     pub rids: Option<BTreeSet<String>>,
 }
 
+/// Evaluates an instance that nothing is known to have changed: as [`Evaluate`], looking first at the processes that are
+/// known.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct Recheck {
+    /// The object.
+    pub path: ObjectPath,
+    /// Resources to ask; none for all. Others keep what they had.
+    pub rids: Option<BTreeSet<String>>,
+}
+
+/// Runs `om <path> <words>` for the scheduler, then evaluates the instance. Answers with the exit code at its end.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<i32>")]
+pub struct RunScheduled {
+    /// The object.
+    pub path: ObjectPath,
+    /// Action and options: `run`, `--rid`, `task#1`.
+    pub words: Vec<String>,
+}
+
 /// Evaluates these instances when there is time; nobody waits.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
@@ -599,6 +620,39 @@ impl Handler<Evaluate> for Runner {
         let is_fresh = rids.is_none();
         self.ask(path, Request { rids, is_fresh, waiters: vec![done] }, ctx);
         Box::pin(async move { end.await.unwrap_or(false) })
+    }
+}
+
+impl Handler<Recheck> for Runner {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(&mut self, Recheck { path, rids }: Recheck, ctx: &mut Context<Self>) -> Self::Result {
+        let (done, end) = oneshot::channel();
+        self.ask(path, Request { rids, waiters: vec![done], ..Request::default() }, ctx);
+        Box::pin(async move { end.await.unwrap_or(false) })
+    }
+}
+
+impl Handler<RunScheduled> for Runner {
+    type Result = ResponseFuture<Option<i32>>;
+
+    fn handle(&mut self, run: RunScheduled, ctx: &mut Context<Self>) -> Self::Result {
+        let RunScheduled { path, mut words } = run;
+        words.insert(0, path.to_string());
+        let child = child::start(&self.tools.om, &words, &config::random_uuid(), Some("daemon"));
+        let runner = ctx.address();
+        let (done, end) = oneshot::channel();
+        match child {
+            Ok(mut child) => {
+                actix_rt::spawn(async move {
+                    let exit_code = child.wait().await.ok().map(child::exit_code);
+                    runner.do_send(EvaluateLater(vec![path]));
+                    _ = done.send(exit_code);
+                });
+            }
+            Err(error) => log::error!(path:% = path, error:% = error; "scheduled work not started"),
+        }
+        Box::pin(async move { end.await.unwrap_or(None) })
     }
 }
 

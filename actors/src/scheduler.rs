@@ -1,11 +1,29 @@
 //! The scheduler: periodic evaluations, tasks and syncs.
 //!
-//! Hears: configuration changes, ends of what it ran, its own alarm. Tells: the runner, the cluster data.
-//! Restart: from the configuration and the stamps of the last runs.
+//! Hears: configuration changes, ends of what it ran, its own alarm. Tells: the runner, the root (its block).
+//! Restart: from the configuration and the stamps of the last runs; what runs goes on, and is not started twice: a task
+//! holds its own lock.
+
+mod entries;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
-use model::ObjectPath;
-use serde_json::Value;
+use model::{NodeMonitorStatus, ObjectPath, Provisioned, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::clock::now;
+use crate::cluster_data::SnapshotCell;
+use crate::config::ConfigCell;
+use crate::durable;
+use crate::paths::Paths;
+use crate::root::ThreadReport;
+use crate::routes::Routes;
+use crate::runner::{Recheck, RunScheduled};
+
+use entries::{Entry, Key, Texts, Work};
 
 /// An action of an object ended (request `run_done`): its schedule goes on.
 #[derive(Debug, Clone, Message)]
@@ -29,28 +47,433 @@ pub struct SchedulesChanged(pub Option<Vec<ObjectPath>>);
 #[rtype(result = "Vec<Value>")]
 pub struct ListSchedules;
 
+/// A scheduled work ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Ended(Key);
+
+/// Longest sleep: the clock may be set meanwhile.
+const LONGEST: Duration = Duration::from_secs(600);
+/// When work is looked at again that the state of the node forbids.
+const LATER_SECS: f64 = 5.0;
+/// Work shown in the block of the thread.
+const SHOWN: usize = 100;
+
+/// Whom the scheduler tells.
+#[derive(Debug, Clone)]
+pub struct Neighbours {
+    /// Evaluates instances.
+    pub recheck: Recipient<Recheck>,
+    /// Runs tasks and syncs.
+    pub run: Recipient<RunScheduled>,
+    /// Shows the block.
+    pub root: Recipient<ThreadReport>,
+}
+
 /// The actor.
-#[derive(Debug, Default)]
-pub struct Scheduler {}
+#[derive(Debug)]
+pub struct Scheduler {
+    paths: Arc<Paths>,
+    config: ConfigCell,
+    snapshot: SnapshotCell,
+    tell: Neighbours,
+    texts: Texts,
+    entries: BTreeMap<Key, Entry>,
+    /// When each work is due next, in milliseconds; work that waits or runs is not there.
+    due: BTreeSet<(u64, Key)>,
+    /// Due, but as much as allowed runs.
+    waiting: VecDeque<(Key, Timestamp)>,
+    running: BTreeSet<Key>,
+    alarm: Option<SpawnHandle>,
+    /// What was shown last.
+    shown: Value,
+}
+
+impl Scheduler {
+    /// The scheduler of a daemon.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        let tell = Neighbours {
+            recheck: routes.runner.clone().recipient(),
+            run: routes.runner.clone().recipient(),
+            root: routes.root.clone().recipient(),
+        };
+        Self::with(routes.paths.clone(), routes.config.clone(), routes.snapshot.clone(), tell)
+    }
+
+    /// A scheduler with these neighbours.
+    #[must_use]
+    pub fn with(
+        paths: Arc<Paths>,
+        config: ConfigCell,
+        snapshot: SnapshotCell,
+        tell: Neighbours,
+    ) -> Self {
+        Self {
+            paths,
+            config,
+            snapshot,
+            tell,
+            texts: Texts::default(),
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            running: BTreeSet::new(),
+            alarm: None,
+            shown: Value::Null,
+        }
+    }
+
+    /// Reads the schedules of an object again.
+    fn read(&mut self, path: &ObjectPath) {
+        let config = self.config.load_full();
+        let object = config.objects.get(path);
+        let found = object.map(|object| entries::entries(&config, object, &mut self.texts));
+        let first = Key { path: path.clone(), work: Work::Status, rid: "".into() };
+        let mut old = BTreeMap::new();
+        while let Some((key, _)) = self.entries.range(first.clone()..).next()
+            && key.path == *path
+        {
+            let key = key.clone();
+            if let Some(entry) = self.entries.remove(&key) {
+                old.insert(key, entry);
+            }
+        }
+        let now = now();
+        for (key, mut entry) in found.into_iter().flatten() {
+            let known = old.remove(&key);
+            entry.last = match &known {
+                Some(known) => known.last,
+                None => self.first_last(&key, &entry, now),
+            };
+            let is_same = known.as_ref().is_some_and(|known| known.definition == entry.definition);
+            entry.planned_ms = known.and_then(|known| known.planned_ms);
+            let is_busy = entry.planned_ms.is_none() && self.is_busy(&key);
+            self.entries.insert(key.clone(), entry);
+            if !is_same && !is_busy {
+                self.plan(&key, now);
+            }
+        }
+        for (key, entry) in old {
+            if let Some(planned) = entry.planned_ms {
+                self.due.remove(&(planned, key));
+            } else {
+                self.waiting.retain(|(waiting, _)| *waiting != key);
+            }
+        }
+    }
+
+    /// Whether it waits or runs.
+    fn is_busy(&self, key: &Key) -> bool {
+        self.running.contains(key) || self.waiting.iter().any(|(waiting, _)| waiting == key)
+    }
+
+    /// The last run of what was just read: its stamp; an evaluation has just been made, so the next ones are spread.
+    fn first_last(&self, key: &Key, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
+        if !matches!(key.work, Work::Status | Work::ResourceMonitor) {
+            let stamp = std::fs::read_to_string(key.stamp(&self.paths)).ok()?;
+            return stamp.trim().parse().ok().map(Timestamp);
+        }
+        let interval = entry.schedule.interval()?.as_secs_f64();
+        Some(Timestamp(now.0 - interval * spread(&key.path)))
+    }
+
+    /// Plans the next run of a work.
+    fn plan(&mut self, key: &Key, now: Timestamp) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let due = entry.due(key, now);
+        self.plan_at(key, due.map(milliseconds));
+    }
+
+    fn plan_at(&mut self, key: &Key, due_ms: Option<u64>) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if let Some(old) = std::mem::replace(&mut entry.planned_ms, due_ms) {
+            self.due.remove(&(old, key.clone()));
+        }
+        if let Some(due) = due_ms {
+            self.due.insert((due, key.clone()));
+        }
+    }
+
+    fn sleep(&mut self, ctx: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        let Some((due, _)) = self.due.first() else { return };
+        let left = due.saturating_sub(milliseconds(now()));
+        let delay = Duration::from_millis(left.max(1)).min(LONGEST);
+        self.alarm = Some(ctx.run_later(delay, |this, ctx| {
+            this.alarm = None;
+            this.wake(ctx);
+        }));
+    }
+
+    /// Takes what is due, and runs what may run.
+    fn wake(&mut self, ctx: &mut Context<Self>) {
+        let now = now();
+        let is_ready = self.is_node_ready();
+        while let Some((due, _)) = self.due.first()
+            && *due <= milliseconds(now)
+            && let Some((_, key)) = self.due.pop_first()
+        {
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            entry.planned_ms = None;
+            if !is_ready {
+                self.plan_at(&key, Some(milliseconds(now.plus(LATER_SECS))));
+            } else if key.work.needs_provisioned() && !self.is_provisioned(&key.path) {
+                // As if it had run: it is looked at again when it is due next.
+                if let Some(entry) = self.entries.get_mut(&key) {
+                    entry.last = Some(now);
+                }
+                self.plan(&key, now);
+            } else {
+                self.waiting.push_back((key, now));
+            }
+        }
+        self.run_waiting(ctx);
+        self.sleep(ctx);
+    }
+
+    /// Nothing runs while the node starts or ends (orchestration.md §4).
+    fn is_node_ready(&self) -> bool {
+        let snapshot = self.snapshot.load();
+        let monitor = snapshot.local().and_then(|local| local.data.monitor.as_ref());
+        monitor.is_some_and(|monitor| {
+            !matches!(
+                monitor.status,
+                NodeMonitorStatus::Init
+                    | NodeMonitorStatus::Upgrade
+                    | NodeMonitorStatus::Shutting
+                    | NodeMonitorStatus::Maintenance
+            )
+        })
+    }
+
+    fn is_provisioned(&self, path: &ObjectPath) -> bool {
+        let snapshot = self.snapshot.load();
+        let provisioned = snapshot.aggregate(path).and_then(|state| state.provisioned);
+        !matches!(provisioned, Some(Provisioned::No | Provisioned::Mixed))
+    }
+
+    fn run_waiting(&mut self, ctx: &mut Context<Self>) {
+        let limit = self.config.load().max_parallel();
+        while self.running.len() < limit
+            && let Some((key, _)) = self.waiting.pop_front()
+        {
+            self.run(key, ctx);
+        }
+        self.report();
+    }
+
+    fn run(&mut self, key: Key, ctx: &mut Context<Self>) {
+        let started = now();
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.last = Some(started);
+        }
+        self.running.insert(key.clone());
+        let scheduler = ctx.address();
+        let path = key.path.clone();
+        let words: Vec<String> = match key.work {
+            Work::Status | Work::ResourceMonitor => {
+                let rids = (key.work == Work::ResourceMonitor).then(|| self.monitored(&path));
+                let evaluated = self.tell.recheck.send(Recheck { path, rids });
+                actix_rt::spawn(async move {
+                    _ = evaluated.await;
+                    scheduler.do_send(Ended(key));
+                });
+                return;
+            }
+            Work::Run => vec!["run".into(), "--rid".into(), key.rid.to_string()],
+            Work::Sync => vec!["sync".into(), "all".into(), "--rid".into(), key.rid.to_string()],
+        };
+        log::debug!(path:% = path, action = key.work.as_str(), rid = &*key.rid; "scheduled work starts");
+        self.note(&key, started);
+        let words = words.into_iter().chain(["--cron".to_owned(), "--local".to_owned()]).collect();
+        let run = self.tell.run.send(RunScheduled { path, words });
+        actix_rt::spawn(async move {
+            _ = run.await;
+            scheduler.do_send(Ended(key));
+        });
+    }
+
+    /// Resources that are looked at more often than the others.
+    fn monitored(&self, path: &ObjectPath) -> BTreeSet<String> {
+        let config = self.config.load();
+        let resources = config.objects.get(path).map(|object| &object.settings.resources);
+        resources
+            .into_iter()
+            .flatten()
+            .filter(|(_, resource)| resource.monitor || resource.restart > 0)
+            .map(|(rid, _)| rid.clone())
+            .collect()
+    }
+
+    /// Notes the start of a run, for a later life and for commands.
+    fn note(&self, key: &Key, started: Timestamp) {
+        let file = key.stamp(&self.paths);
+        tokio::task::spawn_blocking(move || {
+            let text = format!("{:?}\n", started.0);
+            if let Err(error) = durable::write_cache(&file, text.as_bytes(), 0o644) {
+                log::warn!(error:% = error; "run not noted");
+            }
+        });
+    }
+
+    /// Shows what waits and what runs, if that changed.
+    fn report(&mut self) {
+        let tasks = self.running.iter().filter(|key| matches!(key.work, Work::Run | Work::Sync));
+        let delayed: Vec<Value> = self
+            .waiting
+            .iter()
+            .take(SHOWN)
+            .map(|(key, queued)| {
+                let csum =
+                    self.config.load().objects.get(&key.path).map(|object| object.csum.clone());
+                json!({
+                    "action": key.work.as_str(),
+                    "path": key.path,
+                    "rid": (!key.rid.is_empty()).then_some(&*key.rid),
+                    "queued": queued,
+                    "expire": queued,
+                    "csum": csum,
+                })
+            })
+            .collect();
+        let block = json!({"running": tasks.count(), "delayed": delayed});
+        if block == self.shown {
+            return;
+        }
+        if let Value::Object(fields) = &block {
+            self.tell.root.do_send(ThreadReport { id: "scheduler", fields: fields.clone() });
+        }
+        self.shown = block;
+    }
+
+    fn end(&mut self, key: &Key, ctx: &mut Context<Self>) {
+        self.running.remove(key);
+        self.plan(key, now());
+        self.run_waiting(ctx);
+        self.sleep(ctx);
+    }
+
+    fn read_all(&mut self, ctx: &mut Context<Self>) {
+        let config = self.config.load_full();
+        let known: BTreeSet<ObjectPath> = self.entries.keys().map(|key| key.path.clone()).collect();
+        for path in config
+            .objects
+            .keys()
+            .chain(known.iter().filter(|path| !config.objects.contains_key(path)))
+        {
+            self.read(path);
+        }
+        self.sleep(ctx);
+    }
+}
+
+fn milliseconds(time: Timestamp) -> u64 {
+    (time.0 * 1_000.0) as u64
+}
+
+/// A part of one that is the same for the same object, and spread over the objects.
+fn spread(path: &ObjectPath) -> f64 {
+    let hash = path.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    ((hash >> 16) % 1_000) as f64 / 1_000.0
+}
 
 impl Actor for Scheduler {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("scheduler started");
+        self.read_all(ctx);
+        self.report();
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("scheduler stopped");
     }
 }
+
+impl Supervised for Scheduler {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        *self = Self::with(
+            self.paths.clone(),
+            self.config.clone(),
+            self.snapshot.clone(),
+            self.tell.clone(),
+        );
+    }
+}
+
 impl Handler<SchedulesChanged> for Scheduler {
     type Result = ();
-    fn handle(&mut self, _: SchedulesChanged, _: &mut Context<Self>) {}
-}
 
-impl Scheduler {
-    /// The scheduler of this node.
-    #[must_use]
-    pub fn new(_: &crate::routes::Routes) -> Self {
-        Self::default()
+    fn handle(&mut self, SchedulesChanged(paths): SchedulesChanged, ctx: &mut Context<Self>) {
+        match paths {
+            None => self.read_all(ctx),
+            Some(paths) => {
+                for path in &paths {
+                    self.read(path);
+                }
+                self.sleep(ctx);
+            }
+        }
     }
 }
 
-impl Supervised for Scheduler {}
+impl Handler<Ended> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Ended(key): Ended, ctx: &mut Context<Self>) {
+        self.end(&key, ctx);
+    }
+}
+
+impl Handler<RunDone> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, done: RunDone, ctx: &mut Context<Self>) {
+        // Run by somebody else: the interval counts from it.
+        let is_about = |key: &Key| {
+            key.path == done.path
+                && key.work.as_str() == done.action
+                && (done.rids.is_empty() || done.rids.iter().any(|rid| **rid == *key.rid))
+        };
+        let keys: Vec<Key> = self.entries.keys().filter(|key| is_about(key)).cloned().collect();
+        for key in
+            keys.iter().filter(|key| !self.running.contains(*key)).cloned().collect::<Vec<_>>()
+        {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.last = Some(now());
+            }
+            self.end(&key, ctx);
+        }
+    }
+}
+
+impl Handler<ListSchedules> for Scheduler {
+    type Result = MessageResult<ListSchedules>;
+
+    fn handle(&mut self, _: ListSchedules, _: &mut Context<Self>) -> Self::Result {
+        let node = self.config.load().node.nodename.clone();
+        let list = self.entries.iter().map(|(key, entry)| {
+            let mut shown = Map::new();
+            shown.insert("node".to_owned(), node.as_str().into());
+            shown.insert("path".to_owned(), key.path.as_str().into());
+            shown.insert("action".to_owned(), key.work.as_str().into());
+            shown.insert("config_parameter".to_owned(), (*entry.parameter).into());
+            shown.insert("last_run".to_owned(), json!(entry.last.unwrap_or(Timestamp::NEVER)));
+            shown.insert("schedule_definition".to_owned(), (*entry.definition).into());
+            if let Some(due) = entry.planned_ms {
+                shown.insert("next_run".to_owned(), json!(due as f64 / 1_000.0));
+            }
+            Value::Object(shown)
+        });
+        MessageResult(list.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

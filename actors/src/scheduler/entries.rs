@@ -1,0 +1,248 @@
+//! What recurs, and when it is due next.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use conf::Schedule;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use model::{ObjectPath, Timestamp};
+
+use crate::config::{LoadedConfig, LoadedObject};
+use crate::paths::Paths;
+
+/// What recurs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Work {
+    /// Evaluate the whole instance.
+    Status,
+    /// Evaluate its monitored resources.
+    ResourceMonitor,
+    /// Run a task.
+    Run,
+    /// Run a sync.
+    Sync,
+}
+
+impl Work {
+    /// The word of the field.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::ResourceMonitor => "resource_monitor",
+            Self::Run => "run",
+            Self::Sync => "sync_all",
+        }
+    }
+
+    /// Whether an instance that is not provisioned does without (orchestration.md §4).
+    pub(super) fn needs_provisioned(self) -> bool {
+        self != Self::Status
+    }
+}
+
+/// Names one recurring work.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) path: ObjectPath,
+    pub(super) work: Work,
+    /// The resource; empty for the whole instance.
+    pub(super) rid: Box<str>,
+}
+
+impl Key {
+    /// Where its last run is noted, in the field's form: seconds since 1970 and a newline.
+    pub(super) fn stamp(&self, paths: &Paths) -> PathBuf {
+        let name = match &*self.rid {
+            "" => format!("last_{}", self.work.as_str()),
+            rid => format!("last_{}_{rid}", self.work.as_str()),
+        };
+        paths.var_dir(&self.path).join("scheduler").join(name)
+    }
+
+    /// Draws the time within a range: the same for the same work, spread over the objects.
+    fn seed(&self) -> u64 {
+        let text = format!("{}/{}/{}", self.path, self.work.as_str(), self.rid);
+        // FNV-1a: it only has to spread, and to stay the same.
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+/// One recurring work.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    /// Where its definition is: `DEFAULT.status_schedule`.
+    pub(super) parameter: Box<str>,
+    /// Its definition.
+    pub(super) definition: Arc<str>,
+    pub(super) schedule: Arc<Schedule>,
+    /// Start of its last run.
+    pub(super) last: Option<Timestamp>,
+    /// When it is planned, in milliseconds; none while it waits or runs.
+    pub(super) planned_ms: Option<u64>,
+}
+
+impl Entry {
+    /// When it is due next, at `now` or later.
+    pub(super) fn due(&self, key: &Key, now: Timestamp) -> Option<Timestamp> {
+        let last = self.last.and_then(civil);
+        timestamp(self.schedule.next(civil(now)?, last, key.seed())?)
+    }
+}
+
+fn civil(time: Timestamp) -> Option<DateTime> {
+    let time = jiff::Timestamp::from_millisecond((time.0 * 1_000.0) as i64).ok()?;
+    Some(TimeZone::system().to_datetime(time))
+}
+
+fn timestamp(time: DateTime) -> Option<Timestamp> {
+    let zoned = time.to_zoned(TimeZone::system()).ok()?;
+    Some(Timestamp(zoned.timestamp().as_millisecond() as f64 / 1_000.0))
+}
+
+/// Schedules by their text: thousands of objects share a few.
+#[derive(Debug, Default)]
+pub(super) struct Texts(BTreeMap<Arc<str>, Arc<Schedule>>);
+
+impl Texts {
+    /// The schedule of a text; none if it never runs, or is none.
+    fn get(&mut self, path: &ObjectPath, text: &str) -> Option<(Arc<str>, Arc<Schedule>)> {
+        if !self.0.contains_key(text) {
+            let schedule = Schedule::parse(text).unwrap_or_else(|error| {
+                log::warn!(path:% = path, error:% = error; "not scheduled");
+                Schedule::default()
+            });
+            self.0.insert(text.into(), Arc::new(schedule));
+        }
+        let (text, schedule) = self.0.get_key_value(text)?;
+        (!schedule.is_empty()).then(|| (text.clone(), schedule.clone()))
+    }
+}
+
+/// What recurs for an object with a local instance.
+pub(super) fn entries(
+    config: &LoadedConfig,
+    object: &LoadedObject,
+    texts: &mut Texts,
+) -> Vec<(Key, Entry)> {
+    if !object.has_instance(&config.node.nodename) || object.settings.disabled {
+        return vec![];
+    }
+    let mut found = Vec::new();
+    let mut add = |work: Work, rid: &str, parameter: String, definition: &str| {
+        let Some((definition, schedule)) = texts.get(&object.path, definition) else { return };
+        let key = Key { path: object.path.clone(), work, rid: rid.into() };
+        let entry = Entry {
+            parameter: parameter.into(),
+            definition,
+            schedule,
+            last: None,
+            planned_ms: None,
+        };
+        found.push((key, entry));
+    };
+    let default = object.conf.section(&config.context, "DEFAULT");
+    let text = |keyword: &str| default.text(keyword).ok().flatten();
+    let status = text("status_schedule").unwrap_or_else(|| "@10".to_owned());
+    add(Work::Status, "", "DEFAULT.status_schedule".to_owned(), &status);
+    let is_monitored = object.settings.resources.values().any(|resource| resource.monitor);
+    let monitor = text("monitor_schedule").filter(|text| !text.is_empty());
+    if let Some(definition) = monitor.or_else(|| is_monitored.then(|| "@1".to_owned())) {
+        add(Work::ResourceMonitor, "", "DEFAULT.monitor_schedule".to_owned(), &definition);
+    }
+    for section in object.conf.resources(&config.context) {
+        let work = match section.group() {
+            "task" => Work::Run,
+            "sync" => Work::Sync,
+            _ => continue,
+        };
+        let is = |keyword: &str| section.bool(keyword).unwrap_or(false);
+        if is("disable") || (work == Work::Run && is("confirmation")) {
+            continue;
+        }
+        if let Ok(Some(definition)) = section.text("schedule") {
+            add(work, section.name(), format!("{}.schedule", section.name()), &definition);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::NodeName;
+
+    fn load(text: &str) -> LoadedConfig {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        paths.create().unwrap();
+        std::fs::write(paths.etc.join("svc1.conf"), text).unwrap();
+        LoadedConfig::load(&paths, &NodeName::new("n1").unwrap())
+    }
+
+    fn names(text: &str) -> Vec<String> {
+        let config = load(text);
+        let object = config.objects.values().next().unwrap();
+        let found = entries(&config, object, &mut Texts::default());
+        found
+            .into_iter()
+            .map(|(key, entry)| {
+                format!(
+                    "{} {} {} {}",
+                    key.work.as_str(),
+                    key.rid,
+                    entry.parameter,
+                    entry.definition
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_instance_is_evaluated_every_ten_minutes_and_its_monitored_resources_every_minute() {
+        assert_eq!(
+            names("[DEFAULT]\nid = 1\nnodes = n1\n[app#1]\nstart = /bin/true\n"),
+            ["status  DEFAULT.status_schedule @10"]
+        );
+        assert_eq!(
+            names(
+                "[DEFAULT]\nid = 1\nnodes = n1\nstatus_schedule = @30\n[app#1]\nstart = /bin/true\nmonitor = true\n"
+            ),
+            [
+                "status  DEFAULT.status_schedule @30",
+                "resource_monitor  DEFAULT.monitor_schedule @1"
+            ]
+        );
+    }
+
+    #[test]
+    fn tasks_run_by_their_own_schedule_or_that_of_the_object() {
+        let found = names(
+            "[DEFAULT]\nid = 1\nnodes = n1\nrun_schedule = @5\nstatus_schedule = @0\n\
+             [task#1]\ncommand = /bin/true\n[task#2]\ncommand = /bin/true\nschedule = @7\n\
+             [task#3]\ncommand = /bin/true\nconfirmation = true\n",
+        );
+        assert_eq!(found, ["run task#1 task#1.schedule @5", "run task#2 task#2.schedule @7"]);
+    }
+
+    #[test]
+    fn an_object_without_instance_here_has_no_schedule() {
+        assert_eq!(names("[DEFAULT]\nid = 1\nnodes = n2\n"), Vec::<String>::new());
+        assert_eq!(names("[DEFAULT]\nid = 1\nnodes = n1\ndisable = true\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_interval_counts_from_the_last_run() {
+        let config = load("[DEFAULT]\nid = 1\nnodes = n1\n");
+        let object = config.objects.values().next().unwrap();
+        let (key, mut entry) = entries(&config, object, &mut Texts::default()).remove(0);
+        let now = Timestamp(1_790_000_000.0);
+        entry.last = Some(Timestamp(now.0 - 60.0));
+        assert_eq!(entry.due(&key, now), Some(Timestamp(now.0 + 540.0)));
+        entry.last = Some(Timestamp(now.0 - 6_000.0));
+        assert_eq!(entry.due(&key, now), Some(now));
+    }
+}
