@@ -39,6 +39,7 @@ pub(super) fn run(
     for (path, text) in objects {
         create(om, &path, &text, options)?;
         print(&format!("create {path}\n"));
+        wait_until_loaded(link, &path);
         if options.provision {
             code = code.saturating_add(provision(om, link, &path, options, target)?);
         }
@@ -282,6 +283,19 @@ fn create(om: &Om, path: &ObjectPath, text: &str, options: &CreateOptions) -> Re
     Ok(())
 }
 
+/// Returns when the daemon, if one runs, has read the new file: the next command is to find the object.
+fn wait_until_loaded(link: &Link, path: &ObjectPath) {
+    let start = Instant::now();
+    while start.elapsed() < LOADED {
+        match mon::status(link, Some(path.as_str()), None) {
+            Ok(data) if mon::has_object(&data, path.as_str()) => return,
+            // Its watcher merges changes for a tenth of a second.
+            Ok(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(_) => return,
+        }
+    }
+}
+
 /// Provisions a new object: by its monitors, or here without a daemon.
 fn provision(
     om: &Om,
@@ -306,15 +320,6 @@ fn provision(
             InstanceAction::Provision,
             &action,
         );
-    }
-    let changes = mon::Changes::follow(link);
-    let start = Instant::now();
-    while start.elapsed() < LOADED {
-        let data = mon::status(link, Some(path.as_str()), None)?;
-        if data.pointer("/monitor/services").and_then(|all| all.get(path.as_str())).is_some() {
-            break;
-        }
-        changes.wait(Some(Duration::from_millis(100)));
     }
     let expect = GlobalExpect::Provisioned;
     instance::set_target(om, link, std::slice::from_ref(path), &expect, &Wait::default())

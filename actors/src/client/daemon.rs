@@ -1,7 +1,6 @@
 //! `om daemon`: the daemon process, its threads and what it knows.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use om::render::{Align, Cell, Sections, Tone, json, monitor, table};
@@ -13,14 +12,11 @@ use wire::{NodeSpec, Request};
 use super::{
     ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, node_spec, note, print, seconds,
 };
-use crate::durable::FileLock;
+use crate::daemon;
 use crate::paths::Paths;
 
 /// The unit that a package installs.
 const UNIT: &str = "opensvc-agent.service";
-
-/// How long a new daemon may take to answer.
-const START: Duration = Duration::from_secs(30);
 
 /// How long a daemon may take to end after it accepted to.
 const STOP: Duration = Duration::from_secs(30);
@@ -45,7 +41,7 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
         DaemonAction::Start { .. } if is_elsewhere => {
             Err(Failure::new("a daemon that does not run starts nobody: log in there to start it"))
         }
-        DaemonAction::Start { .. } => start(om, &link),
+        DaemonAction::Start { .. } => start(om),
         DaemonAction::Stop { thread_id: None, session_id: None } if !is_elsewhere => {
             stop(om, &link)
         }
@@ -186,21 +182,6 @@ fn locks(om: &Om, reply: &Value) -> Done {
     Ok(0)
 }
 
-/// The pid of the daemon of this root, none when it does not run. A stale pid file is nobody's.
-fn running_pid(paths: &Paths) -> Option<u32> {
-    let file = paths.pid_file();
-    let text = std::fs::read_to_string(&file).ok()?;
-    match FileLock::try_take(&file) {
-        Ok(Some(_free)) => None,
-        Ok(None) => text.split_whitespace().next()?.parse().ok(),
-        // Not ours to lock: the process tells.
-        Err(_) => {
-            let pid: u32 = text.split_whitespace().next()?.parse().ok()?;
-            std::path::Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
-        }
-    }
-}
-
 /// Whether systemd runs the daemon of this root. A root of its own (`OSVC_ROOT_PATH`) is never systemd's.
 fn is_unit(paths: &Paths, question: &str) -> bool {
     *paths == Paths::packaged()
@@ -222,59 +203,24 @@ fn systemctl(action: &str) -> Done {
     Err(Failure::new(format!("systemctl {action} {UNIT} failed: see `systemctl status {UNIT}`")))
 }
 
-fn start(om: &Om, link: &Link) -> Done {
-    if let Some(pid) = running_pid(&om.paths) {
+fn start(om: &Om) -> Done {
+    if let Some(pid) = daemon::running_pid(&om.paths) {
         note(&format!("the daemon is already running with pid {pid}"));
         return Ok(0);
     }
     if is_unit(&om.paths, "is-enabled") {
         return systemctl("start");
     }
-    let program = std::env::current_exe()?;
-    let mut child = Command::new(program)
-        .args(["daemon", "start", "--foreground"])
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // Out of reach of the signals of this terminal.
-        .process_group(0)
-        .spawn()?;
-    wait_for_answer(om, link, &mut child)
-}
-
-fn wait_for_answer(om: &Om, link: &Link, child: &mut Child) -> Done {
-    let start = Instant::now();
-    let request = Request::new(wire::BlacklistStatus {});
-    loop {
-        match link.ask(&request, Some(ANSWER)) {
-            Ok(_) => return Ok(0),
-            Err(AskError::NotRunning(_) | AskError::Closed(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if let Some(status) = child.try_wait()? {
-            if let Some(pid) = running_pid(&om.paths) {
-                note(&format!("the daemon is already running with pid {pid}"));
-                return Ok(0);
-            }
-            return Err(Failure::new(format!(
-                "the daemon ended at once ({status}): {} or `om daemon start --foreground` tells why",
-                om.paths.node_log().display()
-            )));
-        }
-        if start.elapsed() > START {
-            return Err(Failure::new(format!(
-                "the daemon runs with pid {} but does not answer: see {}",
-                child.id(),
-                om.paths.node_log().display()
-            )));
-        }
-        std::thread::sleep(Duration::from_millis(2));
+    match daemon::start_background(&om.paths) {
+        Ok(_) => Ok(0),
+        // Somebody else was faster.
+        Err(daemon::DaemonError::Running { .. }) => Ok(0),
+        Err(error) => Err(Failure::new(error.to_string())),
     }
 }
 
 fn stop(om: &Om, link: &Link) -> Done {
-    if running_pid(&om.paths).is_none() {
+    if daemon::running_pid(&om.paths).is_none() {
         note("the daemon is not running");
         return Ok(0);
     }
@@ -297,7 +243,7 @@ fn stop(om: &Om, link: &Link) -> Done {
 
 fn wait_for_end(paths: &Paths) -> Result<(), Failure> {
     let start = Instant::now();
-    while let Some(pid) = running_pid(paths) {
+    while let Some(pid) = daemon::running_pid(paths) {
         if start.elapsed() > STOP {
             return Err(Failure::new(format!(
                 "the daemon, pid {pid}, accepted to stop but still runs: see {}",
@@ -314,5 +260,5 @@ fn restart(om: &Om, link: &Link) -> Done {
         return systemctl("restart");
     }
     stop(om, link)?;
-    start(om, link)
+    start(om)
 }

@@ -39,6 +39,11 @@ pub(super) fn status(
     Ok(data)
 }
 
+/// Whether the data has an object.
+pub(super) fn has_object(data: &Value, path: &str) -> bool {
+    data.pointer("/monitor/services").is_some_and(|all| all.get(path).is_some())
+}
+
 pub(super) fn run(om: &Om, command: &MonitorCommand) -> Done {
     let link = om.link(command.server.as_deref())?;
     let view = View::new(&link, command);
