@@ -252,7 +252,7 @@ impl Impersonated for ObjectConf {
 
 #[test]
 fn drawn_documents_never_panic() {
-    for seed in 0..400 {
+    for seed in 0..200 {
         let text = document(&mut Random(seed));
         let run = std::panic::catch_unwind(|| exercise(&text));
         assert!(run.is_ok(), "seed {seed}: {text:?}");
@@ -261,7 +261,7 @@ fn drawn_documents_never_panic() {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    for seed in 0..400 {
+    for seed in 0..200 {
         let mut random = Random(seed);
         let mut bytes = document(&mut random).into_bytes();
         for _ in 0..=random.below(6) {
@@ -480,7 +480,7 @@ fn drawn_expressions_schedules_and_selectors_never_panic() {
 /// Each would take hours if the work grew with the square of the text.
 #[test]
 fn huge_documents_are_handled_in_proportion() {
-    let many = 20_000;
+    let many = 10_000;
     let lines = |line: &dyn Fn(usize) -> String| (0..many).map(line).collect::<String>();
     let node = NodeName::new("n1").unwrap();
     let ctx = Context::new(Arc::new(NodeConf::parse(node.clone(), "", "").unwrap()));
@@ -490,7 +490,7 @@ fn huge_documents_are_handled_in_proportion() {
         ObjectConf::parse(path.clone(), &lines(&|n| format!("[app#{n}]\nstart = x\n"))).unwrap();
     assert_eq!(sections.validate(&ctx), []);
     assert!(sections.edit(&ctx, &[Edit::Set("app.stop=y".into())]).unwrap());
-    assert_eq!(sections.ini().get("app#19999", "stop"), Some("y"));
+    assert_eq!(sections.ini().get("app#9999", "stop"), Some("y"));
     assert!(sections.edit(&ctx, &[Edit::DeleteSection("app#5".into())]).unwrap());
 
     let text = format!("[DEFAULT]\n{}[app#1]\n", lines(&|n| format!("k{n} = {{env.x{n}}}\n")));
@@ -522,7 +522,7 @@ fn huge_documents_are_handled_in_proportion() {
     assert!(Ini::parse(&long).is_err());
     assert!(Ini::from_bytes(&vec![0; 2_000_000]).is_err());
 
-    let words: String = (0..5 * many).map(|n| format!("w{n} ")).collect();
+    let words: String = (0..10 * many).map(|n| format!("w{n} ")).collect();
     let mut list = ObjectConf::parse(path.clone(), &format!("[env]\nl = {words}\n")).unwrap();
     for operator in ["+=", "|=", "-="] {
         list.edit(&ctx, &[Edit::Set(format!("env.l[0]{operator}{words}").replace("[0]-=", "-="))])

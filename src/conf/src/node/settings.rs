@@ -199,7 +199,7 @@ pub struct ArbitratorSettings {
 /// What the configuration asks of the node: one field per keyword.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSettings {
-    /// The documents behind the settings; also what a [`Context`] needs.
+    /// The documents behind the settings; also what a [`crate::Context`] needs.
     pub conf: Arc<NodeConf>,
     /// The local node.
     pub nodename: NodeName,
