@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use om::DemoCommand;
 use serde_json::{Value, json};
 
 /// Name of the demo's node.
@@ -20,17 +21,6 @@ const NODE: &str = "demo1";
 const SERVICE: &str = "web";
 /// Longest wait for one step; all of them together take a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// What the command line of the demo asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Leave the folder behind.
-    pub keep: bool,
-    /// Leave the node running, and print how to use it.
-    pub interactive: bool,
-    /// Be the service: answer HTTP on this port of the loopback, for ever.
-    pub serve: Option<u16>,
-}
 
 /// Why the demo did not show what it should.
 #[derive(Debug)]
@@ -55,7 +45,7 @@ impl std::fmt::Display for DemoError {
 
 /// Runs the demo; 0 only when everything it shows has happened.
 #[must_use]
-pub fn run(options: Options) -> ExitCode {
+pub fn run(options: &DemoCommand) -> ExitCode {
     if let Some(port) = options.serve {
         return serve(port);
     }

@@ -41,6 +41,7 @@ pub fn main() -> std::process::ExitCode {
             action: DaemonAction::Start { foreground: true, thread_id: None },
             ..
         })) => daemon::run_foreground(),
+        Ok(Command::Demo(demo)) => demo::run(&demo),
         Ok(command) => client::run(command),
     }
 }

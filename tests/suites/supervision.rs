@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Every actor of the daemon, by the id that `daemon_status` shows.
 const ACTORS: [&str; 11] = [
     "listener",
-    "control",
+    "control_socket",
     "monitor",
     "scheduler",
     "config",

@@ -323,12 +323,7 @@ fn sum(
 ) -> InstanceStatus {
     let kind = instance.path.kind();
     if !kind.has_instances() {
-        let mut status = InstanceStatus {
-            updated,
-            kind: Some(kind),
-            constraints: true,
-            ..InstanceStatus::default()
-        };
+        let mut status = InstanceStatus { updated, kind: Some(kind), ..InstanceStatus::default() };
         status.csum = Some(monitor::digest(&status));
         return status;
     }

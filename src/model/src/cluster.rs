@@ -20,14 +20,6 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
-fn is_true(value: &bool) -> bool {
-    *value
-}
-
-fn yes() -> bool {
-    true
-}
-
 /// Whether and since when a resource is provisioned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProvisionedState {
@@ -215,9 +207,9 @@ pub struct InstanceStatus {
     /// See `flex_target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flex_max: Option<i64>,
-    /// Published only when false.
-    #[serde(default = "yes", skip_serializing_if = "is_true")]
-    pub constraints: bool,
+    /// `Some(false)` when this node violates them, absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<bool>,
     /// Slaves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slaves: Vec<String>,

@@ -297,7 +297,7 @@ pub fn instance_status(
         flex_target: flex.map(|flex| flex.target),
         flex_min: flex.map(|flex| flex.min),
         flex_max: flex.map(|flex| flex.max),
-        constraints: settings.constraints,
+        constraints: (!settings.constraints).then_some(false),
         slaves: settings.slaves.clone(),
         parents: settings.parents.clone(),
         children: settings.children.clone(),

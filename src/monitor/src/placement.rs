@@ -83,7 +83,7 @@ fn is_candidate(object: &ObjectView<'_>, node: &NodeName, filters: Filters) -> b
     if filters.unprovisioned && seen.status.provisioned == Some(Provisioned::No) {
         return false;
     }
-    if filters.constraints && !seen.status.constraints {
+    if filters.constraints && seen.status.constraints == Some(false) {
         return false;
     }
     if filters.overloaded && is_overloaded(data) {

@@ -603,4 +603,6 @@ pub struct DemoCommand {
     pub keep: bool,
     /// `--interactive`: leave the node running and tell how to reach it.
     pub interactive: bool,
+    /// `--serve PORT`, hidden: be the service of the demo.
+    pub serve: Option<u16>,
 }

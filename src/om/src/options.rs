@@ -192,6 +192,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "What to show, comma separated: threads, arbitrators, nodes, services",
     ),
     flag("keep", "Leave the folder of the demo"),
+    value("serve", "PORT", "Be the service of the demo on this port of the loopback"),
 ];
 
 impl Opt {

@@ -55,6 +55,13 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
         "demo" => Ok(Command::Demo(DemoCommand {
             keep: reader.flag("keep"),
             interactive: reader.flag("interactive"),
+            serve: match reader.text("serve").map(|port| (port.parse(), port)) {
+                None => None,
+                Some((Ok(port), _)) => Some(port),
+                Some((Err(_), port)) => {
+                    return Err(usage(&format!("--serve {port}: expected a port")));
+                }
+            },
         })),
         group => {
             let (action, matches) = matches.subcommand().expect("each group requires an action");

@@ -305,7 +305,7 @@ const MON_OPTIONS: &[&str] = &[
     "debug",
 ];
 const LS_OPTIONS: &[&str] = OBJECT;
-const DEMO_OPTIONS: &[&str] = &["keep", "interactive", "color", "debug"];
+const DEMO_OPTIONS: &[&str] = &["keep", "interactive", "serve", "color", "debug"];
 
 impl Group {
     /// The group of that first word.

@@ -180,7 +180,7 @@ fn instance_notes(status: &InstanceStatus, is_node_frozen: bool) -> Vec<Cell> {
     if status.frozen.is_some_and(|since| since.0 > 0.0) {
         words.push((Tone::Note, "frozen".into()));
     }
-    if !status.constraints {
+    if status.constraints == Some(false) {
         words.push((Tone::Warn, "constraints violation".into()));
     }
     match status.provisioned {
