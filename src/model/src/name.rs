@@ -213,7 +213,10 @@ impl ObjectPath {
             return Err(error());
         }
         let (namespace, kind, name) = match parts[..] {
-            [name] if is_namespace => return Ok(Self::new(Some(name), Kind::Nscfg, "namespace")),
+            // `/svc1/` is a service all the same.
+            [name] if is_namespace && !text.starts_with('/') => {
+                return Ok(Self::new(Some(name), Kind::Nscfg, "namespace"));
+            }
             ["node" | "auth"] => return Err(error()),
             [name] => (None, Kind::Svc, name),
             [kind, name] => (None, Kind::from_word(kind).ok_or_else(error)?, name),
