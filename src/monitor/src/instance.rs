@@ -172,6 +172,8 @@ impl InstanceCore {
         if change.reset_retries {
             self.monitor.restart.clear();
         }
+        // Somebody acts: what could not be reached before may be reached now.
+        self.given_up.clear();
     }
 
     /// An instance without resources has nothing to start, stop or freeze by itself: its slaves are asked instead.

@@ -65,7 +65,13 @@ impl InstanceCore {
         let Some(local) = cx.view.local().filter(|seen| seen.status.is_known()) else {
             return false;
         };
-        if !cx.before.restart.is_empty() {
+        let is_inactive = matches!(
+            local.status.avail,
+            Some(Status::Down | Status::StdbyDown | Status::Undef | Status::NotApplicable)
+        );
+        // Asked to start what its restarts could not: deployed agents wait for a `clear` here, for ever.
+        let is_asked = cx.wants_start() && is_inactive;
+        if !cx.before.restart.is_empty() && !is_asked {
             return false;
         }
         let is_up = local.status.avail == Some(Status::Up);
@@ -75,13 +81,9 @@ impl InstanceCore {
             .known()
             .filter(|seen| seen.monitor.local_expect == Some(LocalExpect::Started))
             .count();
-        let is_inactive = matches!(
-            local.status.avail,
-            Some(Status::Down | Status::StdbyDown | Status::Undef | Status::NotApplicable)
-        );
         (is_up_somewhere && !is_up)
             || (keepers > 1 && !is_up && !cx.before.is_leader())
-            || (!is_up_somewhere && is_inactive && !self.has_resource_to_handle(cx))
+            || (!is_up_somewhere && is_inactive && (is_asked || !self.has_resource_to_handle(cx)))
     }
 
     /// Back to idle, if a start was announced or waited for.
@@ -207,15 +209,16 @@ impl InstanceCore {
             .filter(|seen| counts_as_up(seen.status.avail.as_ref(), Some(&seen.monitor.status)))
             .map(|seen| seen.node)
             .collect();
+        let better_ready = natural[..rank.unwrap_or(natural.len())]
+            .iter()
+            .filter_map(|node| cx.view.on(node))
+            .filter(|seen| seen.monitor.status == MonitorStatus::Ready)
+            .count();
+        let missing = wanted.saturating_sub(up.len());
+        // Better ranked peers are about to start: also where the policy prefers this node to them by now.
+        let is_enough = missing > 0 && better_ready >= missing;
         match cx.before.status {
             MonitorStatus::Ready | MonitorStatus::WaitParents => {
-                let better_ready = natural[..rank.unwrap_or(natural.len())]
-                    .iter()
-                    .filter_map(|node| cx.view.on(node))
-                    .filter(|seen| seen.monitor.status == MonitorStatus::Ready)
-                    .count();
-                let missing = wanted.saturating_sub(up.len());
-                let is_enough = missing > 0 && better_ready >= missing;
                 let is_up = cx.local_avail() == Some(&Status::Up);
                 if up.len() > wanted || is_enough || is_up || !Self::is_orchestrated(cx) {
                     self.take_back(cx);
@@ -233,7 +236,7 @@ impl InstanceCore {
                 let avail = cx.local_avail();
                 let is_startable =
                     rules::is_stopped(avail) || (avail == Some(&Status::Warn) && cx.wants_start());
-                if is_startable && cx.before.is_leader() {
+                if is_startable && cx.before.is_leader() && !is_enough {
                     self.announce_start(cx);
                 }
             }
