@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use model::Kind;
 use serde_json::{Map, Value, json};
-use wire::Pools;
+use wire::{Pools, Schedules};
 
+use super::selection::Scope;
 use super::{Context, Outcome, blocking, refusal, shorten};
+use crate::scheduler::ListSchedules;
 
 /// GET `whoami`: both transports prove the same, the secret of the cluster or the rights of root.
 pub(super) fn whoami() -> Outcome {
@@ -23,6 +25,28 @@ pub(super) fn whoami() -> Outcome {
 /// GET `authinfo`.
 pub(super) fn authinfo() -> Outcome {
     json!({"methods": ["basic"]}).into()
+}
+
+/// GET `schedules`.
+pub(super) async fn schedules(context: &Context, options: &Schedules) -> Outcome {
+    let all = match context.ask(&context.routes.scheduler, ListSchedules).await {
+        Ok(all) => all,
+        Err(not_now) => return not_now.into(),
+    };
+    if options.selector.is_none() && options.namespace.is_none() {
+        return wire::reply::data(all).into();
+    }
+    let selected =
+        Scope::new(context).select(options.selector.as_deref(), options.namespace.as_deref(), None);
+    let selected = match selected {
+        Ok(selected) => selected,
+        Err(refusal) => return refusal.into(),
+    };
+    let is_selected = |entry: &Value| {
+        let path = entry.get("path").and_then(Value::as_str);
+        selected.iter().any(|selected| Some(selected.as_str()) == path)
+    };
+    wire::reply::data(all.into_iter().filter(is_selected).collect::<Vec<Value>>()).into()
 }
 
 /// A pool as configured.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use model::{GlobalExpect, InstanceStatus, ObjectPath};
 use tokio::time::Instant;
-use wire::{NodeDrain, NodeMonitor, ObjectClear, SetObjectMonitor, SetObjectStatus, WakeMonitor};
+use wire::{
+    NodeDrain, NodeMonitor, ObjectClear, RunDone, SetObjectMonitor, SetObjectStatus, WakeMonitor,
+};
 
 use super::{Context, NotNow, Outcome, refusal, shorten};
 use crate::cluster_data::{SetInstance, View};
@@ -102,6 +104,21 @@ pub(super) async fn wake(context: &Context, options: &WakeMonitor) -> Outcome {
     let reason = options.reason.as_deref().map(shorten).unwrap_or_default();
     log::debug!(path:? = path, reason = reason; "monitors woken");
     match context.ask(&context.routes.node_monitor, Wake(path)).await {
+        Ok(()) => wire::reply::done().into(),
+        Err(not_now) => not_now.into(),
+    }
+}
+
+/// POST `run_done`: an action that the scheduler may have started ended.
+pub(super) async fn run_done(context: &Context, options: &RunDone) -> Outcome {
+    let path = match ObjectPath::parse(&options.path) {
+        Ok(path) => path,
+        Err(error) => return refusal(400, error.to_string()).into(),
+    };
+    let mut rids = options.rids.clone();
+    rids.sort();
+    let done = crate::scheduler::RunDone { path, action: options.action.clone(), rids };
+    match context.ask(&context.routes.scheduler, done).await {
         Ok(()) => wire::reply::done().into(),
         Err(not_now) => not_now.into(),
     }

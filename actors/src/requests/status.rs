@@ -18,7 +18,7 @@ fn prepared(text: String) -> Outcome {
 pub(super) fn daemon_status(context: &Context, options: &DaemonStatus) -> Outcome {
     let is_whole = matches!(options.selector.as_deref(), None | Some("**"));
     if is_whole && options.namespace.is_none() {
-        return prepared(context.snapshot().status_text(None));
+        return Outcome::Prepared(context.snapshot().prepared().clone());
     }
     let scope = Scope::new(context);
     let selected =

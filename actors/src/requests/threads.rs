@@ -7,7 +7,8 @@ use wire::{DaemonShutdown, DaemonStart, DaemonStop, Request, RequestError, TestP
 
 use super::{Context, NotNow, Outcome, Transport, refusal};
 use crate::root::{
-    ShutdownDaemon, StartThread, StopDaemon, StopThread, TestPanic as PanicOf, ThreadError,
+    ShutdownDaemon, StartThread, StopDaemon, StopSession, StopThread, TestPanic as PanicOf,
+    ThreadError,
 };
 
 /// The root answers within 5 s (design.md); a little more for its queue.
@@ -44,7 +45,11 @@ pub(super) async fn stop(context: &Context, options: &DaemonStop) -> Outcome {
             let stopped = context.ask_for(root, StopThread { id: id.clone() }, THREAD_PATIENCE);
             thread_reply(stopped.await, "stop")
         }
-        (None, Some(_)) => NotNow.into(),
+        (None, Some(id)) => match context.ask(root, StopSession { id: id.clone() }).await {
+            // Ended or never there: the same to whoever wants it gone.
+            Ok(_) => json!({"status": 0}).into(),
+            Err(not_now) => not_now.into(),
+        },
         (None, None) => {
             let stop = StopDaemon { upgrade: options.upgrade };
             match context.ask_for(root, stop, STOP_PATIENCE).await {
