@@ -250,7 +250,10 @@ fn prepare(node: &Node, name: &str) {
         "object_monitor over tcp" => {
             let thaw = json!({"action": "node_monitor", "method": "POST", "options": {"global_expect": "thawed"}});
             _ = node.request(&thaw);
-            set_monitor(node, json!({"global_expect": "started"}));
+            node.wait_instance("svc1", "idle", |instance| instance["monitor"]["status"] == "idle");
+            if node.instance("svc1")["avail"] != "up" {
+                set_monitor(node, json!({"global_expect": "started"}));
+            }
             node.wait_avail("svc1", "up");
         }
         "node_monitor global_expect frozen already" => {
