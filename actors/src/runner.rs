@@ -713,6 +713,7 @@ fn undefined(job: &Job) -> Evaluation {
         overall: Some(Status::Undef),
         optional: Some(Status::NotApplicable),
         resources: Some(BTreeMap::new()),
+        constraints: true,
         ..job.previous.as_deref().cloned().unwrap_or_default()
     };
     let watch = job.known.clone().unwrap_or_default();
