@@ -31,6 +31,11 @@ use watches::{Seen, Watches};
 #[rtype(result = "()")]
 pub struct Reload;
 
+/// Looks at the files of these objects now. Answers when what changed is in force.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Look(pub Vec<ObjectPath>);
+
 /// node.conf or cluster.conf changed, and what it says is in force: rebind what names another address or port, apply the
 /// log level and the thresholds. Told to the root.
 #[derive(Debug, Clone, Message)]
@@ -393,6 +398,18 @@ impl Handler<Reload> for ConfigWatcher {
         self.pending.waiters.push(done);
         self.read(ctx);
         // A reading that fails drops the sender: nothing more to wait for.
+        Box::pin(async move { end.await.unwrap_or(()) })
+    }
+}
+
+impl Handler<Look> for ConfigWatcher {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Look(paths): Look, ctx: &mut Context<Self>) -> Self::Result {
+        let (done, end) = oneshot::channel();
+        self.pending.objects.extend(paths);
+        self.pending.waiters.push(done);
+        self.read(ctx);
         Box::pin(async move { end.await.unwrap_or(()) })
     }
 }

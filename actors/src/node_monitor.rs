@@ -350,11 +350,7 @@ impl NodeMonitor {
             self.tell.remove.do_send(RemoveInstance(path.clone()));
             return;
         }
-        let mut status = InstanceStatus {
-            kind: Some(path.kind()),
-            constraints: true,
-            ..InstanceStatus::default()
-        };
+        let mut status = InstanceStatus { kind: Some(path.kind()), ..InstanceStatus::default() };
         status.csum = Some(monitor::digest(&status));
         status.updated = now();
         self.tell.instance.do_send(SetInstance { path: path.clone(), status: Box::new(status) });

@@ -518,7 +518,9 @@ impl Handler<ActionEnded> for Runner {
         let Some(action) = self.actions.remove(&id) else { return };
         let (path, name) = (&action.path, action.name.as_str());
         log::info!(path:% = path, action = name, exit_code:? = exit_code; "action ended");
-        let evaluated = (!action.is_about_node).then(|| self.evaluated(action.path.clone(), ctx));
+        // Of what is deleted nothing is left to evaluate.
+        let has_instance = !action.is_about_node && name != "delete";
+        let evaluated = has_instance.then(|| self.evaluated(action.path.clone(), ctx));
         actix_rt::spawn(async move {
             // What the action did is to be seen by who asked for it.
             if let Some(evaluated) = evaluated {
@@ -713,7 +715,6 @@ fn undefined(job: &Job) -> Evaluation {
         overall: Some(Status::Undef),
         optional: Some(Status::NotApplicable),
         resources: Some(BTreeMap::new()),
-        constraints: true,
         ..job.previous.as_deref().cloned().unwrap_or_default()
     };
     let watch = job.known.clone().unwrap_or_default();

@@ -21,6 +21,7 @@ use crate::clock::now;
 use crate::cluster_data::{
     Concern, DisownInstance, Emit, Flush, RemoveInstance, SetInstanceMonitor, SharedMap, View,
 };
+use crate::config_watcher::Look;
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
 use crate::runner::{AwaitAction, Awaited, Evaluate, Forget, RunAction};
 use crate::supervision;
@@ -244,6 +245,7 @@ impl ServiceMonitor {
             });
             return;
         }
+        let look = (action == Action::Delete).then(|| self.shared.tell.look.clone());
         let action = RunAction { path: path.clone(), action, priority: self.priority() };
         let run = self.shared.tell.run.send(action);
         let await_action = self.shared.tell.await_action.clone();
@@ -251,11 +253,15 @@ impl ServiceMonitor {
             let exit_code = match run.await {
                 Ok(exit_code) => exit_code.unwrap_or(NOT_RUN),
                 // A runner that fell has not lost the child.
-                Err(_) => match await_action.send(AwaitAction(path)).await {
+                Err(_) => match await_action.send(AwaitAction(path.clone())).await {
                     Ok(Some(awaited)) => awaited.exit_code.unwrap_or(0),
                     Ok(None) | Err(_) => NOT_RUN,
                 },
             };
+            // What follows a deletion is decided without the configuration.
+            if let Some(look) = look {
+                _ = look.send(Look(vec![path])).await;
+            }
             address.do_send(Done { id, exit_code });
         });
     }

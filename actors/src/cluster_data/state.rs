@@ -234,7 +234,6 @@ impl State {
         }
         let mut status = old.map(|old| (**old).clone()).unwrap_or_else(|| InstanceStatus {
             resources: Some(BTreeMap::new()),
-            constraints: true,
             ..InstanceStatus::default()
         });
         status.monitor = Some(monitor);
@@ -246,7 +245,6 @@ impl State {
         let monitor = self.now.local_instance(&path).and_then(|old| old.monitor.clone());
         let status = InstanceStatus {
             resources: Some(BTreeMap::new()),
-            constraints: true,
             monitor: Some(monitor.unwrap_or_default()),
             ..InstanceStatus::default()
         };

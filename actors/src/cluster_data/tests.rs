@@ -1,1 +1,302 @@
+use arc_swap::ArcSwap;
+use model::{MonitorStatus, NodeMonitorData, Status};
+use serde_json::json;
 
+use super::*;
+use crate::config::LoadedConfig;
+use crate::paths::Paths;
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    cell: SnapshotCell,
+    data: Addr<ClusterData>,
+}
+
+/// Cluster data of a node `n1` with a service `svc1`.
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = Paths::under(folder.path());
+    paths.create().unwrap();
+    let node = NodeName::new("n1").unwrap();
+    let text = "[DEFAULT]\nid = 1\nnodes = n1\n[app#1]\nstart = /bin/true\n";
+    for name in ["svc1", "svc2"] {
+        std::fs::write(paths.etc.join(format!("{name}.conf")), text).unwrap();
+    }
+    let config = LoadedConfig::load(&paths, &node);
+    let cell: SnapshotCell = Arc::new(ArcSwap::from_pointee(Snapshot::empty(node.clone())));
+    let entries: Vec<_> =
+        config.objects.iter().map(|(path, object)| (path.clone(), Some(object.entry()))).collect();
+    let data = ClusterData::new(cell.clone(), Arc::new(ArcSwap::from_pointee(config))).start();
+    let cluster = ClusterInfo { id: "i".into(), name: "c".into(), nodes: vec![node] };
+    let settings = Some(NodePublic { cluster, env: "TST".into(), ..NodePublic::default() });
+    let monitor = Some(NodeMonitorData::default());
+    data.send(SetNode { monitor, settings, ..SetNode::default() }).await.unwrap();
+    data.send(SetConfigEntries(entries)).await.unwrap();
+    Bench { _folder: folder, cell, data }
+}
+
+fn path(name: &str) -> ObjectPath {
+    ObjectPath::parse(name).unwrap()
+}
+
+fn status(avail: Status, updated: f64) -> Box<InstanceStatus> {
+    Box::new(InstanceStatus {
+        updated: Timestamp(updated),
+        topology: Some("failover".to_owned()),
+        avail: Some(avail.clone()),
+        overall: Some(avail),
+        frozen: Some(Timestamp::NEVER),
+        ..InstanceStatus::default()
+    })
+}
+
+impl Bench {
+    async fn set(&self, name: &str, avail: Status, updated: f64) {
+        let status = status(avail, updated);
+        self.data.send(SetInstance { path: path(name), status }).await.unwrap();
+    }
+
+    async fn flush(&self) -> Arc<Snapshot> {
+        self.data.send(Flush).await.unwrap();
+        self.cell.load_full()
+    }
+}
+
+#[actix::test]
+async fn changes_made_together_are_one_generation_and_aggregates_follow() {
+    let bench = bench().await;
+    let before = bench.flush().await.generation();
+    bench.set("svc1", Status::Up, 1.0).await;
+    bench.set("svc2", Status::Down, 1.0).await;
+    let snapshot = bench.flush().await;
+    assert_eq!(snapshot.generation(), before + 1);
+    assert_eq!(snapshot.aggregate(&path("svc1")).unwrap().avail, Some(Status::Up));
+    assert_eq!(snapshot.aggregate(&path("svc2")).unwrap().avail, Some(Status::Down));
+    assert_eq!(bench.flush().await.generation(), before + 1, "nothing changed");
+}
+
+#[actix::test]
+async fn a_change_is_published_by_itself_after_a_few_milliseconds() {
+    let bench = bench().await;
+    let mut watch = bench.data.send(WatchGeneration).await.unwrap();
+    bench.flush().await;
+    watch.mark_unchanged();
+    bench.set("svc1", Status::Up, 1.0).await;
+    let changed = tokio::time::timeout(Duration::from_secs(10), watch.changed());
+    changed.await.expect("published in time").unwrap();
+    assert!(bench.cell.load().local_instance(&path("svc1")).is_some());
+}
+
+#[actix::test]
+async fn an_evaluation_keeps_the_monitor_and_every_instance_has_one() {
+    let bench = bench().await;
+    bench.set("svc1", Status::Up, 1.0).await;
+    let snapshot = bench.flush().await;
+    let monitor = snapshot.local_instance(&path("svc1")).unwrap().monitor.clone();
+    assert_eq!(monitor, Some(InstanceMonitor::default()));
+    let starting =
+        InstanceMonitor { status: MonitorStatus::Starting, ..InstanceMonitor::default() };
+    let set = SetInstanceMonitor { path: path("svc1"), monitor: Box::new(starting.clone()) };
+    bench.data.send(set).await.unwrap();
+    bench.set("svc1", Status::Down, 2.0).await;
+    let snapshot = bench.flush().await;
+    let instance = snapshot.local_instance(&path("svc1")).unwrap();
+    assert_eq!(
+        (instance.monitor.clone(), instance.avail.clone()),
+        (Some(starting), Some(Status::Down))
+    );
+    assert_eq!(snapshot.transitions(), 1);
+    bench.data.send(RemoveInstance(path("svc1"))).await.unwrap();
+    assert_eq!(bench.flush().await.transitions(), 0);
+}
+
+#[actix::test]
+async fn the_status_has_the_shape_that_clients_know() {
+    let bench = bench().await;
+    bench.set("svc1", Status::Up, 1.0).await;
+    let block = json!({"state": "running", "alerts": []});
+    let thread = SetThread { id: "monitor".to_owned(), block: Some(block.clone()) };
+    bench.data.send(thread).await.unwrap();
+    let thread = SetThread { id: "listener".to_owned(), block: Some(block) };
+    bench.data.send(thread).await.unwrap();
+    let snapshot = bench.flush().await;
+    let status = snapshot.status(None);
+    assert_eq!(status["cluster"], json!({"id": "i", "name": "c", "nodes": ["n1"]}));
+    assert_eq!(status["listener"]["state"], "running");
+    let monitor = &status["monitor"];
+    assert_eq!((&monitor["state"], &monitor["compat"]), (&json!("running"), &json!(true)));
+    assert_eq!((&monitor["transitions"], &monitor["frozen"]), (&json!(0), &json!("thawed")));
+    assert_eq!(monitor["services"]["svc1"]["avail"], "up");
+    let node = &monitor["nodes"]["n1"];
+    for key in [
+        "compat",
+        "api",
+        "agent",
+        "monitor",
+        "labels",
+        "targets",
+        "services",
+        "gen",
+        "config",
+        "stats",
+        "frozen",
+        "env",
+        "locks",
+        "speaker",
+        "min_avail_mem",
+        "min_avail_swap",
+        "updated",
+    ] {
+        assert!(node.get(key).is_some(), "{key}");
+    }
+    assert_eq!(node["services"]["status"]["svc1"]["monitor"]["status"], "idle");
+    assert!(node["services"]["config"]["svc2"]["csum"].is_string());
+    let only = |path: &ObjectPath| path.as_str() == "svc2";
+    let status = snapshot.status(Some(&only));
+    assert_eq!(status["monitor"]["nodes"]["n1"]["services"]["status"], json!({}));
+    let services = status["monitor"]["services"].as_object().unwrap();
+    assert_eq!(services.keys().collect::<Vec<_>>(), ["svc2"]);
+    let prepared = snapshot.prepared();
+    let whole: Value = serde_json::from_slice(&prepared.json()).unwrap();
+    assert_eq!(whole, snapshot.status(None));
+    assert!(Arc::ptr_eq(prepared, snapshot.prepared()));
+}
+
+/// Applies a patch as a subscriber does.
+fn apply(data: &mut Value, ops: &[Value]) {
+    for op in ops {
+        let (path, last) = {
+            let mut path: Vec<&str> =
+                op[0].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+            let last = path.pop().unwrap();
+            (path, last)
+        };
+        let parent = path.iter().fold(&mut *data, |data, key| &mut data[*key]);
+        match op.get(1) {
+            Some(value) => parent[last] = value.clone(),
+            None => _ = parent.as_object_mut().unwrap().remove(last),
+        }
+    }
+}
+
+#[actix::test]
+async fn a_subscriber_that_applies_all_patches_has_the_status() {
+    let bench = bench().await;
+    let mut stream = bench.data.send(Subscribe { filter: None, full: true }).await.unwrap();
+    bench.set("svc1", Status::Up, 1.0).await;
+    bench.flush().await;
+    bench.set("svc2", Status::Up, 1.0).await;
+    bench.set("svc1", Status::Warn, 2.0).await;
+    let thread = SetThread { id: "hb#1.rx".to_owned(), block: Some(json!({"state": "running"})) };
+    bench.data.send(thread).await.unwrap();
+    bench.flush().await;
+    bench.data.send(RemoveInstance(path("svc2"))).await.unwrap();
+    bench.data.send(SetConfigEntries(vec![(path("svc2"), None)])).await.unwrap();
+    let event = Emit { id: "instance_stop".to_owned(), path: Some(path("svc1")), data: Map::new() };
+    bench.data.send(event).await.unwrap();
+    let snapshot = bench.flush().await;
+    let mut data = Value::Null;
+    let (mut ids, mut events) = (Vec::new(), 0);
+    while let Ok(document) = stream.try_recv() {
+        let document: Value = serde_json::from_str(&document).unwrap();
+        match document["kind"].as_str().unwrap() {
+            "full" => data = document["data"].clone(),
+            "patch" => {
+                ids.push(document["id"].as_u64().unwrap());
+                apply(&mut data, document["data"].as_array().unwrap());
+            }
+            _ => {
+                assert_eq!(document["data"]["id"], "instance_stop");
+                assert_eq!(document["data"]["service"]["avail"], "warn");
+                events += 1;
+            }
+        }
+    }
+    assert_eq!((ids.len(), events), (3, 1));
+    assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{ids:?}");
+    assert_eq!(data, snapshot.status(None));
+}
+
+#[actix::test]
+async fn a_subscriber_gets_what_it_selected_and_one_that_does_not_read_is_no_burden() {
+    let bench = bench().await;
+    let filter: ObjectFilter = Arc::new(|path: &ObjectPath| path.as_str() == "svc2");
+    let subscribe = Subscribe { filter: Some(filter), full: false };
+    let mut stream = bench.data.send(subscribe).await.unwrap();
+    for round in 0..400 {
+        bench.set("svc1", Status::Up, f64::from(round)).await;
+        bench.flush().await;
+    }
+    let first: Value = serde_json::from_str(&stream.recv().await.unwrap()).unwrap();
+    let ops = first["data"].to_string();
+    assert!(!ops.contains("svc1"), "{ops}");
+    let mut count = 1;
+    while stream.try_recv().is_ok() {
+        count += 1;
+    }
+    assert!(count <= 256, "{count}");
+}
+
+struct Ear(mpsc::UnboundedSender<&'static str>, &'static str);
+
+impl Actor for Ear {
+    type Context = Context<Self>;
+}
+
+impl Handler<ViewChanged> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, _: ViewChanged, _: &mut Context<Self>) {
+        _ = self.0.send(self.1);
+    }
+}
+
+#[actix::test]
+async fn a_change_is_told_to_the_monitors_it_concerns_and_to_no_other() {
+    let bench = bench().await;
+    bench.flush().await;
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let concern = |name: &'static str, related: &[&str]| Concern {
+        path: path(name),
+        related: related.iter().map(|name| path(name)).collect(),
+        priority: 100,
+        monitor: Some(Ear(sender.clone(), name).start().recipient()),
+    };
+    for concern in [concern("svc1", &[]), concern("svc2", &["svc1"]), concern("svc3", &[])] {
+        bench.data.send(concern).await.unwrap();
+    }
+    bench.set("svc1", Status::Up, 1.0).await;
+    bench.flush().await;
+    let mut told = vec![heard.recv().await.unwrap(), heard.recv().await.unwrap()];
+    told.sort_unstable();
+    assert_eq!(told, ["svc1", "svc2"]);
+    // Load and memory wake nobody, a frozen node wakes all.
+    let stats = model::NodeStats { mem_total: 1, ..model::NodeStats::default() };
+    bench.data.send(SetNode { stats: Some(stats), ..SetNode::default() }).await.unwrap();
+    bench.flush().await;
+    tokio::task::yield_now().await;
+    assert!(heard.try_recv().is_err());
+    let frozen = Some(Timestamp(1.0));
+    bench.data.send(SetNode { frozen, ..SetNode::default() }).await.unwrap();
+    bench.flush().await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(heard.recv().await.unwrap());
+    }
+    told.sort_unstable();
+    assert_eq!(told, ["svc1", "svc2", "svc3"]);
+}
+
+#[actix::test]
+async fn a_lock_has_one_holder() {
+    let bench = bench().await;
+    let node = NodeName::new("n1").unwrap();
+    let claim = || ClaimLock { name: "join".to_owned(), requester: node.clone() };
+    let id = bench.data.send(claim()).await.unwrap().expect("free");
+    assert_eq!(bench.data.send(claim()).await.unwrap(), None);
+    let release = |id: &str| ReleaseLock { name: "join".to_owned(), id: id.to_owned() };
+    bench.data.send(release("other")).await.unwrap();
+    assert_eq!(bench.data.send(claim()).await.unwrap(), None);
+    bench.data.send(release(&id)).await.unwrap();
+    assert!(bench.data.send(claim()).await.unwrap().is_some());
+}

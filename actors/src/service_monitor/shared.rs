@@ -10,6 +10,7 @@ use crate::cluster_data::{
     Concern, DisownInstance, Emit, Flush, RemoveInstance, SetInstanceMonitor, SnapshotCell,
 };
 use crate::config::ConfigCell;
+use crate::config_watcher::Look;
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
 use crate::paths::Paths;
 use crate::routes::Routes;
@@ -32,6 +33,7 @@ pub struct Neighbours {
     pub wait_slot: Recipient<WaitSlot>,
     pub slot_freed: Recipient<SlotFreed>,
     pub gone: Recipient<Gone>,
+    pub look: Recipient<Look>,
 }
 
 impl Neighbours {
@@ -53,6 +55,7 @@ impl Neighbours {
             wait_slot: node.clone().recipient(),
             slot_freed: node.clone().recipient(),
             gone: node.clone().recipient(),
+            look: routes.config_watcher.clone().recipient(),
         }
     }
 }
