@@ -32,6 +32,8 @@ pub struct ControlSocket {
     seed: Option<[u8; 16]>,
     number: u64,
     has_failed: bool,
+    /// Nobody else holds it, and an actor without address ends.
+    own: Addr<Self>,
 }
 
 impl std::fmt::Debug for ControlSocket {
@@ -41,10 +43,10 @@ impl std::fmt::Debug for ControlSocket {
 }
 
 impl ControlSocket {
-    /// A control socket whose connections run on `workers`.
+    /// A control socket whose connections run on `workers`; `own` is its own address.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, workers: Arc<[ArbiterHandle]>) -> Self {
-        Self { shared, workers, turn: 0, seed: None, number: 0, has_failed: false }
+    pub fn new(shared: Arc<Shared>, workers: Arc<[ArbiterHandle]>, own: Addr<Self>) -> Self {
+        Self { shared, workers, turn: 0, seed: None, number: 0, has_failed: false, own }
     }
 
     fn admit(&mut self, stream: UnixStream) {
@@ -75,7 +77,7 @@ impl Actor for ControlSocket {
         match listen(&path).and_then(net::UnixListener::from_std) {
             Ok(listener) => {
                 ctx.add_stream(Box::pin(stream::unfold((listener, false), accept_next)));
-                log::info!(path:? = path; "control socket started");
+                log::info!(socket:? = path; "control socket started");
             }
             Err(error) => {
                 supervision::fail(ctx, format!("cannot listen on {}: {error}", path.display()));
@@ -91,7 +93,7 @@ impl Actor for ControlSocket {
 
 impl Supervised for ControlSocket {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        *self = Self::new(self.shared.clone(), self.workers.clone());
+        *self = Self::new(self.shared.clone(), self.workers.clone(), self.own.clone());
     }
 }
 

@@ -145,8 +145,8 @@ fn raise_descriptor_limit() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
-/// Starts every actor. Returns when the control socket can be connected to.
-async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<(), DaemonError> {
+/// Starts every actor; the root says when the control socket can be connected to.
+async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonError> {
     let mut loaded = LoadedConfig::empty(&paths, nodename.clone());
     loaded.reload_node(&paths);
     let node = loaded.node.clone();
@@ -241,10 +241,10 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<(), DaemonError>
         Listener::new(told.clone(), threads.clone())
     });
     let (told, threads) = (shared.clone(), workers.clone());
-    let (_, _) =
-        supervision::start_new(QUEUE, child("control_socket"), &network.handle(), move || {
-            ControlSocket::new(told.clone(), threads.clone())
-        });
+    let (own, control_seat) = supervision::seat::<ControlSocket>(QUEUE);
+    supervision::start(control_seat, child("control_socket"), &network.handle(), move || {
+        ControlSocket::new(told.clone(), threads.clone(), own.clone())
+    });
     routes.cluster_data.do_send(SetThread {
         id: "daemon".into(),
         block: Some(serde_json::json!({
@@ -261,7 +261,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<(), DaemonError>
         ready.root.do_send(Ready);
         background::on_ready();
     });
-    Ok(())
+    Ok(routes)
 }
 
 /// Waits until the control socket is there: from then on requests are answered.
@@ -281,3 +281,6 @@ fn program() -> PathBuf {
         None => program,
     }
 }
+
+#[cfg(test)]
+mod tests;

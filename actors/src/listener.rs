@@ -60,6 +60,8 @@ pub struct Listener {
     turn: usize,
     sessions: Sessions,
     bound: Option<(Bound, SpawnHandle)>,
+    /// Port of the last socket: the same again after a fall, should the system choose (port 0).
+    last_port: u16,
     alerts: Vec<(&'static str, String)>,
     reported: Option<Instant>,
     is_report_due: bool,
@@ -82,6 +84,7 @@ impl Listener {
             turn: 0,
             sessions: Sessions::default(),
             bound: None,
+            last_port: 0,
             alerts: vec![],
             reported: None,
             is_report_due: false,
@@ -107,8 +110,13 @@ impl Listener {
             self.report_now();
             return;
         }
-        match Bound::new(&settings.addr, settings.port) {
+        let attempt = match Bound::new(&settings.addr, settings.port, self.last_port) {
+            Err(BindError::InUse) if settings.port == 0 => Bound::new(&settings.addr, 0, 0),
+            attempt => attempt,
+        };
+        match attempt {
             Ok((bound, connections)) => {
+                self.last_port = bound.local.port();
                 let local = bound.local;
                 let accepting = ctx.add_stream(connections);
                 if let Some((old, accepting)) = self.bound.replace((bound, accepting)) {
@@ -242,8 +250,9 @@ impl Actor for Listener {
 impl Supervised for Listener {
     fn restarting(&mut self, _: &mut Context<Self>) {
         // Who is connected is a fact, not a state that could be wrong: it outlives the fall.
-        let sessions = std::mem::take(&mut self.sessions);
-        *self = Self { sessions, ..Self::new(self.shared.clone(), self.workers.clone()) };
+        let (sessions, last_port) = (std::mem::take(&mut self.sessions), self.last_port);
+        *self =
+            Self { sessions, last_port, ..Self::new(self.shared.clone(), self.workers.clone()) };
     }
 }
 

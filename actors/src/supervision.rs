@@ -324,11 +324,21 @@ where
         let (id, tries) = (self.child.id.clone(), self.restarts.in_a_row());
         self.tell(ChildEvent::Fell { id, reason, tries, retry_in });
         self.phase = Phase::Waiting(Box::pin(tokio::time::sleep(retry_in)));
+        self.release();
+    }
+
+    /// Drops what the actor was doing, and with it the sockets and files of its futures; actix does that in a restart
+    /// only. A panic there comes again, and is told, when the actor is to run.
+    fn release(&mut self) {
+        if let Place::Taken(actor) = &mut self.actor {
+            _ = catch_unwind(AssertUnwindSafe(|| actor.restart()));
+        }
     }
 
     fn halt(&mut self) {
         self.phase = Phase::Stopped;
         self.restarts = Restarts::default();
+        self.release();
         self.tell(ChildEvent::Stopped { id: self.child.id.clone() });
     }
 }
@@ -395,6 +405,10 @@ where
 
 impl<A: Actor<Context = Context<A>>, F> Drop for Guarded<A, F> {
     fn drop(&mut self) {
+        if matches!(self.phase, Phase::Stopped | Phase::Waiting(_)) {
+            // Dropping an actor that is not started starts it, to stop it. This only happens when its arbiter ends.
+            std::mem::forget(std::mem::replace(&mut self.actor, Place::Gone));
+        }
         self.child.parent.do_send(ChildEvent::Ended { id: self.child.id.clone() });
     }
 }
@@ -418,6 +432,21 @@ mod tests {
     #[derive(Message)]
     #[rtype(result = "u32")]
     struct Count;
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Hold(Arc<()>);
+
+    impl Handler<Hold> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, Hold(held): Hold, ctx: &mut Context<Self>) {
+            ctx.spawn(actix::fut::wrap_future(async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            }));
+        }
+    }
 
     #[derive(Message)]
     #[rtype(result = "()")]
@@ -554,6 +583,19 @@ mod tests {
         handle.start();
         nursery.expect(&["running"]).await;
         assert_eq!(waiting.await, Ok(1));
+    }
+
+    #[actix::test]
+    async fn a_stopped_child_lets_go_of_what_its_futures_hold() {
+        let mut nursery = Nursery::new();
+        let (counter, handle) = nursery.counter();
+        let held = Arc::new(());
+        counter.send(Hold(held.clone())).await.unwrap();
+        assert_eq!(Arc::strong_count(&held), 2);
+        nursery.expect(&["created", "running"]).await;
+        handle.stop();
+        nursery.expect(&["stopped"]).await;
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[actix::test]

@@ -57,11 +57,15 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Binds: any address in both families by default, IPv4 alone where there is no IPv6 (wire.md §1).
+    /// Binds: any address in both families by default, IPv4 alone where there is no IPv6 (wire.md §1). For port 0,
+    /// `instead_of_any` is tried.
     pub(super) fn new(
         addr: &str,
         port: u16,
+        instead_of_any: u16,
     ) -> Result<(Self, impl Stream<Item = io::Result<Accepted>> + Unpin + use<>), BindError> {
+        let wanted = (addr.to_owned(), port);
+        let port = if port == 0 { instead_of_any } else { port };
         let listener = match addr {
             "" => match listen(Ipv6Addr::UNSPECIFIED.into(), port, false) {
                 Err(error) if is_without_family(&error) => {
@@ -81,7 +85,7 @@ impl Bound {
         let listener = listener.map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(refused)?;
-        Ok((Self { wanted: (addr.to_owned(), port), local }, accept_all(listener)))
+        Ok((Self { wanted, local }, accept_all(listener)))
     }
 }
 
