@@ -64,7 +64,7 @@ pub fn run(command: Command) -> ExitCode {
         }
         Command::Object(mut command) => {
             let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
-            object::run(&om, command)
+            object::run(&om, *command)
         }
         Command::Monitor(mut command) => {
             let om = Om::new(paths, nodename, std::mem::take(&mut command.output));

@@ -239,22 +239,24 @@ fn is_reached(known: &Known, expect: &GlobalExpect) -> bool {
     });
     let is_started = matches!(avail, "up" | "n/a");
     match expect {
+        // Beyond the states of the field, the monitors are to be done: or the next command would be refused.
+        _ if !is_released => false,
         GlobalExpect::Frozen => frozen == "frozen",
         GlobalExpect::Thawed => frozen == "thawed",
         GlobalExpect::Provisioned => aggregate.provisioned == Some(model::Provisioned::Yes),
         GlobalExpect::Unprovisioned => aggregate.provisioned == Some(model::Provisioned::No),
         GlobalExpect::Started => is_started,
         GlobalExpect::Stopped => {
-            matches!(avail, "down" | "stdby up" | "stdby down" | "n/a") && is_released
+            matches!(avail, "down" | "stdby up" | "stdby down" | "n/a")
         }
-        GlobalExpect::Shutdown => matches!(avail, "down" | "n/a") && is_released,
+        GlobalExpect::Shutdown => matches!(avail, "down" | "n/a"),
         GlobalExpect::Placed => is_started && aggregate.placement.as_deref() == Some("optimal"),
         GlobalExpect::PlacedAt(nodes) => nodes.split(',').all(|node| {
             let avail = known.instances.get(node).and_then(|instance| instance.avail.as_ref());
             avail.is_some_and(|avail| avail.as_str() == "up")
         }),
-        GlobalExpect::Restarted(_) => is_started && is_released,
-        GlobalExpect::Aborted | GlobalExpect::Scaled | GlobalExpect::Other(_) => is_released,
+        GlobalExpect::Restarted(_) => is_started,
+        GlobalExpect::Aborted | GlobalExpect::Scaled | GlobalExpect::Other(_) => true,
         GlobalExpect::Deleted | GlobalExpect::Purged => false,
     }
 }

@@ -314,8 +314,7 @@ impl Link {
                 for dialect in identity.dialects {
                     let mut stream = connect_tcp(host, *port, &self.server, within)?;
                     let random = SystemRandom::new();
-                    let now_ms = i64::try_from(crate::clock::now_ms()).unwrap_or(i64::MAX);
-                    let form = Form::request(dialect, now_ms, &random);
+                    let form = Form::request(dialect, crate::clock::now_ms(), &random);
                     let body = Prepared::new(&request.to_value());
                     let sealed = identity
                         .sender
@@ -402,6 +401,9 @@ impl Stream for TcpStream {
     }
 }
 
+/// What is done with a frame: whether to go on.
+type OnFrame<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, AskError> + 'a;
+
 struct Conversation<'a> {
     server: &'a Server,
     deadline: Option<(Instant, Duration)>,
@@ -415,7 +417,7 @@ impl Conversation<'_> {
         &mut self,
         stream: &mut dyn Stream,
         request: &[u8],
-        on_frame: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, AskError>,
+        on_frame: &mut OnFrame<'_>,
     ) -> Result<(), AskError> {
         self.limit(stream)?;
         stream.write_all(request).map_err(|error| self.broken(error))?;
@@ -543,7 +545,7 @@ mod tests {
                 bytes.pop();
                 if let Ok(opened) = keyring.open(&bytes) {
                     let random = SystemRandom::new();
-                    let form = opened.form().reply(crate::clock::now_ms() as i64, &random);
+                    let form = opened.form().reply(crate::clock::now_ms(), &random);
                     let asked: Value = opened.read().unwrap();
                     let body = Prepared::new(
                         &json!({"status": 0, "data": asked["action"], "by": opened.nodename()}),
@@ -636,7 +638,7 @@ mod tests {
                 secret: ClusterSecret::new(SECRET),
             };
             let random = SystemRandom::new();
-            let form = Form::request(Dialect::Sealed, crate::clock::now_ms() as i64, &random);
+            let form = Form::request(Dialect::Sealed, crate::clock::now_ms(), &random);
             let bytes = sender.seal(&form, &Prepared::new(&json!({"status": 0})), &random).unwrap();
             _ = stream.read(&mut [0; 4096]);
             stream.write_all(&bytes).unwrap();

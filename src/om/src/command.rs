@@ -12,7 +12,7 @@ pub enum Command {
     /// `om node ..`: the node, its configuration and its log.
     Node(NodeCommand),
     /// `om <selector> ..`, `om svc -s <selector> ..`, `om cluster ..`: objects.
-    Object(ObjectCommand),
+    Object(Box<ObjectCommand>),
     /// `om mon`, `om <selector> monitor`: the cluster, once or as it changes.
     Monitor(MonitorCommand),
     /// `om demo`: the main job on an embedded default.

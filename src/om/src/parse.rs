@@ -529,7 +529,7 @@ fn object(
         Some(action) => ObjectAction::Config(action),
         None => object_action(reader, action)?,
     };
-    Ok(Command::Object(ObjectCommand {
+    Ok(Command::Object(Box::new(ObjectCommand {
         kind,
         selector,
         namespace: reader.text("namespace"),
@@ -538,7 +538,7 @@ fn object(
         target: reader.target()?,
         server: reader.text("server"),
         output: reader.output()?,
-    }))
+    })))
 }
 
 fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usage> {
@@ -636,7 +636,7 @@ mod tests {
         }
         let Command::Object(long) = long else { panic!("not an object command: {long:?}") };
         assert_eq!(
-            long,
+            *long,
             ObjectCommand {
                 kind: Kind::Svc,
                 selector: Some("web".into()),

@@ -206,6 +206,9 @@ fn instance_notes(status: &InstanceStatus, is_node_frozen: bool) -> Vec<Cell> {
 const GROUPS: [&str; 11] =
     ["ip", "volume", "disk", "fs", "share", "container", "app", "sync", "task", "expose", "route"];
 
+/// Rank of the group, group, set: the set without name first, as its resources start first.
+type SetKey<'a> = (usize, String, Option<&'a str>);
+
 fn resources(
     rows: &mut Vec<Vec<Cell>>,
     indent: &str,
@@ -217,9 +220,7 @@ fn resources(
         let group = rid.split('#').next().unwrap_or(rid);
         GROUPS.iter().position(|each| *each == group).unwrap_or(GROUPS.len())
     };
-    // By group, then by set: the set without name first, as its resources start first.
-    let mut sets: BTreeMap<(usize, String, Option<&str>), Vec<(&str, &ResourceStatus)>> =
-        BTreeMap::new();
+    let mut sets: BTreeMap<SetKey<'_>, Vec<(&str, &ResourceStatus)>> = BTreeMap::new();
     for (rid, resource) in all.iter().filter(|(_, resource)| !(hide_disabled && resource.disable)) {
         let group = rid.split('#').next().unwrap_or(rid).to_owned();
         let key = (rank(rid), group, resource.subset.as_deref());
@@ -232,8 +233,7 @@ fn resources(
         let Some(set) = set else {
             for (rid, resource) in members {
                 index += 1;
-                let (fork, below) = fork(index == count);
-                self::resource(rows, indent, (fork, below), rid, resource, status);
+                self::resource(rows, indent, fork(index == count).0, rid, resource, status);
             }
             continue;
         };
@@ -250,7 +250,8 @@ fn resources(
         let deeper = format!("{indent}{below}");
         let last = members.len();
         for (index, (rid, resource)) in members.into_iter().enumerate() {
-            self::resource(rows, &deeper, self::fork(index + 1 == last), rid, resource, status);
+            let fork = self::fork(index + 1 == last).0;
+            self::resource(rows, &deeper, fork, rid, resource, status);
         }
     }
 }
@@ -258,7 +259,7 @@ fn resources(
 fn resource(
     rows: &mut Vec<Vec<Cell>>,
     indent: &str,
-    (fork, _below): (&str, &str),
+    fork: &str,
     rid: &str,
     resource: &ResourceStatus,
     status: &InstanceStatus,
