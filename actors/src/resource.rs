@@ -118,10 +118,11 @@ fn refresh(
     let found = evaluation::evaluate(host, instance, clock::now(), previous, known, rids);
     let same = previous.is_some_and(|previous| previous.csum == found.status.csum);
     // The file of an unchanged instance is still renewed: its time says that it is not older than the configuration.
-    if let Err(error) = status_file::write(&host.paths, &instance.path, &found.status) {
-        if !same {
-            instance.journal.warn(format_args!("{error}"));
-        }
+    let written = status_file::write(&host.paths, &instance.path, &found.status);
+    if let Err(error) = written
+        && !same
+    {
+        instance.journal.warn(format_args!("{error}"));
     }
     found
 }

@@ -1,5 +1,7 @@
 //! Drivers and instance actions, on real configurations in folders of their own.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod resource {
     mod actions;
     mod apps;

@@ -185,6 +185,9 @@ impl App {
         let Some(program) = self.program(Verb::Check, scene)? else {
             return Ok(Status::NotApplicable);
         };
+        // One without limit of its own is ended when nobody waits for it any more.
+        let limit = program.time_limit().unwrap_or(scene.host.deadline);
+        let program = program.timeout(Some(limit));
         let ended = match scene.query(&program) {
             Ok(ended) => ended,
             Err(error) => {
@@ -197,8 +200,7 @@ impl App {
             ended.err.lines().filter(|line| !line.is_empty()).for_each(|line| report.warn(line));
         }
         if ended.is_late {
-            let timeout = program.time_limit().unwrap_or_default();
-            report.warn(format_args!("check does not end within {timeout:?}"));
+            report.warn(format_args!("check does not end within {limit:?}"));
             return Ok(Status::Warn);
         }
         match ended.code {

@@ -86,6 +86,10 @@ impl Driver for Forking {
         Ok(())
     }
 
+    fn may_hang(&self) -> bool {
+        self.app.has_check()
+    }
+
     fn phase(&self) -> Phase {
         app::PHASE
     }

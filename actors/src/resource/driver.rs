@@ -221,6 +221,11 @@ pub(crate) trait Driver: Send + Sync {
         true
     }
 
+    /// How long an evaluation may take, when that is set.
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
+
     /// When it is evaluated.
     fn phase(&self) -> Phase {
         Phase::Base

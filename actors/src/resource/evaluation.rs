@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::time::Instant;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use model::{EncapData, InstanceStatus, Kind, ObjectPath, ResourceStatus, Status, Timestamp};
 use monitor::{InstanceFacts, ProvisionedReport, ResourceReport};
@@ -154,7 +154,8 @@ fn ask(
             continue;
         }
         if host.parked.load().get(&key).is_some_and(|done| !done.load(Ordering::Acquire)) {
-            found[place] = Some(late(host, false, &key));
+            let limit = resource.driver.deadline().unwrap_or(host.deadline);
+            found[place] = Some(late(limit, false, &key));
             continue;
         }
         let done = Arc::new(AtomicBool::new(false));
@@ -174,22 +175,40 @@ fn ask(
         }
     }
     drop(sender);
-    let deadline = Instant::now() + host.deadline;
-    while found.iter().any(Option::is_none) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match receiver.recv_timeout(left) {
-            Ok((place, outcome)) => found[place] = Some(outcome),
-            Err(_) => break,
+    let started = Instant::now();
+    let limit = |place: usize| {
+        let own = instance.resources[asked[place]].driver.deadline();
+        own.map_or(host.deadline, |own| own.min(host.deadline))
+    };
+    loop {
+        let pending: Vec<usize> =
+            (0..found.len()).filter(|place| found[*place].is_none()).collect();
+        let Some(next) = pending.iter().map(|place| limit(*place)).min() else { break };
+        match receiver.recv_timeout(next.saturating_sub(started.elapsed())) {
+            // One that is late has its answer already.
+            Ok((place, outcome)) => {
+                found[place].get_or_insert(outcome);
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                for place in pending {
+                    let gone = Found::undef("the driver failed on an error of its own");
+                    found[place] = Some(gone);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                for place in pending {
+                    if started.elapsed() < limit(place) {
+                        continue;
+                    }
+                    let rid = instance.resources[asked[place]].rid.to_string();
+                    let key = (instance.path.clone(), rid);
+                    if let Some(done) = parked_flags.remove(&place) {
+                        park(host, &key, &done);
+                    }
+                    found[place] = Some(late(limit(place), true, &key));
+                }
+            }
         }
-    }
-    let late_ones: Vec<usize> = (0..found.len()).filter(|place| found[*place].is_none()).collect();
-    for place in late_ones {
-        let rid = instance.resources[asked[place]].rid.to_string();
-        let key = (instance.path.clone(), rid);
-        if let Some(done) = parked_flags.remove(&place) {
-            park(host, &key, &done);
-        }
-        found[place] = Some(late(host, true, &key));
     }
     found.into_iter().flatten().collect()
 }
@@ -207,8 +226,8 @@ fn park(host: &Host, key: &(ObjectPath, String), done: &Arc<AtomicBool>) {
     });
 }
 
-fn late(host: &Host, is_new: bool, (path, rid): &(ObjectPath, String)) -> Found {
-    let text = format!("evaluation takes longer than {:?}", host.deadline);
+fn late(limit: Duration, is_new: bool, (path, rid): &(ObjectPath, String)) -> Found {
+    let text = format!("evaluation takes longer than {limit:?}");
     if is_new {
         log::warn!(path:% = path, rid:% = rid; "{text}");
     }

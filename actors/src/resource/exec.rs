@@ -22,6 +22,17 @@ const LONGEST_CAPTURE: usize = 1 << 20;
 /// Longest log line, in bytes. A longer one is cut into several.
 const LONGEST_LINE: usize = 16 << 10;
 
+/// Variables of ours that mean something else to a child: whose action it is, and how the service manager hears the daemon.
+const PRIVATE: [&str; 7] = [
+    "OSVC_ACTION_ORIGIN",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
+
 /// How the output of a program is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Output {
@@ -137,6 +148,9 @@ impl Program {
             }
         };
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        for name in PRIVATE {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null());
         if self.output == Output::Null {
             command.stdout(Stdio::null()).stderr(Stdio::null());

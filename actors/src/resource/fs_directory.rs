@@ -10,6 +10,9 @@ use super::driver::{Driver, Failure, Report, Scene};
 use super::exec_context::{find_group, find_user};
 use super::instance::Setup;
 
+/// Ids of user and group, and mode, as far as they are wanted.
+type Wanted = (Option<u32>, Option<u32>, Option<u32>);
+
 /// Owner, group and mode that a folder should have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ownership {
@@ -32,7 +35,7 @@ impl Ownership {
         })
     }
 
-    fn wanted(&self) -> Result<(Option<u32>, Option<u32>, Option<u32>), Failure> {
+    fn wanted(&self) -> Result<Wanted, Failure> {
         let user = self.user.as_deref().map(find_user).transpose();
         let uid = user.map_err(Failure::io("user"))?.map(|user| user.uid.as_raw());
         let gid =

@@ -131,7 +131,8 @@ impl Act<'_> {
 
     fn account(&self, outcome: Outcome, states: &mut States, done: &mut Done) {
         let Outcome { rid, result, before, after } = outcome;
-        if is_up(&after) && !is_up(&before) {
+        // One that came up halfway is to be rolled back as well.
+        if (is_up(&after) || after == Status::Warn) && !is_up(&before) && before != Status::Warn {
             done.activated.push(rid.clone());
         }
         states.insert(rid.clone(), after);
