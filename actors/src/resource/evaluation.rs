@@ -55,6 +55,8 @@ pub(crate) fn evaluate(
     let mut resources = BTreeMap::new();
     let mut watch = Watch::default();
     let mut running = vec![];
+    // What was asked and changed: whatever looks at it is asked too.
+    let mut has_changed = false;
     for phase in [Phase::Base, Phase::App, Phase::Last] {
         let mut asked = vec![];
         for (index, resource) in instance.resources.iter().enumerate() {
@@ -62,7 +64,8 @@ pub(crate) fn evaluate(
                 continue;
             }
             let rid = resource.rid.as_str();
-            if is_kept(rid)
+            if !has_changed
+                && is_kept(rid)
                 && let Some(old) = kept.and_then(|kept| kept.get(rid))
             {
                 states.insert(rid.to_owned(), old.status.clone());
@@ -81,6 +84,7 @@ pub(crate) fn evaluate(
             }
             asked.push(index);
         }
+        let mut changes = false;
         let found = ask(host, instance, &asked, &states, known);
         for (index, found) in asked.into_iter().zip(found) {
             let resource = &instance.resources[index];
@@ -96,10 +100,12 @@ pub(crate) fn evaluate(
             }
             let published = publish(host, instance, resource, updated, found);
             let old = kept.and_then(|kept| kept.get(&rid));
+            changes |= old.is_none_or(|old| old.status != published.status);
             status_file::note(instance, &rid, updated, &published, old);
             states.insert(rid.clone(), published.status.clone());
             resources.insert(rid, published);
         }
+        has_changed |= changes;
     }
     Evaluation { status: sum(host, instance, updated, resources, running), watch }
 }

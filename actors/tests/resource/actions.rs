@@ -376,6 +376,19 @@ fn only_the_resources_asked_for_are_evaluated_again() {
 }
 
 #[test]
+fn an_app_is_asked_again_when_what_it_stands_on_changed() {
+    let node = Node::new("[fs#1]\ntype = flag\n[app#1]\ntype = forking\ncheck = /bin/true\n");
+    let before = node.evaluate().status;
+    assert_eq!(node.act_on(Start, "fs#1"), 0);
+    let object =
+        actors::config::load_object(&node.host.paths, &node.host.node, &node.path).unwrap();
+    let rids = ["fs#1".to_owned()].into();
+    let after =
+        actors::resource::evaluate(&node.host, &object, Some(&before), None, Some(&rids)).status;
+    assert_eq!(after.resources.unwrap()["app#1"].status, Status::Up);
+}
+
+#[test]
 fn a_hundred_evaluations_share_their_scans() {
     let node = Node::new("[app#1]\ntype = simple\nstart = /bin/sleep 1000.015625\n");
     let start = Instant::now();
