@@ -115,8 +115,8 @@ impl Cx<'_> {
 }
 
 impl InstanceCore {
-    /// Starts from the monitor data that the cluster data still have, if any. An action that was running then is
-    /// forgotten: the status becomes idle, and whoever runs it still announces its end as a request would.
+    /// Starts from the monitor data that the cluster data still have, if any. The status is kept, and the runs are not
+    /// known: if it tells of an action, whoever finds that action or its end sets the status, as a request would.
     #[must_use]
     pub fn new(path: ObjectPath, monitor: Option<InstanceMonitor>) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! The decisions observed on deployed agents (`tests/data/decisions.json`) are ours too.
 
+mod life;
 mod sequences;
 mod settings;
 mod world;

@@ -1,0 +1,108 @@
+//! The life of a node, and the texts of the answers to requests.
+
+use model::{LocalExpect, NodeMonitorStatus, Timestamp};
+use monitor::{
+    Change, NodeCore, NodeEffect, NodeRequest, NodeTiming, ObjectRequest, set_node_monitor,
+    set_service_monitor,
+};
+use serde_json::json;
+
+use crate::world::{TestWorld, path};
+
+const CONFIG: &str = "[DEFAULT]\nnodes = n1\norchestrate = ha\n[fs#1]\ntype = flag\n";
+
+fn lone_node(updated: f64) -> TestWorld {
+    let instance = json!({
+        "updated": updated, "topology": "failover", "avail": "up", "overall": "up", "frozen": 0,
+        "resources": {"fs#1": {"status": "up"}}, "monitor": {"status": "idle"},
+    });
+    let instances = json!({ "n1": instance });
+    let mut world = TestWorld::with_instances("n1", &json!(["n1"]), "svc1", &instances);
+    world.configure("svc1", CONFIG);
+    world.aggregate_all();
+    world
+}
+
+#[test]
+fn a_lone_node_is_idle_once_its_instances_are_evaluated() {
+    let mut core = NodeCore::new(Timestamp(1000.0), NodeTiming::default());
+    core.pass(Timestamp(1000.0), &lone_node(999.0));
+    assert_eq!(core.monitor().status, NodeMonitorStatus::Init);
+    core.pass(Timestamp(1001.0), &lone_node(1000.5));
+    assert_eq!((core.monitor().status.clone(), core.in_grace()), (NodeMonitorStatus::Idle, false));
+}
+
+#[test]
+fn a_node_that_shuts_down_is_released_when_its_instances_have_followed() {
+    let mut world = lone_node(1000.5);
+    let mut core = NodeCore::new(Timestamp(1000.0), NodeTiming::default());
+    core.pass(Timestamp(1001.0), &world);
+    core.shut_down(Timestamp(1002.0));
+    let svc1 = path("svc1");
+    let asked = NodeEffect::SetInstance {
+        path: svc1.clone(),
+        change: Change::local(LocalExpect::Shutdown),
+    };
+    let effects = core.pass(Timestamp(1002.0), &world);
+    assert!(effects.contains(&asked) && !effects.contains(&NodeEffect::Released), "{effects:?}");
+    // Published data from before the request prove nothing.
+    assert_eq!(core.pass(Timestamp(1002.1), &world), []);
+    let mut monitor = world.local_instance(&svc1).unwrap().monitor.clone().unwrap();
+    monitor.local_expect = Some(LocalExpect::Shutdown);
+    monitor.local_expect_updated = Some(Timestamp(1002.2));
+    world.publish(&svc1, monitor.clone());
+    assert_eq!(core.pass(Timestamp(1002.2), &world), []);
+    monitor.local_expect = None;
+    monitor.local_expect_updated = Some(Timestamp(1003.0));
+    world.publish(&svc1, monitor);
+    assert_eq!(core.pass(Timestamp(1003.0), &world), [NodeEffect::Released]);
+    assert_eq!(core.pass(Timestamp(1004.0), &world), []);
+}
+
+#[test]
+fn answers_have_the_texts_of_deployed_agents() {
+    let world = lone_node(1000.5);
+    let object = |path: &str, target: &str| {
+        let request = ObjectRequest {
+            path: path.into(),
+            global_expect: (!target.is_empty()).then(|| target.into()),
+            ..ObjectRequest::default()
+        };
+        set_service_monitor(&world, &request).0.to_json()
+    };
+    let node = |target: &str| {
+        let request = NodeRequest { global_expect: Some(target.into()), ..NodeRequest::default() };
+        set_node_monitor(&world, &request).0.to_json()
+    };
+    assert_eq!(
+        object("svc1", ""),
+        json!({"data": {}, "status": 0, "info": ["svc1 defer target state set to None"]})
+    );
+    assert_eq!(
+        object("svc1", "started"),
+        json!({"data": {}, "status": 0, "info": ["svc1 is already started"]})
+    );
+    assert_eq!(
+        object("nope", "started"),
+        json!({"data": {}, "status": 1, "error": ["object nope does not exist"]})
+    );
+    assert_eq!(
+        object("cfg/c1", "started"),
+        json!({"data": {}, "status": 1, "error": [
+            "reject set global_expect=started request on cfg/c1: not supported on cfg objects"
+        ]})
+    );
+    assert_eq!(
+        node("thawed"),
+        json!({"data": {}, "status": 0, "info": ["cluster is already thawed"]})
+    );
+    assert_eq!(
+        node("frozen"),
+        json!({"data": {"global_expect": "frozen"}, "status": 0,
+            "info": ["cluster target state set to frozen"]})
+    );
+    assert_eq!(
+        node("unset"),
+        json!({"data": {}, "status": 1, "error": ["invalid global_expect value: unset"]})
+    );
+}
