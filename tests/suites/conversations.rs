@@ -230,7 +230,8 @@ fn set_monitor(node: &Node, options: Value) {
     let mut options = options;
     options["path"] = "svc1".into();
     let request = json!({"action": "object_monitor", "method": "POST", "options": options});
-    assert_eq!(node.request(&request)["status"], 0);
+    // A monitor that is about to act refuses for a moment.
+    wait_for("the request is accepted", || node.request(&request)["status"] == 0);
 }
 
 /// Brings about what the recording had when it sent a request.
