@@ -607,6 +607,3 @@ impl Handler<Gone> for NodeMonitor {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
