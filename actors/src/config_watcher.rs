@@ -200,8 +200,7 @@ impl ConfigWatcher {
         self.cell.store(config.clone());
         self.report(&old, &config);
         if is_node_changed || is_first {
-            _ = self
-                .neighbours
+            self.neighbours
                 .cluster_data
                 .1
                 .do_send(SetNode { settings: Some(public(&config, totals)), ..SetNode::default() });

@@ -201,13 +201,13 @@ impl Snapshot {
             let (status, config) = (node.status.get(path), node.config.get(path));
             if status.is_some() || config.is_some() {
                 let entry = serde_json::json!({
-                    "status": status.map(|status| value(status)).unwrap_or_else(|| Value::Object(Map::new())),
-                    "config": config.map(|config| value(config)).unwrap_or_else(|| Value::Object(Map::new())),
+                    "status": status.map(value).unwrap_or_else(|| Value::Object(Map::new())),
+                    "config": config.map(value).unwrap_or_else(|| Value::Object(Map::new())),
                 });
                 nodes.insert(name.to_string(), entry);
             }
         }
-        let mut answer = match self.aggregate(path).map(|aggregate| value(aggregate)) {
+        let mut answer = match self.aggregate(path).map(value) {
             Some(Value::Object(aggregate)) => aggregate,
             _ => Map::new(),
         };

@@ -95,20 +95,17 @@ impl Dirty {
         let local = new.nodename.as_str();
         for path in &self.instances {
             let at = ["monitor", "nodes", local, "services", "status", path.as_str()];
-            let status =
-                |snapshot: &Snapshot| snapshot.local_instance(path).map(|status| value(status));
+            let status = |snapshot: &Snapshot| snapshot.local_instance(path).map(value);
             add(Some(path), &at, status(old), status(new));
         }
         for path in &self.configs {
             let at = ["monitor", "nodes", local, "services", "config", path.as_str()];
-            let config = |snapshot: &Snapshot| {
-                snapshot.config(&snapshot.nodename, path).map(|entry| value(entry))
-            };
+            let config = |snapshot: &Snapshot| snapshot.config(&snapshot.nodename, path).map(value);
             add(Some(path), &at, config(old), config(new));
         }
         for path in &self.aggregates {
             let at = ["monitor", "services", path.as_str()];
-            let state = |snapshot: &Snapshot| snapshot.aggregate(path).map(|state| value(state));
+            let state = |snapshot: &Snapshot| snapshot.aggregate(path).map(value);
             add(Some(path), &at, state(old), state(new));
         }
         all
