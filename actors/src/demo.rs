@@ -85,7 +85,8 @@ struct Demo {
     /// Port of the service.
     port: u16,
     daemon: Option<Child>,
-    /// What the table shown last said of the service: only changes are printed.
+    /// What the last state said of the service, and the table that showed it: only changes are printed.
+    said: String,
     shown: String,
     begin: Instant,
 }
@@ -100,7 +101,15 @@ impl Demo {
                 .map_err(|error| DemoError::Machine("making its folder", error))?;
         }
         let port = free_port()?;
-        Ok(Self { root, program, port, daemon: None, shown: String::new(), begin: Instant::now() })
+        Ok(Self {
+            root,
+            program,
+            port,
+            daemon: None,
+            said: String::new(),
+            shown: String::new(),
+            begin: Instant::now(),
+        })
     }
 
     /// The steps, each checked.
@@ -227,7 +236,7 @@ impl Demo {
         }
     }
 
-    /// Prints the monitor table, as `om mon` does, when what it says of the service has changed.
+    /// Prints the monitor table when what it says of the service has changed: whole at first, then the services.
     fn show_table(&mut self) {
         let instance = self.instance();
         if instance.is_null() {
@@ -238,12 +247,18 @@ impl Demo {
             "{said} {} {}",
             instance["monitor"]["status"], instance["monitor"]["global_expect"]
         );
-        if said != self.shown
-            && let Ok(output) = self.om(&["mon"]).output()
-        {
-            println!("\n{}", String::from_utf8_lossy(&output.stdout).trim_end());
+        if said == self.said {
+            return;
+        }
+        let words: &[&str] =
+            if self.said.is_empty() { &["mon"] } else { &["mon", "--sections", "services"] };
+        self.said = said;
+        let Ok(output) = self.om(words).output() else { return };
+        let table = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        if table != self.shown {
+            println!("\n{table}");
             _ = io::stdout().flush();
-            self.shown = said;
+            self.shown = table;
         }
     }
 

@@ -7,12 +7,12 @@ use serde_json::json;
 /// A service that sleeps for a number of seconds no other test uses.
 fn sleeper(seconds: u32) -> String {
     format!(
-        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = sleep {seconds}\n"
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = /bin/sleep {seconds}\n"
     )
 }
 
 fn sleeping(seconds: u32) -> usize {
-    processes(|line| line == format!("sleep {seconds}")).len()
+    processes(|line| line == format!("/bin/sleep {seconds}")).len()
 }
 
 #[test]

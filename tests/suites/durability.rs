@@ -49,13 +49,13 @@ fn a_daemon_killed_again_and_again_keeps_its_files_and_its_service() {
     let mut node = Node::new("n1");
     node.write(
         "etc/web.conf",
-        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = sleep 81001\n",
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = /bin/sleep 81001\n",
     );
     for _ in 0..5 {
         node.start();
         node.wait_avail("web", "up");
         node.kill();
-        let running = harness::processes(|line| line == "sleep 81001");
+        let running = harness::processes(|line| line == "/bin/sleep 81001");
         assert_eq!(running.len(), 1, "the service goes on, once");
         let status = node.read("var/svc/web/status.json");
         let status: serde_json::Value = serde_json::from_str(&status).expect("a whole file");

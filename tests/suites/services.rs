@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 /// A configuration with one application that sleeps, for a time no other test uses.
 fn sleeper(seconds: u32) -> String {
     format!(
-        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = sleep {seconds}\nrestart = 2\n"
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = /bin/sleep {seconds}\nrestart = 2\n"
     )
 }
 
 fn sleeping(seconds: u32) -> Vec<u32> {
-    processes(|line| line == format!("sleep {seconds}"))
+    processes(|line| line == format!("/bin/sleep {seconds}"))
 }
 
 fn kill(pid: u32) {
