@@ -147,7 +147,9 @@ fn a_service_that_is_not_orchestrated_is_left_alone_until_asked() {
     let node = Node::started("n1");
     node.write("etc/svc1.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
     node.wait_avail("svc1", "down");
-    node.om_ok(&["svc1", "start", "--wait", "--time", "20s"]);
+    let before = node.om(&["svc1", "start", "--wait", "--time", "300ms"]);
+    assert_eq!(before.code, Some(1), "what is not provisioned is not started: {before:?}");
+    node.om_ok(&["svc1", "set", "provisioned"]);
     node.wait_avail("svc1", "up");
     assert!(node.om_ok(&["svc1", "print", "status"]).contains("fs#1"));
     let printed = node.om_ok(&["svc1", "print", "status", "--format", "json"]);
