@@ -19,11 +19,11 @@ pub fn write(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     replace(file, content, mode, true).map_err(|error| named(file, &error))
 }
 
-/// As [`write`], for what may be lost with the power (caches, statuses): whole at any moment, but not synced.
+/// As [`write()`], for what may be lost with the power (caches, statuses): whole at any moment, but not synced.
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn write_cache(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     replace(file, content, mode, false).map_err(|error| named(file, &error))
 }

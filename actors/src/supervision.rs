@@ -1,6 +1,6 @@
 //! Keeps actors alive: a child that panics, stops unasked or gives up comes back, with its address and its queue.
 //!
-//! [`start`] puts an actor into a [`Guarded`] future on an arbiter. The address exists before the actor
+//! [`start`] puts an actor into a guarded future on an arbiter. The address exists before the actor
 //! ([`seat`]), stays the same across restarts, and may be held for ever. What happens to the child is told to its
 //! parent (the root) as [`ChildEvent`]s; the parent stops, starts or kills it through its [`ChildHandle`].
 
@@ -233,6 +233,10 @@ pub fn end<A: Actor<Context = Context<A>>>(ctx: &mut Context<A>) {
     ctx.stop();
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken nearly always: a box would cost each actor an allocation"
+)]
 enum Place<A: Actor<Context = Context<A>>, F> {
     /// Not made yet.
     Empty(AddressReceiver<A>, F),

@@ -74,7 +74,7 @@ async fn exchange(context: &Context, peer: &str, request: &Value) -> io::Result<
     };
     let limits = Limits::default();
     let random = SystemRandom::new();
-    let now_ms = i64::try_from(clock::now_ms()).unwrap_or(i64::MAX);
+    let now_ms = clock::now_ms();
     let form = Form::request(dialect(context, &peer), now_ms, &random);
     let frame = sender.seal(&form, &Prepared::new(request), &random).map_err(failed)?;
 

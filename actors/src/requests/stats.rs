@@ -83,9 +83,8 @@ fn ticks<'a>(words: impl Iterator<Item = &'a str>) -> f64 {
 /// What the processes of an object use, by its control group; none without one.
 fn cgroup(path: &ObjectPath) -> Option<Value> {
     let mut folder = PathBuf::from("/sys/fs/cgroup/opensvc");
-    match path.namespace() {
-        Some(namespace) => folder.extend(["namespaces", namespace]),
-        None => {}
+    if let Some(namespace) = path.namespace() {
+        folder.extend(["namespaces", namespace]);
     }
     folder.extend([path.kind().as_str(), path.name()]);
     let number = |file: &str| -> Option<u64> {
