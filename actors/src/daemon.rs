@@ -18,7 +18,6 @@ use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
 use model::NodeName;
 use monitor::Backoff;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
 use crate::cluster_data::{ClusterData, SetThread, Snapshot};
@@ -36,7 +35,7 @@ use crate::routes::Routes;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
 use crate::supervision::{self, Child};
-use crate::{clock, durable};
+use crate::{clock, durable, limits};
 
 pub use background::start_background;
 pub use instance::running_pid;
@@ -111,7 +110,7 @@ fn run() -> Result<(), DaemonError> {
     paths.create()?;
     let nodename = clock::local_nodename().map_err(DaemonError::Nodename)?;
     let instance = instance::Instance::take(&paths)?;
-    let is_limited = raise_descriptor_limit();
+    let is_limited = limits::raise_descriptors();
     logs::install(LogOptions {
         paths: paths.clone(),
         nodename: nodename.clone(),
@@ -137,12 +136,6 @@ fn run() -> Result<(), DaemonError> {
     }
     drop(instance);
     Ok(done?)
-}
-
-/// As many descriptors as the system allows: 10,000 clients must fit.
-fn raise_descriptor_limit() -> io::Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 /// Starts every actor; the root says when the control socket can be connected to.

@@ -11,6 +11,7 @@ pub mod control_socket;
 pub mod daemon;
 pub mod demo;
 pub mod durable;
+mod limits;
 pub mod listener;
 pub mod logs;
 pub mod node_monitor;
@@ -31,6 +32,7 @@ pub fn main() -> std::process::ExitCode {
     if let Some(code) = resource::exec_context::run_if_asked() {
         return code;
     }
+    limits::leave_daemon();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     match om::parse(words) {
         Err(usage) => {

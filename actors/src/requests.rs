@@ -186,7 +186,6 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
         Action::GetNode(_) => asset::node(context).await,
         Action::NodeChecks(_) => asset::checks(),
         Action::SshKey(options) => asset::ssh_key(options).await,
-        Action::TestPanic(options) => threads::test_panic(context, request, options).await,
     }
 }
 

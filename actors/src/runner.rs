@@ -171,6 +171,8 @@ struct Evaluated {
     path: ObjectPath,
     rids: Option<BTreeSet<String>>,
     found: Evaluation,
+    /// When it was begun: what was posted since is newer.
+    begun: Timestamp,
     is_found: bool,
     waiters: Vec<oneshot::Sender<bool>>,
 }
@@ -341,6 +343,7 @@ impl Runner {
             let job = Job { object, config, previous, known, rids: rids.clone() };
             let evaluator = self.tools.evaluator.clone();
             let broken = undefined(&job);
+            let begun = crate::clock::now();
             let work = tokio::task::spawn_blocking(move || evaluator(&job));
             let runner = ctx.address();
             actix_rt::spawn(async move {
@@ -353,7 +356,7 @@ impl Runner {
                     log::error!(path:% = path, reason = reason.as_str(); "instance not evaluated");
                     broken
                 });
-                runner.do_send(Evaluated { path, rids, found, is_found, waiters });
+                runner.do_send(Evaluated { path, rids, found, begun, is_found, waiters });
             });
         }
     }
@@ -549,6 +552,13 @@ impl Handler<AwaitAction> for Runner {
         let adopted = match Adopted::find(&self.tools.paths, &path) {
             Ok(Some(adopted)) => adopted,
             Ok(None) => return Box::pin(std::future::ready(None)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                let runner = ctx.address();
+                return Box::pin(async move {
+                    tokio::time::sleep(PAUSE).await;
+                    runner.send(AwaitAction(path)).await.ok().flatten()
+                });
+            }
             Err(error) => {
                 log::warn!(path:% = path, error:% = error; "no way to see whether an action runs");
                 return Box::pin(std::future::ready(None));
@@ -673,8 +683,16 @@ impl Handler<Evaluated> for Runner {
     type Result = ();
 
     fn handle(&mut self, evaluated: Evaluated, ctx: &mut Context<Self>) {
-        let Evaluated { path, rids, found, is_found, waiters } = evaluated;
+        let Evaluated { path, rids, found, begun, is_found, waiters } = evaluated;
         self.queue.end(&path);
+        let snapshot = self.tools.snapshot.load();
+        if snapshot.local_instance(&path).is_some_and(|posted| posted.updated > begun) {
+            // A command posted what it found meanwhile: ours is older, and what it kept of before is older still.
+            log::debug!(path:% = path; "evaluation overtaken");
+            self.queue.push(path, Request { is_fresh: true, waiters, ..Request::default() });
+            self.evaluate_next(ctx);
+            return;
+        }
         let Evaluation { status, watch } = found;
         // Deleted meanwhile: nobody wants to hear of it.
         if self.tools.config.load().objects.contains_key(&path) {

@@ -79,6 +79,28 @@ struct Adopted(Option<Awaited>);
 /// Exit code of what could not be run.
 const NOT_RUN: i32 = 1;
 
+/// Between two looks at whether the command that told it acts is there. Two without one: it is gone. It takes the action
+/// lock right after it told.
+const COMMAND_PAUSE: Duration = Duration::from_secs(2);
+
+/// The action that a monitor status tells; nothing for those that are no action on an instance.
+fn action_of(status: &MonitorStatus) -> &'static str {
+    match status {
+        MonitorStatus::Starting => "start",
+        MonitorStatus::Stopping => "stop",
+        MonitorStatus::Restarting => "restart",
+        MonitorStatus::Freezing => "freeze",
+        MonitorStatus::Thawing => "thaw",
+        MonitorStatus::Provisioning => "provision",
+        MonitorStatus::Unprovisioning => "unprovision",
+        MonitorStatus::Deleting => "delete",
+        MonitorStatus::Purging => "purge",
+        MonitorStatus::Tocing => "toc",
+        MonitorStatus::Shutting | MonitorStatus::Shutdown => "shutdown",
+        _ => "",
+    }
+}
+
 /// The monitor of one object.
 #[derive(Debug)]
 pub struct ServiceMonitor {
@@ -91,6 +113,8 @@ pub struct ServiceMonitor {
     acting: Option<Acting>,
     /// An action of somebody else may run: nothing is decided before its end.
     is_adopting: bool,
+    /// An operator's command told that it acts: its end is watched for, it may not live to tell it.
+    watching: Option<SpawnHandle>,
 }
 
 impl ServiceMonitor {
@@ -106,6 +130,7 @@ impl ServiceMonitor {
             alarm: None,
             acting: None,
             is_adopting: true,
+            watching: None,
         }
     }
 
@@ -179,6 +204,7 @@ impl ServiceMonitor {
                 }
             }
         }
+        self.watch_command(ctx);
         if wake_after.is_finite() {
             let delay = Duration::try_from_secs_f64(wake_after.max(0.001)).unwrap_or(Duration::MAX);
             self.alarm = Some(ctx.run_later(delay, |this, ctx| {
@@ -196,6 +222,43 @@ impl ServiceMonitor {
         } else if !is_acting && self.acting.take().is_some() {
             self.shared.tell.slot_freed.do_send(SlotFreed);
         }
+    }
+
+    /// Watches for the end of a command that is not ours, while the monitor is what it told.
+    fn watch_command(&mut self, ctx: &mut Context<Self>) {
+        let is_theirs =
+            !self.is_adopting && self.runs.is_empty() && is_transition(&self.core.monitor().status);
+        if is_theirs && self.watching.is_none() {
+            self.look_at_command(false, ctx);
+        } else if !is_theirs && let Some(watching) = self.watching.take() {
+            ctx.cancel_future(watching);
+        }
+    }
+
+    /// Looks later whether a command acts. `was_absent`: none did at the last look.
+    fn look_at_command(&mut self, was_absent: bool, ctx: &mut Context<Self>) {
+        let status = self.core.monitor().status.clone();
+        self.watching = Some(ctx.run_later(COMMAND_PAUSE, move |this, ctx| {
+            let path = this.core.path().clone();
+            let awaited = this.shared.tell.await_action.send(AwaitAction(path));
+            this.watching = Some(ctx.spawn(awaited.into_actor(this).map(
+                move |awaited, this, ctx| {
+                    this.watching = None;
+                    if this.core.monitor().status != status || !this.runs.is_empty() {
+                        this.watch_command(ctx);
+                        return;
+                    }
+                    let is_absent = matches!(awaited, Ok(None));
+                    if !(is_absent && was_absent) {
+                        this.look_at_command(is_absent, ctx);
+                        return;
+                    }
+                    log::warn!(path:% = this.core.path(), status:% = status; "the command that acted is gone");
+                    let change = this.conclude(action_of(&status), None);
+                    this.apply(&change, ctx);
+                },
+            )));
+        }));
     }
 
     fn priority(&self) -> i64 {
@@ -308,16 +371,22 @@ impl ServiceMonitor {
     }
 
     /// Takes over the end of an action that somebody else started, as its command line would have told it.
-    fn adopt(&self, awaited: &Awaited) -> Change {
+    fn conclude(&self, action: &str, exit_code: Option<i32>) -> Change {
         let snapshot = self.shared.snapshot.load();
         let instance = snapshot.local_instance(self.core.path());
         let avail = instance.and_then(|status| status.avail.clone());
         let is_up = matches!(avail, Some(Status::Up | Status::StdbyUp | Status::NotApplicable));
-        let action = awaited.action.as_str();
-        let is_done = match (awaited.exit_code, action) {
+        let is_frozen = instance.and_then(|status| status.frozen).is_some_and(|at| at.0 > 0.0);
+        let is_done = match (exit_code, action) {
             (Some(exit_code), _) => exit_code == 0,
-            (None, "start" | "restart") => is_up,
-            (None, "stop" | "shutdown") => avail != Some(Status::Up) && avail != Some(Status::Warn),
+            (None, "start" | "restart" | "provision") => is_up,
+            (None, "stop" | "shutdown" | "unprovision") => {
+                avail != Some(Status::Up) && avail != Some(Status::Warn)
+            }
+            (None, "freeze") => is_frozen,
+            (None, "thaw") => !is_frozen,
+            // It is still there.
+            (None, "delete" | "purge") => false,
             (None, _) => true,
         };
         let status = match is_done {
@@ -450,12 +519,13 @@ impl Handler<Adopted> for ServiceMonitor {
         self.is_adopting = false;
         match awaited {
             Some(awaited) => {
-                let change = self.adopt(&awaited);
+                let change = self.conclude(&awaited.action, awaited.exit_code);
                 self.apply(&change, ctx);
             }
-            // Nobody runs what the monitor says it does: it fell, or the daemon was killed.
+            // Nobody runs what the monitor says it does: it fell, and its action ended before it was back.
             None if is_transition(&self.core.monitor().status) => {
-                self.apply(&Change { status: Some(MonitorStatus::Idle), ..Change::default() }, ctx);
+                let change = self.conclude(action_of(&self.core.monitor().status), None);
+                self.apply(&change, ctx);
             }
             None => self.pass(ctx),
         }

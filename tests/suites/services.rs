@@ -91,6 +91,134 @@ fn restarts_are_counted_and_used_up_until_a_clear() {
     });
 }
 
+/// Writes a service whose start waits for the file `tmp/go`, and which is up once it is there.
+fn patient(node: &Node, name: &str) {
+    let dir = node.path("tmp").display().to_string();
+    script(
+        node,
+        "tmp/start",
+        &format!("echo start >> {dir}/starts\nwhile ! test -e {dir}/go; do sleep 0.02; done"),
+    );
+    script(node, "tmp/check", &format!("test -e {dir}/go"));
+    node.write(
+        &format!("etc/{name}.conf"),
+        &format!("[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {dir}/start\ncheck = {dir}/check\n"),
+    );
+}
+
+/// Waits until the command that starts this service runs its script, and returns its pid.
+fn starting(node: &Node, name: &str) -> u32 {
+    wait_for("the script runs", || node.path("tmp/starts").exists());
+    node.wait_instance(name, "starting", |instance| instance["monitor"]["status"] == "starting");
+    let pids = processes(|line| line.ends_with(&format!(" {name} start --local")));
+    let [pid] = pids[..] else { panic!("one command: {pids:?}") };
+    pid
+}
+
+fn is_start_failed(instance: &Value) -> bool {
+    instance["monitor"]["status"] == "start failed"
+}
+
+#[test]
+fn a_start_whose_command_is_killed_has_failed() {
+    let node = Node::started("n1");
+    patient(&node, "killed1");
+    kill(starting(&node, "killed1"));
+    node.wait_instance("killed1", "start failed", is_start_failed);
+    node.write("tmp/go", "");
+    node.om_ok(&["killed1", "clear"]);
+    node.wait_avail("killed1", "up");
+}
+
+#[test]
+fn a_start_of_an_operator_that_is_killed_has_failed() {
+    let node = Node::started("n1");
+    patient(&node, "killed2");
+    let pid = starting(&node, "killed2");
+    kill(pid);
+    node.wait_instance("killed2", "start failed", is_start_failed);
+    std::fs::remove_file(node.path("tmp/starts")).expect("a file");
+    let mut command = node.spawn(&["killed2", "start", "--local"]);
+    starting(&node, "killed2");
+    command.kill().expect("it runs");
+    command.wait().expect("a child of ours");
+    node.wait_instance("killed2", "start failed", is_start_failed);
+}
+
+#[test]
+fn a_runner_that_panics_during_an_action_learns_its_end() {
+    let mut node = Node::new("n1").with_env("OSVC_TEST_PANIC", "1");
+    node.start();
+    let panic = json!({"action": "test_panic", "options": {"actor": "runner"}});
+    patient(&node, "panic1");
+    let pid = starting(&node, "panic1");
+    assert_eq!(node.request(&panic)["status"], 0);
+    wait_for("the runner is back", || node.status()["runner"]["restarts"] == 1);
+    kill(pid);
+    node.wait_instance("panic1", "start failed", is_start_failed);
+    std::fs::remove_file(node.path("tmp/starts")).expect("a file");
+    node.om_ok(&["panic1", "clear"]);
+    starting(&node, "panic1");
+    assert_eq!(node.request(&panic)["status"], 0);
+    node.write("tmp/go", "");
+    let instance = node.wait_avail("panic1", "up");
+    assert_eq!(instance["monitor"]["local_expect"], "started", "{instance:#}");
+}
+
+#[test]
+fn an_action_outlives_the_daemon_and_its_end_is_learnt_by_the_next() {
+    let mut node = Node::started("n1");
+    patient(&node, "orphan1");
+    starting(&node, "orphan1");
+    node.kill();
+    node.start();
+    node.write("tmp/go", "");
+    node.wait_instance("orphan1", "kept up", |instance| {
+        instance["avail"] == "up"
+            && instance["monitor"]["status"] == "idle"
+            && instance["monitor"]["local_expect"] == "started"
+    });
+    assert_eq!(node.read("tmp/starts"), "start\n", "it was not started twice");
+
+    std::fs::remove_file(node.path("tmp/go")).expect("a file");
+    std::fs::remove_file(node.path("tmp/starts")).expect("a file");
+    patient(&node, "orphan2");
+    let pid = starting(&node, "orphan2");
+    node.kill();
+    kill(pid);
+    node.start();
+    // Whatever it had done is seen; it is started again, as it should run.
+    std::fs::remove_file(node.path("tmp/starts")).expect("a file");
+    starting(&node, "orphan2");
+}
+
+#[test]
+fn an_application_has_a_session_and_the_limits_of_who_started_the_daemon() {
+    let node = Node::started("n1");
+    let dir = node.path("tmp").display().to_string();
+    script(
+        &node,
+        "tmp/start",
+        &format!(
+            "ulimit -Sn > {dir}/limit; cut -d' ' -f6 /proc/$$/stat > {dir}/session; env > {dir}/env; touch {dir}/up"
+        ),
+    );
+    script(&node, "tmp/check", &format!("test -e {dir}/up"));
+    node.write(
+        "etc/web.conf",
+        &format!("[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {dir}/start\ncheck = {dir}/check\n"),
+    );
+    node.wait_avail("web", "up");
+    let ours = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let ours = ours.map_or("unlimited".to_owned(), |limit| limit.to_string());
+    assert_eq!(node.read("tmp/limit").trim(), ours);
+    let session = node.read("tmp/session");
+    let daemon = std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).expect("it runs");
+    let daemons = daemon.rsplit_once(')').expect("a name").1.split_whitespace().nth(3);
+    assert_ne!(Some(session.trim()), daemons);
+    assert!(!node.read("tmp/env").contains("OSVC_DAEMON_CHILD"));
+}
+
 #[test]
 fn a_failed_start_is_kept_until_a_clear() {
     let node = Node::started("n1");

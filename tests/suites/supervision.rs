@@ -29,6 +29,7 @@ fn every_actor_that_panics_comes_back() {
     node.start();
     node.write("etc/svc1.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
     node.wait_avail("svc1", "down");
+    node.om_ok(&["svc1", "set", "provisioned"]);
     node.om_ok(&["svc1", "start", "--wait", "--time", "20s"]);
     let bad = Peer::sealed(&node).with_secret("81ec81d6e68c11f1ae3f02fcffffffff").from(99);
     assert_eq!(bad.exchange(&bad.frame(&json!({}))), b"");

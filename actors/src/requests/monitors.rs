@@ -11,6 +11,7 @@ use wire::{
 use super::{Context, NotNow, Outcome, refusal, shorten};
 use crate::cluster_data::{SetInstance, View};
 use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
+use crate::runner::EvaluateLater;
 use crate::service_monitor::{Clear, SetMonitor};
 
 /// A drain without limit of its own ends with the actions it runs, which have theirs.
@@ -151,8 +152,11 @@ pub(super) async fn set_status(context: &Context, options: &SetObjectStatus) -> 
         Ok(status) => status,
         Err(error) => return refusal(400, format!("option data: {error}")).into(),
     };
-    let set = SetInstance { path, status: Box::new(status) };
-    match context.ask(&context.routes.cluster_data, set).await {
+    let set = SetInstance { path: path.clone(), status: Box::new(status) };
+    let is_set = context.ask(&context.routes.cluster_data, set).await;
+    // The processes and files to watch are not those of before.
+    context.routes.runner.do_send(EvaluateLater(vec![path]));
+    match is_set {
         Ok(()) => wire::reply::info("instance status updated").into(),
         Err(not_now) => not_now.into(),
     }

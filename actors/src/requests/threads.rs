@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wire::{DaemonShutdown, DaemonStart, DaemonStop, Request, RequestError, TestPanic};
+use wire::{DaemonShutdown, DaemonStart, DaemonStop};
 
-use super::{Context, NotNow, Outcome, Transport, refusal};
-use crate::root::{
-    ShutdownDaemon, StartThread, StopDaemon, StopSession, StopThread, TestPanic as PanicOf,
-    ThreadError,
-};
+use super::{Context, NotNow, Outcome, refusal};
+use crate::root::{ShutdownDaemon, StartThread, StopDaemon, StopSession, StopThread, ThreadError};
 
 /// The root answers within 5 s (design.md); a little more for its queue.
 const THREAD_PATIENCE: Duration = Duration::from_secs(7);
@@ -76,23 +73,4 @@ pub(super) async fn shutdown(context: &Context, options: &DaemonShutdown) -> Out
         Ok(Err(error)) => refusal(1, error).into(),
         Err(not_now) => not_now.into(),
     }
-}
-
-/// POST `test_panic`, for the harness: unknown to everybody else.
-pub(super) async fn test_panic(
-    context: &Context,
-    request: &Request,
-    options: &TestPanic,
-) -> Outcome {
-    let is_done = context.caller.transport == Transport::Unix
-        && context
-            .ask(&context.routes.root, PanicOf { id: options.actor.clone() })
-            .await
-            .unwrap_or(false);
-    if is_done {
-        return json!({"status": 0}).into();
-    }
-    let unknown =
-        RequestError::Unsupported { method: request.method.clone(), name: request.name.clone() };
-    unknown.to_reply().into()
 }

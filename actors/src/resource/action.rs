@@ -239,7 +239,10 @@ impl Act<'_> {
     fn conclude(&self, action: InstanceAction, done: Result<(), Failure>) -> Result<(), Failure> {
         // A configuration that the action changed is read again by the daemon.
         let found = super::refresh(self.host, &self.instance, None, None, None);
-        announce::status(&self.host.paths, &self.instance.path, &found.status);
+        if !self.is_from_daemon {
+            // Else it evaluates by itself when we end, whatever our end is.
+            announce::status(&self.host.paths, &self.instance.path, &found.status);
+        }
         done?;
         let avail = found.status.avail.unwrap_or(Status::NotApplicable);
         let is_up = matches!(avail, Status::Up | Status::StdbyUp | Status::NotApplicable);

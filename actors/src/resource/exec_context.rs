@@ -15,6 +15,8 @@ use nix::unistd::{Gid, Group, Uid, User};
 use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 /// The hidden word that makes our binary set a context and become another program.
 pub const WORD: &str = "exec-context";
 
@@ -38,6 +40,9 @@ pub(crate) struct ExecContext {
     pub umask: Option<u32>,
     /// Soft and hard limit by name (`nofile`), none for infinity.
     pub limits: BTreeMap<String, Option<u64>>,
+    /// Soft limit of descriptors, unless `limits` has another.
+    #[serde(default)]
+    pub soft_nofile: Option<u64>,
     /// Name and id of the user.
     pub user: Option<(String, u32)>,
     /// Id of the group.
@@ -47,7 +52,7 @@ pub(crate) struct ExecContext {
 impl ExecContext {
     /// A session of its own, and nothing else.
     pub(crate) fn session() -> Self {
-        Self { is_session: true, ..Self::default() }
+        Self { is_session: true, soft_nofile: limits::inherited_descriptors(), ..Self::default() }
     }
 
     /// Names the user by name or number, with their main group.
@@ -88,6 +93,9 @@ impl ExecContext {
         }
         if let Some(mask) = self.umask {
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
+        }
+        if let Some(soft) = self.soft_nofile {
+            limits::set_descriptors(soft)?;
         }
         for (name, limit) in &self.limits {
             let resource = limit_resource(name)

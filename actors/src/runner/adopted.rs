@@ -28,7 +28,8 @@ pub(super) struct Adopted {
 }
 
 impl Adopted {
-    /// The action on an object that holds its lock now; none if there is none.
+    /// The action on an object that holds its lock now; none if there is none. [`io::ErrorKind::WouldBlock`]: there is one,
+    /// which has not named itself yet.
     pub(super) fn find(paths: &Paths, path: &ObjectPath) -> io::Result<Option<Self>> {
         let file = paths.var_dir(path).join("lock.generic");
         if !file.exists() || FileLock::try_take(&file)?.is_some() {
@@ -36,7 +37,9 @@ impl Adopted {
         }
         let text = std::fs::read(&file)?;
         // The holder is about to write, or has just ended.
-        let Ok(holder) = serde_json::from_slice::<Holder>(&text) else { return Ok(None) };
+        let Ok(holder) = serde_json::from_slice::<Holder>(&text) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
         let Some(process) = watch_process(holder.pid)? else { return Ok(None) };
         Ok(Some(Self { intent: holder.intent, process }))
     }

@@ -1,4 +1,4 @@
-//! Child processes: in a process group of their own, so that nothing sent to the daemon reaches them.
+//! Child processes: they lead sessions of their own, so that nothing sent to the daemon reaches them.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 use super::CommandOutcome;
+use crate::limits;
 
 /// Bytes kept of each output of a command: 1 MiB.
 const MAX_OUTPUT_BYTES: usize = 1 << 20;
@@ -30,7 +31,8 @@ pub(super) const SESSION: &str = "OSVC_SESSION_UUID";
 /// Starts `program words`.
 fn command(program: &Path, words: &[String], session: &str) -> Command {
     let mut command = Command::new(program);
-    command.args(words).env(SESSION, session).stdin(Stdio::null()).process_group(0);
+    let (name, limit) = limits::variable();
+    command.args(words).env(SESSION, session).env(name, limit).stdin(Stdio::null());
     command
 }
 
@@ -93,9 +95,10 @@ pub(super) fn group(child: &Child) -> Option<Pid> {
 
 /// Signals a command and what it started.
 pub(super) fn signal(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group
-        && let Err(error) = kill_process_group(group, signal)
-    {
+    let Some(group) = group else { return };
+    // A command that was just started has not left our group yet.
+    let sent = kill_process_group(group, signal).or_else(|_| kill_process(group, signal));
+    if let Err(error) = sent {
         log::debug!(group = group.as_raw_nonzero().get(), error:% = error; "not signalled");
     }
 }
@@ -126,8 +129,9 @@ mod tests {
     use super::*;
 
     async fn shell(script: &str, time: Option<Duration>) -> (String, String, i32) {
-        let words = ["-c".to_owned(), script.to_owned()];
-        match run(Path::new("/bin/sh"), &words, "sid", time).await.unwrap() {
+        // Our own program leads a session by itself.
+        let words = ["/bin/sh", "-c", script].map(str::to_owned);
+        match run(Path::new("setsid"), &words, "sid", time).await.unwrap() {
             CommandOutcome::Ended { out, err, ret } => (out, err, ret),
             started => panic!("{started:?}"),
         }

@@ -568,9 +568,4 @@ requests! {
     }
     /// Lists the ports and minors that drbd resources use.
     DrbdAllocations "GET" ["drivers/resource/disk/drbd/allocations"] "root" {}
-    /// Makes an actor panic, in tests.
-    TestPanic "POST" ["test_panic"] "root" (local) {
-        /// The actor.
-        actor: String, String required;
-    }
 }
