@@ -8,6 +8,7 @@ mod create;
 mod daemon;
 mod dequeue;
 mod instance;
+mod keys;
 mod link;
 mod logs;
 mod mon;

@@ -19,7 +19,7 @@ use super::{Done, Failure, Om, complain, note, print};
 use crate::{config, durable};
 
 /// How long a writer waits for another one.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Mode of a new configuration file: it may hold secrets.
 pub(super) const MODE: u32 = 0o600;
@@ -451,7 +451,19 @@ fn edit(om: &Om, owner: &Owner, recover: bool, discard: bool, editor: &str) -> R
     if !recover {
         durable::write(&copy, original.as_bytes(), MODE)?;
     }
-    open_editor(editor, &copy)?;
+    if let Err(failure) = open_editor(editor, &copy) {
+        // Nothing typed, nothing to keep.
+        let is_untouched = std::fs::read_to_string(&copy).is_ok_and(|text| text == original);
+        if is_untouched {
+            durable::remove(&copy)?;
+            return Err(failure);
+        }
+        let hint = format!("the edit is kept in {}", copy.display());
+        return Err(Failure {
+            lines: failure.lines.into_iter().chain([hint]).collect(),
+            ..failure
+        });
+    }
     let text = std::fs::read_to_string(&copy)?;
     if text == original {
         durable::remove(&copy)?;
@@ -499,10 +511,7 @@ fn open_editor(editor: &str, file: &std::path::Path) -> Result<(), Failure> {
     if status.success() {
         return Ok(());
     }
-    Err(Failure::new(format!(
-        "{program} failed ({status}): the edit is kept in {}",
-        file.display()
-    )))
+    Err(Failure::new(format!("{program} failed ({status})")))
 }
 
 /// The action and options that ask another node for the same.

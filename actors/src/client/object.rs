@@ -12,7 +12,7 @@ use wire::{NodeSpec, Request};
 use super::select::{Scope, Selection, in_states, is_here, namespace};
 use super::{
     ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, config_edit, create,
-    instance as act, logs, mon, node_spec, print,
+    instance as act, keys, logs, mon, node_spec, print,
 };
 use crate::config;
 
@@ -73,7 +73,16 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             let node = node_spec(&target, Some(NodeSpec::Selector("*".to_owned())));
             logs::objects(om, &link, &select()?, &options, node)
         }
-        ObjectAction::Keys => keys(om, &link, &select()?),
+        ObjectAction::Keys => keys::list(om, &link, &select()?),
+        ObjectAction::Key(action) => {
+            let paths = if command.server.is_some() {
+                // What the other daemon has, not what lies here.
+                select()?.into_iter().map(keys::Place::Daemon).collect()
+            } else {
+                select()?.into_iter().map(|path| keys::Place::of(om, path)).collect::<Vec<_>>()
+            };
+            keys::run(om, &link, &paths, &action)
+        }
     }
 }
 
@@ -376,21 +385,4 @@ fn value_table(entries: &[Value]) -> String {
         rows.push(keys.iter().map(cell).collect());
     }
     table(rows, &[], 2).to_string()
-}
-
-fn keys(om: &Om, link: &Link, paths: &[ObjectPath]) -> Done {
-    let mut all = Map::new();
-    for path in paths {
-        let request = Request::new(wire::ObjectKeys { path: path.to_string() });
-        let reply = link.ask(&request, Some(ANSWER))?;
-        if status_of(&reply) != 0 {
-            return om.report(&reply);
-        }
-        all.insert(path.to_string(), reply.get("data").cloned().unwrap_or_default());
-    }
-    om.show(&all.clone().into(), |_| {
-        let names = all.values().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
-        names.map(|name| format!("{}\n", printable(name))).collect()
-    });
-    Ok(0)
 }

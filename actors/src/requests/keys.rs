@@ -16,7 +16,7 @@ use super::edit::{Target, edit};
 use super::{Context, Outcome, refusal};
 
 /// Where the keys are.
-const SECTION: &str = "data";
+pub const SECTION: &str = "data";
 /// Largest value of a key.
 const MAX_VALUE_BYTES: usize = 8 << 20;
 

@@ -257,6 +257,43 @@ pub enum ObjectAction {
     Logs(LogOptions),
     /// `keys`: names of the keys of a cfg, sec or usr.
     Keys,
+    /// `add`, `change`, `decode`, `remove`: one key of a cfg, sec or usr.
+    Key(KeyAction),
+}
+
+/// An action on a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyAction {
+    /// `add`: refused if the key is there. `change`: replaced if it is.
+    Set {
+        /// `--key`: none only with `--from`.
+        key: Option<String>,
+        /// The value, or where it is.
+        source: KeySource,
+        /// Whether it is `change`.
+        replace: bool,
+    },
+    /// `decode`: the value to standard output, as it is.
+    Decode {
+        /// `--key`.
+        key: String,
+    },
+    /// `remove`.
+    Remove {
+        /// `--key`.
+        key: String,
+    },
+}
+
+/// Where the value of a key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// `--value`.
+    Value(String),
+    /// `--from -`.
+    Stdin,
+    /// `--from` a file, or a folder: a key for each of its files.
+    Path(String),
 }
 
 /// An action on the instances of an object.

@@ -12,8 +12,9 @@ mod tree;
 
 pub use command::{
     ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
-    DaemonCommand, DemoCommand, Edit, Format, InstanceAction, LogOptions, MonitorCommand,
-    NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction, Target, Wait,
+    DaemonCommand, DemoCommand, Edit, Format, InstanceAction, KeyAction, KeySource, LogOptions,
+    MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction,
+    Target, Wait,
 };
 pub use options::{Takes, duration, long_option};
 pub use parse::{Usage, parse};

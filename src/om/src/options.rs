@@ -152,7 +152,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "[section.]keyword[@scope]; to set: followed by [[index]], =, +=, -= or |=, and the value",
     ),
     value("param", "KEYWORD", "The keyword (older form of --kw)"),
-    value("value", "VALUE", "With --param: replace by this value"),
+    value("value", "VALUE", "The value of the --key; with --param: replace by this value"),
     value("add", "VALUE", "With --param: add this word"),
     value("remove", "VALUE", "With --param: remove this word"),
     value("index", "N", "With --add: insert at this position"),
@@ -170,6 +170,17 @@ pub(crate) const OPTIONS: &[Opt] = &[
     flag("provision", "Provision and start the new object"),
     flag("restore", "Keep the id found in the source"),
     short(flag("interactive", "Ask for what is missing; with demo, leave the node running"), 'I'),
+    // keys
+    value(
+        "key",
+        "NAME",
+        "A key of the cfg, sec or usr; with --from a folder: put before the names",
+    ),
+    value(
+        "from",
+        "FILE",
+        "Read the value from a file, from - (standard input), or a key from each file of a folder",
+    ),
     // logs
     flag("follow", "Go on with what is logged next"),
     value(

@@ -10,8 +10,9 @@ use model::Kind;
 
 use crate::command::{
     ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
-    DaemonCommand, DemoCommand, Edit, Format, InstanceAction, LogOptions, MonitorCommand,
-    NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction, Target, Wait,
+    DaemonCommand, DemoCommand, Edit, Format, InstanceAction, KeyAction, KeySource, LogOptions,
+    MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction,
+    Target, Wait,
 };
 use crate::options::{Opt, Takes, duration};
 use crate::tree::{Group, tree};
@@ -106,7 +107,7 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
         "" => return Err(usage("the object selector is empty")),
         word => {
             args.remove(0);
-            ("svc", Some(word.to_owned()))
+            (group_of(word), Some(word.to_owned()))
         }
     };
     let group = Group::by_name(group).expect("looked up above");
@@ -118,7 +119,16 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
             words.push(action.words.to_owned());
             words.extend(found[count..].iter().cloned());
         }
-        None if found.is_empty() => {}
+        // A word alone that is no group may be an object, or a typing error: the help of the group alone hides it.
+        None if found.is_empty() => {
+            let asks_help = options.iter().any(|option| matches!(option.as_str(), "-h" | "--help"));
+            if let (Some(selector), false) = (&selector, asks_help) {
+                return Err(usage(&format!(
+                    "{selector:?} is no group: if it is an object, what to do with it? \
+                     `om {selector} --help` lists the actions, `om --help` the groups"
+                )));
+            }
+        }
         None => {
             let begun = found.join(" ");
             let longer: Vec<&str> = group
@@ -138,6 +148,15 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
     }
     words.extend(options);
     Ok(Line { selector, words })
+}
+
+/// The group of a selector: that of the kind that all its paths name, as `test/cfg/c1` does; else `svc`.
+fn group_of(selector: &str) -> &'static str {
+    let kind =
+        |part: &str| part.rsplit('/').nth(1).and_then(Group::by_name).map(|group| group.name);
+    let mut kinds = selector.split([',', '+']).map(kind);
+    let first = kinds.next().flatten();
+    first.filter(|first| kinds.all(|kind| kind == Some(first))).unwrap_or("svc")
 }
 
 /// Words, and options with their values.
@@ -317,6 +336,33 @@ impl Reader<'_> {
             "validate config" => ConfigAction::Validate,
             _ => return Ok(None),
         }))
+    }
+
+    fn key_action(&self, action: &str) -> Result<KeyAction, Usage> {
+        let key = self.text("key").filter(|key| !key.is_empty());
+        let needed = |key: Option<String>| {
+            key.ok_or_else(|| usage(&format!("{action} needs the name of the key: --key NAME")))
+        };
+        Ok(match action {
+            "decode" => KeyAction::Decode { key: needed(key)? },
+            "remove" => KeyAction::Remove { key: needed(key)? },
+            _ => {
+                let source = match (self.text("value"), self.text("from")) {
+                    (Some(value), None) => KeySource::Value(value),
+                    (None, Some(from)) if matches!(from.as_str(), "-" | "/dev/stdin") => {
+                        KeySource::Stdin
+                    }
+                    (None, Some(from)) => KeySource::Path(from),
+                    _ => return Err(usage(&format!("{action} needs --value or --from"))),
+                };
+                // A file has a name.
+                let key = match source {
+                    KeySource::Path(_) => key,
+                    KeySource::Value(_) | KeySource::Stdin => Some(needed(key)?),
+                };
+                KeyAction::Set { key, source, replace: action == "change" }
+            }
+        })
     }
 
     fn create(&self) -> Result<CreateOptions, Usage> {
@@ -557,6 +603,9 @@ fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usag
         "ls" => return Ok(ObjectAction::Ls),
         "logs" => return Ok(ObjectAction::Logs(reader.logs())),
         "keys" => return Ok(ObjectAction::Keys),
+        "add" | "change" | "decode" | "remove" => {
+            return Ok(ObjectAction::Key(reader.key_action(action)?));
+        }
         "create" => return Ok(ObjectAction::Create(reader.create()?)),
         "deploy" => return Ok(ObjectAction::Deploy(reader.create()?, reader.wait()?)),
         "abort" => InstanceAction::Abort,
@@ -673,6 +722,8 @@ mod tests {
                 let line = match action.words {
                     "get" | "eval" | "unset" => format!("{line} --kw nodes"),
                     "set" => format!("{line} --kw nodes=n1"),
+                    "add" | "change" => format!("{line} --key k --value v"),
+                    "decode" | "remove" => format!("{line} --key k"),
                     _ => line,
                 };
                 let command = command(&line);
@@ -713,6 +764,7 @@ mod tests {
     #[test]
     fn a_wrong_word_is_answered_with_the_right_one() {
         for (line, expected) in [
+            ("daemno", "is no group"),
             ("web strat", "start"),
             ("web prnt status", "print status"),
             ("web print", "print config, edit config"),
@@ -726,6 +778,10 @@ mod tests {
             ("web get", "needs a keyword"),
             ("web print status --format yaml", "json or flat_json"),
             ("daemon join --node n1", "--secret"),
+            ("test/cfg/c1 add --value v", "--key NAME"),
+            ("test/cfg/c1 add --key k", "--value or --from"),
+            ("test/sec/c1 decode", "--key NAME"),
+            ("web add --key k --value v", "unrecognized"),
         ] {
             let text = refusal(line);
             let expected = if line == "web print" { "print config" } else { expected };

@@ -67,6 +67,7 @@ const RESOURCES: &[&str] = &["rid", "tags", "subsets", "master", "slaves", "slav
 const RUN: &[&str] = &["force", "dry-run", "nolock", "cron", "reason"];
 const SET: &[&str] = &["kw", "param", "value", "add", "remove", "index", "eval", "force", "nolock"];
 const GET: &[&str] = &["kw", "param", "eval", "impersonate"];
+const VALUE: &[&str] = &["key", "value", "from"];
 const CREATE: &[&str] = &[
     "config",
     "template",
@@ -184,6 +185,13 @@ const OBJECT_ACTIONS: &[Action] = &[
     action("keys", "List the keys of a cfg, sec or usr", &[]),
 ];
 
+const KEY_ACTIONS: &[Action] = &[
+    action("add", "Add a key: --key NAME --value VALUE, or --from FILE", &[VALUE]),
+    action("change", "Replace the value of a key, or add it", &[VALUE]),
+    action("decode", "Print the value of a key, as it is", &[&["key"]]),
+    action("remove", "Remove a key", &[&["key"]]),
+];
+
 const DAEMON_ACTIONS: &[Action] = &[
     action("start", "Start the daemon, or a thread of it", &[&["foreground", "thread-id"]]),
     action(
@@ -268,19 +276,19 @@ pub(crate) const GROUPS: &[Group] = &[
         name: "cfg",
         about: "Configuration keys, selected with -s",
         options: OBJECT,
-        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+        actions: &[KEY_ACTIONS, OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
     },
     Group {
         name: "sec",
         about: "Secret keys, selected with -s",
         options: OBJECT,
-        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+        actions: &[KEY_ACTIONS, OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
     },
     Group {
         name: "usr",
         about: "Users, selected with -s",
         options: OBJECT,
-        actions: &[OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
+        actions: &[KEY_ACTIONS, OBJECT_ACTIONS, INSTANCE_ACTIONS, CONFIG_ACTIONS],
     },
     Group {
         name: "nscfg",
