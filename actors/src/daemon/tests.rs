@@ -305,18 +305,19 @@ async fn a_stopped_listener_is_closed_until_started_and_a_session_is_ended_by_it
     let it = Fixture::new("", "").await;
     let address = it.address();
     let mut kept = it.outside(connect).await;
+    let lists_a_session = |it: &Fixture| {
+        let alive = &it.block("listener")["stats"]["sessions"]["alive"];
+        alive.as_object().is_some_and(|all| !all.is_empty())
+    };
+    // Accepted, not just waiting in the backlog that goes with the socket.
+    it.until("the session is listed", lists_a_session).await;
     let id = "listener".to_owned();
     assert_eq!(it.routes.root.send(StopThread { id: id.clone() }).await, Ok(Ok(())));
     assert_eq!(it.block("listener")["state"], "stopped");
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(it.routes.root.send(StartThread { id }).await, Ok(Ok(())));
     it.until("it listens again", |_| TcpStream::connect(address).is_ok()).await;
-    it.until("the session is listed", |it| {
-        it.block("listener")["stats"]["sessions"]["alive"]
-            .as_object()
-            .is_some_and(|all| !all.is_empty())
-    })
-    .await;
+    it.until("the session is still listed", lists_a_session).await;
     let alive = it.block("listener")["stats"]["sessions"]["alive"].clone();
     for id in alive.as_object().unwrap().keys() {
         it.routes.root.send(StopSession { id: id.clone() }).await.unwrap();
