@@ -193,6 +193,85 @@ fn an_action_outlives_the_daemon_and_its_end_is_learnt_by_the_next() {
 }
 
 #[test]
+fn a_task_runs_when_it_is_due_and_when_asked_and_its_failure_is_seen() {
+    let node = Node::started("n1");
+    let dir = node.path("tmp").display().to_string();
+    script(&node, "tmp/run", &format!("echo run >> {dir}/runs\n! test -e {dir}/broken"));
+    script(&node, "tmp/sorry", &format!("echo sorry >> {dir}/sorry"));
+    node.write(
+        "etc/job.conf",
+        &format!(
+            "[DEFAULT]\nnodes = n1\n[task#1]\ntype = host\ncommand = {dir}/run\non_error = {dir}/sorry\n\
+             check = last_run\nschedule = @1s\n"
+        ),
+    );
+    wait_for("it runs as scheduled", || node.path("tmp/runs").exists());
+    let task = |instance: &Value| instance["resources"]["task#1"]["status"].clone();
+    node.wait_instance("job", "run well", |instance| task(instance) == "up");
+    let stamps = || {
+        walk(&node.path("var/svc/job")).into_iter().filter(|file| file.contains("last_")).count()
+    };
+    wait_for("the run is noted", || stamps() > 0);
+
+    node.write("tmp/broken", "");
+    node.om(&["job", "run", "--rid", "task#1", "--local"]);
+    node.wait_instance("job", "seen to have failed", |instance| task(instance) == "down");
+    assert!(node.path("tmp/sorry").exists(), "on_error runs");
+    std::fs::remove_file(node.path("tmp/broken")).expect("a file");
+    node.wait_instance("job", "run well again", |instance| task(instance) == "up");
+}
+
+/// Paths of all files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.path() {
+            path if path.is_dir() => walk(&path),
+            path => vec![path.display().to_string()],
+        })
+        .collect()
+}
+
+#[test]
+fn a_shutdown_ends_what_runs_and_stops_children_before_parents() {
+    let mut node = Node::started("n1");
+    let dir = node.path("tmp").display().to_string();
+    for (name, more) in [("base", "children = top\n"), ("top", "parents = base\n")] {
+        script(&node, &format!("tmp/{name}.start"), &format!("touch {dir}/{name}.up"));
+        script(
+            &node,
+            &format!("tmp/{name}.stop"),
+            &format!("rm {dir}/{name}.up && echo {name} >> {dir}/stopped"),
+        );
+        script(&node, &format!("tmp/{name}.check"), &format!("test -e {dir}/{name}.up"));
+        node.write(
+            &format!("etc/{name}.conf"),
+            &format!(
+                "[DEFAULT]\nnodes = n1\norchestrate = ha\n{more}[app#1]\nstart = {dir}/{name}.start\n\
+                 stop = {dir}/{name}.stop\ncheck = {dir}/{name}.check\n"
+            ),
+        );
+    }
+    node.wait_avail("base", "up");
+    node.wait_avail("top", "up");
+    let ended = node.om(&["daemon", "shutdown", "--time", "20s"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(node.wait_end(), Some(0));
+    assert_eq!(node.read("tmp/stopped"), "top\nbase\n");
+}
+
+#[test]
+fn a_shutdown_whose_time_is_over_ends_although_an_action_runs() {
+    let mut node = Node::started("n1");
+    patient(&node, "slow1");
+    starting(&node, "slow1");
+    let begin = std::time::Instant::now();
+    let ended = node.om(&["daemon", "shutdown", "--time", "2s"]);
+    assert!(begin.elapsed().as_secs() < 12, "after {:?}: {ended:?}", begin.elapsed());
+    assert_eq!(node.wait_end(), Some(0));
+}
+
+#[test]
 fn an_application_has_a_session_and_the_limits_of_who_started_the_daemon() {
     let node = Node::started("n1");
     let dir = node.path("tmp").display().to_string();
