@@ -421,7 +421,7 @@ impl Conversation<'_> {
     ) -> Result<(), AskError> {
         self.limit(stream)?;
         stream.write_all(request).map_err(|error| self.broken(error))?;
-        let mut framing = Framing::new(&self.limits);
+        let mut framing = Framing::of_replies(&self.limits);
         let mut buffer = vec![0; 64 * 1024];
         loop {
             self.limit(stream)?;

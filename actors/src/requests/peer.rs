@@ -84,7 +84,7 @@ async fn exchange(context: &Context, peer: &str, request: &Value) -> io::Result<
         .map_err(|_| io::Error::from_raw_os_error(rustix::io::Errno::TIMEDOUT.raw_os_error()))??;
     stream.write_all(&frame).await?;
 
-    let mut framing = Framing::new(&limits);
+    let mut framing = Framing::of_replies(&limits);
     let mut buffer = vec![0; 16 << 10];
     loop {
         let read = stream.read(&mut buffer).await?;

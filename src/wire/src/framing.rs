@@ -72,6 +72,13 @@ impl Framing {
         }
     }
 
+    /// For the replies to a request: each of them ends with a NUL whatever the dialect, and a stream may bring several
+    /// in one read. An empty one keeps a quiet stream alive and is nothing.
+    #[must_use]
+    pub fn of_replies(limits: &Limits) -> Self {
+        Self { rule: Rule::EveryNul, is_started: true, ..Self::new(limits) }
+    }
+
     /// Adds what one read returned.
     ///
     /// # Errors
@@ -224,6 +231,18 @@ mod tests {
         assert_eq!(it.next_frame(), None);
         it.push(b"\0").unwrap();
         assert_eq!(it.next_frame(), None, "a NUL between frames is nothing");
+        assert_eq!(it.finish(), None);
+    }
+
+    #[test]
+    fn documents_that_come_in_one_read_are_each_a_reply() {
+        let mut it = Framing::of_replies(&Limits { max_frame: 1_000, ..Limits::default() });
+        it.push(b"\0{}\0{\"a\": 1}\0\0{\"b\"").unwrap();
+        assert_eq!(it.next_frame(), frame(b"{}"));
+        assert_eq!(it.next_frame(), frame(b"{\"a\": 1}"));
+        assert_eq!(it.next_frame(), None);
+        it.push(b": 2}\0").unwrap();
+        assert_eq!(it.next_frame(), frame(b"{\"b\": 2}"));
         assert_eq!(it.finish(), None);
     }
 
