@@ -7,6 +7,7 @@ mod examine;
 mod gate;
 mod session;
 mod socket;
+mod unopened;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use wire::{Form, Framing, Incoming, Prepared};
 
 use self::examine::{Examined, examine, examine_plain};
 use self::socket::{Close, Socket};
+use self::unopened::Account;
 use crate::blacklist_keeper::{Invalid, Valid};
 use crate::clock;
 use crate::requests::{self, Caller, Outcome};
@@ -28,6 +30,7 @@ use crate::runner::DequeueActions;
 
 pub use gate::{Freshness, Gate, GateCell};
 pub use session::{Session, SessionClosed, SessionGuard};
+pub use unopened::Unopened;
 
 /// Silence that closes a connection in the middle of a message, as in deployed agents (wire.md §1.1), and a reply that the
 /// peer does not read.
@@ -49,6 +52,8 @@ pub struct Shared {
     pub gate: GateCell,
     /// The sealed messages seen lately.
     pub freshness: Arc<Freshness>,
+    /// The memory of messages that are on their way.
+    pub unopened: Unopened,
     /// Whether `test_panic` is served (`OSVC_TEST_PANIC=1` at start).
     pub is_panic_allowed: bool,
 }
@@ -91,7 +96,7 @@ async fn serve(socket: Socket, shared: &Shared, session: &SessionGuard) {
 struct Talk<'a> {
     socket: &'a Socket,
     shared: &'a Shared,
-    session: &'a Session,
+    session: &'a Arc<Session>,
 }
 
 impl Talk<'_> {
@@ -107,9 +112,13 @@ impl Talk<'_> {
     }
 
     async fn converse(&self) -> Result<(), Close> {
-        let mut framing = Framing::new(&self.shared.gate.load().limits());
+        let limits = self.shared.gate.load().limits();
+        let mut framing = Framing::new(&limits);
+        let mut account = self.shared.unopened.account(self.session);
         let mut patience = self.shared.gate.load().first_patience();
-        while let Some(incoming) = self.next(&mut framing, patience).await? {
+        loop {
+            let next = self.next(&mut framing, &mut account, limits.max_frame, patience).await?;
+            let Some(incoming) = next else { return Ok(()) };
             if self.is_blacklisted() {
                 return Ok(());
             }
@@ -121,19 +130,20 @@ impl Talk<'_> {
                     return Ok(());
                 }
             };
-            if !self.answer(bytes).await? {
+            if !self.answer(bytes, &mut account).await? {
                 return Ok(());
             }
             self.session.on_progress(None);
             patience = self.shared.gate.load().listener.idle_timeout;
         }
-        Ok(())
     }
 
     /// The next message, none at the end of stream.
     async fn next(
         &self,
         framing: &mut Framing,
+        account: &mut Account<'_>,
+        max_frame: usize,
         patience: Duration,
     ) -> Result<Option<Incoming>, Close> {
         let mut start = None;
@@ -143,6 +153,9 @@ impl Talk<'_> {
             }
             if framing.pending() > 0 {
                 start.get_or_insert_with(Instant::now);
+                if !account.set(framing.held_bytes(), max_frame) {
+                    return Err(Close::Crowded);
+                }
             }
             let length = self.socket.receive(framing, start, patience).await?;
             self.session.on_received(length);
@@ -176,7 +189,7 @@ impl Talk<'_> {
     }
 
     /// Answers one message. False: the connection ends.
-    async fn answer(&self, bytes: Vec<u8>) -> Result<bool, Close> {
+    async fn answer(&self, bytes: Vec<u8>, account: &mut Account<'_>) -> Result<bool, Close> {
         let examined = match self.socket {
             Socket::Unix(_) => {
                 if let Some(reply) = self.test_panic(&bytes).await {
@@ -196,6 +209,8 @@ impl Talk<'_> {
                 }
             }
         };
+        // Opened, or given up: either way its bytes are gone.
+        account.release();
         let (form, action) = match examined {
             Examined::Invalid(reason) => {
                 self.count(reason).await;

@@ -23,7 +23,7 @@ use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
 use crate::cluster_data::{ClusterData, SetThread, Snapshot};
 use crate::config::{self, LoadedConfig};
 use crate::config_watcher::ConfigWatcher;
-use crate::connection::{Freshness, Gate, Shared};
+use crate::connection::{Freshness, Gate, Shared, Unopened};
 use crate::control_socket::ControlSocket;
 use crate::listener::Listener;
 use crate::logs::{self, LogContext, LogKeeper, LogOptions};
@@ -187,6 +187,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         routes: routes.clone(),
         gate: routes.gate.clone(),
         freshness: freshness.clone(),
+        unopened: Unopened::default(),
         is_panic_allowed: std::env::var_os(PANIC_VARIABLE).is_some_and(|value| value == "1"),
     });
 

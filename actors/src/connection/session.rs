@@ -95,6 +95,12 @@ impl Session {
         self.stop.notify_waiters();
     }
 
+    /// Whether it was asked to stop.
+    #[cfg(test)]
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
     /// Returns once the session is asked to stop.
     pub(super) async fn stopped(&self) {
         let asked = self.stop.notified();
@@ -145,9 +151,9 @@ impl SessionGuard {
 }
 
 impl Deref for SessionGuard {
-    type Target = Session;
+    type Target = Arc<Session>;
 
-    fn deref(&self) -> &Session {
+    fn deref(&self) -> &Arc<Session> {
         &self.session
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Close {
     Slow,
     /// The peer's message is longer than the limits.
     TooLong,
+    /// Unfinished messages take too much memory, and this one most.
+    Crowded,
     /// The system ended it.
     Broken,
 }

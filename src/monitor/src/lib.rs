@@ -17,6 +17,7 @@ mod node;
 mod placement;
 mod requests;
 mod restart;
+mod unopened;
 mod world;
 
 pub use admission::{Admission, ConnectionLimits, Crowded};
@@ -40,4 +41,5 @@ pub use requests::{
     NodeRequest, ObjectRequest, Reply, clear, set_node_monitor, set_service_monitor,
 };
 pub use restart::{Backoff, Restarts};
+pub use unopened::Unopened;
 pub use world::{Conditions, ObjectView, Seen, World, is_compatible, live_nodes};

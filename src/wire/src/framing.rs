@@ -105,6 +105,12 @@ impl Framing {
         self.buffer.len()
     }
 
+    /// Memory that the unfinished message takes, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The next whole message.
     pub fn next_frame(&mut self) -> Option<Incoming> {
         loop {

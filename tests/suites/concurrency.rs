@@ -1,0 +1,225 @@
+//! Promise: thousands of connections cost little, and those that take without giving are closed for the others' sake.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+
+use harness::{Events, Node, Peer, wait_for};
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
+
+/// Idle connections to hold.
+const MANY: usize = 10_000;
+
+/// Descriptors that the process under test and the suite need for everything else.
+const SPARE: u64 = 512;
+
+/// Memory that an idle connection may take, in bytes.
+const IDLE_BYTES: usize = 20_000;
+
+fn ping() -> Value {
+    json!({"action": "daemon_blacklist_status", "method": "GET"})
+}
+
+/// A node with these keywords in the section `listener`.
+fn node_with(keywords: &str) -> Node {
+    let mut node = Node::new("n1");
+    let port = node.port();
+    node.write(
+        "etc/node.conf",
+        &format!("[listener]\naddr = 127.0.0.1\nport = {port}\n{keywords}"),
+    );
+    node.start();
+    node
+}
+
+/// Sessions that the listener knows, but for the one that asks.
+fn sessions(node: &Node) -> u64 {
+    let status = node.status();
+    status["listener"]["stats"]["sessions"]["alive_count"].as_u64().unwrap_or(0).saturating_sub(1)
+}
+
+/// Resident memory of the daemon.
+fn resident_bytes(node: &Node) -> usize {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the daemon runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kib * 1024
+}
+
+/// Text of this length that does not compress.
+fn noise(length: usize) -> String {
+    let mut bytes = vec![0; length];
+    SystemRandom::new().fill(&mut bytes).expect("random numbers");
+    bytes.iter().map(|byte| char::from(b'0' + byte % 64)).filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// One reply on a connection that stays.
+fn ask_on(peer: &Peer, stream: &mut TcpStream) -> Value {
+    stream.write_all(&peer.frame(&ping())).expect("the node reads");
+    let mut reply = vec![];
+    BufReader::new(stream).read_until(0, &mut reply).expect("a reply");
+    peer.open(&reply)
+}
+
+#[test]
+fn ten_thousand_idle_connections_cost_little_and_requests_are_answered() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("our own limit");
+    let allowed = maximum.unwrap_or(u64::MAX).saturating_sub(SPARE);
+    let count = MANY.min(usize::try_from(allowed).unwrap_or(usize::MAX));
+    if count < MANY {
+        println!("scaled down to {count} connections: the limit of open files is {maximum:?}");
+    }
+    let node = node_with("idle_timeout = 10m\n");
+    let peers: Vec<_> = (100..200).map(|last| Peer::sealed(&node).from(last)).collect();
+    // What the first requests and a full set of workers cost is no cost of the connections.
+    for peer in &peers {
+        assert_eq!(ask_on(peer, &mut peer.connect())["status"], 0);
+    }
+    wait_for("the first sessions are over", || sessions(&node) == 0);
+    let before = resident_bytes(&node);
+    let mut held: Vec<_> =
+        (0..count).map(|index| (&peers[index % peers.len()]).connect()).collect();
+    wait_for("all connections are served", || sessions(&node) >= count as u64);
+    let each = resident_bytes(&node).saturating_sub(before) / count;
+    println!("{count} idle connections: {each} bytes each");
+    assert!(each < IDLE_BYTES, "an idle connection takes {each} bytes");
+    let mut newcomer = Peer::sealed(&node).from(9);
+    assert_eq!(newcomer.ask(&ping()).expect("a new connection is served")["status"], 0);
+    for index in (0..count).step_by(997) {
+        let reply = ask_on(&peers[index % peers.len()], &mut held[index]);
+        assert_eq!(reply["status"], 0, "connection {index} is served");
+    }
+    // So is the operator.
+    assert!(node.om(&["daemon", "status"]).code == Some(0));
+    drop(held);
+    wait_for("they are gone", || sessions(&node) <= 1);
+}
+
+#[test]
+fn the_total_of_connections_has_a_limit_that_leaves_the_operator_in() {
+    let node = node_with("max_connections = 12\n");
+    let peers = [Peer::sealed(&node).from(31), Peer::sealed(&node).from(32)];
+    let mut held: Vec<_> = (0..12).map(|index| peers[index % 2].connect()).collect();
+    for (index, stream) in held.iter_mut().enumerate() {
+        assert_eq!(ask_on(&peers[index % 2], stream)["status"], 0);
+    }
+    let mut refused = Peer::sealed(&node).from(33).connect();
+    assert_eq!(refused.read(&mut [0; 16]).unwrap_or(0), 0, "the thirteenth is closed at once");
+    assert_eq!(node.request(&ping())["status"], 0, "the control socket has no such limit");
+    wait_for("the refusal is counted", || {
+        let counted = node.status()["listener"]["stats"]["sessions"].clone();
+        counted["refused"] == 1 && counted["alive_count"].as_u64() >= Some(12)
+    });
+    drop(held);
+    wait_for("others are welcome again", || {
+        Peer::sealed(&node).from(33).ask(&ping()).is_some_and(|reply| reply["status"] == 0)
+    });
+}
+
+#[test]
+fn clients_that_never_read_are_dropped_and_hold_no_memory() {
+    const CLIENTS: usize = 16;
+    let node = Node::new("n1");
+    let comment = noise(800_000);
+    let lines: String = comment
+        .as_bytes()
+        .chunks(8_000)
+        .enumerate()
+        .map(|(number, part)| format!("text{number} = {}\n", String::from_utf8_lossy(part)))
+        .collect();
+    node.write("etc/large.conf", &format!("[env]\n{lines}"));
+    let mut node = node;
+    node.start();
+    let large = json!({"action": "object_config", "method": "GET", "options": {"path": "large"}});
+    let mut reader = Peer::sealed(&node).from(41);
+    wait_for("the object is known", || {
+        reader.ask(&large).is_some_and(|reply| reply.to_string().len() > comment.len())
+    });
+    let before = resident_bytes(&node);
+    let greedy = Peer::sealed(&node).from(42);
+    // More replies than the buffers of the system hold.
+    let mut deaf: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = greedy.connect();
+            let frames: Vec<u8> = (0..64).flat_map(|_| greedy.frame(&large)).collect();
+            stream.write_all(&frames).expect("requests fit into the buffers");
+            stream
+        })
+        .collect();
+    wait_for("they are connected", || sessions(&node) >= CLIENTS as u64);
+    let mut most = 0;
+    wait_for("they are dropped", || {
+        most = most.max(resident_bytes(&node));
+        sessions(&node) <= 1
+    });
+    println!("{CLIENTS} deaf clients: {} KiB at most", most.saturating_sub(before) / 1024);
+    // A reply in progress each, not the thousand that were asked for (600 MB).
+    assert!(most.saturating_sub(before) < 100 << 20, "{before} -> {most}");
+    assert!(reader.ask(&large).is_some() || reader.ask(&large).is_some(), "others are served");
+    for stream in &mut deaf {
+        let mut rest = vec![];
+        _ = stream.read_to_end(&mut rest);
+        let replies = rest.iter().filter(|byte| **byte == 0).count();
+        assert!(replies < 64, "a dropped client does not get all it asked for");
+    }
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_dropped_and_the_others_miss_nothing() {
+    let node = node_with("");
+    let mut deaf = UnixStream::connect(node.path("var/lsnr/lsnr.sock")).expect("the socket");
+    deaf.write_all(b"{\"action\": \"events\", \"options\": {\"full\": true}}\0").expect("sent");
+    let mut events = Events::subscribe(&node, &json!({"full": true}));
+    assert_eq!(events.wait("a full first", |_| true)["kind"], "full");
+    wait_for("both are connected", || sessions(&node) >= 2);
+    // What the buffers of a unix socket hold, and more.
+    let env = noise(120_000);
+    for index in 0..12 {
+        let text = format!("[DEFAULT]\nnodes = n1\napp = {env}\n[fs#1]\ntype = flag\n");
+        node.write(&format!("etc/svc{index}.conf"), &text);
+        let name = format!("svc{index}");
+        events.wait("its patch", |document| {
+            document["kind"] == "patch" && document.to_string().contains(&name)
+        });
+    }
+    wait_for("the deaf one is dropped", || sessions(&node) <= 1);
+    // It reads what was sent before it was dropped, then the end.
+    let mut rest = vec![];
+    _ = deaf.read_to_end(&mut rest);
+    assert!(!rest.is_empty());
+    node.write("etc/last.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
+    events.wait("the next change", |document| document.to_string().contains("last"));
+}
+
+#[test]
+fn unfinished_messages_share_a_bound_and_the_greediest_sender_pays() {
+    let node = node_with("max_frame = 1m\n");
+    let honest = Peer::sealed(&node).from(61);
+    let request = json!({"action": "daemon_blacklist_status", "options": {"pad": noise(300_000)}});
+    let frame = honest.frame(&request);
+    let mut stream = honest.connect();
+    let (first, rest) = frame.split_at(frame.len() / 2);
+    stream.write_all(first).expect("the node reads");
+    let greedy = Peer::sealed(&node).from(62);
+    let mut held = vec![];
+    // Eight times 900 kB of what may take four times 1 MiB.
+    for _ in 0..8 {
+        let mut stream = greedy.connect();
+        let part = format!("{{\"clustername\": \"{}", noise(1_500_000));
+        // The node may close before it has read everything.
+        _ = stream.write_all(&part.as_bytes()[..900_000]);
+        held.push(stream);
+    }
+    wait_for("the bound is reached", || node.node_log().contains("too many unfinished messages"));
+    stream.write_all(rest).expect("the honest connection is open");
+    let mut reply = vec![];
+    BufReader::new(&mut stream).read_until(0, &mut reply).expect("a reply");
+    assert_eq!(honest.open(&reply)["status"], 0);
+    for mut stream in held {
+        assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "nothing is answered");
+    }
+}
