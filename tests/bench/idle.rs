@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use harness::{Events, Node, wait_for};
 use serde_json::json;
 
-use crate::requests::configuration;
+use crate::requests::idle_configuration;
 use crate::{Bound, Options, ROLE, Row};
 
 /// Delay within which the watcher merges changes of files: what a change takes beyond is ours.
@@ -17,11 +17,17 @@ fn idle_node(services: usize) -> (Node, Duration) {
         .with_env(ROLE, "om")
         .with_program(std::env::current_exe().expect("the bench"));
     for index in 0..services {
-        let text = configuration(index, "default").replace("orchestrate = ha", "orchestrate = no");
+        let text = idle_configuration(index, "default");
         node.write(&format!("etc/svc{index}.conf"), &text);
     }
     let begin = Instant::now();
     node.start();
+    wait_evaluated(&node, services);
+    (node, begin.elapsed())
+}
+
+/// Waits until all services are evaluated and the node is idle.
+pub(crate) fn wait_evaluated(node: &Node, services: usize) {
     wait_for("all services are evaluated", || {
         let status = node.status();
         let local = &status["monitor"]["nodes"]["n1"];
@@ -30,7 +36,6 @@ fn idle_node(services: usize) -> (Node, Duration) {
             instances.map_or(0, |all| all.values().filter(|one| one["avail"] == "down").count());
         known >= services && local["monitor"]["status"] == "idle"
     });
-    (node, begin.elapsed())
 }
 
 /// Memory and processor use with nothing to do.
@@ -87,7 +92,7 @@ pub(crate) fn measure_files(options: &Options) -> Vec<Row> {
     let mut delays: Vec<f64> = (0..21)
         .map(|round| {
             let app = format!("changed{round}");
-            let text = configuration(7, &app).replace("orchestrate = ha", "orchestrate = no");
+            let text = idle_configuration(7, &app);
             let begin = Instant::now();
             node.write("etc/svc7.conf", &text);
             events.wait("the change", |document| document.to_string().contains(&app));

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use harness::{Node, wait_for};
+use harness::Node;
 use serde_json::{Value, json};
 use wire::{ClusterSecret, Sender};
 
+use crate::idle::wait_evaluated;
 use crate::load::{self, Server, Transport};
 use crate::reference::Reference;
 use crate::{Bound, Options, ROLE, Row};
@@ -110,31 +111,17 @@ pub(crate) fn node_with(services: usize) -> Node {
         .with_program(std::env::current_exe().expect("the bench"));
     node.write_cluster("envelope = any");
     for index in 0..services {
-        node.write(&format!("etc/svc{index}.conf"), &configuration(index, "default"));
+        node.write(&format!("etc/svc{index}.conf"), &idle_configuration(index, "default"));
     }
     node.start();
-    wait_loaded(&node, services);
+    wait_evaluated(&node, services);
     node
 }
 
-/// Configuration of an idle service.
-pub(crate) fn configuration(index: usize, app: &str) -> String {
+/// Configuration of a service that nobody starts.
+pub(crate) fn idle_configuration(index: usize, app: &str) -> String {
     format!(
-        "[DEFAULT]\nid = 11111111-2222-3333-4444-{index:012}\nnodes = n1\napp = {app}\norchestrate = ha\n\n\
+        "[DEFAULT]\nid = 11111111-2222-3333-4444-{index:012}\nnodes = n1\napp = {app}\norchestrate = no\n\n\
          [fs#1]\ntype = flag\n"
     )
-}
-
-/// Waits until all services are started.
-pub(crate) fn wait_loaded(node: &Node, services: usize) {
-    wait_for("all services are up", || {
-        let status = node.status();
-        let instances = &status["monitor"]["nodes"]["n1"]["services"]["status"];
-        let up = instances.as_object().map_or(0, |all| {
-            all.values()
-                .filter(|one| one["avail"] == "up" && one["monitor"]["status"] == "idle")
-                .count()
-        });
-        up >= services
-    });
 }
