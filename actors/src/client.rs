@@ -77,6 +77,11 @@ pub fn run(command: Command) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             failure.lines.iter().for_each(|line| complain(line));
+            let denied = std::io::ErrorKind::PermissionDenied.to_string();
+            let is_denied = |line: &String| line.to_lowercase().contains(&denied.to_lowercase());
+            if failure.lines.iter().any(is_denied) {
+                note("this user may not: run it as root, or as the owner of the agent's folders");
+            }
             ExitCode::from(failure.code)
         }
     }

@@ -362,7 +362,11 @@ fn create_elsewhere(
 /// Makes this node a member of the cluster of `node`: asks to be taken in, then takes that cluster's configuration.
 /// Frozen meanwhile, so that nothing is started or stopped by half a configuration.
 pub(super) fn join(om: &Om, node: &str, secret: &str, within: Duration) -> Done {
-    let link = om.link(None)?.as_joiner(secret).to_node(node);
+    // A name says which port by our configuration, an address may say it itself.
+    let link = match node.contains(':') {
+        true => om.link(Some(node))?.as_joiner(secret),
+        false => om.link(None)?.as_joiner(secret).to_node(node),
+    };
     let reply = link.ask(&Request::new(wire::Join {}), Some(within)).map_err(|error| Failure {
         lines: vec![format!("join {node} failed"), error.to_string()],
         code: 1,

@@ -3,14 +3,15 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use om::render::{Align, Cell, Sections, Tone, json, monitor, table};
+use om::render::{Align, Cell, Sections, Tone, json, monitor, printable, table};
 use om::{DaemonAction, Target};
 use serde_json::Value;
 use wire::reply::status_of;
 use wire::{NodeSpec, Request};
 
 use super::{
-    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, node_spec, note, print, seconds,
+    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, mon, node_spec, note, print,
+    seconds,
 };
 use crate::daemon;
 use crate::paths::Paths;
@@ -36,6 +37,7 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
     let is_elsewhere = server.is_some() || matches!(target, Target::Nodes(_));
     match action {
         DaemonAction::Start { thread_id: Some(id), .. } => {
+            known_thread(&link, target, &id)?;
             ask(Request::new(wire::DaemonStart { thr_id: Some(id) }), Some(THREAD))
         }
         DaemonAction::Start { .. } if is_elsewhere => {
@@ -47,6 +49,9 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
         }
         DaemonAction::Stop { thread_id, session_id } => {
             let wait = thread_id.is_some();
+            if let Some(id) = &thread_id {
+                known_thread(&link, target, id)?;
+            }
             let request = wire::DaemonStop { thr_id: thread_id, session_id, wait, upgrade: false };
             ask(Request::new(request), Some(THREAD))
         }
@@ -239,6 +244,30 @@ fn stop(om: &Om, link: &Link) -> Done {
     }
     wait_for_end(&om.paths)?;
     Ok(0)
+}
+
+/// Refuses a thread that the daemon does not have, with the names of those it has: its own answer names none
+/// (wire.md §5.3). The daemons of other nodes are left to answer themselves.
+fn known_thread(link: &Link, target: &Target, id: &str) -> Result<(), Failure> {
+    if matches!(target, Target::Nodes(_)) {
+        return Ok(());
+    }
+    let status = mon::status(link, None, None)?;
+    let threads: Vec<&str> = status
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, block)| block.get("state").is_some())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if threads.contains(&id) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "thread {} does not exist: it is one of {}",
+        printable(id),
+        threads.join(", ")
+    )))
 }
 
 fn wait_for_end(paths: &Paths) -> Result<(), Failure> {

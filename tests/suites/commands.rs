@@ -1,0 +1,111 @@
+//! Promise: a mistake on the command line is told on stderr, in words that say what to do, with exit code 1, or 2 when
+//! the line itself is wrong; what is right is done.
+
+use harness::Node;
+
+/// What a command line does: words, exit code, what stdout and stderr contain.
+type Case = (&'static [&'static str], i32, &'static str, &'static str);
+
+fn check(node: &Node, cases: &[Case]) {
+    for (words, code, out, err) in cases {
+        let output = node.om(words);
+        let told = format!("om {words:?}: {output:?}");
+        assert_eq!(output.code, Some(*code), "{told}");
+        assert!(output.out.contains(out), "{told}");
+        assert!(output.err.contains(err), "{told}");
+        assert_eq!(output.err.is_empty(), err.is_empty(), "{told}");
+        assert!(!output.err.contains("panicked"), "{told}");
+    }
+}
+
+#[test]
+fn without_a_daemon_it_is_said_how_to_start_one() {
+    let node = Node::new("n1");
+    let down = "the daemon is not running: start it with `om daemon start`";
+    check(
+        &node,
+        &[
+            (&["mon"], 1, "", down),
+            (&["daemon", "status"], 1, "", down),
+            (&["daemon", "running"], 1, "", down),
+            (&["daemon", "stop"], 0, "", "the daemon is not running"),
+            (&["web", "start"], 1, "", "object web does not exist"),
+            (&["node", "dequeue", "actions"], 0, "", "node.dbopensvc is not set"),
+        ],
+    );
+}
+
+#[test]
+fn a_mistake_is_answered_with_what_would_be_right() {
+    let node = Node::started("n1");
+    check(
+        &node,
+        &[
+            (&["wrong"], 2, "", "is no group"),
+            (&["web", "strat"], 2, "", "start"),
+            (&["daemon", "stpo"], 2, "", "stop"),
+            (&["web", "set", "--kw", "x"], 2, "", "sets nothing"),
+            (&["a b", "create"], 2, "", "a name has letters"),
+            (&["../x", "create"], 2, "", "no path of an object"),
+            (&["a\nb", "create"], 2, "", "no path of an object"),
+            (&["web", "create", "--config", "/nonexistent"], 1, "", "neither a file nor an object"),
+            (&["web", "create", "--template", "none"], 1, "", "no such file"),
+            (&["web", "create", "--kw", "app#1.type=none"], 1, "", "unknown driver app.none"),
+            (&["web", "print", "status"], 1, "", "object web does not exist"),
+            (&["node", "wait", "--filter", "$["], 1, "", "a bracket is not closed"),
+            (&["daemon", "start"], 0, "", "already running with pid"),
+            (
+                &["daemon", "stop", "--thread-id", "x"],
+                1,
+                "",
+                "thread x does not exist: it is one of",
+            ),
+            (
+                &["daemon", "join", "--node", "127.0.0.1:1", "--secret", "x"],
+                1,
+                "",
+                "cannot connect to 127.0.0.1:1:",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn keys_are_added_changed_decoded_and_removed() {
+    let node = Node::started("n1");
+    node.write("files/sub/bin", "two\nlines\n");
+    let folder = node.path("files");
+    node.om_ok(&["test/cfg/c1", "create"]);
+    node.om_ok(&["test/sec/s1", "create"]);
+    node.om_ok(&["test/cfg/c1", "add", "--from", &folder.display().to_string()]);
+    let add = node.om_stdin(&["test/sec/s1", "add", "--key", "pw", "--from", "-"], "secret\n");
+    assert_eq!(add.code, Some(0), "{add:?}");
+    check(
+        &node,
+        &[
+            (&["test/cfg/c1", "add", "--key", "k", "--value", "v"], 0, "", ""),
+            (&["test/cfg/c1", "add", "--key", "k", "--value", "w"], 1, "", "has a key k already"),
+            (&["test/cfg/c1", "change", "--key", "k", "--value", "w"], 0, "", ""),
+            (&["test/cfg/c1", "keys"], 0, "k\nsub/bin\n", ""),
+            (&["test/cfg/c1", "decode", "--key", "sub/bin"], 0, "two\nlines\n", ""),
+            (&["test/cfg/c1", "remove", "--key", "k"], 0, "", "key k removed"),
+            (&["test/cfg/c1", "decode", "--key", "k"], 1, "", "has no key k"),
+            (&["test/cfg/c1", "add", "--key", "a=b", "--value", "x"], 1, "", "no line break, ="),
+            (&["test/cfg/c1", "add", "--key", "k"], 2, "", "needs --value or --from"),
+            (&["test/sec/s1", "decode", "--key", "pw"], 0, "secret\n", ""),
+        ],
+    );
+    assert!(!node.read("etc/namespaces/test/sec/s1.conf").contains("secret\n"));
+}
+
+#[test]
+fn a_wait_follows_a_busy_daemon_to_the_end() {
+    let node = Node::started("n1");
+    node.om_ok(&["web", "create", "--kw", "fs#1.type=flag"]);
+    for action in ["provision", "stop", "start", "freeze", "thaw", "purge"] {
+        let output = node.om(&["web", action, "--wait", "--time", "20s"]);
+        assert_eq!(output.code, Some(0), "{action}: {output:?}");
+        assert!(!output.err.contains("error"), "{action}: {output:?}");
+    }
+    assert_eq!(node.om(&["web", "ls"]).code, Some(1));
+}
