@@ -648,6 +648,43 @@ mod tests {
             .await;
     }
 
+    /// An actor that cannot start.
+    struct Flighty;
+
+    impl Actor for Flighty {
+        type Context = Context<Self>;
+
+        fn started(&mut self, _: &mut Context<Self>) {
+            panic!("bad start");
+        }
+    }
+
+    impl Supervised for Flighty {}
+
+    #[actix::test]
+    async fn an_actor_that_panics_at_each_start_is_tried_ever_later_and_leaves_siblings_alone() {
+        let mut nursery = Nursery::new();
+        let (_flighty, seat) = seat::<Flighty>(16);
+        let handle = start_here(seat, nursery.child("flighty"), || Flighty);
+        let mut pauses = vec![];
+        while pauses.len() < 5 {
+            match nursery.events.recv().await.expect("the parent lives") {
+                ChildEvent::Fell { reason, tries, retry_in, .. } => {
+                    pauses.push(retry_in.as_millis());
+                    assert_eq!((reason.as_str(), tries), ("panic: bad start", pauses.len() as u32));
+                }
+                ChildEvent::Created(_) | ChildEvent::Running { .. } => {}
+                event => panic!("{event:?}"),
+            }
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80]);
+        handle.stop();
+        while nursery.next().await != "stopped" {}
+        let (sibling, _) = nursery.counter();
+        assert_eq!(sibling.send(Count).await, Ok(1));
+        nursery.expect(&["created", "running"]).await;
+    }
+
     #[actix::test]
     async fn a_dead_arbiter_is_told_as_an_end() {
         let mut nursery = Nursery::new();
