@@ -32,7 +32,7 @@ pub use view::View;
 use state::State;
 use subscribers::Subscribers;
 
-use crate::config::ConfigCell;
+use crate::config::{ConfigCell, LoadedConfig};
 
 use crate::service_monitor::ViewChanged;
 
@@ -251,6 +251,15 @@ impl ClusterData {
         }
     }
 
+    /// What is known when the daemon starts: the cluster, and a node that is being initialized.
+    #[must_use]
+    pub fn first(nodename: NodeName, settings: NodePublic, config: &LoadedConfig) -> Snapshot {
+        let mut state = State::new(Snapshot::empty(nodename));
+        state.set_node(SetNode { settings: Some(settings), ..SetNode::default() });
+        state.settle(config, crate::clock::now());
+        state.now
+    }
+
     /// Publishes soon.
     fn schedule(&mut self, ctx: &mut Context<Self>) {
         if self.alarm.is_none() && !self.state.dirty.is_empty() {
@@ -358,7 +367,6 @@ changes! {
     SetConfigEntries => |state, SetConfigEntries(entries)| state.set_configs(entries);
     SetNode => |state, msg| state.set_node(msg);
     SetThread => |state, msg| state.set_thread(msg.id, msg.block);
-    ReleaseLock => |state, msg| state.release_lock(&msg.name, &msg.id);
 }
 
 impl Handler<Emit> for ClusterData {
@@ -415,10 +423,20 @@ impl Handler<Flush> for ClusterData {
 impl Handler<ClaimLock> for ClusterData {
     type Result = Option<String>;
 
-    fn handle(&mut self, lock: ClaimLock, ctx: &mut Context<Self>) -> Option<String> {
+    fn handle(&mut self, lock: ClaimLock, _: &mut Context<Self>) -> Option<String> {
         let id = self.state.claim_lock(&lock.name, &lock.requester, crate::clock::now());
-        self.schedule(ctx);
+        // Who got it may look for it at once.
+        self.publish();
         id
+    }
+}
+
+impl Handler<ReleaseLock> for ClusterData {
+    type Result = ();
+
+    fn handle(&mut self, lock: ReleaseLock, _: &mut Context<Self>) {
+        self.state.release_lock(&lock.name, &lock.id);
+        self.publish();
     }
 }
 

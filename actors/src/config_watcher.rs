@@ -310,7 +310,7 @@ fn read_files(
 }
 
 /// What the configuration makes public of the node.
-fn public(config: &LoadedConfig, totals: stats::Totals) -> NodePublic {
+pub(crate) fn public(config: &LoadedConfig, totals: stats::Totals) -> NodePublic {
     let node = &config.node;
     NodePublic {
         labels: node.labels.clone(),

@@ -54,7 +54,8 @@ pub struct Shared {
     pub freshness: Arc<Freshness>,
     /// The memory of messages that are on their way.
     pub unopened: Unopened,
-    /// Whether `test_panic` is served (`OSVC_TEST_PANIC=1` at start).
+    /// Whether `test_panic` is served on the control socket (`OSVC_TEST_PANIC=1` at start). The router does not know
+    /// this request: everywhere else it is not supported.
     pub is_panic_allowed: bool,
 }
 
@@ -260,6 +261,7 @@ impl Talk<'_> {
         })
     }
 
+    /// The reply to `test_panic`, when this message is one and it is served.
     async fn test_panic(&self, bytes: &[u8]) -> Option<Value> {
         if !self.shared.is_panic_allowed {
             return None;

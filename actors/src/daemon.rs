@@ -20,14 +20,14 @@ use model::NodeName;
 use monitor::Backoff;
 
 use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
-use crate::cluster_data::{ClusterData, SetThread, Snapshot};
+use crate::cluster_data::{ClusterData, SetThread};
 use crate::config::{self, LoadedConfig};
-use crate::config_watcher::ConfigWatcher;
+use crate::config_watcher::{self, ConfigWatcher};
 use crate::connection::{Freshness, Gate, Shared, Unopened};
 use crate::control_socket::ControlSocket;
 use crate::listener::Listener;
 use crate::logs::{self, LogContext, LogKeeper, LogOptions};
-use crate::node_monitor::NodeMonitor;
+use crate::node_monitor::{NodeMonitor, stats};
 use crate::paths::Paths;
 use crate::requests::relay::RelayKeeper;
 use crate::root::{Ready, Root, level_of, secrets_of};
@@ -164,9 +164,12 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (relay, relay_seat) = supervision::seat::<RelayKeeper>(QUEUE);
     let (log_keeper, log_seat) = supervision::seat::<LogKeeper>(logs::QUEUE);
     let view = Arc::new(BlacklistView::default());
+    // Whoever asks before anything was evaluated reads the cluster, and that the node is being initialized.
+    let settings = config_watcher::public(&loaded, stats::measure().1);
+    let first = ClusterData::first(nodename.clone(), settings, &loaded);
     let routes = Routes {
         om: program(),
-        snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(nodename.clone()))),
+        snapshot: Arc::new(ArcSwap::from_pointee(first)),
         config: Arc::new(ArcSwap::from_pointee(loaded)),
         monitors: Arc::default(),
         gate: Arc::new(ArcSwap::from_pointee(Gate::new(&node))),

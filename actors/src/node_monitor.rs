@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::{InstanceStatus, LocalExpect, MonitorStatus, NodeMonitorStatus, ObjectPath};
+use model::{InstanceStatus, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, ObjectPath};
 use monitor::{Action, NodeChange, NodeCore, NodeEffect, NodeTiming};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -302,7 +302,10 @@ impl NodeMonitor {
         for path in changed {
             let object = config.objects.get(path);
             if !path.kind().has_instances() {
-                self.publish_other(path, object.is_some());
+                // Of the kinds without instances, the dataset has a status for `cluster` only.
+                if path.kind() == Kind::Ccfg {
+                    self.publish_other(path, object.is_some());
+                }
                 continue;
             }
             let has_instance = object.is_some_and(|object| object.has_instance(&local));

@@ -419,6 +419,7 @@ impl Runner {
         let runner = ctx.address();
         match child {
             Ok(mut child) => {
+                log::info!("dequeue actions");
                 actix_rt::spawn(async move {
                     _ = child.wait().await;
                     runner.do_send(Dequeued);

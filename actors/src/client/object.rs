@@ -158,7 +158,10 @@ pub(super) struct Known {
     pub(super) instances: BTreeMap<String, InstanceStatus>,
     /// Instances as the daemon wrote them: with what this version does not know.
     pub(super) raw: BTreeMap<String, Value>,
+    /// The aggregate, as the daemon wrote it.
     pub(super) raw_aggregate: Option<Value>,
+    /// Whether the nodes of the cluster have the same compatibility level.
+    pub(super) compat: Option<bool>,
     pub(super) frozen_nodes: BTreeSet<String>,
 }
 
@@ -167,6 +170,7 @@ pub(super) fn known(link: &Link, path: &ObjectPath) -> Result<Known, Failure> {
     let mut data = mon::status(link, Some(path.as_str()), None)?;
     let mut known = Known::default();
     let Some(monitor) = data.get_mut("monitor") else { return Ok(known) };
+    known.compat = monitor.get("compat").and_then(Value::as_bool);
     if let Some(aggregate) = monitor.get_mut("services").and_then(|all| all.get_mut(path.as_str()))
     {
         let aggregate = aggregate.take();
@@ -261,7 +265,10 @@ fn print_status(
         let known = known_or_evaluated(om, link, path, refresh)?;
         if om.is_machine_readable() {
             let mut data = known.raw.get(&local).cloned().unwrap_or_else(|| json!({}));
-            if let (Some(data), Some(aggregate)) = (data.as_object_mut(), known.raw_aggregate) {
+            if let (Some(data), Some(mut aggregate)) = (data.as_object_mut(), known.raw_aggregate) {
+                if let (Some(aggregate), Some(compat)) = (aggregate.as_object_mut(), known.compat) {
+                    aggregate.insert("compat".to_owned(), compat.into());
+                }
                 data.insert("cluster".to_owned(), aggregate);
             }
             printed.insert(path.to_string(), data);

@@ -21,6 +21,7 @@ const SERVED_HERE: &[(&str, &str)] = &[
 /// Recorded failures of the interpreter that become errors of the router here.
 const CHECKED_HERE: &[(&str, &str)] = &[
     ("get_service_config", "'NoneType' object has no attribute 'endswith'"),
+    ("set_service_monitor", "'int' object has no attribute 'split'"),
     ("service_logs", "'>' not supported between instances of 'str' and 'int'"),
     ("service_action", "sequence item 0: expected str instance, dict found"),
     ("service_action", "list indices must be integers or slices, not str"),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// How the router converts and checks an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Text; numbers and booleans become their text.
+    /// Text, nothing else.
     String,
     /// An object, unchecked inside.
     Dict,
@@ -15,7 +15,7 @@ pub enum Format {
     Any,
     /// `true`, `false`, or one of the texts that mean them.
     Boolean,
-    /// An array, or a text split on blanks.
+    /// An array, whose numbers and booleans become their text, or a text split on blanks.
     List,
     /// Seconds, or text of `<n>w<n>d<n>h<n>m<n>s` parts.
     Duration,
@@ -88,8 +88,9 @@ impl OptionValue for Option<String> {
         match value {
             Value::Null => Ok(None),
             Value::String(text) => Ok(Some(text)),
-            Value::Bool(_) | Value::Number(_) => Ok(Some(shown(&value))),
-            Value::Array(_) | Value::Object(_) => Err(Unconverted::value(format.as_str(), &value)),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                Err(Unconverted::value(format.as_str(), &value))
+            }
         }
     }
 
@@ -141,6 +142,8 @@ impl OptionValue for Vec<String> {
             Value::Array(items) => items
                 .into_iter()
                 .map(|item| match item {
+                    // `addr` of relay_tx is an address and a port.
+                    Value::Bool(_) | Value::Number(_) => Ok(shown(&item)),
                     Value::Null => Err(Unconverted::value(format.as_str(), &item)),
                     item => String::convert(format, item),
                 })
@@ -346,6 +349,18 @@ mod tests {
         assert_eq!(read(json!(-1)), Ok(-1));
         assert_eq!(read(json!("1m")), Ok(1 << 20));
         assert!(read(json!("1e999")).is_err());
+    }
+
+    #[test]
+    fn a_text_is_not_a_number_but_an_item_of_a_list_may_be() {
+        let read = |value| Option::<String>::convert(Format::String, value);
+        assert_eq!(read(json!("5")), Ok(Some("5".to_owned())));
+        assert_eq!(read(json!(null)), Ok(None));
+        for wrong in [json!(5), json!(true), json!([]), json!({})] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+        let items = Vec::<String>::convert(Format::List, json!(["1.2.3.4", 1234]));
+        assert_eq!(items, Ok(vec!["1.2.3.4".to_owned(), "1234".to_owned()]));
     }
 
     #[test]
