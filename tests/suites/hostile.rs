@@ -99,42 +99,41 @@ fn requests_of_wrong_types_get_an_error_each() {
         json!({"a": {}}),
     ];
     let api = node.request(&json!({"action": "api"}));
-    let routes: Vec<String> = api
+    // Once each: names come with and without a method.
+    let routes: std::collections::BTreeSet<String> = api
         .as_array()
         .expect("the routes")
         .iter()
         .flat_map(|handler| handler["routes"].as_array().cloned().unwrap_or_default())
         .filter_map(|route| Some(route.as_array()?.last()?.as_str()?.to_owned()))
+        // Streams do not end, and these end the daemon or change its members.
+        .filter(|name| !name.ends_with("_logs") && name != "events")
         .filter(|name| {
-            !matches!(
-                name.as_str(),
-                "daemon_stop" | "daemon_shutdown" | "events" | "join" | "leave"
-            )
+            !matches!(name.as_str(), "daemon_stop" | "daemon_shutdown" | "join" | "leave")
         })
         .collect();
     assert!(routes.len() > 30, "{api}");
     for name in &routes {
         for value in &wrong {
-            for method in [json!(null), json!("GET"), json!("POST"), value.clone()] {
-                let keys = [
-                    "path",
-                    "svcname",
-                    "selector",
-                    "options",
-                    "thr_id",
-                    "name",
-                    "timeout",
-                    "slot",
-                    "backlog",
-                    "condition",
-                    "duration",
-                ];
-                let mut options = serde_json::Map::new();
-                for key in keys {
-                    options.insert(key.into(), value.clone());
-                }
-                options.insert("duration".into(), json!(0));
-                options.insert("timeout".into(), json!(0));
+            let keys = [
+                "path",
+                "svcname",
+                "selector",
+                "options",
+                "thr_id",
+                "name",
+                "slot",
+                "backlog",
+                "condition",
+            ];
+            let mut options = serde_json::Map::new();
+            for key in keys {
+                options.insert(key.into(), value.clone());
+            }
+            // Nothing is to be waited for: who may wait waits no time.
+            options.insert("duration".into(), json!(0));
+            options.insert("timeout".into(), json!(0));
+            for method in [json!(null), value.clone()] {
                 let request = json!({"action": name, "method": method, "options": options});
                 // No reply at all is an answer too: null results send nothing.
                 _ = node.try_request(&request);
