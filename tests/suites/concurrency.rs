@@ -96,8 +96,7 @@ fn ten_thousand_idle_connections_cost_little_and_requests_are_answered() {
     }
     wait_for("the first sessions are over", || sessions(&node) == 0);
     let before = resident_bytes(&node);
-    let mut held: Vec<_> =
-        (0..count).map(|index| peers[index % peers.len()].connect()).collect();
+    let mut held: Vec<_> = (0..count).map(|index| peers[index % peers.len()].connect()).collect();
     wait_for("all connections are served", || sessions(&node) >= count as u64);
     let each = resident_bytes(&node).saturating_sub(before) / count;
     println!("{count} idle connections: {each} bytes each");

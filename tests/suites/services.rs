@@ -110,9 +110,13 @@ fn patient(node: &Node, name: &str) {
 fn starting(node: &Node, name: &str) -> u32 {
     wait_for("the script runs", || node.path("tmp/starts").exists());
     node.wait_instance(name, "starting", |instance| instance["monitor"]["status"] == "starting");
-    let pids = processes(|line| line.ends_with(&format!(" {name} start --local")));
-    let [pid] = pids[..] else { panic!("one command: {pids:?}") };
-    pid
+    // A moment after its start a command is there twice: forked, and not yet another program.
+    harness::wait_until("one command runs", || {
+        match processes(|line| line.ends_with(&format!(" {name} start --local")))[..] {
+            [pid] => Some(pid),
+            _ => None,
+        }
+    })
 }
 
 fn is_start_failed(instance: &Value) -> bool {
