@@ -95,9 +95,12 @@ fn it_starts_in_the_background_restarts_and_stops_from_the_prompt() {
     let first = node.read("var/osvcd.pid");
     node.om_ok(&["daemon", "restart"]);
     assert_ne!(first, node.read("var/osvcd.pid"));
-    let status = node.om_ok(&["daemon", "status", "--format", "json"]);
-    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    assert_eq!(status["daemon"]["state"], "running");
+    // The first answer may come a moment before the root has published its own block.
+    wait_for("the daemon tells its state", || {
+        let status = node.om_ok(&["daemon", "status", "--format", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        status["daemon"]["state"] == "running"
+    });
     node.om_ok(&["daemon", "stop"]);
     assert_eq!(node.om(&["daemon", "running"]).code, Some(1));
 }
