@@ -20,7 +20,7 @@ use model::NodeName;
 use monitor::Backoff;
 
 use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
-use crate::cluster_data::{ClusterData, SetThread};
+use crate::cluster_data::{ClusterData, Flush, SetThread};
 use crate::config::{self, LoadedConfig};
 use crate::config_watcher::{self, ConfigWatcher};
 use crate::connection::{Freshness, Gate, Shared, Unopened};
@@ -256,6 +256,9 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     actix_rt::spawn(async move {
         wait_for_socket(&ready.paths).await;
         ready.root.do_send(Ready);
+        // Whoever waits for the start sees a whole status: what the actors said of themselves is published first. A
+        // cluster data that is restarting is no reason not to be ready.
+        _ = ready.cluster_data.send(Flush).timeout(Duration::from_secs(1)).await;
         background::on_ready();
     });
     Ok(routes)
