@@ -1,0 +1,172 @@
+use super::*;
+use crate::command::{ActionOptions, ConfigAction, Edit, Output, Wait};
+
+fn command(line: &str) -> Command {
+    match parse(line.split(' ').filter(|word| !word.is_empty())) {
+        Ok(command) => command,
+        Err(error) => panic!("{line}: {error}"),
+    }
+}
+
+fn refusal(line: &str) -> String {
+    match parse(line.split(' ').filter(|word| !word.is_empty())) {
+        Err(Usage(text)) => strip(&text),
+        Ok(command) => panic!("{line}: {command:?}"),
+    }
+}
+
+fn strip(text: &str) -> String {
+    let mut plain = String::new();
+    let mut parts = text.split('\u{1b}');
+    plain.push_str(parts.next().unwrap_or_default());
+    parts.for_each(|part| plain.push_str(part.split_once('m').map_or(part, |(_, rest)| rest)));
+    plain
+}
+
+#[test]
+fn a_selector_before_the_action_is_the_long_form() {
+    let long = command("svc -s web start --local --rid app#1");
+    for line in [
+        "web start --local --rid app#1",
+        "web --local start --rid=app#1",
+        "web --rid app#1 --local start",
+        "-s web start --rid app#1 --local",
+        "svc start --local --rids app#1 --service=web",
+    ] {
+        assert_eq!(command(line), long, "{line}");
+    }
+    let Command::Object(long) = long else { panic!("not an object command: {long:?}") };
+    assert_eq!(
+        *long,
+        ObjectCommand {
+            kind: Kind::Svc,
+            selector: Some("web".into()),
+            namespace: None,
+            status: None,
+            action: ObjectAction::Instance {
+                action: InstanceAction::Start,
+                options: ActionOptions { rid: Some("app#1".into()), ..Default::default() },
+                wait: Wait::default(),
+            },
+            target: Target::Local,
+            server: None,
+            output: Output::default(),
+        }
+    );
+}
+
+#[test]
+fn the_manuals_older_spelling_is_understood() {
+    assert_eq!(command("node daemon blacklist status"), command("daemon blacklist status"));
+}
+
+#[test]
+fn every_action_of_the_tree_has_a_command() {
+    for group in crate::tree::GROUPS {
+        for action in group.all() {
+            let line = match (group.name, action.words) {
+                ("daemon", "join") => "daemon join --node n1 --secret s".to_owned(),
+                ("daemon", "lock release") => "daemon lock release --name a --id b".to_owned(),
+                ("node", "wait") => "node wait --filter $.a=1".to_owned(),
+                ("daemon" | "node" | "cluster", words) => format!("{} {words}", group.name),
+                (kind, words) => format!("{kind} -s web {words}"),
+            };
+            let line = match action.words {
+                "get" | "eval" | "unset" => format!("{line} --kw nodes"),
+                "set" => format!("{line} --kw nodes=n1"),
+                "add" | "change" => format!("{line} --key k --value v"),
+                "decode" | "remove" => format!("{line} --key k"),
+                _ => line,
+            };
+            let command = command(&line);
+            // What has no arm of its own would fall to these.
+            if !action.words.ends_with("status") {
+                assert!(
+                    !matches!(
+                        command,
+                        Command::Daemon(DaemonCommand { action: DaemonAction::Status, .. })
+                            | Command::Node(NodeCommand { action: NodeAction::PrintStatus, .. })
+                    ),
+                    "{line}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_older_options_of_set_are_expressions() {
+    let Command::Node(NodeCommand { action: NodeAction::Config(action), .. }) =
+        command("node set --param cluster.nodes --add n3 --index 0 --remove n1")
+    else {
+        panic!("not a configuration command")
+    };
+    assert_eq!(
+        action,
+        ConfigAction::Set {
+            edits: vec![Edit("cluster.nodes[0]+=n3".into()), Edit("cluster.nodes-=n1".into())],
+            eval: false
+        }
+    );
+}
+
+#[test]
+fn a_wrong_word_is_answered_with_the_right_one() {
+    for (line, expected) in [
+        ("daemno", "is no group"),
+        ("web strat", "start"),
+        ("web prnt status", "print status"),
+        ("web print", "print config, edit config"),
+        ("web start --lcoal", "--local"),
+        ("daemon stpo", "stop"),
+        ("web start --time soon", "--time: \"soon\" is not a duration"),
+        ("web start --node n1 --local", "exclude each other"),
+        ("web set", "--kw"),
+        ("web set --kw nodes", "sets nothing"),
+        ("svc start", "no object is named"),
+        ("web get", "needs a keyword"),
+        ("web print status --format yaml", "json or flat_json"),
+        ("daemon join --node n1", "--secret"),
+        ("test/cfg/c1 add --value v", "--key NAME"),
+        ("test/cfg/c1 add --key k", "--value or --from"),
+        ("test/sec/c1 decode", "--key NAME"),
+        ("web add --key k --value v", "unrecognized"),
+    ] {
+        let text = refusal(line);
+        let expected = if line == "web print" { "print config" } else { expected };
+        assert!(text.contains(expected), "{line}: {text}");
+    }
+}
+
+#[test]
+fn values_may_look_like_options() {
+    let Command::Object(command) = command("web set --kw a=-b --kw app#1.start=-x") else {
+        panic!("not an object command")
+    };
+    assert_eq!(
+        command.action,
+        ObjectAction::Config(ConfigAction::Set {
+            edits: vec![Edit("a=-b".into()), Edit("app#1.start=-x".into())],
+            eval: false
+        })
+    );
+    assert_eq!(self::command("web logs --backlog -1"), self::command("web logs --backlog=-1"));
+}
+
+#[test]
+fn help_is_a_command_of_its_own() {
+    for line in ["--help", "daemon --help", "web start --help", "web --help", "--version"] {
+        assert!(matches!(command(line), Command::Help(_)), "{line}");
+    }
+}
+
+#[test]
+fn the_local_form_of_the_monitor_reads_back() {
+    let Command::Object(command) =
+        command("svc -s ns1/svc/web provision --leader --disable-rollback --local")
+    else {
+        panic!("not an object command")
+    };
+    assert_eq!(command.selector.as_deref(), Some("ns1/svc/web"));
+    assert_eq!(command.target, Target::Local);
+}
