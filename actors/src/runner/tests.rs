@@ -3,6 +3,10 @@ use std::sync::Mutex;
 use model::NodeName;
 use tokio::sync::mpsc;
 
+use std::time::Duration;
+
+use model::{Status, Timestamp};
+
 use super::*;
 use crate::cluster_data::Snapshot;
 

@@ -1,0 +1,248 @@
+//! Children that act: instance actions, commands of requests, scheduled work, the queue of the collector.
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::adopted::Adopted;
+use super::evaluations::PAUSE;
+use super::{
+    Action, AwaitAction, Awaited, CommandOutcome, DequeueActions, Dequeuing, Evaluate,
+    EvaluateLater, RunAction, RunCommand, RunScheduled, Runner, StopActions, child,
+};
+use crate::config;
+
+/// A child of ours ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct ActionEnded {
+    id: u64,
+    exit_code: Option<i32>,
+}
+
+/// The run that dequeues actions ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Dequeued;
+
+impl Runner {
+    /// Starts actions, as many as allowed.
+    pub(super) fn act_next(&mut self, ctx: &mut Context<Self>) {
+        let limit = self.tools.config.load().max_parallel();
+        while self.actions.len() - self.waiting.len() < limit
+            && let Some((_, id)) = self.waiting.pop_first()
+        {
+            let Some(action) = self.actions.get_mut(&id) else { continue };
+            let session = config::random_uuid();
+            let child = child::start(&self.tools.om, &action.words, &session, Some("daemon"));
+            let runner = ctx.address();
+            match child {
+                Ok(mut child) => {
+                    action.group = child::group(&child);
+                    log::info!(path:% = action.path, action = action.name.as_str(), sid = session.as_str(); "action started");
+                    actix_rt::spawn(async move {
+                        let exit_code = child.wait().await.ok().map(child::exit_code);
+                        runner.do_send(ActionEnded { id, exit_code });
+                    });
+                }
+                Err(error) => {
+                    log::error!(path:% = action.path, error:% = error; "action not started");
+                    runner.do_send(ActionEnded { id, exit_code: None });
+                }
+            }
+        }
+    }
+
+    fn dequeue(&mut self, ctx: &mut Context<Self>) {
+        self.dequeuing = Dequeuing::Running;
+        let words = ["node", "dequeue", "actions"].map(str::to_owned);
+        let child = child::start(&self.tools.om, &words, &config::random_uuid(), None);
+        let runner = ctx.address();
+        match child {
+            Ok(mut child) => {
+                log::info!("dequeue actions");
+                actix_rt::spawn(async move {
+                    _ = child.wait().await;
+                    runner.do_send(Dequeued);
+                });
+            }
+            Err(error) => {
+                log::error!(error:% = error; "actions not dequeued");
+                self.dequeuing = Dequeuing::Idle;
+            }
+        }
+    }
+}
+
+impl Handler<RunAction> for Runner {
+    type Result = ResponseFuture<Option<i32>>;
+
+    fn handle(&mut self, run: RunAction, ctx: &mut Context<Self>) -> Self::Result {
+        let RunAction { path, action, priority } = run;
+        let is_about_node = action.is_about_node();
+        let mut words = action.argv();
+        let name = words.first().cloned().unwrap_or_default();
+        if !is_about_node {
+            words.insert(0, path.to_string());
+        }
+        let (done, end) = oneshot::channel();
+        self.next_action += 1;
+        let id = self.next_action;
+        self.actions
+            .insert(id, Action { path, words, name, is_about_node, group: None, done: vec![done] });
+        self.waiting.insert((priority, id));
+        self.act_next(ctx);
+        Box::pin(async move { end.await.unwrap_or(None) })
+    }
+}
+
+impl Handler<ActionEnded> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, ActionEnded { id, exit_code }: ActionEnded, ctx: &mut Context<Self>) {
+        let Some(action) = self.actions.remove(&id) else { return };
+        let (path, name) = (&action.path, action.name.as_str());
+        log::info!(path:% = path, action = name, exit_code:? = exit_code; "action ended");
+        // Of what is deleted nothing is left to evaluate.
+        let has_instance = !action.is_about_node && name != "delete";
+        let evaluated = has_instance.then(|| self.evaluated(action.path.clone(), ctx));
+        actix_rt::spawn(async move {
+            // What the action did is to be seen by who asked for it.
+            if let Some(evaluated) = evaluated {
+                _ = evaluated.await;
+            }
+            for done in action.done {
+                _ = done.send(exit_code);
+            }
+        });
+        self.act_next(ctx);
+    }
+}
+
+impl Handler<AwaitAction> for Runner {
+    type Result = ResponseFuture<Option<Awaited>>;
+
+    fn handle(&mut self, AwaitAction(path): AwaitAction, ctx: &mut Context<Self>) -> Self::Result {
+        if let Some(action) = self.actions.values_mut().find(|action| action.path == path) {
+            let (done, end) = oneshot::channel();
+            action.done.push(done);
+            let action = action.name.clone();
+            return Box::pin(async move {
+                Some(Awaited { action, exit_code: end.await.unwrap_or(None) })
+            });
+        }
+        let adopted = match Adopted::find(&self.tools.paths, &path) {
+            Ok(Some(adopted)) => adopted,
+            Ok(None) => return Box::pin(std::future::ready(None)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                let runner = ctx.address();
+                return Box::pin(async move {
+                    tokio::time::sleep(PAUSE).await;
+                    runner.send(AwaitAction(path)).await.ok().flatten()
+                });
+            }
+            Err(error) => {
+                log::warn!(path:% = path, error:% = error; "no way to see whether an action runs");
+                return Box::pin(std::future::ready(None));
+            }
+        };
+        log::info!(path:% = path, action = adopted.intent.as_str(); "action adopted");
+        let runner = ctx.address();
+        Box::pin(async move {
+            adopted.ended().await;
+            _ = runner.send(Evaluate { path, rids: None }).await;
+            Some(Awaited { action: adopted.intent, exit_code: None })
+        })
+    }
+}
+
+impl Handler<StopActions> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, _: StopActions, ctx: &mut Context<Self>) {
+        for (_, id) in std::mem::take(&mut self.waiting) {
+            ctx.notify(ActionEnded { id, exit_code: None });
+        }
+        for action in self.actions.values().filter(|action| action.group.is_some()) {
+            log::info!(path:% = action.path, action = action.name.as_str(); "action interrupted");
+            child::signal(action.group, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+impl Handler<RunCommand> for Runner {
+    type Result = ResponseFuture<Result<CommandOutcome, std::io::ErrorKind>>;
+
+    fn handle(&mut self, run: RunCommand, ctx: &mut Context<Self>) -> Self::Result {
+        let RunCommand { words, sync, path, time } = run;
+        let (om, session_id, runner) =
+            (self.tools.om.clone(), config::random_uuid(), ctx.address());
+        let is_about_instance = path.filter(|path| path.kind().has_instances());
+        let after = move || {
+            if let Some(path) = is_about_instance {
+                runner.do_send(EvaluateLater(vec![path]));
+            }
+        };
+        if sync {
+            return Box::pin(async move {
+                let outcome = child::run(&om, &words, &session_id, time).await;
+                after();
+                outcome.map_err(|error| error.kind())
+            });
+        }
+        let started = child::start(&om, &words, &session_id, None).map(|mut child| {
+            let pid = child.id().unwrap_or(0);
+            actix_rt::spawn(async move {
+                _ = child.wait().await;
+                after();
+            });
+            CommandOutcome::Started { pid, session_id }
+        });
+        Box::pin(std::future::ready(started.map_err(|error| error.kind())))
+    }
+}
+
+impl Handler<RunScheduled> for Runner {
+    type Result = ResponseFuture<Option<i32>>;
+
+    fn handle(&mut self, run: RunScheduled, ctx: &mut Context<Self>) -> Self::Result {
+        let RunScheduled { path, mut words } = run;
+        words.insert(0, path.to_string());
+        let child = child::start(&self.tools.om, &words, &config::random_uuid(), Some("daemon"));
+        let runner = ctx.address();
+        let (done, end) = oneshot::channel();
+        match child {
+            Ok(mut child) => {
+                actix_rt::spawn(async move {
+                    let exit_code = child.wait().await.ok().map(child::exit_code);
+                    runner.do_send(EvaluateLater(vec![path]));
+                    _ = done.send(exit_code);
+                });
+            }
+            Err(error) => log::error!(path:% = path, error:% = error; "scheduled work not started"),
+        }
+        Box::pin(async move { end.await.unwrap_or(None) })
+    }
+}
+
+impl Handler<DequeueActions> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, _: DequeueActions, ctx: &mut Context<Self>) {
+        match self.dequeuing {
+            Dequeuing::Idle => self.dequeue(ctx),
+            Dequeuing::Running | Dequeuing::Again => self.dequeuing = Dequeuing::Again,
+        }
+    }
+}
+
+impl Handler<Dequeued> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, _: Dequeued, ctx: &mut Context<Self>) {
+        let is_asked = self.dequeuing == Dequeuing::Again;
+        self.dequeuing = Dequeuing::Idle;
+        if is_asked {
+            self.dequeue(ctx);
+        }
+    }
+}
