@@ -1,0 +1,138 @@
+//! A configuration as a file, whosever it is.
+
+use std::path::PathBuf;
+
+use conf::{Complaint, Context, Edit, NodeConf, NodeSettings, ObjectConf, Value};
+use model::ObjectPath;
+
+use super::super::{Failure, Om};
+use crate::config;
+
+/// Which configuration.
+#[derive(Debug, Clone)]
+pub(in super::super) enum Owner {
+    /// node.conf, over cluster.conf where it is read.
+    Node,
+    /// An object, `cluster` included.
+    Object(ObjectPath),
+}
+
+impl Owner {
+    pub(super) fn file(&self, om: &Om) -> PathBuf {
+        match self {
+            Self::Node => om.paths.node_conf(),
+            Self::Object(path) => om.paths.config_file(path),
+        }
+    }
+
+    pub(super) fn lock(&self, om: &Om) -> PathBuf {
+        match self {
+            Self::Node => om.paths.locks().join("edit_node"),
+            Self::Object(path) => config::edit_lock(&om.paths, path),
+        }
+    }
+
+    /// Words of the command line for it.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Node => "node".to_owned(),
+            Self::Object(path) => path.to_string(),
+        }
+    }
+}
+
+/// A configuration, read.
+pub(in super::super) enum Document {
+    Node(NodeConf),
+    Object(ObjectConf),
+}
+
+impl Document {
+    pub(super) fn read(om: &Om, owner: &Owner, settings: &NodeSettings) -> Result<Self, Failure> {
+        match owner {
+            Owner::Node => Ok(Self::Node((*settings.conf).clone())),
+            Owner::Object(path) => {
+                let file = om.paths.config_file(path);
+                let text = match std::fs::read_to_string(&file) {
+                    Ok(text) => text,
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        // The cluster configuration may still be to write.
+                        if *path != ObjectPath::cluster() {
+                            return Err(Failure::new(format!(
+                                "object {path} has no configuration on this node: name one that has it with --node"
+                            )));
+                        }
+                        String::new()
+                    }
+                    Err(error) => {
+                        return Err(Failure::new(format!("{}: {error}", file.display())));
+                    }
+                };
+                Self::parse(owner, settings, &text)
+            }
+        }
+    }
+
+    pub(super) fn parse(
+        owner: &Owner,
+        settings: &NodeSettings,
+        text: &str,
+    ) -> Result<Self, Failure> {
+        match owner {
+            Owner::Node => {
+                let cluster = settings.conf.cluster.text();
+                let conf = NodeConf::parse(settings.nodename.clone(), cluster, text)
+                    .map_err(|complaint| Failure::new(complaint.to_string()))?;
+                Ok(Self::Node(conf))
+            }
+            Owner::Object(path) => ObjectConf::parse(path.clone(), text)
+                .map(Self::Object)
+                .map_err(|error| Failure::new(format!("{} {error}", path.config_file()))),
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Node(conf) => conf.node.text(),
+            Self::Object(conf) => conf.text(),
+        }
+    }
+
+    pub(super) fn get(&self, keyword: &str) -> Option<String> {
+        match self {
+            Self::Node(conf) => conf.get(keyword),
+            Self::Object(conf) => conf.get(keyword),
+        }
+    }
+
+    pub(super) fn eval(&self, context: &Context, keyword: &str) -> Result<Value, conf::EvalError> {
+        match self {
+            Self::Node(conf) => conf.eval_keyword(context, keyword),
+            Self::Object(conf) => conf.eval_keyword(context, keyword),
+        }
+    }
+
+    pub(super) fn edit(&mut self, context: &Context, edits: &[Edit]) -> Result<bool, Failure> {
+        match self {
+            Self::Node(conf) => conf.edit(context, edits),
+            Self::Object(conf) => conf.edit(context, edits),
+        }
+        .map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    pub(super) fn validate(&self, context: &Context) -> Vec<Complaint> {
+        match self {
+            Self::Node(conf) => conf.validate(context),
+            Self::Object(conf) => conf.validate(context),
+        }
+    }
+
+    pub(super) fn to_json(&self, context: Option<&Context>) -> serde_json::Value {
+        match (self, context) {
+            (Self::Node(conf), None) => conf.to_json(),
+            (Self::Node(conf), Some(context)) => conf.to_json_evaluated(context),
+            (Self::Object(conf), None) => conf.to_json(),
+            (Self::Object(conf), Some(context)) => conf.to_json_evaluated(context),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `edit config`: a copy, an editor, and the copy in place of the file.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use conf::NodeSettings;
+
+use super::super::{Failure, Om, note};
+use super::{Document, MODE, Owner, PATIENCE, refuse_new_errors, settings};
+use crate::{config, durable};
+
+pub(super) fn edit(
+    om: &Om,
+    owner: &Owner,
+    recover: bool,
+    discard: bool,
+    editor: &str,
+) -> Result<(), Failure> {
+    let name = owner.words().replace('/', "_");
+    let copy = om.paths.tmp.join(format!("{name}.conf.tmp"));
+    if discard {
+        durable::remove(&copy)?;
+    }
+    if copy.exists() && !recover {
+        return Err(Failure::new(format!(
+            "an earlier edit left {}: go on with it with --recover, or drop it with --discard",
+            copy.display()
+        )));
+    }
+    if recover && !copy.exists() {
+        return Err(Failure::new("there is no earlier edit to recover: edit without --recover"));
+    }
+    let file = owner.file(om);
+    let read = || match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Failure::new(format!("{}: {error}", file.display()))),
+    };
+    let settings = settings(om)?;
+    // Also refuses an object that is not here.
+    let original = match Document::read(om, owner, &settings) {
+        Ok(document) => document.text().to_owned(),
+        // A file that does not even parse is what an edit is for.
+        Err(_) if file.exists() => read()?,
+        Err(failure) => return Err(failure),
+    };
+    if !recover {
+        durable::write(&copy, original.as_bytes(), MODE)?;
+    }
+    if let Err(failure) = open_editor(editor, &copy) {
+        // Nothing typed, nothing to keep.
+        let is_untouched = std::fs::read_to_string(&copy).is_ok_and(|text| text == original);
+        if is_untouched {
+            durable::remove(&copy)?;
+            return Err(failure);
+        }
+        let hint = format!("the edit is kept in {}", copy.display());
+        return Err(Failure {
+            lines: failure.lines.into_iter().chain([hint]).collect(),
+            ..failure
+        });
+    }
+    let text = std::fs::read_to_string(&copy)?;
+    if text == original {
+        durable::remove(&copy)?;
+        note("unchanged");
+        return Ok(());
+    }
+    let kept = |failure: Failure| {
+        let hint = format!(
+            "the edit is kept: `om {} edit config --recover` or `--discard`",
+            owner.words()
+        );
+        Failure { lines: failure.lines.into_iter().chain([hint]).collect(), ..failure }
+    };
+    let _lock =
+        durable::FileLock::take(&owner.lock(om), PATIENCE).map_err(Failure::from).map_err(kept)?;
+    if read().map_err(kept)? != original {
+        return Err(kept(Failure::new(format!(
+            "{} was changed by somebody else meanwhile",
+            file.display()
+        ))));
+    }
+    let document = Document::parse(owner, &settings, &text).map_err(kept)?;
+    let context = config::context(
+        &om.paths,
+        &NodeSettings::new(match &document {
+            Document::Node(conf) => Arc::new(conf.clone()),
+            Document::Object(_) => Arc::clone(&settings.conf),
+        }),
+    );
+    refuse_new_errors(owner, &[], &document.validate(&context)).map_err(kept)?;
+    durable::write(&file, text.as_bytes(), MODE).map_err(Failure::from).map_err(kept)?;
+    durable::remove(&copy)?;
+    Ok(())
+}
+
+fn open_editor(editor: &str, file: &std::path::Path) -> Result<(), Failure> {
+    let editor = if editor.trim().is_empty() { "vi" } else { editor };
+    let mut words = shlex::split(editor)
+        .ok_or_else(|| Failure::new(format!("EDITOR={editor:?} is not a command")))?
+        .into_iter();
+    let program = words.next().ok_or_else(|| Failure::new("EDITOR is empty"))?;
+    let status = Command::new(&program).args(words).arg(file).status().map_err(|error| {
+        Failure::new(format!("{program}: {error}: set EDITOR to an editor that is installed"))
+    })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{program} failed ({status})")))
+}
