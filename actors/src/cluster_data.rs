@@ -4,6 +4,7 @@
 //! a change, and subscribers of events. Readers never ask: they load the newest [`Snapshot`].
 //! Restart: from the published snapshot; changes of the last few milliseconds are lost, and sent again by their owners.
 
+mod outgoing;
 mod patch;
 mod shared_map;
 mod snapshot;
@@ -18,12 +19,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use model::{
-    ConfigEntry, InstanceMonitor, InstanceStatus, NodeMonitorData, NodeName, NodeStats, ObjectPath,
-    Timestamp,
+    ConfigEntry, HeartbeatMessage, InstanceMonitor, InstanceStatus, NodeMonitorData, NodeName,
+    NodeStats, ObjectPath, Timestamp,
 };
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 
+pub use outgoing::Outgoing;
 pub use patch::Ops;
 pub use shared_map::SharedMap;
 pub use snapshot::{ClusterInfo, NodeEntry, Snapshot};
@@ -150,6 +152,26 @@ pub struct Subscribe {
 #[rtype(result = "watch::Receiver<u64>")]
 pub struct WatchGeneration;
 
+/// A peer was heard: opened, read, and sent by who it says. Ignored when it is no node of the cluster.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HeartbeatHeard {
+    /// The sender.
+    pub from: NodeName,
+    /// What it says.
+    pub message: HeartbeatMessage,
+}
+
+/// A peer is lost: its data go, and the generations known of it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct ForgetPeer(pub NodeName);
+
+/// Asks for a watch on what goes to the peers: it changes when that shall be sent at once.
+#[derive(Debug, Message)]
+#[rtype(result = "watch::Receiver<Arc<Outgoing>>")]
+pub struct WatchOutgoing;
+
 /// Publishes pending changes now. Answers with the generation.
 #[derive(Debug, Message)]
 #[rtype(result = "u64")]
@@ -218,6 +240,7 @@ pub struct ClusterData {
     named_by: BTreeMap<ObjectPath, BTreeSet<ObjectPath>>,
     node_monitor: Option<Recipient<NodeViewChanged>>,
     generation: watch::Sender<u64>,
+    outgoing: watch::Sender<Arc<Outgoing>>,
     /// The alarm of the next publication.
     alarm: Option<SpawnHandle>,
     /// A panic in between means that the pending changes cannot be published.
@@ -246,6 +269,7 @@ impl ClusterData {
             named_by: BTreeMap::new(),
             node_monitor: None,
             generation,
+            outgoing: watch::Sender::new(Arc::new(Outgoing::nothing())),
             alarm: None,
             is_publishing: false,
         }
@@ -286,6 +310,10 @@ impl ClusterData {
             self.subscribers.patch(self.state.now.generation, now.0, &ops);
         }
         self.generation.send_replace(self.state.now.generation);
+        if changes.is_local() {
+            let ping = Outgoing::ping(self.state.local_generation(), self.cell.load_full());
+            self.outgoing.send_replace(Arc::new(ping));
+        }
         self.tell_monitors(&changes);
     }
 
@@ -408,6 +436,30 @@ impl Handler<WatchGeneration> for ClusterData {
 
     fn handle(&mut self, _: WatchGeneration, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.generation.subscribe())
+    }
+}
+
+impl Handler<HeartbeatHeard> for ClusterData {
+    type Result = ();
+
+    fn handle(&mut self, heard: HeartbeatHeard, _: &mut Context<Self>) {
+        log::trace!(peer:% = heard.from; "heartbeat heard");
+    }
+}
+
+impl Handler<ForgetPeer> for ClusterData {
+    type Result = ();
+
+    fn handle(&mut self, ForgetPeer(peer): ForgetPeer, _: &mut Context<Self>) {
+        log::info!(peer:% = peer; "peer forgotten");
+    }
+}
+
+impl Handler<WatchOutgoing> for ClusterData {
+    type Result = MessageResult<WatchOutgoing>;
+
+    fn handle(&mut self, _: WatchOutgoing, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.outgoing.subscribe())
     }
 }
 

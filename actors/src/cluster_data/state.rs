@@ -47,6 +47,11 @@ impl Dirty {
         self.is_node_decisive || self.is_cluster
     }
 
+    /// Whether the local node data changed: they have a new generation.
+    pub(super) fn is_local(&self) -> bool {
+        self.is_node || !self.instances.is_empty() || !self.configs.is_empty()
+    }
+
     /// Objects that changed.
     pub(super) fn objects(&self) -> impl Iterator<Item = &ObjectPath> {
         self.instances.iter().chain(&self.configs).chain(&self.aggregates)
@@ -123,8 +128,8 @@ pub(super) struct State {
     masters: BTreeMap<ObjectPath, BTreeSet<ObjectPath>>,
     /// Local objects with an action running.
     acting: BTreeSet<ObjectPath>,
-    /// Number of the last state of the local node data (cluster.md, generations). Starts at the clock, so that it is
-    /// higher than any of an earlier life.
+    /// Number of the last state of the local node data (cluster.md, generations). Starts at the clock in milliseconds, so
+    /// that it is higher than any of an earlier life: publications are 3 ms apart.
     r#gen: u64,
 }
 
@@ -136,7 +141,7 @@ impl State {
             dirty: Dirty::default(),
             masters: BTreeMap::new(),
             acting: BTreeSet::new(),
-            r#gen: crate::clock::now().0 as u64,
+            r#gen: (crate::clock::now().0 * 1_000.0) as u64,
         };
         let instances: Vec<_> = state
             .now
@@ -171,6 +176,11 @@ impl State {
             })
         });
         Arc::make_mut(entry)
+    }
+
+    /// Generation of the local node data.
+    pub(super) fn local_generation(&self) -> u64 {
+        self.r#gen
     }
 
     /// Keeps the indexes in step with an instance.
@@ -361,9 +371,7 @@ impl State {
 
     /// Computes what follows from the changes and numbers them. Returns what changed.
     pub(super) fn settle(&mut self, config: &LoadedConfig, now: Timestamp) -> Dirty {
-        let is_local = self.dirty.is_node
-            || !self.dirty.instances.is_empty()
-            || !self.dirty.configs.is_empty();
+        let is_local = self.dirty.is_local();
         self.compute_aggregates(config);
         self.now.transitions = self.acting.len();
         let view = View::new(&self.now, config, false);

@@ -8,6 +8,7 @@ mod words;
 
 mod cluster;
 mod expect;
+mod heartbeat;
 mod name;
 mod object;
 mod status;
@@ -18,6 +19,7 @@ pub use cluster::{
     NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart, SubsetStatus,
 };
 pub use expect::{GlobalExpect, LocalExpect, MonitorStatus, NodeMonitorStatus};
+pub use heartbeat::{Content, HeartbeatError, HeartbeatMessage, Op, OpKey};
 pub use name::{
     Kind, NameError, NodeName, ObjectPath, ResourceId, resolve_path, validate_object_name,
 };
