@@ -29,6 +29,7 @@ use crate::listener::Listener;
 use crate::logs::{self, LogContext, LogKeeper, LogOptions};
 use crate::node_monitor::{NodeMonitor, stats};
 use crate::paths::Paths;
+use crate::peer::Peers;
 use crate::requests::relay::RelayKeeper;
 use crate::root::{Ready, Root, level_of, secrets_of};
 use crate::routes::Routes;
@@ -161,6 +162,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (config_watcher, config_watcher_seat) = supervision::seat::<ConfigWatcher>(QUEUE);
     let (listener, listener_seat) = supervision::seat::<Listener>(QUEUE);
     let (keeper, keeper_seat) = supervision::seat::<BlacklistKeeper>(QUEUE);
+    let (peers, peers_seat) = supervision::seat::<Peers>(QUEUE);
     let (relay, relay_seat) = supervision::seat::<RelayKeeper>(QUEUE);
     let (log_keeper, log_seat) = supervision::seat::<LogKeeper>(logs::QUEUE);
     let view = Arc::new(BlacklistView::default());
@@ -182,6 +184,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         scheduler,
         config_watcher,
         listener,
+        peers,
         relay,
         root,
     };
@@ -223,6 +226,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         BlacklistKeeper::new(view.clone(), told.cluster_data.clone(), told.root.clone())
     });
     supervision::start(relay_seat, child("relay"), &here, RelayKeeper::default);
+    let told = routes.clone();
+    supervision::start(peers_seat, child("peers"), &network.handle(), move || Peers::new(&told));
     let told = routes.clone();
     supervision::start(runner_seat, child("runner"), &here, move || Runner::new(&told));
     let told = routes.clone();

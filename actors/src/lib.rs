@@ -16,6 +16,8 @@ pub mod listener;
 pub mod logs;
 pub mod node_monitor;
 pub mod paths;
+pub mod peer;
+pub mod peer_address;
 pub mod requests;
 pub mod resource;
 pub mod root;

@@ -18,7 +18,6 @@ mod logs;
 mod membership;
 mod monitors;
 mod multiplex;
-mod peer;
 pub mod relay;
 mod selection;
 mod stats;

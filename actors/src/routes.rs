@@ -16,6 +16,7 @@ use crate::connection::GateCell;
 use crate::listener::Listener;
 use crate::node_monitor::NodeMonitor;
 use crate::paths::Paths;
+use crate::peer::Peers;
 use crate::requests::relay::RelayKeeper;
 use crate::root::Root;
 use crate::runner::Runner;
@@ -53,6 +54,8 @@ pub struct Routes {
     pub gate: GateCell,
     /// Who sent invalid messages.
     pub blacklist: BlacklistRoute,
+    /// Asks the other nodes.
+    pub peers: Addr<Peers>,
     /// The slots of the relay.
     pub relay: Addr<RelayKeeper>,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.

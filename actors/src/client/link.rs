@@ -20,12 +20,10 @@ use wire::{ClusterSecret, Dialect, Form, Limits, Prepared, Request, Sender};
 
 use crate::config;
 use crate::paths::Paths;
+use crate::peer_address::{DEFAULT_PORT, PeerAddress};
 
 use conversation::Conversation;
 pub use error::AskError;
-
-/// Port of the listener where the configuration names none.
-const DEFAULT_PORT: u16 = 1214;
 
 /// Longest wait for a TCP connection: a node that is down does not answer at all.
 const CONNECT: Duration = Duration::from_millis(1_500);
@@ -92,10 +90,7 @@ impl Link {
     /// The same link, to the daemon of a node, over TCP.
     #[must_use]
     pub fn to_node(&self, node: &str) -> Self {
-        Self {
-            server: Server::Tcp { host: node.to_owned(), port: self.port_of(node) },
-            ..self.clone()
-        }
+        Self { server: self.server_of(node), ..self.clone() }
     }
 
     /// Whether `node` is the node that this link reaches already.
@@ -124,37 +119,24 @@ impl Link {
             }
             None => (text, false),
         };
-        let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, port)) => (host, port.strip_prefix(':')),
-            None => match rest.rsplit_once(':') {
-                Some((host, port)) if !host.contains(':') => (host, Some(port)),
-                _ => (rest, None),
-            },
-        };
-        if host.is_empty() || host.contains(['/', ' ', '@']) {
-            return Err(refuse("expected raw://host[:port], a node name or a socket path"));
+        let (host, port) = PeerAddress::split(rest).map_err(refuse)?;
+        match port {
+            Some(port) => Ok(Server::Tcp { host, port }),
+            None if is_uri => Ok(Server::Tcp { host, port: DEFAULT_PORT }),
+            None => Ok(self.server_of(&host)),
         }
-        let port = match port {
-            Some(port) => {
-                port.parse().map_err(|_| refuse("the port is not a number up to 65535"))?
-            }
-            None if is_uri => DEFAULT_PORT,
-            None => self.port_of(host),
-        };
-        Ok(Server::Tcp { host: host.to_owned(), port })
     }
 
-    /// The port of a node's listener, as our configuration scopes it.
-    fn port_of(&self, node: &str) -> u16 {
-        let port = || {
+    /// The listener of a node, as our configuration has it.
+    fn server_of(&self, node: &str) -> Server {
+        let address = || {
             let node = NodeName::new(node).ok()?;
             let settings = config::load_node(&self.paths, self.nodename.clone()).ok()?;
-            let context = config::context(&self.paths, &settings).impersonating(&node);
-            let port = settings.conf.eval_keyword(&context, "listener.port").ok()?.as_number()?;
-            // Whole numbers in range only: anything else is a mistake of the file.
-            (port.fract() == 0.0 && (1.0..=65_535.0).contains(&port)).then_some(port as u16)
+            Some(PeerAddress::of(&settings.conf, &node))
         };
-        port().unwrap_or(DEFAULT_PORT)
+        let address =
+            address().unwrap_or_else(|| PeerAddress { host: node.to_owned(), port: DEFAULT_PORT });
+        Server::Tcp { host: address.host, port: address.port }
     }
 
     fn identity(&self) -> Result<Identity, AskError> {

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use conf::Ini;
 use futures_util::future::join_all;
 use model::{NodeName, ObjectPath};
 use serde_json::{Map, Value, json};
 use wire::reply::NodeReply;
-use wire::{ObjectCreate, Request};
+use wire::{ObjectCreate, Prepared, Request};
 
-use super::{Context, Outcome, blocking, multiplex, peer, refusal, shorten};
+use super::{Context, Outcome, blocking, multiplex, refusal, shorten};
 use crate::durable;
 use crate::runner::{CommandOutcome, RunCommand};
 
@@ -89,7 +90,8 @@ pub(super) async fn create_everywhere(context: &Context, options: &ObjectCreate)
         let reply = if is_local {
             multiplex::ask_here(context, &request).await
         } else {
-            peer::ask(context, node.as_str(), &request.to_value(), PATIENCE).await
+            let message = Arc::new(Prepared::new(&request.to_value()));
+            multiplex::ask_peer(context, node.as_str(), &message, false, PATIENCE).await
         };
         NodeReply { nodename: node.to_string(), is_local, reply }
     });

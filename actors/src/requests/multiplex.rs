@@ -1,5 +1,6 @@
 //! Requests for other nodes: fanned out to all at once, each with its deadline (wire.md §6).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use conf::NodeSelector;
@@ -7,10 +8,11 @@ use futures_util::future::join_all;
 use model::{NodeName, ObjectPath};
 use serde_json::{Value, json};
 use wire::reply::NodeReply;
-use wire::{Action, NodeSpec, Request};
+use wire::{Action, NodeSpec, Prepared, Request};
 
-use super::{Caller, Context, Outcome, Transport, answer, peer};
+use super::{Caller, Context, Outcome, Transport, answer};
 use crate::cluster_data::Snapshot;
+use crate::peer::{self, AskPeer};
 
 /// Longest wait for a peer to answer what costs it nothing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -94,6 +96,25 @@ pub(super) async fn ask_here(context: &Context, request: &Request) -> Value {
     }
 }
 
+/// The part of a peer. Whatever becomes of it is a reply, never later than `patience`.
+pub(super) async fn ask_peer(
+    context: &Context,
+    nodename: &str,
+    request: &Arc<Prepared>,
+    is_repeatable: bool,
+    patience: Duration,
+) -> Value {
+    let peer = match NodeName::new(nodename) {
+        Ok(peer) => peer,
+        Err(error) => return wire::reply::unreachable(&error.to_string(), None, false),
+    };
+    let ask = AskPeer { peer, request: request.clone(), is_repeatable, patience };
+    match peer::ask(&context.routes.peers, ask).await {
+        Ok(reply) => reply,
+        Err(error) => error.to_reply(),
+    }
+}
+
 /// Sends a request to the nodes it is for, and joins their replies.
 pub(super) async fn fan_out(context: &Context, request: &Request) -> Outcome {
     if request.action.route().is_stream {
@@ -106,6 +127,8 @@ pub(super) async fn fan_out(context: &Context, request: &Request) -> Outcome {
         Err(reply) => return reply.into(),
     };
     let message = request.to_peer_value();
+    let is_repeatable = message.get("method").and_then(Value::as_str) == Some("GET");
+    let message = Arc::new(Prepared::new(&message));
     let patience = patience(request);
     let asked = nodes.into_iter().map(|nodename| {
         let message = &message;
@@ -114,7 +137,7 @@ pub(super) async fn fan_out(context: &Context, request: &Request) -> Outcome {
             let reply = if is_local {
                 ask_here(context, request).await
             } else {
-                peer::ask(context, &nodename, message, patience).await
+                ask_peer(context, &nodename, message, is_repeatable, patience).await
             };
             NodeReply { nodename, is_local, reply }
         }

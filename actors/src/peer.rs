@@ -1,0 +1,468 @@
+//! Requests to peers, over TCP, in the dialect that each speaks.
+//!
+//! Hears: whoever asks a peer. Tells: nobody. Restart: kept connections are closed, and asked again by their requesters.
+//! Between nodes that speak sealed a connection is kept and used again; a deployed agent answers once per connection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use model::NodeName;
+use ring::rand::SystemRandom;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use wire::{ClusterSecret, Dialect, Form, Framing, Incoming, Limits, Prepared, Refusal, Sender};
+
+use crate::clock;
+use crate::cluster_data::{Snapshot, SnapshotCell};
+use crate::config::ConfigCell;
+use crate::connection::{Gate, GateCell};
+use crate::peer_address::PeerAddress;
+use crate::routes::Routes;
+
+/// Longest wait for a connection (wire.md §1.1).
+pub const CONNECT_PATIENCE: Duration = Duration::from_millis(1_500);
+/// Most requests under way: beyond, who asks is refused.
+const MAX_ASKED: usize = 4_096;
+/// Most connections kept per peer.
+const MAX_KEPT: usize = 4;
+
+/// Asks a member of the cluster. Answered after `patience` at the latest.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Value, PeerError>")]
+pub struct AskPeer {
+    /// Whom.
+    pub peer: NodeName,
+    /// What: made ready once, for all who are asked the same.
+    pub request: Arc<Prepared>,
+    /// Asking twice is as good as once: may go over a kept connection, which may end while it is asked.
+    pub is_repeatable: bool,
+    /// Longest wait for the reply.
+    pub patience: Duration,
+}
+
+impl AskPeer {
+    /// A request, as JSON.
+    #[must_use]
+    pub fn new(peer: NodeName, request: &Value, patience: Duration) -> Self {
+        let is_repeatable = request.get("method").and_then(Value::as_str) == Some("GET");
+        Self { peer, request: Arc::new(Prepared::new(request)), is_repeatable, patience }
+    }
+}
+
+/// Why a peer gave no reply.
+#[derive(Debug)]
+pub enum PeerError {
+    /// No connection, or a broken one.
+    Io(io::Error),
+    /// Closed without a reply: what a node does to whom it does not trust.
+    Closed,
+    /// A reply that does not open, or is to another request.
+    Reply(Refusal),
+    /// A reply above `listener.max_frame`.
+    TooLong,
+    /// A reply that is not JSON.
+    Json,
+    /// No usable `cluster.secret`.
+    Secret(String),
+    /// No reply within this time.
+    Late(Duration),
+    /// Too many requests under way, or the actor restarts.
+    Busy,
+}
+
+impl fmt::Display for PeerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => match error.raw_os_error() {
+                // As clients know it: `[Errno 111] Connection refused`.
+                Some(number) => {
+                    let text = error.to_string();
+                    write!(
+                        f,
+                        "[Errno {number}] {}",
+                        text.split(" (os error").next().unwrap_or_default()
+                    )
+                }
+                None => error.fmt(f),
+            },
+            Self::Closed => f.write_str("closed the connection without a reply"),
+            Self::Reply(refusal) => write!(f, "the reply does not open: {refusal}"),
+            Self::TooLong => f.write_str("the reply is too long"),
+            Self::Json => f.write_str("the reply is not JSON"),
+            Self::Secret(reason) => f.write_str(reason),
+            Self::Late(_) => f.write_str("timeout daemon request"),
+            Self::Busy => f.write_str("not now: too many requests to peers"),
+        }
+    }
+}
+
+impl std::error::Error for PeerError {}
+
+impl From<io::Error> for PeerError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl PeerError {
+    /// The reply that stands for this failure where many nodes were asked (wire.md §6).
+    #[must_use]
+    pub fn to_reply(&self) -> Value {
+        let (errno, retryable) = match self {
+            Self::Io(error) => {
+                let retryable =
+                    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+                (error.raw_os_error(), retryable)
+            }
+            Self::Late(_) | Self::Busy => (None, true),
+            Self::Closed | Self::Reply(_) | Self::TooLong | Self::Json | Self::Secret(_) => {
+                (None, false)
+            }
+        };
+        wire::reply::unreachable(&self.to_string(), errno, retryable)
+    }
+}
+
+/// Asks through the actor. Whatever became of it, the answer is a result.
+///
+/// # Errors
+///
+/// [`PeerError`].
+pub async fn ask(peers: &Addr<Peers>, ask: AskPeer) -> Result<Value, PeerError> {
+    // The actor keeps the deadline; this one is for the case that it falls meanwhile.
+    let patience = ask.patience.saturating_add(CONNECT_PATIENCE);
+    match peers.send(ask).timeout(patience).await {
+        Ok(answer) => answer,
+        Err(MailboxError::Timeout) => Err(PeerError::Late(patience)),
+        Err(MailboxError::Closed) => Err(PeerError::Busy),
+    }
+}
+
+/// A node outside of the cluster, of which an address and a secret are known: a relay, an arbitrator.
+#[derive(Debug, Clone)]
+pub struct Stranger {
+    /// Where it listens.
+    pub address: PeerAddress,
+    /// Name of the local node.
+    pub nodename: NodeName,
+    /// Its `cluster.secret`.
+    pub secret: ClusterSecret,
+    /// Longest messages.
+    pub limits: Limits,
+}
+
+/// Asks a stranger under the cluster name `join`, over a connection of its own, never longer than `patience`.
+///
+/// # Errors
+///
+/// [`PeerError`]; [`PeerError::Closed`] and [`PeerError::Reply`] may tell that it speaks another dialect.
+pub async fn ask_stranger(
+    stranger: &Stranger,
+    dialect: Dialect,
+    request: &Prepared,
+    patience: Duration,
+) -> Result<Value, PeerError> {
+    let identity = Identity {
+        sender: Sender {
+            clustername: wire::JOIN.into(),
+            nodename: stranger.nodename.as_str().into(),
+            secret: stranger.secret.clone(),
+        },
+        dialect,
+        limits: stranger.limits,
+    };
+    let asked = async {
+        let mut stream = connect(&stranger.address).await?;
+        identity.exchange(&mut stream, request).await.map(|(reply, _)| reply)
+    };
+    tokio::time::timeout(patience, asked).await.unwrap_or(Err(PeerError::Late(patience)))
+}
+
+/// In whose name, and how, something is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    sender: Sender,
+    dialect: Dialect,
+    limits: Limits,
+}
+
+impl Identity {
+    /// What the configuration says, and what the peer published (sealed.md).
+    fn of(gate: &Gate, snapshot: &Snapshot, peer: &NodeName) -> Result<Self, PeerError> {
+        let keyring = gate.keyring.as_ref();
+        let keyring =
+            keyring.ok_or_else(|| PeerError::Secret("the cluster has no secret".into()))?;
+        let published = snapshot.node(peer).and_then(|entry| entry.data.envelope.as_deref());
+        Ok(Self {
+            sender: keyring.own.clone(),
+            dialect: keyring.envelope.speaks(published == Some(Dialect::Sealed.as_str())),
+            limits: keyring.limits,
+        })
+    }
+
+    /// Sends a request and reads its reply; true when the connection may be used again.
+    async fn exchange(
+        &self,
+        stream: &mut TcpStream,
+        request: &Prepared,
+    ) -> Result<(Value, bool), PeerError> {
+        let random = SystemRandom::new();
+        let form = Form::request(self.dialect, clock::now_ms(), &random);
+        let frame = self
+            .sender
+            .seal(&form, request, &random)
+            .map_err(|error| PeerError::Secret(error.to_string()))?;
+        stream.write_all(&frame).await.map_err(|error| closed_or(error.into()))?;
+        let mut framing = Framing::of_replies(&self.limits);
+        let mut buffer = vec![0; 16 << 10];
+        let mut received = 0;
+        loop {
+            let read = stream.read(&mut buffer).await;
+            let read = read.map_err(|error| match received {
+                0 => closed_or(error.into()),
+                _ => error.into(),
+            })?;
+            received += read;
+            let incoming = if read == 0 {
+                framing.finish()
+            } else {
+                framing.push(&buffer[..read]).map_err(|_| PeerError::TooLong)?;
+                framing.next_frame()
+            };
+            match incoming {
+                Some(Incoming::Frame(bytes)) => {
+                    let opened = self
+                        .sender
+                        .open_reply(&bytes, &form, &self.limits)
+                        .map_err(PeerError::Reply)?;
+                    let reply = opened.read().map_err(|_| PeerError::Json)?;
+                    let is_reusable =
+                        self.dialect == Dialect::Sealed && read > 0 && framing.pending() == 0;
+                    return Ok((reply, is_reusable));
+                }
+                None if read == 0 && received == 0 => return Err(PeerError::Closed),
+                // An empty answer is a null result.
+                Some(Incoming::DequeueActions) => return Ok((Value::Null, false)),
+                None if read == 0 => return Ok((Value::Null, false)),
+                None => {}
+            }
+        }
+    }
+}
+
+/// A connection that the peer ended before it said anything is closed, however the system calls it.
+fn closed_or(error: PeerError) -> PeerError {
+    match &error {
+        PeerError::Io(reason)
+            if matches!(
+                reason.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            ) =>
+        {
+            PeerError::Closed
+        }
+        _ => error,
+    }
+}
+
+async fn connect(address: &PeerAddress) -> Result<TcpStream, PeerError> {
+    let connect = TcpStream::connect((address.host.as_str(), address.port));
+    let connected = tokio::time::timeout(CONNECT_PATIENCE, connect).await;
+    let timeout = rustix::io::Errno::TIMEDOUT.raw_os_error();
+    let stream = connected.map_err(|_| io::Error::from_raw_os_error(timeout))??;
+    // A request is one write; waiting for more to send would only delay it.
+    _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// A connection that waits for the next request.
+#[derive(Debug)]
+struct Kept {
+    stream: TcpStream,
+    address: PeerAddress,
+    identity: Identity,
+    since: Instant,
+}
+
+impl Kept {
+    /// Whether the peer neither closed it nor said what nobody asked for.
+    fn is_quiet(&self) -> bool {
+        let read = self.stream.try_read(&mut [0; 1]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// One request on its way.
+struct Order {
+    ask: AskPeer,
+    address: PeerAddress,
+    identity: Identity,
+    kept: Option<Kept>,
+}
+
+impl Order {
+    /// Asks, over a kept connection where it may be, and tells which connection may be kept.
+    async fn carry_out(mut self) -> (Result<Value, PeerError>, Option<Kept>) {
+        if let Some(mut kept) = self.kept.take() {
+            match self.identity.exchange(&mut kept.stream, &self.ask.request).await {
+                Ok((reply, is_reusable)) => {
+                    return (Ok(reply), is_reusable.then(|| self.keep(kept.stream)));
+                }
+                // The peer ended what was kept; a new connection tells whether it still answers.
+                Err(PeerError::Closed | PeerError::Io(_)) => {}
+                Err(error) => return (Err(error), None),
+            }
+        }
+        let asked = async {
+            let mut stream = connect(&self.address).await?;
+            let (reply, is_reusable) =
+                self.identity.exchange(&mut stream, &self.ask.request).await?;
+            Ok((reply, is_reusable.then_some(stream)))
+        };
+        match asked.await {
+            Ok((reply, stream)) => (Ok(reply), stream.map(|stream| self.keep(stream))),
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    fn keep(&self, stream: TcpStream) -> Kept {
+        let (address, identity) = (self.address.clone(), self.identity.clone());
+        Kept { stream, address, identity, since: Instant::now() }
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Peers {
+    config: ConfigCell,
+    gate: GateCell,
+    snapshot: SnapshotCell,
+    kept: BTreeMap<NodeName, Vec<Kept>>,
+    asked: usize,
+}
+
+impl Peers {
+    /// Asks in the name of the node that `routes` are of.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        Self::with(routes.config.clone(), routes.gate.clone(), routes.snapshot.clone())
+    }
+
+    /// Asks at the addresses of a configuration, with the keys of a gate, in the dialects that nodes published.
+    #[must_use]
+    pub fn with(config: ConfigCell, gate: GateCell, snapshot: SnapshotCell) -> Self {
+        Self { config, gate, snapshot, kept: BTreeMap::new(), asked: 0 }
+    }
+
+    /// How long a connection may wait for its next request: half of what the peers, configured alike, allow.
+    fn idle(&self) -> Duration {
+        self.gate.load().first_patience() / 2
+    }
+
+    /// A kept connection to a peer that is as good as a new one.
+    fn take_kept(
+        &mut self,
+        peer: &NodeName,
+        address: &PeerAddress,
+        identity: &Identity,
+    ) -> Option<Kept> {
+        let idle = self.idle();
+        let kept = self.kept.get_mut(peer)?;
+        while let Some(last) = kept.pop() {
+            let is_same = last.address == *address && last.identity == *identity;
+            if is_same && last.since.elapsed() < idle && last.is_quiet() {
+                return Some(last);
+            }
+        }
+        None
+    }
+
+    fn order(&mut self, ask: AskPeer) -> Result<Order, PeerError> {
+        let identity = Identity::of(&self.gate.load(), &self.snapshot.load(), &ask.peer)?;
+        let address = PeerAddress::of(&self.config.load().node.conf, &ask.peer);
+        let kept =
+            if ask.is_repeatable { self.take_kept(&ask.peer, &address, &identity) } else { None };
+        Ok(Order { ask, address, identity, kept })
+    }
+
+    fn keep(&mut self, peer: NodeName, kept: Kept) {
+        let all = self.kept.entry(peer).or_default();
+        if all.len() < MAX_KEPT {
+            all.push(kept);
+        }
+    }
+
+    /// Closes what waited too long.
+    fn sweep(&mut self) {
+        let idle = self.idle();
+        self.kept.retain(|_, kept| {
+            kept.retain(|kept| kept.since.elapsed() < idle);
+            !kept.is_empty()
+        });
+    }
+}
+
+impl Actor for Peers {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        log::info!("peers started");
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("peers stopped");
+    }
+}
+
+impl Supervised for Peers {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.kept.clear();
+        self.asked = 0;
+    }
+}
+
+impl Handler<AskPeer> for Peers {
+    type Result = ResponseActFuture<Self, Result<Value, PeerError>>;
+
+    fn handle(&mut self, ask: AskPeer, _: &mut Context<Self>) -> Self::Result {
+        if self.asked >= MAX_ASKED {
+            return Box::pin(actix::fut::ready(Err(PeerError::Busy)));
+        }
+        let (peer, patience) = (ask.peer.clone(), ask.patience);
+        let order = match self.order(ask) {
+            Ok(order) => order,
+            Err(error) => return Box::pin(actix::fut::ready(Err(error))),
+        };
+        self.asked += 1;
+        let asked = tokio::time::timeout(patience, order.carry_out());
+        Box::pin(asked.into_actor(self).map(move |asked, this, ctx| {
+            this.asked = this.asked.saturating_sub(1);
+            let (answer, kept) = asked.unwrap_or((Err(PeerError::Late(patience)), None));
+            if let Some(kept) = kept {
+                if this.kept.is_empty() {
+                    ctx.run_later(this.idle(), |this, ctx| this.swept(ctx));
+                }
+                this.keep(peer, kept);
+            }
+            answer
+        }))
+    }
+}
+
+impl Peers {
+    /// Looks again for as long as something is kept; an idle node sleeps.
+    fn swept(&mut self, ctx: &mut Context<Self>) {
+        self.sweep();
+        if !self.kept.is_empty() {
+            ctx.run_later(self.idle(), |this, ctx| this.swept(ctx));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Peers that listen on a port of the loopback.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use conf::NodeSettings;
+use serde_json::json;
+use tokio::net::TcpListener;
+use wire::{Envelope, Keyring};
+
+use super::*;
+use crate::config::LoadedConfig;
+use crate::paths::Paths;
+
+const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a peer does with a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Answers every frame, as our nodes do in the sealed dialect.
+    Stays,
+    /// Answers the first frame and closes.
+    Closes,
+    /// Reads, and never answers.
+    Silent,
+}
+
+struct Peer {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+}
+
+fn own(nodename: &str) -> Sender {
+    Sender {
+        clustername: "c1".into(),
+        nodename: nodename.into(),
+        secret: ClusterSecret::new(SECRET),
+    }
+}
+
+async fn peer(envelope: Envelope, manner: Manner) -> Peer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = connections.clone();
+    actix_rt::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            actix_rt::spawn(serve(stream, envelope, manner));
+        }
+    });
+    Peer { port, connections }
+}
+
+async fn serve(mut stream: TcpStream, envelope: Envelope, manner: Manner) {
+    let limits = Limits::default();
+    let keyring = Keyring { own: own("n2"), envelope, drpnodes: BTreeMap::new(), limits };
+    let mut framing = Framing::new(&limits);
+    let mut buffer = [0; 4096];
+    loop {
+        let Ok(read @ 1..) = stream.read(&mut buffer).await else { return };
+        framing.push(&buffer[..read]).unwrap();
+        while let Some(Incoming::Frame(bytes)) = framing.next_frame() {
+            let Ok(opened) = keyring.open(&bytes) else { return };
+            if manner == Manner::Silent {
+                continue;
+            }
+            let random = SystemRandom::new();
+            let form = opened.form().reply(clock::now_ms(), &random);
+            let asked: Value = opened.read().unwrap();
+            let reply =
+                Prepared::new(&json!({"status": 0, "data": asked, "by": opened.nodename()}));
+            stream.write_all(&keyring.own.seal(&form, &reply, &random).unwrap()).await.unwrap();
+            if manner == Manner::Closes {
+                return;
+            }
+        }
+    }
+}
+
+fn peers(envelope: &str, port: u16) -> Addr<Peers> {
+    let cluster = format!(
+        "[cluster]\nname = c1\nsecret = {SECRET}\nnodes = n1 n2\nenvelope = {envelope}\n\
+         [listener]\naddr@n2 = 127.0.0.1\nport@n2 = {port}\n"
+    );
+    let nodename = NodeName::new("n1").unwrap();
+    let node = NodeSettings::parse(nodename.clone(), &cluster, "").unwrap();
+    let gate = Gate::new(&node);
+    let mut config = LoadedConfig::empty(&Paths::under("/nowhere".as_ref()), nodename.clone());
+    config.node = Arc::new(node);
+    let peers = Peers::with(
+        Arc::new(ArcSwap::from_pointee(config)),
+        Arc::new(ArcSwap::from_pointee(gate)),
+        Arc::new(ArcSwap::from_pointee(Snapshot::empty(nodename))),
+    );
+    peers.start()
+}
+
+fn question(method: &str) -> Value {
+    json!({"action": "daemon_blacklist_status", "method": method})
+}
+
+async fn ask_n2(peers: &Addr<Peers>, method: &str, patience: Duration) -> Result<Value, PeerError> {
+    ask(peers, AskPeer::new(NodeName::new("n2").unwrap(), &question(method), patience)).await
+}
+
+fn answered(method: &str) -> Value {
+    json!({"status": 0, "data": question(method), "by": "n1"})
+}
+
+#[actix::test]
+async fn a_sealed_connection_is_kept_for_what_may_be_asked_twice() {
+    let peer = peer(Envelope::Sealed, Manner::Stays).await;
+    let peers = peers("sealed", peer.port);
+    for _ in 0..3 {
+        assert_eq!(ask_n2(&peers, "GET", PATIENCE).await.unwrap(), answered("GET"));
+    }
+    assert_eq!(peer.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(ask_n2(&peers, "POST", PATIENCE).await.unwrap(), answered("POST"));
+    assert_eq!(peer.connections.load(Ordering::SeqCst), 2);
+}
+
+#[actix::test]
+async fn a_classic_peer_gets_a_connection_per_request() {
+    let peer = peer(Envelope::Classic, Manner::Closes).await;
+    let peers = peers("classic", peer.port);
+    for _ in 0..2 {
+        assert_eq!(ask_n2(&peers, "GET", PATIENCE).await.unwrap(), answered("GET"));
+    }
+    assert_eq!(peer.connections.load(Ordering::SeqCst), 2);
+}
+
+#[actix::test]
+async fn a_kept_connection_that_the_peer_ended_is_replaced() {
+    let peer = peer(Envelope::Sealed, Manner::Closes).await;
+    let peers = peers("sealed", peer.port);
+    for _ in 0..3 {
+        assert_eq!(ask_n2(&peers, "GET", PATIENCE).await.unwrap(), answered("GET"));
+    }
+    assert_eq!(peer.connections.load(Ordering::SeqCst), 3);
+}
+
+#[actix::test]
+async fn a_peer_that_says_nothing_is_left_in_time_and_delays_nobody() {
+    let peer = peer(Envelope::Sealed, Manner::Silent).await;
+    let peers = peers("sealed", peer.port);
+    let start = Instant::now();
+    let patience = Duration::from_millis(100);
+    let asked = (0..50).map(|_| ask_n2(&peers, "GET", patience));
+    for answer in futures_util::future::join_all(asked).await {
+        assert!(matches!(answer, Err(PeerError::Late(_))), "{answer:?}");
+    }
+    assert!(start.elapsed() < patience * 20, "{:?}", start.elapsed());
+}
+
+#[actix::test]
+async fn failures_are_replies_with_what_clients_know() {
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let refused = ask_n2(&peers("sealed", port), "GET", PATIENCE).await.unwrap_err();
+    assert_eq!(
+        refused.to_reply(),
+        json!({"status": 1, "error": "[Errno 111] Connection refused", "errno": 111, "retryable": false})
+    );
+    // Another dialect does not open: the connection is closed.
+    let peer = peer(Envelope::Sealed, Manner::Stays).await;
+    let closed = ask_n2(&peers("classic", peer.port), "GET", PATIENCE).await.unwrap_err();
+    assert!(matches!(closed, PeerError::Closed), "{closed:?}");
+    let late = PeerError::Late(PATIENCE).to_reply();
+    assert_eq!(late, json!({"status": 1, "error": "timeout daemon request", "retryable": true}));
+}
+
+#[actix::test]
+async fn a_stranger_is_asked_as_who_joins() {
+    let peer = peer(Envelope::Any, Manner::Closes).await;
+    let stranger = Stranger {
+        address: PeerAddress { host: "127.0.0.1".into(), port: peer.port },
+        nodename: NodeName::new("n1").unwrap(),
+        secret: ClusterSecret::new(SECRET),
+        limits: Limits::default(),
+    };
+    let request = Prepared::new(&question("GET"));
+    for dialect in [Dialect::Sealed, Dialect::Classic] {
+        let reply = ask_stranger(&stranger, dialect, &request, PATIENCE).await.unwrap();
+        assert_eq!(reply, answered("GET"), "{dialect}");
+    }
+    let wrong = Stranger { secret: ClusterSecret::new(&"x".repeat(32)), ..stranger };
+    let closed = ask_stranger(&wrong, Dialect::Sealed, &request, PATIENCE).await.unwrap_err();
+    assert!(matches!(closed, PeerError::Closed), "{closed:?}");
+}
