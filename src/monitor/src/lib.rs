@@ -5,6 +5,7 @@
 
 mod admission;
 mod aggregate;
+mod beating;
 mod blacklist;
 mod digest;
 mod effect;
@@ -14,6 +15,7 @@ mod instance_status;
 mod load;
 mod locks;
 mod node;
+mod peers;
 mod placement;
 mod requests;
 mod restart;
@@ -22,6 +24,7 @@ mod world;
 
 pub use admission::{Admission, ConnectionLimits, Crowded};
 pub use aggregate::{aggregate, cluster_frozen};
+pub use beating::{Beating, Pulse};
 pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
@@ -34,6 +37,7 @@ pub use instance_status::{
 pub use load::{is_overloaded, node_stats, score};
 pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use node::{NodeChange, NodeCore, NodeTiming};
+pub use peers::{Decision, Forget, LastWords, Peers};
 pub use placement::{
     Filters, candidates, counts_as_up, is_leader, is_natural_leader, leaders, ranks,
 };

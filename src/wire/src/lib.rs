@@ -8,6 +8,7 @@ pub mod base64url;
 mod classic;
 mod frame;
 mod framing;
+pub mod heartbeat;
 mod json;
 mod keyring;
 pub mod log;

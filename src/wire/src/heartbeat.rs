@@ -1,0 +1,46 @@
+//! Heartbeats on the wire: who may be heard, and how the drivers carry frames (cluster.md §b).
+
+pub mod disk;
+pub mod multicast;
+
+use crate::{Frame, Keyring, Opened, Refusal};
+
+/// Why a heartbeat is not heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unheard {
+    /// Of another cluster, of the node itself, or of a node that does not take part: ignored without a word, before
+    /// anything is opened. Several clusters may share a group, a device or a port.
+    Foreign,
+    /// It names a participant, and is none of its messages.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Unheard {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Keyring {
+    /// Opens a heartbeat of a participant; `is_peer` says who that is. The caller checks the freshness of a sealed one.
+    ///
+    /// # Errors
+    ///
+    /// [`Unheard::Foreign`]; [`Unheard::Refused`] with [`Refusal::Json`], [`Refusal::Field`], [`Refusal::TooLong`],
+    /// [`Refusal::Dialect`], [`Refusal::NotOpened`] or [`Refusal::Message`].
+    pub fn open_heartbeat(
+        &self,
+        bytes: &[u8],
+        is_peer: impl FnOnce(&str) -> bool,
+    ) -> Result<Opened, Unheard> {
+        let frame = Frame::parse(bytes, &self.limits)?;
+        let is_ours = frame.clustername() == &*self.own.clustername;
+        if !is_ours || frame.sender() == &*self.own.nodename || !is_peer(frame.sender()) {
+            return Err(Unheard::Foreign);
+        }
+        if !self.envelope.accepts(frame.dialect()) {
+            return Err(Refusal::Dialect.into());
+        }
+        Ok(frame.open(&self.own.secret, &self.limits)?)
+    }
+}
