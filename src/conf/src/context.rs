@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::NodeName;
 
-use crate::NodeConf;
+use crate::{NodeConf, NodeSelector};
 
 /// Labels of the nodes, as they publish them (`nodes_info.json`).
 pub type Labels = BTreeMap<NodeName, BTreeMap<String, String>>;
@@ -75,6 +75,16 @@ impl Context {
     #[must_use]
     pub fn evaluated_node(&self) -> &NodeName {
         self.impersonate.as_ref().unwrap_or(&self.node.nodename)
+    }
+
+    /// What expands a node selector.
+    #[must_use]
+    pub fn node_selector(&self) -> NodeSelector<'_> {
+        NodeSelector {
+            nodes: self.node.cluster_nodes(),
+            labels: &self.labels,
+            is_live: self.is_live,
+        }
     }
 
     /// This context, seen by another node.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::Value;
 
+mod doubt;
 mod quantity;
 mod words;
 
+pub(crate) use doubt::doubt_of;
 pub use quantity::{SizeOptions, parse_duration, parse_size};
 use words::expand_options;
 pub use words::split_words;

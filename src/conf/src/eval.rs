@@ -6,7 +6,7 @@ use std::fmt;
 use model::{Kind, NodeName};
 
 use crate::keywords::{self, Default, Inheritance, Keyword, Lookup, Tables};
-use crate::{Context, Converter, Ini, NodeConf, NodeSelector, ObjectConf, Value};
+use crate::{Context, Converter, Ini, NodeConf, ObjectConf, Value};
 
 mod references;
 
@@ -177,11 +177,13 @@ pub(crate) struct Evaluation<'a> {
     open: Vec<(String, String)>,
     /// Bytes that may still be read and made.
     budget: usize,
+    /// What was converted last: the value asked for, when its evaluation is over.
+    unconverted: String,
 }
 
 impl<'a> Evaluation<'a> {
     pub(crate) fn new(doc: Doc<'a>, ctx: &'a Context) -> Self {
-        Self { doc, ctx, open: vec![], budget: MAX_WORK }
+        Self { doc, ctx, open: vec![], budget: MAX_WORK, unconverted: String::new() }
     }
 
     /// Evaluates a keyword with what is left of a document's budget.
@@ -192,11 +194,22 @@ impl<'a> Evaluation<'a> {
         section: &str,
         keyword: &str,
     ) -> Result<Evaluated, EvalError> {
+        Self::eval_both_within(doc, ctx, budget, section, keyword).map(|(found, _)| found)
+    }
+
+    /// As [`Self::eval_within`], with the text before its conversion.
+    pub(crate) fn eval_both_within(
+        doc: Doc<'a>,
+        ctx: &'a Context,
+        budget: &Cell<usize>,
+        section: &str,
+        keyword: &str,
+    ) -> Result<(Evaluated, String), EvalError> {
         let granted = budget.get().min(MAX_WORK);
-        let mut evaluation = Self { doc, ctx, open: vec![], budget: granted };
+        let mut evaluation = Self { budget: granted, ..Self::new(doc, ctx) };
         let found = evaluation.eval(section, keyword, false);
         budget.set(budget.get() - (granted - evaluation.budget));
-        found
+        found.map(|found| (found, evaluation.unconverted))
     }
 
     /// Evaluates a keyword; with `force_scope`, scopes count even where the tables say otherwise.
@@ -273,14 +286,11 @@ impl<'a> Evaluation<'a> {
         Ok(Evaluated { value: self.convert(converter, value)?, is_set: false })
     }
 
-    fn convert(&self, converter: Converter, value: Value) -> Result<Value, EvalReason> {
+    fn convert(&mut self, converter: Converter, value: Value) -> Result<Value, EvalReason> {
         let shown = value.to_string();
+        self.unconverted.clone_from(&shown);
         if converter == Converter::Nodes {
-            let selector = NodeSelector {
-                nodes: self.ctx.node.cluster_nodes(),
-                labels: &self.ctx.labels,
-                is_live: self.ctx.is_live,
-            };
+            let selector = self.ctx.node_selector();
             return Ok(Value::List(match value {
                 Value::Null => selector.expand("*"),
                 _ => selector.expand(&shown),

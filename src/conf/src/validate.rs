@@ -3,9 +3,12 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use model::NodeName;
+
+use crate::convert::doubt_of;
 use crate::eval::{Doc, Evaluation, MAX_DOCUMENT_WORK};
 use crate::keywords::{self, Lookup};
-use crate::{Complaint, Context, Converter, EvalReason, Schedule, Severity};
+use crate::{Complaint, Context, Converter, EvalReason, Schedule, Severity, Value};
 
 /// All mistakes, in the order of the document.
 pub(crate) fn validate(doc: Doc<'_>, ctx: &Context) -> Vec<Complaint> {
@@ -128,19 +131,20 @@ impl Validator<'_> {
         candidates: &[&str],
         converter: Converter,
     ) {
-        match Evaluation::eval_within(self.doc, self.ctx, &self.budget, section, keyword) {
-            Ok(found) => {
+        match Evaluation::eval_both_within(self.doc, self.ctx, &self.budget, section, keyword) {
+            Ok((found, _)) if !found.is_set => {}
+            Ok((found, written)) => {
                 let text = found.value.to_string();
-                if found.is_set && !candidates.is_empty() && !candidates.contains(&text.as_str()) {
+                if !candidates.is_empty() && !candidates.contains(&text.as_str()) {
                     let reason = format!("{text:?} is not one of {}", candidates.join(", "));
                     self.complain(Severity::Error, section, keyword, &reason);
                 }
-                if found.is_set
-                    && (keyword == "schedule" || keyword.ends_with("_schedule"))
+                if (keyword == "schedule" || keyword.ends_with("_schedule"))
                     && let Err(error) = Schedule::parse(&text)
                 {
                     self.complain(Severity::Warning, section, keyword, &error.to_string());
                 }
+                self.doubt(section, keyword, converter, &found.value, &written);
             }
             Err(error) => {
                 // Deployed agents do not count a malformed duration: neither may the exit code.
@@ -155,8 +159,87 @@ impl Validator<'_> {
     }
 }
 
+impl Validator<'_> {
+    /// Complains about a value that converts, but to something else than it says.
+    fn doubt(
+        &mut self,
+        section: &str,
+        keyword: &str,
+        converter: Converter,
+        value: &Value,
+        written: &str,
+    ) {
+        let short = || written.chars().take(80).collect::<String>();
+        if converter == Converter::Nodes {
+            if let Some(fault) = self.ctx.node_selector().fault(written) {
+                self.complain(Severity::Error, section, keyword, &fault);
+            } else if value.words().is_empty() {
+                let reason = format!("{:?} selects no node of the cluster", short());
+                self.complain(Severity::Warning, section, keyword, &reason);
+            }
+            return;
+        }
+        let is_about_nodes = section == "DEFAULT"
+            && matches!(
+                keyword,
+                "drpnodes" | "drpnode" | "encapnodes" | "flex_primary" | "drp_flex_primary"
+            );
+        if is_about_nodes {
+            for word in value.words() {
+                if let Err(error) = NodeName::new(&word) {
+                    self.complain(Severity::Error, section, keyword, &error.to_string());
+                }
+            }
+            return;
+        }
+        // Deployed agents do not count these: neither may the exit code.
+        if let Some(expected) = converter.doubt(written).or_else(|| doubt_of(keyword, written)) {
+            let reason = format!("{:?} is not {expected}", short());
+            self.complain(Severity::Notice, section, keyword, &reason);
+        }
+    }
+}
+
 fn is_resource(doc: Doc<'_>, section: &str) -> bool {
     matches!(doc, Doc::Object(conf) if conf.path().kind().has_instances())
         && section.contains('#')
         && keywords::is_resource_group(keywords::group_of(section).0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::ObjectPath;
+
+    use crate::{Context, NodeConf, ObjectConf};
+
+    #[test]
+    fn what_does_not_mean_what_it_says_is_told_with_its_line() {
+        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
+        let context = Context::new(Arc::new(node));
+        let text = "[DEFAULT]\nid = i\nnodes = *{\nflex_min = few\n[app#1]\nstart = /bin/a\n\
+                    timeout = abc\nstop_timeout@n1 = 10x\nretcodes = 0-up\nrestart = 3\n\
+                    check_timeout = {env.unknown}\n";
+        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
+        let complaints: Vec<String> =
+            conf.validate(&context).iter().map(|c| format!("{:?} {c}", c.severity)).collect();
+        let duration = "is not a duration, as 90, 1m30s, 0.5s or 250ms";
+        assert_eq!(
+            complaints,
+            [
+                "Error web.conf line 3: DEFAULT.nodes: \"*{\" is no node name, pattern or label"
+                    .to_owned(),
+                "Notice web.conf line 4: DEFAULT.flex_min: \"few\" is not a number".to_owned(),
+                format!("Notice web.conf line 7: app#1.timeout: \"abc\" {duration}"),
+                format!("Notice web.conf line 8: app#1.stop_timeout: \"10x\" {duration}"),
+                "Notice web.conf line 9: app#1.retcodes: \"0-up\" is not exit codes with their \
+                 states, as 0:up 1:down"
+                    .to_owned(),
+                format!(
+                    "Notice web.conf line 11: app#1.check_timeout: \"{{env.unknown}}\" {duration}"
+                ),
+            ]
+        );
+    }
 }

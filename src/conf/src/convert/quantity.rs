@@ -99,7 +99,7 @@ pub(crate) fn seconds(seconds: f64) -> Value {
     }
 }
 
-const DURATION: Expected = "a duration, as 90, 1m30s, 0.5s or 250ms";
+pub(super) const DURATION: Expected = "a duration, as 90, 1m30s, 0.5s or 250ms";
 
 /// Reads a duration in seconds: `90`, `1h30m`, `0.5s`, `250ms`. `bare_unit` seconds are meant by a bare number. What
 /// follows the last unit is ignored, as deployed agents do; fractions and `ms` are ours.

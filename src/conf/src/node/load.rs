@@ -130,7 +130,7 @@ impl Loader<'_> {
                 self.complain(
                     section,
                     keyword,
-                    format!("not a number from {least} to {most}: {default} applies"),
+                    format!("not a number from {least} to {most}: the default applies"),
                 );
                 default
             }

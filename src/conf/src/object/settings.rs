@@ -101,6 +101,14 @@ impl Gatherer<'_> {
     fn placement(&mut self, settings: &mut ObjectSettings) {
         let node = self.ctx.evaluated_node().clone();
         settings.nodes = self.nodes("nodes");
+        if settings.nodes.is_empty() && self.complaints.is_empty() {
+            let written = self.conf.get("nodes").unwrap_or_default();
+            let fault = self.ctx.node_selector().fault(&written).unwrap_or_else(|| {
+                let short: String = written.chars().take(80).collect();
+                format!("{short:?} selects no node of the cluster")
+            });
+            self.complain_about("nodes", format!("{fault}: the object has no instance"));
+        }
         settings.drpnodes = self.nodes("drpnodes");
         if let Some(first) = self.nodes("drpnode").pop()
             && !settings.drpnodes.contains(&first)

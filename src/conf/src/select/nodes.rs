@@ -43,6 +43,30 @@ impl NodeSelector<'_> {
         unique(words.into_iter().flat_map(|word| texts(&self.word(word))))
     }
 
+    /// Why a selector cannot mean what it says: the part that is neither a name, a pattern nor a label.
+    #[must_use]
+    pub fn fault(&self, selector: &str) -> Option<String> {
+        let words: Vec<&str> = selector.split_whitespace().collect();
+        let fits = |atom: &str| {
+            let atom = atom.trim_start_matches('!');
+            match (atom.split_once('='), atom.strip_suffix(':')) {
+                (Some((label, _)), _) | (None, Some(label)) => !label.is_empty(),
+                (None, None) => {
+                    !atom.is_empty()
+                        && atom.chars().all(|c| {
+                            c.is_ascii_alphanumeric()
+                                || matches!(c, '-' | '_' | '.' | '*' | '?' | '[' | ']' | '!')
+                        })
+                }
+            }
+        };
+        let mut atoms = words.iter().flat_map(|word| word.split(['+', ',']));
+        atoms.find(|atom| !fits(atom)).map(|atom| {
+            let short: String = atom.chars().take(80).collect();
+            format!("{short:?} is no node name, pattern or label")
+        })
+    }
+
     /// One word: intersections of unions. Sorted.
     fn word(&self, word: &str) -> Vec<NodeName> {
         let mut selected = self.nodes.to_vec();
@@ -78,4 +102,23 @@ fn texts(nodes: &[NodeName]) -> Vec<String> {
 fn unique(words: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     words.filter(|word| seen.insert(word.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Labels;
+
+    #[test]
+    fn what_can_be_no_node_is_named() {
+        let (nodes, labels) = (vec![NodeName::new("n1").unwrap()], Labels::new());
+        let selector = NodeSelector { nodes: &nodes, labels: &labels, is_live: true };
+        for good in ["*", "n1 n2", "n[12]*", "!n1", "az=fr1,az=fr2+env:", "n?.dom", ""] {
+            assert_eq!(selector.fault(good), None, "{good}");
+        }
+        for (bad, part) in [("*{", "*{"), ("n1 {env.x}", "{env.x}"), ("n1,,n2", ""), ("=a", "=a")] {
+            let expected = format!("{part:?} is no node name, pattern or label");
+            assert_eq!(selector.fault(bad), Some(expected), "{bad}");
+        }
+    }
 }

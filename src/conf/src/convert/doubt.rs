@@ -1,0 +1,126 @@
+//! Texts that converters take, as deployed agents do, for something else than they say.
+
+use super::{Converter, Expected, integer};
+use crate::Value;
+
+impl Converter {
+    /// What was expected of a text that converts, but not to what it says: `abc` is a duration of 0 s to deployed
+    /// agents, and no number at all as an integer. None for a text without doubt, and for the empty one.
+    pub(crate) fn doubt(self, text: &str) -> Option<Expected> {
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        match self {
+            Self::Integer => integer(&Value::Text(text.into())).is_null().then_some("a number"),
+            Self::Duration | Self::DurationMinutes | Self::DurationDays => {
+                (!is_duration(text)).then_some(super::quantity::DURATION)
+            }
+            Self::Json => {
+                serde_json::from_str::<serde::de::IgnoredAny>(text).is_err().then_some("JSON")
+            }
+            Self::Text
+            | Self::Lower
+            | Self::Boolean
+            | Self::Tristate
+            | Self::List
+            | Self::ListLower
+            | Self::ListComma
+            | Self::Set
+            | Self::SetComma
+            | Self::Words
+            | Self::Options
+            | Self::Size
+            | Self::Speed
+            | Self::Nodes
+            | Self::DateTime => None,
+        }
+    }
+}
+
+/// Whether all of a text is a duration: nothing is left that would be ignored.
+fn is_duration(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let is_number = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text.parse::<f64>().is_ok_and(f64::is_finite)
+    };
+    if is_number(&text) {
+        return true;
+    }
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        let units = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(units);
+        if !is_number(number) || !matches!(unit, "ms" | "s" | "m" | "h" | "d" | "w") {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}
+
+/// What was expected of the values of keywords that hold texts with rules of their own; none when they keep them, and
+/// for all other keywords.
+pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
+    const STATES: [&str; 7] = ["up", "down", "warn", "n/a", "undef", "stdby up", "stdby down"];
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    let fits = match keyword {
+        "retcodes" => text.split_whitespace().all(|word| {
+            word.split_once(':')
+                .is_some_and(|(code, state)| code.parse::<u8>().is_ok() && STATES.contains(&state))
+        }),
+        "umask" | "perm" | "dirperm" => {
+            u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o7777)
+        }
+        _ => return None,
+    };
+    if fits {
+        return None;
+    }
+    Some(match keyword {
+        "retcodes" => "exit codes with their states, as 0:up 1:down",
+        _ => "an octal mode, as 027",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_read_as_something_else_is_doubted() {
+        for text in ["abc", "10x", "1h30", "1h 30m", "-5", "xs", "1.5.2s", "s", "inf", "1e"] {
+            assert!(Converter::Duration.doubt(text).is_some(), "{text}");
+        }
+        for text in ["", "0", "90", "1.5", "1h30m", "250MS", "2w1d", "0.5s"] {
+            assert_eq!(Converter::Duration.doubt(text), None, "{text}");
+        }
+        for (text, is_doubted) in [("x", true), ("1x", true), ("3", false), ("1.9", false)] {
+            assert_eq!(Converter::Integer.doubt(text).is_some(), is_doubted, "{text}");
+        }
+        assert_eq!(Converter::Json.doubt("{\"a\": 1}"), None);
+        assert_eq!(Converter::Json.doubt("{a"), Some("JSON"));
+    }
+
+    #[test]
+    fn exit_codes_and_modes_have_rules_of_their_own() {
+        for (keyword, text, is_doubted) in [
+            ("retcodes", "0:up 1:down 3:n/a", false),
+            ("retcodes", "0-up", true),
+            ("retcodes", "0:on", true),
+            ("retcodes", "300:up", true),
+            ("umask", "022", false),
+            ("umask", "089", true),
+            ("perm", "rwx", true),
+            ("start", "rwx", false),
+        ] {
+            assert_eq!(doubt_of(keyword, text).is_some(), is_doubted, "{keyword} = {text}");
+        }
+    }
+}
