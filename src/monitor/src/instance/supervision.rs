@@ -128,18 +128,26 @@ impl InstanceCore {
         let restart = settings.map_or(status.restart, |settings| settings.restart);
         let is_monitored = settings.map_or(status.monitor, |settings| settings.monitor);
         let delay = settings.map_or(0.0, |settings| settings.restart_delay);
-        let standby = cx.before.local_expect != Some(LocalExpect::Started);
-        if standby && !status.standby {
+        let is_started = cx.before.local_expect == Some(LocalExpect::Started);
+        if !is_started && !status.standby {
             return Need::Nothing;
         }
-        let allowed = if standby { restart.max(STANDBY_RESTARTS) } else { restart };
+        // A standby resource is kept up whatever becomes of its instance. Where it has a monitor action too, that one
+        // comes when its own restarts are used up.
+        let allowed = match status.standby && !(is_started && is_monitored) {
+            true => restart.max(STANDBY_RESTARTS),
+            false => restart,
+        };
         let counter = self.monitor.restart.get(rid).copied();
         let done = counter.map_or(0, |counter| counter.retries);
         if done > allowed {
             return Need::Nothing;
         }
+        // Its own restarts first, with what needs it, then those that all standby resources have.
+        let standby = !is_started || done >= restart;
         if done == allowed {
-            let monitored = is_monitored && !standby;
+            let monitored = is_monitored && is_started;
+            let standby = status.standby && !monitored;
             return Need::UsedUp { tries: done + 1, allowed, monitored, standby };
         }
         if let Some(counter) = counter {

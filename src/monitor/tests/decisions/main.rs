@@ -3,6 +3,7 @@
 mod life;
 mod sequences;
 mod settings;
+mod standby;
 mod world;
 
 use std::collections::BTreeMap;
