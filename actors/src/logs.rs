@@ -65,9 +65,14 @@ struct Fanout {
 enum Stderr {
     /// Under systemd: the journal adds the time and reads the level from `<N>`.
     Journal,
-    /// A terminal or a file.
+    /// A daemon in a terminal, or with a file as its stderr.
     Plain(env_logger::Logger),
+    /// Whoever typed a command: what happens to which resource, without what a log needs.
+    Prompt,
 }
+
+/// Target of the lines that only a log needs: the one who typed the command knows.
+pub const BEGIN: &str = "actors::begin";
 
 // The log macros have one logger per process, which the `log` crate keeps in a static; this is the handle to it.
 static LOGGER: OnceLock<Fanout> = OnceLock::new();
@@ -111,9 +116,12 @@ pub fn lost() -> u64 {
 
 impl Fanout {
     fn new(options: LogOptions) -> Self {
-        let stderr = options
-            .is_verbose
-            .then(|| if is_journal() { Stderr::Journal } else { Stderr::Plain(plain_logger()) });
+        let is_command = options.context.sid.is_some();
+        let stderr = options.is_verbose.then(|| match is_journal() {
+            true => Stderr::Journal,
+            false if is_command => Stderr::Prompt,
+            false => Stderr::Plain(plain_logger()),
+        });
         Self {
             options,
             stderr,
@@ -162,6 +170,11 @@ impl Fanout {
                 let text = words.message.replace('\n', "\\n");
                 let text = line::redact(format!("<{priority}>{object}{text}\n"), secrets);
                 _ = std::io::stderr().write_all(text.as_bytes());
+            }
+            Stderr::Prompt if record.target() == BEGIN => {}
+            Stderr::Prompt => {
+                let text = line::redact(line::prompt(record.level(), words), secrets);
+                anstream::eprint!("{text}");
             }
             Stderr::Plain(logger) => {
                 let text = line::redact(record.args().to_string(), secrets);

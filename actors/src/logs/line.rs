@@ -74,6 +74,26 @@ pub(super) fn level_word(level: Level) -> &'static str {
     }
 }
 
+/// What the one who typed a command reads, newline included: `web app#1: message`, the level before it where it matters.
+pub(super) fn prompt(level: Level, words: &Words) -> String {
+    let (style, word) = match level {
+        Level::Error => ("\u{1b}[31m", "error: "),
+        Level::Warn => ("\u{1b}[33m", "warning: "),
+        Level::Info => ("", ""),
+        Level::Debug | Level::Trace => ("\u{1b}[2m", "debug: "),
+    };
+    let end = if style.is_empty() { "" } else { "\u{1b}[0m" };
+    let whose = [&words.path, &words.rid];
+    let whose: Vec<&str> = whose.into_iter().flatten().map(String::as_str).collect();
+    let whose = if whose.is_empty() { String::new() } else { format!("{}: ", whose.join(" ")) };
+    let mut text = String::new();
+    for line in words.message.lines() {
+        let line = format!("{whose}{line}");
+        text.push_str(&format!("{style}{word}{end}{}\n", Escaped(&line)));
+    }
+    text
+}
+
 /// One entry, newline included. `time` is `YYYY-MM-DD HH:MM:SS,mmm`, local.
 ///
 /// Lines of a message after the first are indented: none can look like the start of an entry.
@@ -131,6 +151,22 @@ mod tests {
 
     fn node() -> NodeName {
         NodeName::new("n11").unwrap()
+    }
+
+    #[test]
+    fn whoever_typed_a_command_reads_what_happens_to_what() {
+        let words = |rid: Option<&str>, message: &str| Words {
+            path: Some("web".into()),
+            rid: rid.map(str::to_owned),
+            sid: Some("s1".into()),
+            message: message.into(),
+            ..Words::default()
+        };
+        assert_eq!(prompt(Level::Info, &words(Some("app#1"), "started")), "web app#1: started\n");
+        assert_eq!(
+            prompt(Level::Error, &words(None, "one\ntwo\u{1b}[2J")),
+            "\u{1b}[31merror: \u{1b}[0mweb: one\n\u{1b}[31merror: \u{1b}[0mweb: two\\u{1b}[2J\n"
+        );
     }
 
     #[test]

@@ -75,6 +75,19 @@ impl Verb {
         }
     }
 
+    /// Whether it is about what runs and what is held, which tasks have no part in.
+    fn is_about_state(self) -> bool {
+        match self {
+            Self::Start
+            | Self::Startstandby
+            | Self::Stop
+            | Self::Shutdown
+            | Self::Provision
+            | Self::Unprovision => true,
+            Self::Run | Self::Sync(_) => false,
+        }
+    }
+
     /// What its requirements are named after.
     fn requires_word(self) -> &'static str {
         match self {
@@ -117,7 +130,7 @@ pub fn action(
     let origin = if is_from_daemon { "daemon" } else { "user" };
     let words = action.words();
     let rids = options.rid.as_ref().map(|rid| format!(" --rid {rid}")).unwrap_or_default();
-    act.instance.journal.info(format_args!("do {words} --local{rids} ({origin} origin)"));
+    act.instance.journal.begin(format_args!("do {words} --local{rids} ({origin} origin)"));
     match act.run(action) {
         Ok(()) => 0,
         Err(failure) => {

@@ -29,6 +29,11 @@ impl Journal {
         }
     }
 
+    /// Why what follows happens: for the log only.
+    pub(crate) fn begin(&self, text: fmt::Arguments<'_>) {
+        log::info!(target: crate::logs::BEGIN, path:% = self.path; "{text}");
+    }
+
     /// A status changed, or something was done.
     pub(crate) fn info(&self, text: fmt::Arguments<'_>) {
         self.write(log::Level::Info, text);

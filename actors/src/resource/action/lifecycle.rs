@@ -13,6 +13,7 @@ impl Act<'_> {
     /// `start`, `startstandby`.
     pub(super) fn start(&self, verb: Verb) -> Result<(), Failure> {
         self.check_env()?;
+        self.tell_skipped(verb, true);
         let is_meant = |is_standby: bool| verb == Verb::Start || is_standby;
         if verb == Verb::Start && self.selection.is_all() && !self.options.dry_run {
             if !self.is_from_daemon && !self.options.force {
@@ -53,6 +54,7 @@ impl Act<'_> {
 
     /// `stop`, `shutdown`.
     pub(super) fn stop(&self, verb: Verb, with_standby: bool) -> Result<(), Failure> {
+        self.tell_skipped(verb, with_standby);
         let sets = self.selected(Direction::Stop, |resource| with_standby || !resource.is_standby);
         let mut states = self.states();
         self.with_triggers(verb, || {
@@ -79,6 +81,7 @@ impl Act<'_> {
     /// `provision`: makes and starts each resource in turn.
     pub(super) fn provision(&self) -> Result<(), Failure> {
         self.check_env()?;
+        self.tell_skipped(Verb::Provision, true);
         let sets = self.selected(Direction::Start, |resource| resource.is_provisionable);
         let mut states = self.states();
         let mut activated = vec![];
@@ -128,6 +131,7 @@ impl Act<'_> {
 
     /// `unprovision`: stops and unmakes each resource in turn.
     pub(super) fn unprovision(&self) -> Result<(), Failure> {
+        self.tell_skipped(Verb::Unprovision, true);
         let sets = self.selected(Direction::Stop, |_| true);
         let mut states = self.states();
         let is_leader = self.is_leader();

@@ -99,6 +99,28 @@ impl Act<'_> {
         }
     }
 
+    /// Tells which of the selected resources are left alone, and why: else a command that does nothing looks as if it
+    /// had done everything.
+    pub(super) fn tell_skipped(&self, verb: Verb, with_standby: bool) {
+        let journal = &self.instance.journal;
+        let path = &self.instance.path;
+        if self.instance.settings.disabled {
+            let word = verb.word();
+            journal.info(format_args!("disabled, {word} does nothing: `om {path} enable` first"));
+            return;
+        }
+        for resource in self.instance.resources.iter().filter(|one| self.selection.has(one)) {
+            let journal = journal.resource(resource.rid.as_str());
+            if resource.is_disabled {
+                journal.info(format_args!("skipped: disabled"));
+            } else if resource.tags.contains("noaction") {
+                journal.info(format_args!("skipped: has the tag noaction"));
+            } else if resource.is_standby && !with_standby {
+                journal.info(format_args!("skipped: standby, --force stops it too"));
+            }
+        }
+    }
+
     /// Runs a step on each resource of the sets, in order, until one that is not optional fails.
     pub(super) fn sequence(
         &self,
@@ -232,8 +254,11 @@ impl Act<'_> {
         let scene = self.scene(resource, &journal, states);
         let before = states.get(&rid).cloned().unwrap_or(Status::Undef);
         if self.options.dry_run {
-            let label = resource.driver.label();
-            journal.info(format_args!("dry run: would {} {label}", verb.word()));
+            let is_nothing = resource.rid.group() == "task" && verb.is_about_state();
+            if !is_nothing {
+                let label = resource.driver.label();
+                journal.info(format_args!("dry run: would {} {label}", verb.word()));
+            }
             return Outcome { rid, result: Ok(()), after: before.clone(), before };
         }
         if let Err(failure) =
