@@ -194,8 +194,8 @@ pub(super) fn change(om: &Om, owner: &Owner, edits: &[Edit], eval: bool) -> Resu
     Ok(())
 }
 
-/// Removes what a file says of other members: heartbeats, arbitrators, and the nodes of the cluster. Its name, id and
-/// secret stay: they are this node's own cluster now.
+/// Removes what a file says of the cluster and its other members: heartbeats, arbitrators, the cluster itself. In
+/// cluster.conf this node becomes the only member of a new one, whose secret no former peer knows.
 pub(super) fn forget_cluster(om: &Om, owner: &Owner) -> Result<(), Failure> {
     let settings = settings(om)?;
     let document = match Document::read(om, owner, &settings) {
@@ -207,13 +207,24 @@ pub(super) fn forget_cluster(om: &Om, owner: &Owner) -> Result<(), Failure> {
         Document::Node(conf) => &conf.node,
         Document::Object(conf) => conf.ini(),
     };
+    let is_about_peers = |section: &&str| {
+        *section == "cluster" || section.starts_with("hb#") || section.starts_with("arbitrator#")
+    };
     let mut edits: Vec<Edit> = ini
         .sections()
-        .filter(|section| section.starts_with("hb#") || section.starts_with("arbitrator#"))
+        .filter(is_about_peers)
         .map(|section| Edit::DeleteSection(section.to_owned()))
         .collect();
-    if ini.get("cluster", "nodes").is_some() {
-        edits.push(Edit::Unset("cluster.nodes".to_owned()));
+    if matches!(owner, Owner::Object(_)) {
+        let new = [
+            ("id", config::random_uuid()),
+            ("name", "default".to_owned()),
+            ("nodes", om.nodename.to_string()),
+            ("secret", config::random_uuid().replace('-', "")),
+        ];
+        edits.extend(
+            new.map(|(name, value)| Edit::SetValue { param: format!("cluster.{name}"), value }),
+        );
     }
     if edits.is_empty() {
         return Ok(());
@@ -262,10 +273,7 @@ fn refuse_new_errors(
     let fresh = after.iter().filter(|complaint| !is_known(complaint));
     let (errors, others): (Vec<_>, Vec<_>) =
         fresh.partition(|complaint| complaint.severity == Severity::Error);
-    others
-        .iter()
-        .filter(|complaint| complaint.severity == Severity::Warning)
-        .for_each(|complaint| note(&format!("warning: {complaint}")));
+    others.iter().for_each(|complaint| note(&format!("warning: {complaint}")));
     if errors.is_empty() {
         return Ok(());
     }
@@ -281,12 +289,7 @@ fn refuse_new_errors(
 fn validate(om: &Om, owner: &Owner) -> Result<u8, Failure> {
     let settings = settings(om)?;
     let document = Document::read(om, owner, &settings)?;
-    let mut complaints = document.validate(&context(om, &settings, None)?);
-    if matches!(owner, Owner::Node) {
-        // What the daemon complains about when it loads the file.
-        let known = complaints.clone();
-        complaints.extend(settings.complaints.iter().filter(|each| !known.contains(each)).cloned());
-    }
+    let complaints = document.validate(&context(om, &settings, None)?);
     for complaint in &complaints {
         match complaint.severity {
             Severity::Error => complain(&complaint.to_string()),

@@ -14,7 +14,7 @@ use wire::{NodeSpec, Request};
 use super::config_edit::MODE;
 use super::select::Selection;
 use super::xmlrpc::{self, Uri};
-use super::{ANSWER, AskError, Done, Failure, Link, Om, complain, instance, mon, note, print};
+use super::{ANSWER, AskError, Done, Failure, Link, Om, instance, mon, note, print};
 use crate::{config, durable};
 
 /// How long another writer of the same object may take.
@@ -266,10 +266,7 @@ fn create(om: &Om, path: &ObjectPath, text: &str, options: &CreateOptions) -> Re
     let complaints = conf.validate(&context);
     let (errors, others): (Vec<&Complaint>, Vec<_>) =
         complaints.iter().partition(|complaint| complaint.severity == Severity::Error);
-    others
-        .iter()
-        .filter(|complaint| complaint.severity == Severity::Warning)
-        .for_each(|complaint| note(&format!("warning: {complaint}")));
+    others.iter().for_each(|complaint| note(&format!("warning: {complaint}")));
     if !errors.is_empty() && !options.force {
         let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lines.push(format!("{path} is not created: mend the configuration, or use --force"));
@@ -434,26 +431,31 @@ fn take_over(
     super::config_edit::change(om, &super::config_edit::Owner::Node, &edits, false)
 }
 
-/// Makes this node a cluster of its own: tells the others, then forgets them.
+/// Makes this node a cluster of its own (cluster.md §f): frozen, so that nothing starts on both sides; then the others
+/// are told, then they are forgotten. A peer that does not answer is a warning: leaving a cluster that is broken is what
+/// the command is needed for.
 pub(super) fn leave(om: &Om) -> Done {
     let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let peers: Vec<_> = settings.nodes.iter().filter(|peer| **peer != om.nodename).collect();
+    if peers.is_empty() {
+        note("this node is a cluster of its own: there is nothing to leave");
+        return Ok(0);
+    }
+    let frozen = om.paths.node_frozen();
+    if !frozen.exists() {
+        durable::write(&frozen, b"", 0o644)?;
+    }
     let link = om.link(None)?;
-    let mut code = 0;
-    for peer in settings.nodes.iter().filter(|peer| **peer != om.nodename) {
-        match link.to_node(peer.as_str()).ask(&Request::new(wire::Leave {}), Some(ANSWER)) {
-            Ok(reply) if status_of(&reply) == 0 => {}
-            Ok(reply) => {
-                wire::reply::Lines::of(&reply)
-                    .errors
-                    .iter()
-                    .for_each(|line| complain(&format!("{peer}: {line}")));
-                code = 1;
-            }
-            Err(error) => {
-                complain(&format!("{peer}: {error}"));
-                code = 1;
-            }
-        }
+    let mut unaware = vec![];
+    for peer in peers {
+        let reasons =
+            match link.to_node(peer.as_str()).ask(&Request::new(wire::Leave {}), Some(ANSWER)) {
+                Ok(reply) if status_of(&reply) == 0 => continue,
+                Ok(reply) => wire::reply::Lines::of(&reply).errors,
+                Err(error) => vec![error.to_string()],
+            };
+        reasons.iter().for_each(|line| note(&format!("warning: {peer}: {line}")));
+        unaware.push(peer.as_str());
     }
     for owner in
         [super::config_edit::Owner::Node, super::config_edit::Owner::Object(ObjectPath::cluster())]
@@ -461,5 +463,15 @@ pub(super) fn leave(om: &Om) -> Done {
         super::config_edit::forget_cluster(om, &owner)?;
     }
     super::node::wake(om, "leave");
-    Ok(code)
+    note(
+        "this node is now a cluster of its own, frozen: `om node thaw` lets it start services again",
+    );
+    if !unaware.is_empty() {
+        note(&format!(
+            "warning: {} still counts it as a member: there, `om cluster set --kw cluster.nodes-={}`",
+            unaware.join(", "),
+            om.nodename
+        ));
+    }
+    Ok(0)
 }

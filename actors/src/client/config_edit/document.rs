@@ -1,6 +1,7 @@
 //! A configuration as a file, whosever it is.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use conf::{Complaint, Context, Edit, NodeConf, NodeSettings, ObjectConf, Value};
 use model::ObjectPath;
@@ -120,11 +121,32 @@ impl Document {
         .map_err(|error| Failure::usage(error.to_string()))
     }
 
+    /// All mistakes, those included that the daemon finds when it loads the node's settings.
     pub(super) fn validate(&self, context: &Context) -> Vec<Complaint> {
-        match self {
+        let mut complaints = match self {
             Self::Node(conf) => conf.validate(context),
             Self::Object(conf) => conf.validate(context),
+        };
+        let (loaded, file) = match self {
+            Self::Node(conf) => (Some(conf.clone()), None),
+            Self::Object(conf) if *conf.path() == ObjectPath::cluster() => {
+                let node = &context.node;
+                let cluster = Arc::new(conf.clone());
+                let conf = NodeConf::new(node.nodename.clone(), cluster, node.node.clone());
+                (Some(conf), Some("cluster.conf"))
+            }
+            Self::Object(_) => (None, None),
+        };
+        if let Some(conf) = loaded {
+            let place =
+                |each: &Complaint| (each.file.clone(), each.section.clone(), each.keyword.clone());
+            let seen: std::collections::BTreeSet<_> = complaints.iter().map(place).collect();
+            let settings = NodeSettings::new(Arc::new(conf));
+            complaints.extend(settings.complaints.into_iter().filter(|each| {
+                file.is_none_or(|file| file == each.file) && !seen.contains(&place(each))
+            }));
         }
+        complaints
     }
 
     pub(super) fn to_json(&self, context: Option<&Context>) -> serde_json::Value {
