@@ -89,6 +89,8 @@ pub struct SetNode {
     pub frozen: Option<Timestamp>,
     /// Load and memory.
     pub stats: Option<NodeStats>,
+    /// The arbitrators as this node reaches them.
+    pub arbitrators: Option<BTreeMap<String, Value>>,
     /// What node.conf says.
     pub settings: Option<NodePublic>,
 }

@@ -18,6 +18,7 @@ pub mod node_monitor;
 pub mod paths;
 pub mod peer;
 pub mod peer_address;
+pub mod quorum;
 pub mod requests;
 pub mod resource;
 pub mod root;
@@ -26,6 +27,7 @@ pub mod runner;
 pub mod scheduler;
 pub mod service_monitor;
 pub mod supervision;
+mod sysrq;
 
 /// Entry of the `om` binary: runs the command line and returns its exit code.
 #[must_use]

@@ -297,6 +297,9 @@ impl State {
         if let Some(stats) = change.stats {
             data.stats = stats;
         }
+        if let Some(arbitrators) = change.arbitrators {
+            data.arbitrators = arbitrators;
+        }
         if let Some(settings) = change.settings {
             data.labels = settings.labels;
             data.env = Some(settings.env);

@@ -13,8 +13,6 @@ use model::{Orchestrate, Status};
 use om::{ActionOptions, InstanceAction, SyncAction};
 use serde_json::json;
 
-pub(crate) use toc::{Sysrq, sysrq};
-
 use super::driver::Failure;
 use super::host::Host;
 use super::instance::Instance;

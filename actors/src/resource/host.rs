@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use conf::{Context, NodeSettings};
 use model::NodeName;
 
-use super::action::Sysrq;
 use super::evaluation::Parked;
 use super::processes::ProcessTable;
 use crate::paths::Paths;
+use crate::sysrq::Sysrq;
 
 /// The node, as evaluations and actions see it. Cheap to clone: everything in it is shared.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Host {
             // Also true when an upgrade replaced the file.
             agent: PathBuf::from("/proc/self/exe"),
             deadline: Duration::from_secs(60),
-            sysrq: Arc::new(move |letter| super::action::sysrq(&sysrq_paths, letter)),
+            sysrq: Arc::new(move |letter| crate::sysrq::sysrq(&sysrq_paths, letter)),
             last_words: Duration::from_secs(2),
             processes: Arc::default(),
             parked: Arc::new(ArcSwap::from_pointee(Parked::new())),

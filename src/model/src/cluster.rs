@@ -398,6 +398,9 @@ pub struct NodeData {
     /// Overload threshold in percent.
     #[serde(default)]
     pub min_avail_swap: u64,
+    /// The arbitrators as this node reaches them, `{"name", "status"}` by section; only with quorum.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arbitrators: BTreeMap<String, Value>,
     /// Dialect spoken, `sealed` for nodes of this project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<String>,

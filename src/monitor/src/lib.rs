@@ -17,6 +17,7 @@ mod locks;
 mod node;
 mod peers;
 mod placement;
+mod quorum;
 mod requests;
 mod restart;
 mod unopened;
@@ -41,6 +42,7 @@ pub use peers::{Decision, Forget, LastWords, Peers};
 pub use placement::{
     Filters, candidates, counts_as_up, is_leader, is_natural_leader, leaders, ranks,
 };
+pub use quorum::{Ballot, Loss};
 pub use requests::{
     NodeRequest, ObjectRequest, Reply, clear, set_node_monitor, set_service_monitor,
 };

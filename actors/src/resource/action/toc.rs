@@ -1,7 +1,5 @@
 //! `toc`: the monitor action, taken when a monitored resource is lost.
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::driver::Failure;
@@ -11,30 +9,9 @@ use super::super::launch::Command;
 use super::super::{announce, triggers};
 use super::{Act, Verb};
 use crate::durable;
-use crate::paths::{Paths, ROOT_VARIABLE};
-
-/// Asks the kernel for something at once: `b` reboots, `c` crashes. Replaced in tests.
-pub(crate) type Sysrq = Arc<dyn Fn(char) -> io::Result<()> + Send + Sync>;
 
 /// Time left to logs and disks before the node goes.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// The real one. Refuses unless root of an installed agent asks: a test, or a private tree, never takes the machine down.
-///
-/// # Errors
-///
-/// Refused, or the kernel does not offer it.
-pub(crate) fn sysrq(paths: &Paths, letter: char) -> io::Result<()> {
-    let is_root = rustix::process::geteuid().is_root();
-    let is_private = *paths != Paths::packaged() || std::env::var_os(ROOT_VARIABLE).is_some();
-    if !is_root || is_private {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "only root, and an agent without private root, may take the node down",
-        ));
-    }
-    std::fs::write("/proc/sysrq-trigger", letter.to_string())
-}
 
 /// What is done to the node.
 fn node_letter(action: &str) -> Option<char> {

@@ -64,7 +64,7 @@ const NODE: &[Keyword] = &[
     kw("maintenance_grace_period").to(Duration).or("60"),
     kw("rejoin_grace_period").to(Duration).or("90"),
     kw("ready_period").to(Duration).or("5"),
-    kw("split_action").or("crash").one_of(&["crash", "reboot"]),
+    kw("split_action").or("crash").one_of(&["crash", "reboot", "stop"]),
     kw("loglevel").or("info").one_of(&["error", "warn", "info", "debug", "trace"]),
     kw("secure_fetch").to(Boolean).or("true"),
     kw("allowed_networks").to(List).or("10.0.0.0/8 172.16.0.0/24 192.168.0.0/16"),

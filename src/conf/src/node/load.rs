@@ -259,7 +259,11 @@ impl Loader<'_> {
             split_action: self.word(
                 "node",
                 "split_action",
-                &[("crash", SplitAction::Crash), ("reboot", SplitAction::Reboot)],
+                &[
+                    ("crash", SplitAction::Crash),
+                    ("reboot", SplitAction::Reboot),
+                    ("stop", SplitAction::Stop),
+                ],
             ),
             loglevel: self.word(
                 "node",

@@ -66,6 +66,20 @@ pub enum SplitAction {
     Crash,
     /// Reboots.
     Reboot,
+    /// Stops its instances, freezes itself and stays up: for those who try things out. Deployed agents do not have it.
+    Stop,
+}
+
+impl SplitAction {
+    /// The word, which also is the event id.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Reboot => "reboot",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// Keyword `node.loglevel`: the least important lines that are logged.

@@ -1,0 +1,338 @@
+//! The quorum: asks the arbitrators, and judges whether this segment of a split cluster goes on (cluster.md §h).
+//!
+//! Hears: lost peers from the membership, changes of the configuration. Tells: the cluster data; after a lost split the
+//! node monitor or the kernel. Restart: always; the arbitrators are asked again, and a loss that was not judged yet is.
+
+mod vote;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use conf::{ArbitratorSettings, SplitAction};
+use futures_util::future::{BoxFuture, join_all};
+use model::NodeName;
+use monitor::{Ballot, Loss};
+use serde_json::{Map, Value, json};
+use wire::Dialect;
+
+use crate::cluster_data::{Emit, Flush, SetNode, SnapshotCell};
+use crate::config::ConfigCell;
+use crate::node_monitor::Drain;
+use crate::routes::Routes;
+use crate::sysrq::{Sysrq, sysrq};
+
+/// How often the arbitrators are asked when nothing happens.
+const POLL: Duration = Duration::from_secs(60);
+
+/// Time left to logs and subscribers between the verdict and the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A peer is lost: its data are dropped, or about to be.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct PeerLost {
+    /// The peer.
+    pub peer: NodeName,
+    /// It had said that it is shutting down.
+    pub was_shutting: bool,
+}
+
+/// The configuration changed: the arbitrators may be others.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Reconfigure;
+
+/// Asks an arbitrator for its vote, within its timeout, first in the dialect that it spoke last: that of its answer.
+pub type Ask = Arc<
+    dyn Fn(ArbitratorSettings, Option<Dialect>) -> BoxFuture<'static, Option<Dialect>>
+        + Send
+        + Sync,
+>;
+
+type Votes = Vec<(ArbitratorSettings, Option<Dialect>)>;
+
+/// Whom the quorum tells, and asks.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "named as their messages, which say what they are")]
+pub struct Neighbours {
+    pub node: Recipient<SetNode>,
+    pub emit: Recipient<Emit>,
+    pub flush: Recipient<Flush>,
+    pub drain: Recipient<Drain>,
+    pub ask: Ask,
+    /// Takes the node down.
+    pub sysrq: Sysrq,
+    /// Time between the verdict and the end, 2 s outside of tests.
+    pub last_words: Duration,
+}
+
+impl std::fmt::Debug for Neighbours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Neighbours(..)")
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Quorum {
+    config: ConfigCell,
+    snapshot: SnapshotCell,
+    tell: Neighbours,
+    /// What is published: whether each arbitrator answered last, and how.
+    answers: BTreeMap<String, Option<Dialect>>,
+    /// Losses to be judged, one after the other.
+    lost: VecDeque<PeerLost>,
+    is_judging: bool,
+    /// The split is lost: nothing is judged any more.
+    is_over: bool,
+    alarm: Option<SpawnHandle>,
+}
+
+impl Quorum {
+    /// The quorum of a daemon.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        let (data, nodename, paths) =
+            (&routes.cluster_data, routes.nodename.clone(), routes.paths.clone());
+        let tell = Neighbours {
+            node: data.clone().recipient(),
+            emit: data.clone().recipient(),
+            flush: data.clone().recipient(),
+            drain: routes.node_monitor.clone().recipient(),
+            ask: Arc::new(move |arbitrator, known| {
+                Box::pin(vote::ask(nodename.clone(), arbitrator, known))
+            }),
+            sysrq: Arc::new(move |letter| sysrq(&paths, letter)),
+            last_words: LAST_WORDS,
+        };
+        Self::with(routes.config.clone(), routes.snapshot.clone(), tell)
+    }
+
+    /// A quorum with these neighbours.
+    #[must_use]
+    pub fn with(config: ConfigCell, snapshot: SnapshotCell, tell: Neighbours) -> Self {
+        Self {
+            config,
+            snapshot,
+            tell,
+            answers: BTreeMap::new(),
+            lost: VecDeque::new(),
+            is_judging: false,
+            is_over: false,
+            alarm: None,
+        }
+    }
+
+    /// The arbitrators, when they have a say.
+    fn arbitrators(&self) -> Vec<ArbitratorSettings> {
+        let config = self.config.load();
+        if config.node.quorum { config.node.arbitrators.clone() } else { vec![] }
+    }
+
+    /// Asks all arbitrators at once: who answered, by section.
+    fn ask(&self) -> impl Future<Output = Votes> + use<> {
+        let asked = self.arbitrators().into_iter().map(|arbitrator| {
+            let vote = (self.tell.ask)(
+                arbitrator.clone(),
+                self.answers.get(&arbitrator.name).copied().flatten(),
+            );
+            async move { (arbitrator, vote.await) }
+        });
+        join_all(asked)
+    }
+
+    fn poll(&mut self, ctx: &mut Context<Self>) {
+        if let Some(alarm) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        self.alarm = Some(ctx.run_later(POLL, Self::poll));
+        if self.arbitrators().is_empty() && self.answers.is_empty() {
+            return;
+        }
+        ctx.spawn(self.ask().into_actor(self).map(|votes, this, _| this.publish(&votes)));
+    }
+
+    /// Publishes who answered, and tells what changed.
+    fn publish(&mut self, votes: &Votes) {
+        let mut block = BTreeMap::new();
+        let mut answers = BTreeMap::new();
+        for (arbitrator, answer) in votes {
+            let status = if answer.is_some() { "up" } else { "down" };
+            block.insert(
+                arbitrator.name.clone(),
+                json!({"name": arbitrator.host, "status": status}),
+            );
+            answers.insert(arbitrator.name.clone(), *answer);
+            let before = self.answers.get(&arbitrator.name);
+            if before.is_none_or(|before| before.is_some() != answer.is_some()) {
+                log::info!(arbitrator = arbitrator.host.as_str(), status; "arbitrator");
+                let data = fields([("arbitrator", arbitrator.name.as_str().into())]);
+                self.emit(&format!("arbitrator_{status}"), data);
+            }
+        }
+        self.answers = answers;
+        self.tell.node.do_send(SetNode { arbitrators: Some(block), ..SetNode::default() });
+    }
+
+    fn emit(&self, id: &str, data: Map<String, Value>) {
+        self.tell.emit.do_send(Emit { id: id.to_owned(), path: None, data });
+    }
+
+    /// Judges the first loss, then the next one.
+    fn judge(&mut self, ctx: &mut Context<Self>) {
+        if self.is_judging || self.is_over {
+            return;
+        }
+        let Some(lost) = self.lost.front() else { return };
+        let is_frozen = self
+            .snapshot
+            .load()
+            .local()
+            .and_then(|local| local.data.frozen)
+            .is_some_and(|since| since.0 != 0.0);
+        let loss = Loss {
+            has_quorum: self.config.load().node.quorum,
+            is_frozen,
+            was_shutting: lost.was_shutting,
+        };
+        if !loss.is_to_judge() {
+            log::info!(peer:% = lost.peer, quorum = loss.has_quorum, frozen = is_frozen; "no split to judge");
+            self.lost.pop_front();
+            return self.judge(ctx);
+        }
+        self.is_judging = true;
+        // Behind the message that drops the peer: it has no vote.
+        let flushed = self.tell.flush.send(Flush);
+        let votes = self.ask();
+        let both = async move {
+            let votes = votes.await;
+            // A cluster data that restarts goes on from what it published.
+            _ = flushed.await;
+            votes
+        };
+        ctx.spawn(both.into_actor(self).map(|votes, this, ctx| {
+            this.publish(&votes);
+            this.is_judging = false;
+            this.conclude(votes.iter().filter(|(_, answer)| answer.is_some()).count(), ctx);
+            this.judge(ctx);
+        }));
+    }
+
+    fn conclude(&mut self, arbitrator_votes: usize, ctx: &mut Context<Self>) {
+        let Some(lost) = self.lost.pop_front() else { return };
+        let config = self.config.load();
+        let snapshot = self.snapshot.load();
+        let node_votes = snapshot.nodes().keys().filter(|node| **node != lost.peer).count();
+        let ballot = Ballot {
+            nodes: config.node.nodes.len(),
+            arbitrators: config.node.arbitrators.len(),
+            node_votes,
+            arbitrator_votes,
+        };
+        let (votes, voting) = (ballot.votes(), ballot.voting());
+        if ballot.survives() {
+            log::warn!(peer:% = lost.peer, votes, voting; "split: this segment has the quorum");
+            return;
+        }
+        let action = config.node.split_action;
+        log::error!(peer:% = lost.peer, votes, voting, action = action.as_str(); "split: quorum lost");
+        self.emit(
+            action.as_str(),
+            fields([
+                ("reason", "split".into()),
+                ("node_votes", node_votes.into()),
+                ("arbitrator_votes", arbitrator_votes.into()),
+                ("voting", voting.into()),
+                ("pro_voters", votes.into()),
+            ]),
+        );
+        self.is_over = true;
+        ctx.run_later(self.tell.last_words, move |this, ctx| this.act(action, ctx));
+    }
+
+    /// Carries the sentence out.
+    fn act(&mut self, action: SplitAction, ctx: &mut Context<Self>) {
+        let letter = match action {
+            SplitAction::Crash => 'c',
+            SplitAction::Reboot => 'b',
+            SplitAction::Stop => return self.drain(ctx),
+        };
+        let sysrq = self.tell.sysrq.clone();
+        let asked = tokio::task::spawn_blocking(move || sysrq(letter));
+        ctx.spawn(asked.into_actor(self).map(move |asked, this, ctx| {
+            // Still here. The other segment takes over: at least nothing goes on here.
+            let error = match asked {
+                Ok(Ok(())) => "the kernel did nothing".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            log::error!(error = error.as_str(); "the node could not be taken down");
+            this.drain(ctx);
+        }));
+    }
+
+    /// Freezes the node and stops its instances. The daemon goes on, and may be part of the cluster again.
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        let drained = self.tell.drain.send(Drain { time: None });
+        ctx.spawn(drained.into_actor(self).map(|left, this, ctx| {
+            match left {
+                Ok(left) if left.is_empty() => log::warn!("the instances are stopped"),
+                Ok(left) => {
+                    let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+                    log::error!(paths = left.join(" "); "instances that are not stopped");
+                }
+                Err(error) => log::error!(error:% = error; "the instances could not be stopped"),
+            }
+            this.is_over = false;
+            this.judge(ctx);
+        }));
+    }
+}
+
+fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+impl Actor for Quorum {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        log::info!("quorum started");
+        self.poll(ctx);
+        self.judge(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("quorum stopped");
+    }
+}
+
+impl Supervised for Quorum {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        let lost = std::mem::take(&mut self.lost);
+        *self = Self::with(self.config.clone(), self.snapshot.clone(), self.tell.clone());
+        self.lost = lost;
+    }
+}
+
+impl Handler<PeerLost> for Quorum {
+    type Result = ();
+
+    fn handle(&mut self, lost: PeerLost, ctx: &mut Context<Self>) {
+        self.lost.push_back(lost);
+        self.judge(ctx);
+    }
+}
+
+impl Handler<Reconfigure> for Quorum {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconfigure, ctx: &mut Context<Self>) {
+        self.poll(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests;

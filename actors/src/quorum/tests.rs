@@ -1,0 +1,213 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use model::{ObjectPath, Timestamp};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::cluster_data::{ClusterData, ClusterInfo, NodePublic, Snapshot};
+use crate::config::LoadedConfig;
+use crate::paths::Paths;
+
+/// What the quorum asked of its neighbours.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Event(String, Value),
+    Arbitrators(Value),
+    Drained,
+    Sysrq(char),
+}
+
+struct Neighbour(mpsc::UnboundedSender<Told>);
+
+impl Actor for Neighbour {
+    type Context = Context<Self>;
+}
+
+impl Handler<SetNode> for Neighbour {
+    type Result = ();
+
+    fn handle(&mut self, change: SetNode, _: &mut Context<Self>) {
+        _ = self.0.send(Told::Arbitrators(json!(change.arbitrators)));
+    }
+}
+
+impl Handler<Emit> for Neighbour {
+    type Result = ();
+
+    fn handle(&mut self, event: Emit, _: &mut Context<Self>) {
+        _ = self.0.send(Told::Event(event.id, Value::Object(event.data)));
+    }
+}
+
+impl Handler<Flush> for Neighbour {
+    type Result = u64;
+
+    fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> u64 {
+        0
+    }
+}
+
+impl Handler<Drain> for Neighbour {
+    type Result = MessageResult<Drain>;
+
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
+        _ = self.0.send(Told::Drained);
+        MessageResult(Vec::<ObjectPath>::new())
+    }
+}
+
+/// A quorum of three nodes and an arbitrator, on n1.
+struct Case {
+    quorum: Addr<Quorum>,
+    told: mpsc::UnboundedReceiver<Told>,
+    asked: Arc<AtomicUsize>,
+}
+
+struct Setup {
+    keywords: &'static str,
+    is_frozen: bool,
+    arbitrator_answers: bool,
+    sysrq_works: bool,
+}
+
+const USUAL: Setup =
+    Setup { keywords: "", is_frozen: false, arbitrator_answers: false, sysrq_works: true };
+
+fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+fn lost(peer: &str) -> PeerLost {
+    PeerLost { peer: node(peer), was_shutting: false }
+}
+
+impl Case {
+    fn new(setup: &Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        paths.create().unwrap();
+        let text = "[cluster]\nnodes = n1 n2 n3\nsecret = 0123456789abcdef0123456789abcdef\n\
+                    quorum = true\n[arbitrator#1]\nname = a1\nsecret = fedcba9876543210\n";
+        std::fs::write(paths.cluster_conf(), text).unwrap();
+        std::fs::write(paths.node_conf(), setup.keywords).unwrap();
+        let mut loaded = LoadedConfig::empty(&paths, node("n1"));
+        loaded.reload_node(&paths);
+        assert_eq!(loaded.node.complaints, []);
+        let cluster = ClusterInfo { nodes: loaded.node.nodes.clone(), ..ClusterInfo::default() };
+        let public = NodePublic { cluster, ..NodePublic::default() };
+        let snapshot: Snapshot = ClusterData::first(node("n1"), public, &loaded);
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let config = Arc::new(ArcSwap::from_pointee(loaded));
+        if setup.is_frozen {
+            let data = ClusterData::new(snapshot.clone(), config.clone()).start();
+            let frozen = Some(Timestamp(1.0));
+            data.do_send(SetNode { frozen, ..SetNode::default() });
+            let flushed = data.send(Flush);
+            actix_rt::spawn(async move { flushed.await.unwrap() });
+        }
+        let (tell, told) = mpsc::unbounded_channel();
+        let sysrq_tell = tell.clone();
+        let neighbour = Neighbour(tell).start();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = asked.clone();
+        let (answers, works) = (setup.arbitrator_answers, setup.sysrq_works);
+        let tell = Neighbours {
+            node: neighbour.clone().recipient(),
+            emit: neighbour.clone().recipient(),
+            flush: neighbour.clone().recipient(),
+            drain: neighbour.recipient(),
+            ask: Arc::new(move |arbitrator, _| {
+                assert_eq!(arbitrator.host, "a1");
+                counter.fetch_add(1, Ordering::Relaxed);
+                Box::pin(std::future::ready(answers.then_some(Dialect::Sealed)))
+            }),
+            sysrq: Arc::new(move |letter| {
+                _ = sysrq_tell.send(Told::Sysrq(letter));
+                if works { Ok(()) } else { Err(std::io::ErrorKind::PermissionDenied.into()) }
+            }),
+            last_words: Duration::from_millis(1),
+        };
+        Self { quorum: Quorum::with(config, snapshot, tell).start(), told, asked }
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::time::timeout(Duration::from_secs(10), self.told.recv()).await.unwrap().unwrap()
+    }
+
+    /// What is told once the arbitrator was asked for the first time.
+    async fn skip_first_answer(&mut self, status: &str) {
+        let id = format!("arbitrator_{status}");
+        assert_eq!(self.next().await, Told::Event(id, json!({"arbitrator": "arbitrator#1"})));
+        let block = json!({"arbitrator#1": {"name": "a1", "status": status}});
+        assert_eq!(self.next().await, Told::Arbitrators(block));
+    }
+}
+
+#[actix::test]
+async fn a_node_alone_with_neither_peer_nor_arbitrator_crashes_itself() {
+    let mut case = Case::new(&USUAL);
+    case.skip_first_answer("down").await;
+    // n3 was never heard: its empty entry votes, as on deployed agents.
+    case.quorum.do_send(lost("n2"));
+    assert!(matches!(case.next().await, Told::Arbitrators(_)));
+    let ballot = json!({
+        "reason": "split", "node_votes": 2, "arbitrator_votes": 0, "voting": 4, "pro_voters": 2,
+    });
+    assert_eq!(case.next().await, Told::Event("crash".to_owned(), ballot));
+    assert_eq!(case.next().await, Told::Sysrq('c'));
+}
+
+#[actix::test]
+async fn an_arbitrator_saves_the_segment_that_it_answers() {
+    let mut case = Case::new(&Setup { arbitrator_answers: true, ..USUAL });
+    case.skip_first_answer("up").await;
+    case.quorum.do_send(lost("n2"));
+    case.quorum.do_send(lost("n3"));
+    // Asked again for each verdict, and nothing follows: the next thing told is what the drop of the sender ends.
+    assert!(matches!(case.next().await, Told::Arbitrators(_)));
+    assert!(matches!(case.next().await, Told::Arbitrators(_)));
+    assert_eq!(case.asked.load(Ordering::Relaxed), 3);
+    case.quorum.send(Reconfigure).await.unwrap();
+    assert!(matches!(case.next().await, Told::Arbitrators(_)));
+}
+
+#[actix::test]
+async fn the_split_action_can_be_a_reboot_or_a_stop_of_the_instances() {
+    let mut case = Case::new(&Setup { keywords: "[node]\nsplit_action = reboot\n", ..USUAL });
+    case.quorum.do_send(lost("n2"));
+    while case.next().await != Told::Sysrq('b') {}
+
+    let mut case = Case::new(&Setup { keywords: "[node]\nsplit_action = stop\n", ..USUAL });
+    case.quorum.do_send(lost("n2"));
+    loop {
+        match case.next().await {
+            Told::Drained => break,
+            Told::Sysrq(letter) => panic!("sysrq {letter}"),
+            Told::Event(..) | Told::Arbitrators(_) => {}
+        }
+    }
+}
+
+#[actix::test]
+async fn a_node_that_cannot_be_taken_down_stops_its_instances() {
+    let mut case = Case::new(&Setup { sysrq_works: false, ..USUAL });
+    case.quorum.do_send(lost("n2"));
+    while case.next().await != Told::Sysrq('c') {}
+    assert_eq!(case.next().await, Told::Drained);
+}
+
+#[actix::test]
+async fn nothing_is_judged_on_a_frozen_node_or_when_the_peer_said_goodbye() {
+    let goodbye = PeerLost { was_shutting: true, ..lost("n2") };
+    for (setup, loss) in [(&Setup { is_frozen: true, ..USUAL }, lost("n2")), (&USUAL, goodbye)] {
+        let mut case = Case::new(setup);
+        case.skip_first_answer("down").await;
+        tokio::task::yield_now().await;
+        case.quorum.send(loss).await.unwrap();
+        case.quorum.send(Reconfigure).await.unwrap();
+        // Only the poll of the new configuration asked again.
+        assert!(matches!(case.next().await, Told::Arbitrators(_)));
+        assert_eq!(case.asked.load(Ordering::Relaxed), 2);
+    }
+}
