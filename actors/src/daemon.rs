@@ -30,6 +30,7 @@ use crate::logs::{self, LogContext, LogKeeper, LogOptions};
 use crate::node_monitor::{NodeMonitor, stats};
 use crate::paths::Paths;
 use crate::peer::Peers;
+use crate::quorum::Quorum;
 use crate::requests::relay::RelayKeeper;
 use crate::root::{Ready, Root, level_of, secrets_of};
 use crate::routes::Routes;
@@ -162,6 +163,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (config_watcher, config_watcher_seat) = supervision::seat::<ConfigWatcher>(QUEUE);
     let (listener, listener_seat) = supervision::seat::<Listener>(QUEUE);
     let (keeper, keeper_seat) = supervision::seat::<BlacklistKeeper>(QUEUE);
+    let (quorum, quorum_seat) = supervision::seat::<Quorum>(QUEUE);
     let (peers, peers_seat) = supervision::seat::<Peers>(QUEUE);
     let (relay, relay_seat) = supervision::seat::<RelayKeeper>(QUEUE);
     let (log_keeper, log_seat) = supervision::seat::<LogKeeper>(logs::QUEUE);
@@ -185,6 +187,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         config_watcher,
         listener,
         peers,
+        quorum,
         relay,
         root,
     };
@@ -232,6 +235,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     supervision::start(runner_seat, child("runner"), &here, move || Runner::new(&told));
     let told = routes.clone();
     supervision::start(node_monitor_seat, child("monitor"), &here, move || NodeMonitor::new(&told));
+    let told = routes.clone();
+    supervision::start(quorum_seat, child("quorum"), &here, move || Quorum::new(&told));
     let told = routes.clone();
     supervision::start(scheduler_seat, child("scheduler"), &here, move || Scheduler::new(&told));
     let told = routes.clone();

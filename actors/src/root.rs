@@ -24,6 +24,7 @@ use crate::connection::{Freshness, Gate};
 use crate::listener::{self, Reconfigure};
 use crate::logs;
 use crate::node_monitor::{Announce, ShutdownInstances};
+use crate::quorum;
 use crate::routes::Routes;
 use crate::supervision::{ChildEvent, ChildId};
 
@@ -432,6 +433,7 @@ impl Handler<NodeConfigChanged> for Root {
         }
         self.children.on_configured();
         self.routes.listener.do_send(Reconfigure);
+        self.routes.quorum.do_send(quorum::Reconfigure);
     }
 }
 

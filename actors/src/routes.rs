@@ -17,6 +17,7 @@ use crate::listener::Listener;
 use crate::node_monitor::NodeMonitor;
 use crate::paths::Paths;
 use crate::peer::Peers;
+use crate::quorum::Quorum;
 use crate::requests::relay::RelayKeeper;
 use crate::root::Root;
 use crate::runner::Runner;
@@ -56,6 +57,8 @@ pub struct Routes {
     pub blacklist: BlacklistRoute,
     /// Asks the other nodes.
     pub peers: Addr<Peers>,
+    /// Judges splits.
+    pub quorum: Addr<Quorum>,
     /// The slots of the relay.
     pub relay: Addr<RelayKeeper>,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.
