@@ -1,7 +1,8 @@
 //! `om <path> logs`, `om node logs`, `om node events`: what was and is logged.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use model::ObjectPath;
 use om::LogOptions;
@@ -13,6 +14,9 @@ use super::{ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, prin
 
 /// How much of the past is shown where nothing is said.
 const BACKLOG: &str = "10k";
+
+/// How long what one node logged waits for what others logged before: somewhat more than nodes look at their files.
+const HOLD: Duration = Duration::from_millis(500);
 
 /// A time of the cluster data as this machine's zone tells it: `YYYY-MM-DD HH:MM:SS,uuuuuu`.
 pub(super) fn local_time(t: f64) -> String {
@@ -136,15 +140,43 @@ fn write(om: &Om, entries: &[Value]) {
     print(&text);
 }
 
+/// Entries of several nodes that wait to be put in order.
+#[derive(Debug, Default)]
+struct Held {
+    entries: Vec<Value>,
+    /// When those that wait are printed, from when the first of them came.
+    until: Option<Instant>,
+}
+
+impl Held {
+    fn add(&mut self, entries: Vec<Value>, until: Instant) {
+        if !entries.is_empty() {
+            self.entries.extend(entries);
+            self.until.get_or_insert(until);
+        }
+    }
+
+    /// All of them, by time.
+    fn take(&mut self) -> Vec<Value> {
+        self.until = None;
+        let mut entries = std::mem::take(&mut self.entries);
+        sort(&mut entries);
+        entries
+    }
+}
+
 /// Threads that each follow one source on one node.
 struct Follower {
     incoming: mpsc::Receiver<Result<Vec<Value>, AskError>>,
+    /// How many they are.
+    streams: usize,
 }
 
 impl Follower {
     fn start(link: &Link, sources: &[Source], node: &Option<NodeSpec>) -> Self {
         let (sender, incoming) = mpsc::sync_channel(64);
         let links = links(link, node);
+        let streams = sources.len() * links.len();
         for source in sources {
             for link in links.clone() {
                 let (sender, request) = (sender.clone(), source.follow.clone());
@@ -163,25 +195,37 @@ impl Follower {
                 });
             }
         }
-        Self { incoming }
+        Self { incoming, streams }
     }
 
+    /// Prints what comes until all streams have ended. With several of them, what comes waits a moment for what was
+    /// logged before it elsewhere.
     fn run(self, om: &Om) -> Result<(), Failure> {
-        let mut last = None;
-        for received in self.incoming {
+        let mut has_failed = false;
+        let mut held = Held::default();
+        loop {
+            let received = match held.until {
+                None => self.incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(until) => {
+                    self.incoming.recv_timeout(until.saturating_duration_since(Instant::now()))
+                }
+            };
             match received {
-                Ok(entries) => write(om, &entries),
+                Ok(Ok(entries)) if self.streams == 1 => write(om, &entries),
+                Ok(Ok(entries)) => held.add(entries, Instant::now() + HOLD),
                 // The others may go on.
-                Err(error) => {
+                Ok(Err(error)) => {
                     complain(&error.to_string());
-                    last = Some(error);
+                    has_failed = true;
+                }
+                Err(RecvTimeoutError::Timeout) => write(om, &held.take()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    write(om, &held.take());
+                    break;
                 }
             }
         }
-        match last {
-            Some(_) => Err(Failure { lines: vec![], code: 1 }),
-            None => Ok(()),
-        }
+        if has_failed { Err(Failure { lines: vec![], code: 1 }) } else { Ok(()) }
     }
 }
 
@@ -235,6 +279,18 @@ mod tests {
         let nodes: Vec<&str> = entries.iter().filter_map(|e| e.pointer("/x/n")?.as_str()).collect();
         assert_eq!(nodes, ["n1", "n2", "n1"]);
         assert_eq!(failures, ["n3: svc1 not found"]);
+    }
+
+    #[test]
+    fn what_is_followed_on_several_nodes_is_put_in_order() {
+        let (mut held, now) = (Held::default(), Instant::now());
+        held.add(vec![], now);
+        assert_eq!(held.until, None);
+        held.add(vec![json!({"t": 3.0}), json!({"t": 4.0})], now);
+        held.add(vec![json!({"t": 2.0})], now + HOLD);
+        assert_eq!(held.until, Some(now));
+        assert_eq!(held.take(), [json!({"t": 2.0}), json!({"t": 3.0}), json!({"t": 4.0})]);
+        assert_eq!((held.until, held.take()), (None, vec![]));
     }
 
     #[test]
