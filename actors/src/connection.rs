@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use wire::{Form, Framing, Incoming, Prepared};
 
 use self::examine::{Examined, examine, examine_plain};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub freshness: Arc<Freshness>,
     /// The memory of messages that are on their way.
     pub unopened: Unopened,
+    /// Large replies being sealed: each takes several times its size while it is, and processors are few.
+    pub sealing: Semaphore,
     /// Whether `test_panic` is served on the control socket (`OSVC_TEST_PANIC=1` at start). The router does not know
     /// this request: everywhere else it is not supported.
     pub is_panic_allowed: bool,
@@ -243,7 +246,10 @@ impl Talk<'_> {
         match outcome {
             Outcome::Json(Value::Null) | Outcome::Nothing => Ok(false),
             Outcome::Json(reply) => {
-                self.reply(&form, Arc::new(Prepared::new(&reply))).await.map(|()| is_kept)
+                let body = Arc::new(Prepared::new(&reply));
+                // A client that does not read holds one copy of its reply, not two.
+                drop(reply);
+                self.reply(&form, body).await.map(|()| is_kept)
             }
             Outcome::Prepared(body) => self.reply(&form, body).await.map(|()| is_kept),
             Outcome::Stream(items) => self.stream(&form, items).await.map(|()| false),
@@ -295,6 +301,7 @@ impl Talk<'_> {
                     sender.seal(&form, &body, &random).ok()
                 };
                 if is_large {
+                    let _turn = self.shared.sealing.acquire().await;
                     tokio::task::spawn_blocking(seal).await.ok().flatten()
                 } else {
                     seal()

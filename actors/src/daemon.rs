@@ -18,6 +18,7 @@ use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
 use model::NodeName;
 use monitor::Backoff;
+use tokio::sync::Semaphore;
 
 use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
 use crate::cluster_data::{ClusterData, Flush, SetThread};
@@ -197,6 +198,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         gate: routes.gate.clone(),
         freshness: freshness.clone(),
         unopened: Unopened::default(),
+        sealing: Semaphore::new(config::processors()),
         is_panic_allowed: std::env::var_os(PANIC_VARIABLE).is_some_and(|value| value == "1"),
     });
 
