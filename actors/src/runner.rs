@@ -100,8 +100,6 @@ pub struct Runner {
     tools: Tools,
     neighbours: Neighbours,
     queue: Queue,
-    /// What the last evaluations asked to watch, where that is something.
-    watches: BTreeMap<ObjectPath, Watch>,
     watched: Watched,
     folders: Option<Folders>,
     /// When instances were evaluated last because something they watch changed, and whether they are about to be.
@@ -147,7 +145,6 @@ impl Runner {
             tools,
             neighbours,
             queue: Queue::default(),
-            watches: BTreeMap::new(),
             watched: Watched::default(),
             folders: None,
             paused: BTreeMap::new(),

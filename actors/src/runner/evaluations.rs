@@ -15,7 +15,7 @@ use super::watched::{Folders, Place};
 use super::{Evaluate, EvaluateLater, Forget, Job, Recheck, Runner, adopted};
 use crate::cluster_data::{Flush, SetInstance};
 use crate::config;
-use crate::resource::{Evaluation, Watch};
+use crate::resource::Evaluation;
 
 /// An evaluation ended.
 #[derive(Message)]
@@ -73,7 +73,7 @@ impl Runner {
             let snapshot = self.tools.snapshot.load();
             let previous =
                 snapshot.local_instance(&path).filter(|status| status.is_known()).cloned();
-            let known = self.watches.get(&path).filter(|_| !is_fresh).cloned();
+            let known = if is_fresh { None } else { self.watched.get(&path) };
             let job = Job { object, config, previous, known, rids: rids.clone() };
             let evaluator = self.tools.evaluator.clone();
             let broken = undefined(&job);
@@ -97,17 +97,17 @@ impl Runner {
 
     /// Evaluates resources of an instance because something they watch changed.
     pub(super) fn react(&mut self, (path, rid): Place, ctx: &mut Context<Self>) {
-        log::debug!(path:% = path, rid = rid.as_str(); "what is watched changed");
+        log::debug!(path:% = path, rid = &*rid; "what is watched changed");
         if let Some(waiting) = self.paused.get_mut(&path) {
-            waiting.insert(rid);
+            waiting.insert(rid.into());
             return;
         }
         self.paused.insert(path.clone(), BTreeSet::new());
-        let request = Request { rids: Some([rid].into()), ..Request::default() };
+        let request = Request { rids: Some([rid.into()].into()), ..Request::default() };
         self.ask(path.clone(), request, ctx);
         ctx.run_later(PAUSE, move |this, ctx| {
             for rid in this.paused.remove(&path).into_iter().flatten() {
-                this.react((path.clone(), rid), ctx);
+                this.react((path.clone(), rid.into()), ctx);
             }
         });
     }
@@ -197,11 +197,6 @@ impl Handler<Evaluated> for Runner {
                 .do_send(SetInstance { path: path.clone(), status: Box::new(status) });
             let runner = ctx.address();
             let follow = |rid: &str, pid| follow(runner.clone(), path.clone(), rid.to_owned(), pid);
-            if watch == Watch::default() {
-                self.watches.remove(&path);
-            } else {
-                self.watches.insert(path.clone(), watch.clone());
-            }
             self.watched.set(&path, watch, rids.as_ref(), self.folders.as_mut(), follow);
         }
         if !waiters.is_empty() {
@@ -254,7 +249,7 @@ impl Handler<ProcessEnded> for Runner {
     type Result = ();
 
     fn handle(&mut self, ProcessEnded { path, rid }: ProcessEnded, ctx: &mut Context<Self>) {
-        self.react((path, rid), ctx);
+        self.react((path, rid.into()), ctx);
     }
 }
 
@@ -288,7 +283,6 @@ impl Handler<Forget> for Runner {
     type Result = ();
 
     fn handle(&mut self, Forget(path): Forget, _: &mut Context<Self>) {
-        self.watches.remove(&path);
         self.watched.forget(&path, self.folders.as_mut());
     }
 }

@@ -59,7 +59,8 @@ fn bench(
     for object in loaded.objects.clone().values() {
         let settings =
             model::ObjectSettings { peers: vec![node.clone()], ..(*object.settings).clone() };
-        let object = LoadedObject { settings: Arc::new(settings), ..(**object).clone() };
+        let mut object = LoadedObject::clone(object);
+        object.settings = Arc::new(settings);
         loaded.objects.insert(object.path.clone(), Arc::new(object));
     }
     let om = folder.path().join("om");

@@ -1,8 +1,9 @@
 //! What changes an instance without telling anybody: processes that end, files that come, change or go.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use model::ObjectPath;
@@ -11,19 +12,43 @@ use tokio::task::AbortHandle;
 use crate::resource::Watch;
 
 /// A resource of an object.
-pub(super) type Place = (ObjectPath, String);
+pub(super) type Place = (ObjectPath, Box<str>);
 
 /// Folders watched for files of instances.
 pub(super) struct Folders {
     watches: inotify::Watches,
-    by_watch: HashMap<WatchDescriptor, PathBuf>,
-    folders: HashMap<PathBuf, Folder>,
+    by_watch: HashMap<WatchDescriptor, Arc<Path>>,
+    folders: HashMap<Arc<Path>, Folder>,
 }
 
 struct Folder {
     watch: WatchDescriptor,
-    /// Whom the names in it concern.
-    names: BTreeMap<OsString, BTreeSet<Place>>,
+    /// Whom the names in it concern, sorted. Most folders have one name: a map of sets takes ten times as much.
+    names: Vec<(Box<OsStr>, Place)>,
+}
+
+impl Folder {
+    fn add(&mut self, name: &OsStr, place: &Place) {
+        if let Err(at) = self.position(name, place) {
+            self.names.insert(at, (name.into(), place.clone()));
+        }
+    }
+
+    fn remove(&mut self, name: &OsStr, place: &Place) {
+        if let Ok(at) = self.position(name, place) {
+            self.names.remove(at);
+        }
+    }
+
+    fn position(&self, name: &OsStr, place: &Place) -> Result<usize, usize> {
+        self.names.binary_search_by(|(known, concerned)| (&**known, concerned).cmp(&(name, place)))
+    }
+
+    fn concerned(&self, name: &OsStr) -> BTreeSet<Place> {
+        let first = self.names.partition_point(|(known, _)| &**known < name);
+        let named = self.names[first..].iter().take_while(|(known, _)| &**known == name);
+        named.map(|(_, place)| place.clone()).collect()
+    }
 }
 
 impl std::fmt::Debug for Folders {
@@ -43,7 +68,7 @@ impl Folders {
         for file in file.ancestors() {
             let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
             if let Some(known) = self.folders.get_mut(folder) {
-                known.names.entry(name.to_owned()).or_default().insert(place.clone());
+                known.add(name, place);
                 return;
             }
             let mask = WatchMask::CLOSE_WRITE
@@ -56,9 +81,10 @@ impl Folders {
                 | WatchMask::ONLYDIR;
             match self.watches.add(folder, mask) {
                 Ok(watch) => {
-                    let names = [(name.to_owned(), [place.clone()].into())].into();
-                    self.by_watch.insert(watch.clone(), folder.to_owned());
-                    self.folders.insert(folder.to_owned(), Folder { watch, names });
+                    let folder: Arc<Path> = folder.into();
+                    let names = vec![(name.into(), place.clone())];
+                    self.by_watch.insert(watch.clone(), folder.clone());
+                    self.folders.insert(folder, Folder { watch, names });
                     return;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -75,12 +101,7 @@ impl Folders {
         for file in file.ancestors() {
             let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
             let Some(known) = self.folders.get_mut(folder) else { continue };
-            if let Some(places) = known.names.get_mut(name) {
-                places.remove(place);
-                if places.is_empty() {
-                    known.names.remove(name);
-                }
-            }
+            known.remove(name, place);
             if known.names.is_empty()
                 && let Some(gone) = self.folders.remove(folder)
             {
@@ -106,82 +127,105 @@ impl Folders {
             self.by_watch.remove(&event.wd);
             let gone = self.folders.remove(&folder);
             return Some(
-                gone.into_iter().flat_map(|gone| gone.names.into_values().flatten()).collect(),
+                gone.into_iter().flat_map(|gone| gone.names).map(|(_, place)| place).collect(),
             );
         }
-        let places = event.name.as_ref().and_then(|name| known.names.get(name));
-        Some(places.cloned().unwrap_or_default())
+        Some(event.name.as_ref().map_or_else(BTreeSet::new, |name| known.concerned(name)))
     }
 }
 
 /// What is watched of each instance.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
+    /// What the last evaluations asked for, where that is something.
+    known: BTreeMap<ObjectPath, Known>,
     /// Followed processes: by object, resource and process id, the task that follows it.
     processes: BTreeMap<ObjectPath, BTreeMap<(String, u32), AbortHandle>>,
-    files: BTreeMap<ObjectPath, BTreeMap<String, BTreeSet<PathBuf>>>,
+}
+
+/// A [`Watch`] as it is kept: a map of sets has room for eleven times eleven, and most instances watch one file.
+#[derive(Debug, Default)]
+struct Known {
+    pids: Box<[(Box<str>, u32)]>,
+    files: Box<[(Box<str>, Box<Path>)]>,
+}
+
+impl Known {
+    fn new(watch: &Watch) -> Self {
+        let pids = watch
+            .pids
+            .iter()
+            .flat_map(|(rid, pids)| pids.iter().map(|pid| (rid.as_str().into(), *pid)));
+        let files = watch.files.iter().flat_map(|(rid, files)| {
+            files.iter().map(|file| (rid.as_str().into(), file.as_path().into()))
+        });
+        Self { pids: pids.collect(), files: files.collect() }
+    }
+
+    fn to_watch(&self) -> Watch {
+        let mut watch = Watch::default();
+        for (rid, pid) in &self.pids {
+            watch.pids.entry(rid.to_string()).or_default().insert(*pid);
+        }
+        for (rid, file) in &self.files {
+            watch.files.entry(rid.to_string()).or_default().insert(file.to_path_buf());
+        }
+        watch
+    }
 }
 
 impl Watched {
+    /// What the last evaluation of an instance asked to watch.
+    pub(super) fn get(&self, path: &ObjectPath) -> Option<Watch> {
+        self.known.get(path).map(Known::to_watch)
+    }
+
     /// Replaces what is watched of an instance; with `rids`, of these resources only. `follow` starts to follow a process.
     pub(super) fn set(
         &mut self,
         path: &ObjectPath,
-        watch: Watch,
+        mut watch: Watch,
         rids: Option<&BTreeSet<String>>,
         folders: Option<&mut Folders>,
         mut follow: impl FnMut(&str, u32) -> AbortHandle,
     ) {
-        let is_asked = |rid: &String| rids.is_none_or(|rids| rids.contains(rid));
+        let is_asked = |rid: &str| rids.is_none_or(|rids| rids.contains(rid));
+        // What a resource asked for found may have had others asked too.
+        let told: BTreeSet<String> = watch.pids.keys().chain(watch.files.keys()).cloned().collect();
+        let is_told = |rid: &str| is_asked(rid) || told.contains(rid);
+        let old = self.get(path).unwrap_or_default();
+        for (rid, pids) in old.pids.iter().filter(|(rid, _)| !is_told(rid)) {
+            watch.pids.insert(rid.clone(), pids.clone());
+        }
+        for (rid, files) in old.files.iter().filter(|(rid, _)| !is_told(rid)) {
+            watch.files.insert(rid.clone(), files.clone());
+        }
         let wanted: BTreeSet<(String, u32)> = watch
             .pids
-            .into_iter()
-            .flat_map(|(rid, pids)| pids.into_iter().map(move |pid| (rid.clone(), pid)))
+            .iter()
+            .flat_map(|(rid, pids)| pids.iter().map(move |pid| (rid.clone(), *pid)))
             .collect();
-        let known = self.processes.entry(path.clone()).or_default();
-        known.retain(|key, task| {
-            let stays = !is_asked(&key.0) || (wanted.contains(key) && !task.is_finished());
+        let followed = self.processes.entry(path.clone()).or_default();
+        followed.retain(|key, task| {
+            let stays = wanted.contains(key) && (!is_asked(&key.0) || !task.is_finished());
             if !stays {
                 task.abort();
             }
             stays
         });
         for (rid, pid) in wanted {
-            known.entry((rid, pid)).or_insert_with_key(|(rid, pid)| follow(rid, *pid));
+            followed.entry((rid, pid)).or_insert_with_key(|(rid, pid)| follow(rid, *pid));
         }
-        if known.is_empty() {
+        if followed.is_empty() {
             self.processes.remove(path);
         }
         if let Some(folders) = folders {
-            self.set_files(path, watch.files, &is_asked, folders);
+            set_files(path, &old.files, &watch.files, &is_told, folders);
         }
-    }
-
-    fn set_files(
-        &mut self,
-        path: &ObjectPath,
-        files: BTreeMap<String, BTreeSet<PathBuf>>,
-        is_asked: &dyn Fn(&String) -> bool,
-        folders: &mut Folders,
-    ) {
-        let known = self.files.entry(path.clone()).or_default();
-        for (rid, old) in known.iter().filter(|(rid, _)| is_asked(rid)) {
-            let new = files.get(rid);
-            for file in old.iter().filter(|file| new.is_none_or(|new| !new.contains(*file))) {
-                folders.remove(file, &(path.clone(), rid.clone()));
-            }
-        }
-        known.retain(|rid, _| !is_asked(rid));
-        for (rid, new) in files {
-            // Again for those that were there: a folder nearer to the file may have come.
-            for file in &new {
-                folders.remove(file, &(path.clone(), rid.clone()));
-                folders.add(file, &(path.clone(), rid.clone()));
-            }
-            known.insert(rid, new);
-        }
-        if known.is_empty() {
-            self.files.remove(path);
+        if watch == Watch::default() {
+            self.known.remove(path);
+        } else {
+            self.known.insert(path.clone(), Known::new(&watch));
         }
     }
 
@@ -194,6 +238,30 @@ impl Watched {
 
     /// All objects with a watched file.
     pub(super) fn with_files(&self) -> impl Iterator<Item = &ObjectPath> {
-        self.files.keys()
+        self.known.iter().filter(|(_, known)| !known.files.is_empty()).map(|(path, _)| path)
+    }
+}
+
+/// Watches the new files of resources instead of their old ones; `is_told` for those that said anything new.
+fn set_files(
+    path: &ObjectPath,
+    old: &BTreeMap<String, BTreeSet<PathBuf>>,
+    new: &BTreeMap<String, BTreeSet<PathBuf>>,
+    is_told: &dyn Fn(&str) -> bool,
+    folders: &mut Folders,
+) {
+    for (rid, old) in old.iter().filter(|(rid, _)| is_told(rid)) {
+        let new = new.get(rid);
+        for file in old.iter().filter(|file| new.is_none_or(|new| !new.contains(*file))) {
+            folders.remove(file, &(path.clone(), rid.as_str().into()));
+        }
+    }
+    for (rid, new) in new.iter().filter(|(rid, _)| is_told(rid)) {
+        // Again for those that were there: a folder nearer to the file may have come.
+        for file in new {
+            let place = (path.clone(), rid.as_str().into());
+            folders.remove(file, &place);
+            folders.add(file, &place);
+        }
     }
 }
