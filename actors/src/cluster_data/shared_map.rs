@@ -88,17 +88,25 @@ impl<V> SharedMap<V> {
             self.len += 1;
             return None;
         };
-        let mut entries = chunk.entries.clone();
-        let old = match chunk.position(&path) {
-            Ok(found) => Some(std::mem::replace(&mut entries[found].1, value)),
+        let (mut entries, old) = match chunk.position(&path) {
+            Ok(found) => {
+                let mut entries = chunk.entries.clone();
+                let old = std::mem::replace(&mut entries[found].1, value);
+                (entries, Some(old))
+            }
             Err(place) => {
-                entries.insert(place, (path, value));
+                // No room for more: there are thousands of chunks, and most of them stay as they are.
+                let mut entries = Vec::with_capacity(chunk.entries.len() + 1);
+                entries.extend_from_slice(&chunk.entries[..place]);
+                entries.push((path, value));
+                entries.extend_from_slice(&chunk.entries[place..]);
                 self.len += 1;
-                None
+                (entries, None)
             }
         };
         if entries.len() > CHUNK {
             let tail = entries.split_off(entries.len() / 2);
+            entries.shrink_to_fit();
             self.chunks.insert(at + 1, Chunk::new(tail));
         }
         self.chunks[at] = Chunk::new(entries);

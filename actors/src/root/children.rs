@@ -83,7 +83,8 @@ impl Record {
 /// The children, by id.
 #[derive(Debug, Default)]
 pub(super) struct Children {
-    records: BTreeMap<ChildId, Record>,
+    /// Boxed: service monitors are thousands, and half of the places of a map are empty.
+    records: BTreeMap<ChildId, Box<Record>>,
     /// Reports of children that are not known yet.
     early: BTreeMap<&'static str, Map<String, Value>>,
     started: u64,
@@ -109,7 +110,7 @@ impl Children {
                     next_try: None,
                     own: self.early.remove(&*id).unwrap_or_default(),
                 };
-                self.records.insert(id, record);
+                self.records.insert(id, Box::new(record));
                 // Shown when it runs.
                 return None;
             }
@@ -212,7 +213,7 @@ impl Children {
 
     /// Asks everybody to stop, the last started first. False: it was done before.
     pub(super) fn stop_all(&mut self) -> bool {
-        let mut running: Vec<&mut Record> =
+        let mut running: Vec<&mut Box<Record>> =
             self.records.values_mut().filter(|record| !record.handle.is_stop_wanted()).collect();
         running.retain(|record| **record.handle.id() != *"root" && **record.handle.id() != *"logs");
         running.sort_by_key(|record| std::cmp::Reverse(record.order));
@@ -239,7 +240,7 @@ impl Children {
 
     /// The block of a child as `daemon_status` shows it.
     pub(super) fn block(&self, id: &str) -> Option<Value> {
-        self.records.get(id).map(Record::block)
+        self.records.get(id).map(|record| record.block())
     }
 
     fn is_shown(&self, id: &str) -> bool {
