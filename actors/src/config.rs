@@ -50,8 +50,8 @@ pub struct LoadedConfig {
 pub struct LoadedObject {
     /// The object.
     pub path: ObjectPath,
-    /// Its document.
-    pub conf: ObjectConf,
+    /// The text of its file: the document is read from it again by whoever needs it, see [`LoadedObject::conf`].
+    text: Arc<str>,
     /// What the monitors need of it.
     pub settings: Arc<ObjectSettings>,
     /// Modification time of the file.
@@ -65,6 +65,13 @@ pub struct LoadedObject {
 }
 
 impl LoadedObject {
+    /// Its document. Read anew each time: thousands of documents take ten times the memory of their texts, and are
+    /// looked at every few minutes.
+    #[must_use]
+    pub fn conf(&self) -> ObjectConf {
+        ObjectConf::parse(self.path.clone(), &self.text).expect("it was read when it was loaded")
+    }
+
     /// What the node publishes of it.
     #[must_use]
     pub fn entry(&self) -> ConfigEntry {
@@ -176,8 +183,9 @@ impl LoadedConfig {
         let objects: Vec<Arc<LoadedObject>> = self.objects.values().cloned().collect();
         let context = &self.context;
         let evaluated = in_parallel(&objects, |object| {
-            let (settings, complaints) = object.conf.settings(context);
-            (settings, complaints, object.conf.scope(context))
+            let conf = object.conf();
+            let (settings, complaints) = conf.settings(context);
+            (settings, complaints, conf.scope(context))
         });
         let mut changed = Vec::new();
         for (object, (settings, complaints, scope)) in objects.into_iter().zip(evaluated) {
@@ -309,7 +317,7 @@ fn read_object(
     Ok(Some(LoadedObject {
         path: path.clone(),
         csum: csum(text.as_bytes()),
-        conf,
+        text: text.into(),
         settings: Arc::new(settings),
         updated,
         scope,

@@ -103,7 +103,7 @@ pub fn evaluate(
     known: Option<&Watch>,
     rids: Option<&BTreeSet<String>>,
 ) -> Evaluation {
-    let instance = Arc::new(Instance::read(host, &object.conf, &object.settings));
+    let instance = Arc::new(Instance::read(host, &object.conf(), &object.settings));
     refresh(host, &instance, previous, known, rids)
 }
 

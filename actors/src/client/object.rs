@@ -316,7 +316,8 @@ fn print_devs(om: &Om, paths: &[ObjectPath]) -> Done {
     let mut found = vec![];
     for path in paths {
         let object = config::load_object(&om.paths, &settings, path)?;
-        for section in object.conf.resources(&context) {
+        let conf = object.conf();
+        for section in conf.resources(&context) {
             for keyword in ["dev", "file", "mnt"] {
                 if let Ok(Some(value)) = section.text(keyword) {
                     found.push((path.to_string(), section.name().to_owned(), keyword, value));

@@ -188,13 +188,13 @@ impl conf::Objects for LocalObjects {
 
     fn keyword(&self, path: &ObjectPath, section: &str, keyword: &str) -> Option<conf::Value> {
         let evaluated =
-            self.0.objects.get(path)?.conf.eval(&self.0.context, section, keyword).ok()?;
+            self.0.objects.get(path)?.conf().eval(&self.0.context, section, keyword).ok()?;
         Some(evaluated.value).filter(|value| !value.is_null())
     }
 
     fn sections(&self, path: &ObjectPath) -> Vec<String> {
         match self.0.objects.get(path) {
-            Some(object) => object.conf.ini().sections().map(str::to_owned).collect(),
+            Some(object) => object.conf().ini().sections().map(str::to_owned).collect(),
             None => vec![],
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{
     Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
-    NodeMonitorData, NodeName, ObjectPath, Timestamp,
+    NodeMonitorData, NodeName, ObjectPath, Status, Timestamp,
 };
 use monitor::ObjectView;
 use serde_json::{Map, Value, json};
@@ -18,6 +18,10 @@ use crate::config::LoadedConfig;
 const COMPAT: u32 = 10;
 /// API level of the deployed agents.
 const API: u32 = 7;
+
+/// States per driver group that are looked through for one to share. Most instances have resources of a few groups, up
+/// or down.
+const GROUPS_SHARED: usize = 16;
 
 /// What changed since the last snapshot.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -128,6 +132,8 @@ pub(super) struct State {
     masters: BTreeMap<ObjectPath, BTreeSet<ObjectPath>>,
     /// Local objects with an action running.
     acting: BTreeSet<ObjectPath>,
+    /// States per driver group that were published lately, to be shared: the last one used comes last.
+    groups: Vec<Arc<BTreeMap<String, Status>>>,
     /// Number of the last state of the local node data (cluster.md, generations). Starts at the clock in milliseconds, so
     /// that it is higher than any of an earlier life: publications are 3 ms apart.
     r#gen: u64,
@@ -141,6 +147,7 @@ impl State {
             dirty: Dirty::default(),
             masters: BTreeMap::new(),
             acting: BTreeSet::new(),
+            groups: vec![],
             r#gen: (crate::clock::now().0 * 1_000.0) as u64,
         };
         let instances: Vec<_> = state
@@ -222,6 +229,19 @@ impl State {
         self.dirty.instances.insert(path);
     }
 
+    /// The same states per driver group, as an instance published them before if one did.
+    fn shared(&mut self, groups: Arc<BTreeMap<String, Status>>) -> Arc<BTreeMap<String, Status>> {
+        let groups = match self.groups.iter().position(|known| *known == groups) {
+            Some(at) => self.groups.remove(at),
+            None => groups,
+        };
+        self.groups.push(groups.clone());
+        if self.groups.len() > GROUPS_SHARED {
+            self.groups.remove(0);
+        }
+        groups
+    }
+
     /// The local instance was evaluated; its monitor stays.
     pub(super) fn set_instance(&mut self, path: ObjectPath, mut status: InstanceStatus) {
         let old = self.now.local_instance(&path);
@@ -229,6 +249,7 @@ impl State {
         status.monitor = Some(old.and_then(|old| old.monitor.clone()).unwrap_or_default());
         status.preserved = false;
         if old.is_none_or(|old| **old != status) {
+            status.status_group = status.status_group.map(|groups| self.shared(groups));
             self.put(path, status);
         }
     }

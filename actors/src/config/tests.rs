@@ -84,7 +84,7 @@ fn objects_of_all_kinds_and_namespaces_are_found_and_get_an_id() {
     let loaded = config.objects.get(&object("svc1")).unwrap();
     let bytes = fs::read(root.paths.config_file(&loaded.path)).unwrap();
     assert_eq!(loaded.csum, csum(&bytes));
-    assert_eq!(loaded.conf.id().map(str::len), Some(36));
+    assert_eq!(loaded.conf().id().map(str::len), Some(36));
     assert_eq!(config.complaints, BTreeMap::new());
 }
 

@@ -170,10 +170,11 @@ pub(super) fn confirmations(context: &Context, path: &str) -> Outcome {
     };
     let config = context.config();
     let rids: Vec<String> = config.objects.get(&path).map_or_else(Vec::new, |object| {
-        let tasks = object.conf.ini().sections().filter(|section| section.starts_with("task#"));
+        let conf = object.conf();
+        let tasks = conf.ini().sections().filter(|section| section.starts_with("task#"));
         tasks
             .filter(|rid| {
-                let section = object.conf.section(&config.context, rid);
+                let section = conf.section(&config.context, rid);
                 section.bool("confirmation").unwrap_or(false)
             })
             .map(str::to_owned)

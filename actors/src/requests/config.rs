@@ -76,7 +76,7 @@ pub(super) async fn object_config(context: &Context, options: &ObjectConfig) -> 
         return refusal(1, format!("'{path}'")).into();
     };
     if !options.evaluate {
-        return object.conf.to_json().into();
+        return object.conf().to_json().into();
     }
     let mut evaluation = (*config.context).clone();
     if let Some(node) = &options.impersonate {
@@ -88,7 +88,7 @@ pub(super) async fn object_config(context: &Context, options: &ObjectConfig) -> 
             }
         }
     }
-    object.conf.to_json_evaluated(&evaluation).into()
+    object.conf().to_json_evaluated(&evaluation).into()
 }
 
 /// GET `node_config`: the same for node.conf. A node without one has an empty one.

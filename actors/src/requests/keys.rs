@@ -210,7 +210,8 @@ pub(super) async fn list(context: &Context, path: &str) -> Outcome {
         Err(refusal) => return refusal.into(),
     };
     let config = context.config();
-    let keys = config.objects.get(&path).map(|object| names(object.conf.ini())).unwrap_or_default();
+    let keys =
+        config.objects.get(&path).map(|object| names(object.conf().ini())).unwrap_or_default();
     wire::reply::data(keys).into()
 }
 
@@ -224,7 +225,7 @@ pub(super) async fn get(context: &Context, path: &str, key: &str) -> Outcome {
     let Some(object) = config.objects.get(&path) else {
         return refusal(404, format!("{path} not found")).into();
     };
-    match decode(object.conf.ini(), &path, key, secret(context).as_ref()) {
+    match decode(object.conf().ini(), &path, key, secret(context).as_ref()) {
         Ok(value) => json!({"status": 0, "data": String::from_utf8_lossy(&value)}).into(),
         Err(error) => refusal(1, error.to_string()).into(),
     }

@@ -87,14 +87,14 @@ impl Objects for Scope {
 
     fn keyword(&self, path: &ObjectPath, section: &str, keyword: &str) -> Option<conf::Value> {
         let object = self.config.objects.get(path)?;
-        let found = object.conf.eval(&self.config.context, section, keyword).ok()?;
+        let found = object.conf().eval(&self.config.context, section, keyword).ok()?;
         (!found.value.is_null()).then_some(found.value)
     }
 
     fn sections(&self, path: &ObjectPath) -> Vec<String> {
         let object = self.config.objects.get(path);
         object.map_or_else(Vec::new, |object| {
-            object.conf.ini().sections().map(str::to_owned).collect()
+            object.conf().ini().sections().map(str::to_owned).collect()
         })
     }
 

@@ -120,7 +120,7 @@ pub fn action(
     let is_from_daemon = std::env::var(ORIGIN_VARIABLE).is_ok_and(|origin| origin == "daemon");
     let act = Act {
         host,
-        instance: Arc::new(Instance::read(host, &object.conf, &object.settings)),
+        instance: Arc::new(Instance::read(host, &object.conf(), &object.settings)),
         options,
         selection: Selection::read(options),
         is_from_daemon,

@@ -99,11 +99,16 @@ pub(crate) fn evaluate(
                 watch.files.insert(rid.clone(), found.report.files.clone());
             }
             let published = publish(host, instance, resource, updated, found);
-            let old = kept.and_then(|kept| kept.get(&rid));
+            let old = kept.and_then(|kept| kept.get(&rid)).map(|old| &**old);
             changes |= old.is_none_or(|old| old.status != published.status);
             status_file::note(instance, &rid, updated, &published, old);
             states.insert(rid.clone(), published.status.clone());
-            resources.insert(rid, published);
+            let resource = match old {
+                // What did not change is not held twice while somebody looks at the status before.
+                Some(_) if old == Some(&published) => kept.and_then(|kept| kept.get(&rid)).cloned(),
+                _ => None,
+            };
+            resources.insert(rid, resource.unwrap_or_else(|| Arc::new(published)));
         }
         has_changed |= changes;
     }
@@ -343,7 +348,7 @@ fn sum(
     host: &Host,
     instance: &Instance,
     updated: Timestamp,
-    resources: BTreeMap<String, ResourceStatus>,
+    resources: BTreeMap<String, Arc<ResourceStatus>>,
     running: Vec<String>,
 ) -> InstanceStatus {
     let kind = instance.path.kind();

@@ -144,7 +144,8 @@ pub(super) fn entries(
         };
         found.push((key, entry));
     };
-    let default = object.conf.section(&config.context, "DEFAULT");
+    let conf = object.conf();
+    let default = conf.section(&config.context, "DEFAULT");
     let text = |keyword: &str| default.text(keyword).ok().flatten();
     let status = text("status_schedule").unwrap_or_else(|| "@10".to_owned());
     add(Work::Status, "", "DEFAULT.status_schedule".to_owned(), &status);
@@ -153,7 +154,7 @@ pub(super) fn entries(
     if let Some(definition) = monitor.or_else(|| is_monitored.then(|| "@1".to_owned())) {
         add(Work::ResourceMonitor, "", "DEFAULT.monitor_schedule".to_owned(), &definition);
     }
-    for section in object.conf.resources(&config.context) {
+    for section in conf.resources(&config.context) {
         let work = match section.group() {
             "task" => Work::Run,
             "sync" => Work::Sync,

@@ -27,7 +27,7 @@ pub(super) fn create(
         if ini.is_some() {
             return Ok(None);
         }
-        let mut ini = object.conf.ini().clone();
+        let mut ini = object.conf().ini().clone();
         let target = flex_target.map(|target| target.to_string());
         let flex = target.as_deref().map(|target| ("flex_target", target));
         let id = random_uuid();

@@ -180,12 +180,12 @@ pub struct InstanceStatus {
     /// State of the optional resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<Status>,
-    /// State per driver group.
+    /// State per driver group. Shared: thousands of instances have the same few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status_group: Option<BTreeMap<String, Status>>,
-    /// The resources.
+    pub status_group: Option<Arc<BTreeMap<String, Status>>>,
+    /// The resources. Shared: a map has room for eleven, most instances have one or two, and copies of a status are many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<BTreeMap<String, ResourceStatus>>,
+    pub resources: Option<BTreeMap<String, Arc<ResourceStatus>>>,
     /// Resource sets that act in parallel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subsets: Option<BTreeMap<String, SubsetStatus>>,

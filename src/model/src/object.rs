@@ -1,6 +1,7 @@
 //! What the configuration of an object asks of the monitors.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -127,8 +128,8 @@ pub struct ObjectSettings {
     pub soft_anti_affinity: BTreeSet<String>,
     /// Keyword `monitor_action`: `reboot`, `crash`, `freezestop`, `switch`, or unset.
     pub monitor_action: Option<String>,
-    /// The resources.
-    pub resources: BTreeMap<String, ResourceSettings>,
+    /// The resources, shared as those of [`InstanceStatus`](crate::InstanceStatus).
+    pub resources: BTreeMap<String, Arc<ResourceSettings>>,
 }
 
 impl Default for ObjectSettings {

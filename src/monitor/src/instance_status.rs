@@ -1,6 +1,7 @@
 //! From what drivers report to the status of an instance (orchestration.md §1 to §3).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use md5::{Digest, Md5};
 use model::{
@@ -150,13 +151,13 @@ pub struct InstanceStates {
 #[must_use]
 pub fn instance_states(
     settings: &ObjectSettings,
-    resources: &BTreeMap<String, ResourceStatus>,
+    resources: &BTreeMap<String, Arc<ResourceStatus>>,
     guests: &BTreeMap<String, Value>,
 ) -> InstanceStates {
     let counted: Vec<(&String, &ResourceStatus, Status)> = resources
         .iter()
         .filter(|(_, resource)| !resource.encap)
-        .map(|(rid, resource)| (rid, resource, counts_as(rid, &resource.status)))
+        .map(|(rid, resource)| (rid, &**resource, counts_as(rid, &resource.status)))
         .collect();
     let guest_states = |key: &str| -> Vec<Status> {
         guests.values().filter_map(|guest| guest.get(key)?.as_str().map(Status::from)).collect()
@@ -209,7 +210,7 @@ fn is_warning(resource: &ResourceStatus) -> bool {
 
 fn provisioned(
     settings: &ObjectSettings,
-    resources: &BTreeMap<String, ResourceStatus>,
+    resources: &BTreeMap<String, Arc<ResourceStatus>>,
 ) -> Option<Provisioned> {
     let is_ignored = |rid: &String| {
         settings.resources.get(rid).is_some_and(|resource| resource.ignore_provisioned)
@@ -264,7 +265,7 @@ pub struct InstanceFacts {
 pub fn instance_status(
     settings: &ObjectSettings,
     facts: InstanceFacts,
-    resources: BTreeMap<String, ResourceStatus>,
+    resources: BTreeMap<String, Arc<ResourceStatus>>,
 ) -> InstanceStatus {
     let no_guests = BTreeMap::new();
     let guests = match &facts.encap {
@@ -288,7 +289,7 @@ pub fn instance_status(
         avail: Some(states.avail),
         overall: Some(states.overall),
         optional: Some(states.optional),
-        status_group: Some(states.status_group),
+        status_group: Some(Arc::new(states.status_group)),
         resources: Some(resources),
         subsets: Some(subsets.collect()),
         csum: None,
@@ -386,7 +387,7 @@ mod tests {
                 ResourceReport::default(),
             )
         };
-        let resources = BTreeMap::from([("container#1".to_owned(), up)]);
+        let resources = BTreeMap::from([("container#1".to_owned(), Arc::new(up))]);
         let states = instance_states(&ObjectSettings::default(), &resources, &guests);
         assert_eq!((states.avail, states.overall), (Status::Warn, Status::Warn));
     }
@@ -411,7 +412,7 @@ mod tests {
         let resource = |status| {
             let report = ResourceReport { status, ..ResourceReport::default() };
             let resource = resource_status(Timestamp(1.0), &ResourceSettings::default(), report);
-            BTreeMap::from([("app#1".to_owned(), resource)])
+            BTreeMap::from([("app#1".to_owned(), Arc::new(resource))])
         };
         assert!(instance_status(&settings, facts(), resource(Status::Up)).stonith);
         assert!(!instance_status(&settings, facts(), resource(Status::Down)).stonith);

@@ -53,7 +53,7 @@ impl Act<'_> {
     pub(super) fn states(&self) -> States {
         let found = super::super::refresh(self.host, &self.instance, None, None, None);
         let resources = found.status.resources.unwrap_or_default();
-        resources.into_iter().map(|(rid, resource)| (rid, resource.status)).collect()
+        resources.into_iter().map(|(rid, resource)| (rid, resource.status.clone())).collect()
     }
 
     pub(super) fn triggers(&self, verb: Verb) -> Triggers<'_> {

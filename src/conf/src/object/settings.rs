@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use model::{
     FlexBounds, NodeName, ObjectSettings, Orchestrate, PlacementPolicy, ResourceSettings, Topology,
@@ -208,7 +209,7 @@ impl Gatherer<'_> {
         for resource in self.conf.resources(self.ctx) {
             let resource = SectionReader { budget: Some(&budget), ..resource };
             let one = self.resource(resource, settings.disabled, is_in);
-            settings.resources.insert(resource.name().to_owned(), one);
+            settings.resources.insert(resource.name().to_owned(), Arc::new(one));
         }
     }
 

@@ -39,7 +39,7 @@ impl InstanceCore {
         let resources = local.status.resources.iter().flatten();
         let own: Vec<_> = resources
             .filter(|(_, status)| !status.encap)
-            .map(|(rid, status)| (rid.as_str(), status))
+            .map(|(rid, status)| (rid.as_str(), &**status))
             .collect();
         if self.supervise_resources(cx, &own, None) {
             return true;

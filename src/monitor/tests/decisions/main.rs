@@ -7,6 +7,7 @@ mod standby;
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{
     GlobalExpect, InstanceMonitor, MonitorStatus, NodeData, ProvisionedState, Status, Timestamp,
@@ -97,7 +98,8 @@ fn the_states_of_an_instance_follow_from_its_resources() {
                 tags: tags[rid].clone(),
                 ..ResourceReport::default()
             };
-            resources.insert(rid.clone(), resource_status(Timestamp(1.0), resource, report));
+            let resource = resource_status(Timestamp(1.0), resource, report);
+            resources.insert(rid.clone(), Arc::new(resource));
         }
         let states = instance_states(&settings, &resources, &BTreeMap::new());
         let groups: BTreeMap<_, _> = states

@@ -11,6 +11,7 @@ mod random;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use model::{
     FlexBounds, NodeName, ObjectPath, ObjectSettings, Orchestrate, ResourceSettings, Status,
@@ -41,7 +42,10 @@ fn shared(random: &mut Random) -> Shared {
         nodes: cluster.clone(),
         peers: cluster.clone(),
         orchestrate,
-        resources: (1..).map(|n| format!("app#{n}")).zip(resources).collect(),
+        resources: (1..)
+            .map(|n| format!("app#{n}"))
+            .zip(resources.into_iter().map(Arc::new))
+            .collect(),
         ..ObjectSettings::default()
     };
     let mut settings = BTreeMap::new();

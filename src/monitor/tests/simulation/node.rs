@@ -140,7 +140,7 @@ impl Machine {
                 }),
                 ..ResourceReport::default()
             };
-            resource_status(Timestamp(now), resource, report)
+            Arc::new(resource_status(Timestamp(now), resource, report))
         };
         let resources =
             settings.resources.iter().map(|(rid, r)| (rid.clone(), status_of(rid, r))).collect();
