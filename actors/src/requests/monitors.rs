@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use model::{GlobalExpect, InstanceStatus, ObjectPath};
+use model::{GlobalExpect, InstanceMonitor, InstanceStatus, ObjectPath};
 use tokio::time::Instant;
 use wire::{
     NodeDrain, NodeMonitor, ObjectClear, RunDone, SetObjectMonitor, SetObjectStatus, WakeMonitor,
 };
 
 use super::{Context, NotNow, Outcome, refusal, shorten};
-use crate::cluster_data::{SetInstance, View};
+use crate::cluster_data::{RemoveInstance, SetInstance, SetInstanceMonitor, View};
 use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
 use crate::runner::EvaluateLater;
 use crate::service_monitor::{Clear, SetMonitor};
@@ -19,6 +19,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a new object may take to be known: its file is there, its instance not yet (wire.md §5.10).
 const NEW_OBJECT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long an order for an object without a local instance is published (cluster.md §d).
+const ORDER_LIFE: Duration = Duration::from_secs(3);
 /// Pause between two looks at it.
 const NEW_OBJECT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -85,13 +87,37 @@ pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) ->
         if let Some(Some(target @ GlobalExpect::Restarted(None))) = &mut change.global_expect {
             *target = GlobalExpect::Restarted(Some(crate::clock::now()));
         }
-        // An object without local instance has nobody to tell.
-        let Some(monitor) = context.routes.monitors.load().get(&path).cloned() else { continue };
+        let Some(monitor) = context.routes.monitors.load().get(&path).cloned() else {
+            if let Some(Some(target)) = change.global_expect {
+                publish_order(context, path, target);
+            }
+            continue;
+        };
         if let Err(not_now) = context.ask(&monitor, SetMonitor(change)).await {
             return not_now.into();
         }
     }
     reply.to_json().into()
+}
+
+/// An order for an object without a local instance: nobody here carries it out, so it is published for a while, for the
+/// nodes that have one (cluster.md §d).
+fn publish_order(context: &Context, path: ObjectPath, target: GlobalExpect) {
+    let monitor = InstanceMonitor {
+        global_expect: Some(target),
+        global_expect_updated: Some(crate::clock::now()),
+        ..InstanceMonitor::default()
+    };
+    let set = SetInstanceMonitor { path: path.clone(), monitor: Box::new(monitor) };
+    context.routes.cluster_data.do_send(set);
+    let (routes, begin) = (context.routes.clone(), Instant::now());
+    tokio::spawn(async move {
+        tokio::time::sleep_until(begin + ORDER_LIFE).await;
+        // What was installed meanwhile has a monitor of its own.
+        if !routes.monitors.load().contains_key(&path) {
+            routes.cluster_data.do_send(RemoveInstance(path));
+        }
+    });
 }
 
 /// POST `wake_monitor`: done either way.

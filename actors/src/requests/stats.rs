@@ -39,20 +39,42 @@ fn read(threads: &[(String, Option<u64>)], paths: &[ObjectPath]) -> Value {
     let mut data = Map::new();
     data.insert("timestamp".into(), json!(clock::now()));
     let cpu = cpu_seconds(Path::new("/proc/self/stat"));
-    data.insert("daemon".into(), json!({"cpu": {"time": cpu}, "mem": {"total": memory}}));
+    let (tasks, procs) = tasks_and_children(Path::new("/proc/self/task"));
+    data.insert(
+        "daemon".into(),
+        json!({"threads": tasks, "procs": procs, "cpu": {"time": cpu}, "mem": {"total": memory}}),
+    );
     data.insert("node".into(), json!({"cpu": {"time": node_cpu_seconds()}}));
     let services: BTreeMap<&str, Value> =
         paths.iter().filter_map(|path| Some((path.as_str(), cgroup(path)?))).collect();
     data.insert("services".into(), json!(services));
-    for (id, tid) in threads {
+    let is_process = |id: &str| matches!(id, "daemon" | "cluster");
+    for (id, tid) in threads.iter().filter(|(id, _)| !is_process(id)) {
         let cpu = tid
             .map_or(0.0, |tid| cpu_seconds(&PathBuf::from(format!("/proc/self/task/{tid}/stat"))));
         data.insert(
             id.clone(),
-            json!({"threads": 0, "procs": 0, "cpu": {"time": cpu}, "mem": {"total": memory}}),
+            json!({
+                // Actors share threads: one is counted where it lives.
+                "threads": u8::from(tid.is_some()),
+                // Children belong to the one that runs commands.
+                "procs": if id == "runner" { procs } else { 0 },
+                "cpu": {"time": cpu},
+                "mem": {"total": memory},
+            }),
         );
     }
     Value::Object(data)
+}
+
+/// Threads of the process, and their children that were not waited for.
+fn tasks_and_children(folder: &Path) -> (usize, usize) {
+    let tasks: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().collect();
+    let children = tasks.iter().map(|task| {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        text.split_whitespace().count()
+    });
+    (tasks.len(), children.sum())
 }
 
 /// User and system time of a `stat` file, 0 if it is gone.
@@ -109,6 +131,19 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         assert_eq!(cpu_seconds(&file).to_bits(), 4.0_f64.to_bits());
         assert_eq!(cpu_seconds(&folder.path().join("gone")).to_bits(), 0.0_f64.to_bits());
+    }
+
+    #[test]
+    fn threads_and_children_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        for (task, children) in [("1", "12 13 "), ("2", "14 "), ("3", "")] {
+            std::fs::create_dir(folder.path().join(task)).unwrap();
+            std::fs::write(folder.path().join(task).join("children"), children).unwrap();
+        }
+        assert_eq!(tasks_and_children(folder.path()), (3, 3));
+        let data = read(&[("daemon".into(), None), ("runner".into(), Some(1))], &[]);
+        assert!(data["daemon"]["threads"].as_u64().unwrap() >= 1);
+        assert_eq!(data["runner"]["threads"], 1);
     }
 
     #[test]
