@@ -3,6 +3,7 @@
 //! One file per group of commands; this one has what they share. Results go to stdout, everything else to stderr.
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+mod complete;
 mod config_edit;
 mod create;
 mod daemon;
@@ -30,6 +31,7 @@ use wire::reply::Lines;
 
 pub use self::link::{AskError, Link, Server};
 use crate::paths::Paths;
+use crate::requests::jsonpath::JsonPath;
 
 /// How long the daemon may take for what it knows by heart (wire.md §7).
 const ANSWER: Duration = Duration::from_secs(5);
@@ -50,6 +52,12 @@ pub fn run(command: Command) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(filter) = command.filter()
+        && let Err(error) = JsonPath::parse(filter)
+    {
+        complain(&format!("--filter: {error}"));
+        return ExitCode::from(2);
+    }
     let done = match command {
         Command::Help(text) => {
             print(&text);
@@ -70,6 +78,10 @@ pub fn run(command: Command) -> ExitCode {
         Command::Monitor(mut command) => {
             let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
             mon::run(&om, &command)
+        }
+        Command::Complete(words) => {
+            complete::run(&paths, &words);
+            Ok(0)
         }
         Command::Demo(_) => Err(Failure::new("the demo is started by main")),
     };
@@ -148,8 +160,13 @@ impl Om {
         Ok(Link::new(&self.paths, &self.nodename, server)?)
     }
 
-    /// Prints a value in the wanted format, or as `human` writes it.
+    /// Prints a value in the wanted format, or as `human` writes it; with `--filter`, what that selects of it.
     fn show(&self, value: &Value, human: impl FnOnce(&Value) -> String) {
+        if let Some(filter) = &self.output.filter {
+            // Read once before the command began.
+            let Ok(filter) = JsonPath::parse(filter) else { return };
+            return self.show_filtered(value, &filter);
+        }
         match self.output.format {
             Some(Format::Json) => print(&json(value)),
             Some(Format::FlatJson) => print(&flat_json(value)),
@@ -157,9 +174,31 @@ impl Om {
         }
     }
 
+    /// What a path selects, as deployed agents print it: a text as it is, one value as itself, several as a list.
+    fn show_filtered(&self, value: &Value, filter: &JsonPath) {
+        let mut found: Vec<Value> = filter.find(value).into_iter().cloned().collect();
+        let value = match found.len() {
+            0 => return note("--filter selects nothing"),
+            1 if filter.is_single() => found.remove(0),
+            _ => found.into(),
+        };
+        match (&value, self.output.format) {
+            (Value::String(text), _) => {
+                print(
+                    &text.lines().map(|line| format!("{}\n", printable(line))).collect::<String>(),
+                );
+            }
+            (Value::Object(_) | Value::Array(_), Some(Format::FlatJson)) => {
+                print(&flat_json(&value))
+            }
+            _ => print(&json(&value)),
+        }
+    }
+
     /// Whether a program reads the output.
     fn is_machine_readable(&self) -> bool {
-        matches!(self.output.format, Some(Format::Json | Format::FlatJson))
+        self.output.filter.is_some()
+            || matches!(self.output.format, Some(Format::Json | Format::FlatJson))
     }
 
     /// Prints the lines of a reply. The exit code is 1 when its status is not 0.

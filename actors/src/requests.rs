@@ -11,7 +11,7 @@ mod config;
 mod create;
 mod edit;
 mod events;
-mod jsonpath;
+pub(crate) mod jsonpath;
 pub mod keys;
 mod locks;
 mod logs;

@@ -53,7 +53,7 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             print_status(om, &link, &select()?, refresh, hide_disabled, &target)
         }
         ObjectAction::PrintConfigMtime => print_mtime(om, &select()?),
-        ObjectAction::PrintDevs => print_devs(om, &select()?),
+        ObjectAction::PrintDevs { rid } => print_devs(om, &select()?, rid.as_deref()),
         ObjectAction::PrintSchedule => {
             let paths: Vec<String> = select()?.iter().map(ToString::to_string).collect();
             print_schedule(om, &link, Some(paths.join(",")), &target)
@@ -309,36 +309,70 @@ fn print_mtime(om: &Om, paths: &[ObjectPath]) -> Done {
     Ok(0)
 }
 
-/// Devices and mount points that the resources name.
-fn print_devs(om: &Om, paths: &[ObjectPath]) -> Done {
+/// What the resources stand on, and what they offer to others: devices, files, mount points.
+fn print_devs(om: &Om, paths: &[ObjectPath], rids: Option<&str>) -> Done {
+    // Of which keyword, in the words of the field: what is under a resource, and what it shows.
+    const ROLES: [(&str, &str); 4] =
+        [("file", "sub"), ("dev", "sub"), ("mnt", "exposed"), ("path", "exposed")];
     let settings = config::load_node(&om.paths, om.nodename.clone())?;
     let context = config::context(&om.paths, &settings);
-    let mut found = vec![];
+    let rids: Option<Vec<String>> =
+        rids.map(|rids| rids.split(',').map(|word| word.trim().to_owned()).collect());
+    let mut found: Vec<[String; 4]> = vec![];
     for path in paths {
         let object = config::load_object(&om.paths, &settings, path)?;
         let conf = object.conf();
+        let wanted = rids.as_ref().map(|rids| conf.matching_resources(&context, rids));
         for section in conf.resources(&context) {
-            for keyword in ["dev", "file", "mnt"] {
-                if let Ok(Some(value)) = section.text(keyword) {
-                    found.push((path.to_string(), section.name().to_owned(), keyword, value));
+            let (rid, group) = (section.name().to_owned(), section.group());
+            if !matches!(group, "disk" | "fs" | "volume")
+                || wanted.as_ref().is_some_and(|wanted| !wanted.contains(&rid))
+            {
+                continue;
+            }
+            for (keyword, role) in ROLES {
+                let Ok(Some(value)) = section.text(keyword) else { continue };
+                let real = std::fs::canonicalize(&value)
+                    .map_or_else(|_| value.clone(), |real| real.display().to_string());
+                found.push([path.to_string(), rid.clone(), role.to_owned(), value.clone()]);
+                if real != value {
+                    found.push([path.to_string(), rid.clone(), role.to_owned(), real]);
+                }
+                if keyword == "file" {
+                    let loops = loops_of(&value);
+                    let exposed = |dev| [path.to_string(), rid.clone(), "exposed".to_owned(), dev];
+                    found.extend(loops.into_iter().map(exposed));
                 }
             }
         }
     }
     let value: Vec<Value> = found
         .iter()
-        .map(|(path, rid, keyword, value)| json!({"path": path, "rid": rid, *keyword: value}))
+        .map(|[path, rid, role, dev]| json!({"path": path, "rid": rid, "role": role, "dev": dev}))
         .collect();
     om.show(&Value::Array(value), |_| {
-        let rows = found
-            .iter()
-            .map(|(path, rid, keyword, value)| {
-                [path, rid, *keyword, value].map(Cell::plain).to_vec()
-            })
-            .collect();
+        let head =
+            ["Object", "Resource", "Role", "Device"].map(|word| Cell::new(Tone::Strong, word));
+        let mut rows = vec![head.to_vec()];
+        rows.extend(found.iter().map(|row| row.iter().map(|text| Cell::plain(text)).collect()));
         table(rows, &[Align::Left; 4], 2).to_string()
     });
     Ok(0)
+}
+
+/// The loop devices that a file is attached to.
+fn loops_of(file: &str) -> Vec<String> {
+    let Ok(file) = std::fs::canonicalize(file) else { return vec![] };
+    let blocks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let mut loops: Vec<String> = blocks
+        .filter(|block| {
+            std::fs::read_to_string(block.path().join("loop/backing_file"))
+                .is_ok_and(|backing| std::path::Path::new(backing.trim_end()) == file)
+        })
+        .map(|block| format!("/dev/{}", block.file_name().display()))
+        .collect();
+    loops.sort();
+    loops
 }
 
 /// The schedules of objects; of the node itself when `selector` is `node`.
@@ -367,30 +401,48 @@ pub(super) fn print_schedule(
     if is_node {
         entries.retain(|entry| !has_path(entry));
     }
-    om.show(&Value::Array(entries.clone()), |_| value_table(&entries));
+    om.show(&Value::Array(entries.clone()), |_| schedule_table(&entries));
     Ok(0)
 }
 
-/// Objects of one shape as a table: their keys as columns.
-fn value_table(entries: &[Value]) -> String {
-    let mut keys: Vec<&str> = vec![];
-    for key in entries.iter().filter_map(Value::as_object).flat_map(Map::keys) {
-        if !keys.contains(&key.as_str()) {
-            keys.push(key);
+/// Schedules as a table: the object and its node, where there are several, once.
+fn schedule_table(entries: &[Value]) -> String {
+    let text = |entry: &Value, key: &str| match entry.get(key) {
+        Some(Value::String(text)) if !text.is_empty() => text.clone(),
+        _ => "-".to_owned(),
+    };
+    let time = |entry: &Value, key: &str| match entry.get(key).and_then(Value::as_f64) {
+        // To the second: nobody plans finer.
+        Some(time) if time > 0.0 => {
+            logs::local_time(time).split(',').next().unwrap_or_default().to_owned()
         }
-    }
-    let mut rows = vec![keys.iter().map(|key| Cell::new(Tone::Strong, key)).collect::<Vec<_>>()];
+        _ => "-".to_owned(),
+    };
+    let nodes: BTreeSet<String> = entries.iter().map(|entry| text(entry, "node")).collect();
+    let head = ["Object", "Node", "Action", "Last Run", "Next Run", "Keyword", "Schedule"];
+    let mut rows: Vec<Vec<String>> = vec![];
+    let mut before = String::new();
     for entry in entries {
-        let cell = |key: &&str| match entry.get(*key) {
-            None | Some(Value::Null) => Cell::plain("-"),
-            Some(Value::String(text)) => Cell::plain(text),
-            Some(Value::Number(number)) if key.contains("run") => match number.as_f64() {
-                Some(time) if time > 1e8 => Cell::plain(&logs::local_time(time)),
-                _ => Cell::plain(&number.to_string()),
-            },
-            Some(other) => Cell::plain(&other.to_string()),
-        };
-        rows.push(keys.iter().map(cell).collect());
+        let path = text(entry, "path");
+        let shown = if path == before { String::new() } else { path.clone() };
+        before = path;
+        rows.push(vec![
+            shown,
+            text(entry, "node"),
+            text(entry, "action"),
+            time(entry, "last_run"),
+            time(entry, "next_run"),
+            text(entry, "config_parameter"),
+            text(entry, "schedule_definition"),
+        ]);
     }
-    table(rows, &[], 2).to_string()
+    let is_shown = |column: usize| column != 1 || nodes.len() > 1;
+    let cells = |row: &[String], cell: &dyn Fn(&str) -> Cell| -> Vec<Cell> {
+        let shown = row.iter().enumerate().filter(|(column, _)| is_shown(*column));
+        shown.map(|(_, text)| cell(text)).collect()
+    };
+    let head = head.map(str::to_owned);
+    let mut all = vec![cells(&head, &|text| Cell::new(Tone::Strong, text))];
+    all.extend(rows.iter().map(|row| cells(row, &Cell::plain)));
+    table(all, &[], 2).to_string()
 }

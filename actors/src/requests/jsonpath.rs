@@ -22,7 +22,7 @@ enum Step {
 
 /// A path, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct JsonPath {
+pub(crate) struct JsonPath {
     steps: Vec<Step>,
 }
 
@@ -32,7 +32,7 @@ impl JsonPath {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let error = |what: &str| Err(format!("invalid path {:?}: {what}", shorten(text)));
         let mut rest = text.trim();
         rest = rest.strip_prefix('$').unwrap_or(rest);
@@ -82,7 +82,7 @@ impl JsonPath {
 
     /// All values at the path.
     #[must_use]
-    pub(super) fn find<'a>(&self, data: &'a Value) -> Vec<&'a Value> {
+    pub(crate) fn find<'a>(&self, data: &'a Value) -> Vec<&'a Value> {
         let mut found = vec![data];
         for step in &self.steps {
             let mut next = vec![];
@@ -94,9 +94,15 @@ impl JsonPath {
         found
     }
 
+    /// Whether the path can reach one value only.
+    #[must_use]
+    pub(crate) fn is_single(&self) -> bool {
+        self.steps.iter().all(|step| matches!(step, Step::Member(_) | Step::Index(_)))
+    }
+
     /// The name behind a member `services`, `services.status` or `services.config`: the only object the path can reach.
     #[must_use]
-    pub(super) fn object(&self) -> Option<&str> {
+    pub(crate) fn object(&self) -> Option<&str> {
         let is = |step: &Step, word: &str| matches!(step, Step::Member(name) if name == word);
         let at = self.steps.iter().position(|step| is(step, "services"))?;
         let mut rest = &self.steps[at + 1..];

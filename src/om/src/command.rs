@@ -23,6 +23,23 @@ pub enum Command {
     Monitor(MonitorCommand),
     /// `om demo`: the main job on an embedded default.
     Demo(DemoCommand),
+    /// `om __complete -- WORDS`, asked by the shells: what may complete the last word.
+    Complete(Vec<String>),
+}
+
+impl Command {
+    /// `--filter`, where the command writes what a JSON path can select from.
+    #[must_use]
+    pub fn filter(&self) -> Option<&str> {
+        let output = match self {
+            Self::Daemon(command) => &command.output,
+            Self::Node(command) => &command.output,
+            Self::Object(command) => &command.output,
+            Self::Monitor(command) => &command.output,
+            Self::Help(_) | Self::Demo(_) | Self::Complete(_) => return None,
+        };
+        output.filter.as_deref()
+    }
 }
 
 /// How results are written.
@@ -246,7 +263,10 @@ pub enum ObjectAction {
     /// `print config mtime`.
     PrintConfigMtime,
     /// `print devs`: device files that resources use.
-    PrintDevs,
+    PrintDevs {
+        /// `--rid`: ids, groups and `group.driver`, comma separated. None: all.
+        rid: Option<String>,
+    },
     /// `print schedule`.
     PrintSchedule,
     /// `frozen`: exit code 1 if frozen.

@@ -5,6 +5,8 @@
 //! command, and where the text goes, is decided by the `actors` crate.
 
 mod command;
+mod complete;
+mod examples;
 mod options;
 mod parse;
 pub mod render;
@@ -16,5 +18,6 @@ pub use command::{
     MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction,
     Target, Wait,
 };
+pub use complete::{Completion, complete, script};
 pub use options::{Takes, duration, long_option};
 pub use parse::{Usage, parse};

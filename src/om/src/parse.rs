@@ -37,6 +37,12 @@ impl std::error::Error for Usage {}
 /// [`Usage`] with what is wrong and what would be right.
 pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Command, Usage> {
     let args: Vec<String> = args.into_iter().map(Into::into).collect();
+    if let [first, separator, words @ ..] = &args[..]
+        && first == "__complete"
+        && separator == "--"
+    {
+        return Ok(Command::Complete(words.to_vec()));
+    }
     let Line { selector, words } = arrange(args)?;
     let tree = tree(words.first().map(String::as_str), words.get(1).map(String::as_str));
     let argv = std::iter::once("om".to_owned()).chain(words);
@@ -54,6 +60,14 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
     match name {
         "mon" => monitor(&reader, reader.operands().into_iter().next()),
         "ls" => object("svc", None, &Reader(matches), "ls"),
+        "completion" => {
+            let shell = reader.operands().into_iter().next().unwrap_or_default();
+            let script = crate::complete::script(&shell);
+            let script = script.ok_or_else(|| {
+                usage(&format!("no completion for {shell:?}: expected bash, zsh or fish"))
+            })?;
+            Ok(Command::Help(script.to_owned()))
+        }
         "demo" => Ok(Command::Demo(DemoCommand {
             keep: reader.flag("keep"),
             interactive: reader.flag("interactive"),
@@ -96,7 +110,7 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
     }
     let first = args[0].clone();
     let (group, selector) = match first.as_str() {
-        "mon" | "ls" | "demo" | "-h" | "--help" | "-V" | "--version" => {
+        "mon" | "ls" | "demo" | "completion" | "-h" | "--help" | "-V" | "--version" => {
             return Ok(Line { selector: None, words: args });
         }
         word if Group::by_name(word).is_some() => {
@@ -152,7 +166,7 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
 }
 
 /// The group of a selector: that of the kind that all its paths name, as `test/cfg/c1` does; else `svc`.
-fn group_of(selector: &str) -> &'static str {
+pub(crate) fn group_of(selector: &str) -> &'static str {
     let kind =
         |part: &str| part.rsplit('/').nth(1).and_then(Group::by_name).map(|group| group.name);
     let mut kinds = selector.split([',', '+']).map(kind);
@@ -367,7 +381,7 @@ fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usag
             });
         }
         "print config mtime" => return Ok(ObjectAction::PrintConfigMtime),
-        "print devs" => return Ok(ObjectAction::PrintDevs),
+        "print devs" => return Ok(ObjectAction::PrintDevs { rid: reader.text("rid") }),
         "print schedule" => return Ok(ObjectAction::PrintSchedule),
         "frozen" => return Ok(ObjectAction::Frozen),
         "ls" => return Ok(ObjectAction::Ls),

@@ -321,6 +321,14 @@ impl Group {
         GROUPS.iter().find(|group| group.name == name)
     }
 
+    /// Names of all options of an action.
+    pub(crate) fn names(&self, action: &Action) -> Vec<&'static str> {
+        let own = || action.options.iter().flat_map(|names| names.iter()).copied();
+        own()
+            .chain(self.options.iter().copied().filter(|name| own().all(|own| own != *name)))
+            .collect()
+    }
+
     /// All its actions.
     pub(crate) fn all(&self) -> impl Iterator<Item = &'static Action> {
         self.actions.iter().flat_map(|actions| actions.iter())
@@ -360,10 +368,11 @@ impl Group {
             if wanted != Some(action.words) {
                 return group.subcommand(clap);
             }
-            let own = || action.options.iter().flat_map(|names| names.iter());
-            let names =
-                own().chain(self.options.iter().filter(|name| own().all(|own| own != *name)));
-            let mut clap = with_options(clap, names);
+            let mut clap = with_options(clap, self.names(action).iter());
+            if let Some(examples) = crate::examples::of(self.name, action.words) {
+                let lines: Vec<String> = examples.lines().map(|line| format!("  {line}")).collect();
+                clap = clap.after_help(format!("Examples:\n{}", lines.join("\n")));
+            }
             if let Some(operand) = action.operand {
                 clap = clap.arg(
                     clap::Arg::new("operand")
@@ -391,7 +400,7 @@ pub(crate) fn tree(group: Option<&str>, action: Option<&str>) -> Clap {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .override_usage("om <GROUP> <ACTION> [OPTIONS]\n       om <SELECTOR> <ACTION> [OPTIONS]\n       om mon | ls | demo [OPTIONS]")
+        .override_usage("om <GROUP> <ACTION> [OPTIONS]\n       om <SELECTOR> <ACTION> [OPTIONS]\n       om mon | ls | demo | completion [OPTIONS]")
         .subcommand_value_name("GROUP")
         .subcommand_help_heading("Groups")
         .after_help(
@@ -418,6 +427,11 @@ pub(crate) fn tree(group: Option<&str>, action: Option<&str>) -> Clap {
             .arg(clap::Arg::new("operand").value_name("SELECTOR").num_args(0..=1)),
         LS_OPTIONS.iter(),
     ))
+    .subcommand(
+        Clap::new("completion")
+            .about("Print a completion script: source <(om completion bash)")
+            .arg(clap::Arg::new("operand").value_name("bash|zsh|fish").required(true).num_args(1)),
+    )
     .subcommand(with_options(
         Clap::new("demo").about("Run a service on a throw-away node, break it, see it repaired"),
         DEMO_OPTIONS.iter(),
