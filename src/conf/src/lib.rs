@@ -11,6 +11,7 @@ mod edit;
 mod eval;
 mod expr;
 mod ini;
+mod join;
 mod keywords;
 mod node;
 mod object;
@@ -26,6 +27,7 @@ pub use edit::{Edit, EditError};
 pub use eval::{EvalError, EvalReason, Evaluated};
 pub use expr::evaluate as evaluate_expression;
 pub use ini::{Change, Ini, IniError, IniReason};
+pub use join::{JoinError, JoinReply, join_node_conf, leave_cluster_conf, leave_node_conf};
 pub use keywords::keyword_list;
 pub use node::{
     ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeConf,

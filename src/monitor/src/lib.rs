@@ -9,6 +9,7 @@ mod beating;
 mod blacklist;
 mod digest;
 mod effect;
+mod election;
 mod fold;
 mod instance;
 mod instance_status;
@@ -29,6 +30,7 @@ pub use beating::{Beating, Pulse};
 pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
+pub use election::{Copy, Verdict, Voter, elect, is_leaving};
 pub use fold::fold;
 pub use instance::{InstanceCore, accepts, drops_target, is_transition};
 pub use instance_status::{
