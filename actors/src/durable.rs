@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::FlockOperation;
 
@@ -28,11 +28,89 @@ pub fn write_cache(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     replace(file, content, mode, false).map_err(|error| named(file, &error))
 }
 
+/// As [`write()`], with a modification time: readers never see the content with another one.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn write_at(file: &Path, content: &[u8], mode: u32, modified: SystemTime) -> io::Result<()> {
+    stage(file, content, mode, Some(modified))?.commit()
+}
+
+/// As [`write()`], with a modification time after that of the file it replaces, whatever the clock says: the clocks of
+/// nodes differ, and a changed configuration with an older time would lose against what it changes (cluster.md §g).
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn write_newer(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let now = SystemTime::now();
+    let modified = match std::fs::metadata(file).and_then(|metadata| metadata.modified()) {
+        Ok(before) => now.max(before + Duration::from_millis(1)),
+        Err(_) => now,
+    };
+    write_at(file, content, mode, modified)
+}
+
+/// A content that lies beside its file, whole and synced, and waits for [`Staged::commit`]: so several files are
+/// written together, or none for want of space or rights. Dropped, it leaves the file as it was.
+#[derive(Debug)]
+pub struct Staged {
+    temporary: PathBuf,
+    target: PathBuf,
+    folder: PathBuf,
+}
+
+/// Writes a content beside `file`, with a modification time if one is wanted. Mode and owner as for [`write()`].
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn stage(
+    file: &Path,
+    content: &[u8],
+    mode: u32,
+    modified: Option<SystemTime>,
+) -> io::Result<Staged> {
+    prepare(file, content, mode, true, modified).map_err(|error| named(file, &error))
+}
+
+impl Staged {
+    /// Puts the content in its place, durably.
+    ///
+    /// # Errors
+    ///
+    /// As [`write()`].
+    pub fn commit(self) -> io::Result<()> {
+        let done = std::fs::rename(&self.temporary, &self.target);
+        done.and_then(|()| sync_folder(&self.folder)).map_err(|error| named(&self.target, &error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Gone when it was committed.
+        _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
 fn named(file: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", file.display()))
 }
 
 fn replace(file: &Path, content: &[u8], mode: u32, is_synced: bool) -> io::Result<()> {
+    let staged = prepare(file, content, mode, is_synced, None)?;
+    std::fs::rename(&staged.temporary, &staged.target)?;
+    if is_synced { sync_folder(&staged.folder) } else { Ok(()) }
+}
+
+fn prepare(
+    file: &Path,
+    content: &[u8],
+    mode: u32,
+    is_synced: bool,
+    modified: Option<SystemTime>,
+) -> io::Result<Staged> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = match target.parent() {
@@ -44,21 +122,17 @@ fn replace(file: &Path, content: &[u8], mode: u32, is_synced: bool) -> io::Resul
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     // Starts with a dot and does not end in `.conf`: no reader of the folder takes it for an object.
     let temporary = folder.join(format!(".{name}.{}.{number}", std::process::id()));
-    let done = fill(&temporary, &target, content, mode, is_synced)
-        .and_then(|()| std::fs::rename(&temporary, &target));
-    if done.is_err() {
-        _ = std::fs::remove_file(&temporary);
-    }
-    done?;
-    if is_synced { sync_folder(&folder) } else { Ok(()) }
+    let staged = Staged { temporary, target, folder };
+    fill(&staged, content, mode, is_synced, modified)?;
+    Ok(staged)
 }
 
 fn fill(
-    temporary: &Path,
-    target: &Path,
+    Staged { temporary, target, .. }: &Staged,
     content: &[u8],
     mode: u32,
     is_synced: bool,
+    modified: Option<SystemTime>,
 ) -> io::Result<()> {
     // A leftover of a killed process that had our pid.
     _ = std::fs::remove_file(temporary);
@@ -72,6 +146,9 @@ fn fill(
         out.set_permissions(Permissions::from_mode(mode & 0o7777))?;
     }
     out.write_all(content)?;
+    if let Some(modified) = modified {
+        out.set_modified(modified)?;
+    }
     if is_synced { out.sync_all() } else { Ok(()) }
 }
 
@@ -205,6 +282,24 @@ mod tests {
         let error = write(&file, b"new", 0o600).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn staged_files_change_together_or_stay_and_keep_the_time_they_were_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        write(&one, b"old", 0o600).unwrap();
+        std::fs::create_dir_all(two.join("x")).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(1_795_364_641.747_718_3);
+        let staged = stage(&one, b"new", 0o600, Some(time)).unwrap();
+        assert_eq!(std::fs::read(&one).unwrap(), b"old");
+        drop(staged);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        stage(&one, b"new", 0o600, Some(time)).unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&one).unwrap(), b"new");
+        assert_eq!(std::fs::metadata(&one).unwrap().modified().unwrap(), time);
+        assert!(stage(&two, b"new", 0o600, None).unwrap().commit().is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

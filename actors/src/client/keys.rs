@@ -181,7 +181,7 @@ fn edit(
     let _lock = durable::FileLock::take(&config::edit_lock(&om.paths, path), PATIENCE)?;
     let mut ini = read(om, path)?;
     change(&mut ini)?;
-    durable::write(&om.paths.config_file(path), ini.text().as_bytes(), MODE)?;
+    durable::write_newer(&om.paths.config_file(path), ini.text().as_bytes(), MODE)?;
     Ok(())
 }
 

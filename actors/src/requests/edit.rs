@@ -76,13 +76,16 @@ fn edit_now<T>(
     let mut ini = Ini::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     let (is_changed, told) = change(&mut ini)?;
     if is_changed {
-        durable::write(&file, ini.text().as_bytes(), MODE).map_err(|error| error.to_string())?;
+        durable::write_newer(&file, ini.text().as_bytes(), MODE)
+            .map_err(|error| error.to_string())?;
     }
     Ok((is_changed, told))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn set(keyword: &'static str) -> impl FnOnce(&mut Ini) -> Result<(bool, ()), String> {
@@ -105,6 +108,18 @@ mod tests {
         });
         assert_eq!(refused, Err("no".to_owned()));
         assert!(!std::fs::read_to_string(&file).unwrap().contains("id"));
+    }
+
+    #[test]
+    fn a_change_is_newer_than_what_it_changes_whatever_the_clock_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let target = Target::Object(ObjectPath::cluster());
+        let ahead = SystemTime::now() + Duration::from_secs(3600);
+        durable::write_at(&paths.cluster_conf(), b"", 0o600, ahead).unwrap();
+        edit_now(&paths, &target, set("name")).unwrap();
+        let modified = std::fs::metadata(paths.cluster_conf()).unwrap().modified().unwrap();
+        assert!(modified > ahead && modified < ahead + Duration::from_secs(1));
     }
 
     #[test]

@@ -72,7 +72,8 @@ fn write(
             let old = std::fs::read_to_string(&file).ok();
             let old = old.map(|text| Ini::parse(&text)).transpose();
             let Some(ini) = work(old.map_err(|error| error.to_string())?)? else { return Ok(()) };
-            durable::write(&file, ini.text().as_bytes(), 0o600).map_err(|error| error.to_string())
+            durable::write_newer(&file, ini.text().as_bytes(), 0o600)
+                .map_err(|error| error.to_string())
         };
         if let Err(reason) = replace() {
             log::error!(path:% = slice, reason = reason.as_str(); "slice not written");

@@ -90,7 +90,7 @@ pub(super) fn edit(
         }),
     );
     refuse_new_errors(owner, &[], &document.validate(&context)).map_err(kept)?;
-    durable::write(&file, text.as_bytes(), MODE).map_err(Failure::from).map_err(kept)?;
+    durable::write_newer(&file, text.as_bytes(), MODE).map_err(Failure::from).map_err(kept)?;
     durable::remove(&copy)?;
     Ok(())
 }

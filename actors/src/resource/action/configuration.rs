@@ -26,7 +26,7 @@ impl Act<'_> {
         let mut ini = Ini::parse(&text).map_err(|error| Failure::refused(error.to_string()))?;
         change(&mut ini)?;
         if ini.text() != text && !self.options.dry_run {
-            durable::write(&file, ini.text().as_bytes(), 0o600)
+            durable::write_newer(&file, ini.text().as_bytes(), 0o600)
                 .map_err(Failure::io("configuration"))?;
         }
         drop(lock);
