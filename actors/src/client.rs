@@ -9,6 +9,7 @@ mod create;
 mod daemon;
 mod dequeue;
 mod instance;
+mod join;
 mod keys;
 mod link;
 mod logs;

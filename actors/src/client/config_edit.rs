@@ -190,46 +190,8 @@ pub(super) fn change(om: &Om, owner: &Owner, edits: &[Edit], eval: bool) -> Resu
     }
     // An edit may not add an error; it may leave one that was there, to be mended by the next edit.
     refuse_new_errors(owner, &before, &document.validate(&context))?;
-    durable::write(&owner.file(om), document.text().as_bytes(), MODE)?;
+    durable::write_newer(&owner.file(om), document.text().as_bytes(), MODE)?;
     Ok(())
-}
-
-/// Removes what a file says of the cluster and its other members: heartbeats, arbitrators, the cluster itself. In
-/// cluster.conf this node becomes the only member of a new one, whose secret no former peer knows.
-pub(super) fn forget_cluster(om: &Om, owner: &Owner) -> Result<(), Failure> {
-    let settings = settings(om)?;
-    let document = match Document::read(om, owner, &settings) {
-        Ok(document) => document,
-        Err(_) if !owner.file(om).exists() => return Ok(()),
-        Err(failure) => return Err(failure),
-    };
-    let ini = match &document {
-        Document::Node(conf) => &conf.node,
-        Document::Object(conf) => conf.ini(),
-    };
-    let is_about_peers = |section: &&str| {
-        *section == "cluster" || section.starts_with("hb#") || section.starts_with("arbitrator#")
-    };
-    let mut edits: Vec<Edit> = ini
-        .sections()
-        .filter(is_about_peers)
-        .map(|section| Edit::DeleteSection(section.to_owned()))
-        .collect();
-    if matches!(owner, Owner::Object(_)) {
-        let new = [
-            ("id", config::random_uuid()),
-            ("name", "default".to_owned()),
-            ("nodes", om.nodename.to_string()),
-            ("secret", config::random_uuid().replace('-', "")),
-        ];
-        edits.extend(
-            new.map(|(name, value)| Edit::SetValue { param: format!("cluster.{name}"), value }),
-        );
-    }
-    if edits.is_empty() {
-        return Ok(());
-    }
-    change(om, owner, &edits, false)
 }
 
 /// With `set --eval`, list operators start from the evaluated value: written first, then edited.

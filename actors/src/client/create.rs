@@ -1,4 +1,4 @@
-//! `om <path> create`, and the two commands that make or leave a cluster.
+//! `om <path> create`.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use conf::{Complaint, Edit, Ini, ObjectConf, Severity};
 use model::{GlobalExpect, ObjectPath, validate_object_name};
 use om::{ConfigSource, CreateOptions, InstanceAction, Target, Wait};
-use serde_json::{Map, Value, json};
-use wire::reply::status_of;
+use serde_json::{Map, Value};
 use wire::{NodeSpec, Request};
 
 use super::config_edit::MODE;
@@ -352,126 +351,4 @@ fn create_elsewhere(
     });
     let reply = link.ask(&request.on(NodeSpec::Selector(nodes.to_owned())), None)?;
     super::object::show_outputs(om, &reply)
-}
-
-// The cluster
-
-/// Makes this node a member of the cluster of `node`: asks to be taken in, then takes that cluster's configuration.
-/// Frozen meanwhile, so that nothing is started or stopped by half a configuration.
-pub(super) fn join(om: &Om, node: &str, secret: &str, within: Duration) -> Done {
-    // A name says which port by our configuration, an address may say it itself.
-    let link = match node.contains(':') {
-        true => om.link(Some(node))?.as_joiner(secret),
-        false => om.link(None)?.as_joiner(secret).to_node(node),
-    };
-    let reply = link.ask(&Request::new(wire::Join {}), Some(within)).map_err(|error| Failure {
-        lines: vec![format!("join {node} failed"), error.to_string()],
-        code: 1,
-    })?;
-    if status_of(&reply) != 0 {
-        return om.report(&reply);
-    }
-    let sections = |pointer: &str| reply.pointer(pointer).and_then(Value::as_object).cloned();
-    let node_data = sections("/data/node/data").unwrap_or_default();
-    let cluster_data = sections("/data/cluster/data");
-    if cluster_data.is_none() && !node_data.contains_key("cluster") {
-        return Err(Failure::new(format!(
-            "join {node} failed: the reply has no cluster configuration"
-        )));
-    }
-    let frozen = om.paths.node_frozen();
-    let was_frozen = frozen.exists();
-    if !was_frozen {
-        durable::write(&frozen, b"", 0o644)?;
-    }
-    let written = take_over(om, &node_data, cluster_data.as_ref(), secret);
-    if !was_frozen && written.is_ok() {
-        durable::remove(&frozen)?;
-    }
-    written?;
-    note(&format!("this node is now a member of the cluster of {node}"));
-    super::node::wake(om, "join");
-    Ok(0)
-}
-
-fn take_over(
-    om: &Om,
-    node: &Map<String, Value>,
-    cluster: Option<&Map<String, Value>>,
-    secret: &str,
-) -> Result<(), Failure> {
-    if let Some(cluster) = cluster {
-        let path = ObjectPath::cluster();
-        let _lock = durable::FileLock::take(&config::edit_lock(&om.paths, &path), PATIENCE)?;
-        let mut cluster = cluster.clone();
-        // What proved us right is the secret.
-        if let Some(section) = cluster.entry("cluster").or_insert_with(|| json!({})).as_object_mut()
-        {
-            section.entry("secret").or_insert_with(|| secret.into());
-        }
-        let text = ini_text(&cluster)?;
-        let conf =
-            ObjectConf::parse(path, &text).map_err(|error| Failure::new(error.to_string()))?;
-        durable::write(&om.paths.cluster_conf(), conf.text().as_bytes(), MODE)?;
-    }
-    let mut edits = vec![];
-    for (section, keywords) in node {
-        for (keyword, value) in keywords.as_object().into_iter().flatten() {
-            // cluster.conf says the same of the cluster; node.conf would win over later changes.
-            if section == "cluster" && cluster.is_some() {
-                continue;
-            }
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            edits.push(Edit::SetValue { param: format!("{section}.{keyword}"), value });
-        }
-    }
-    if edits.is_empty() {
-        return Ok(());
-    }
-    super::config_edit::change(om, &super::config_edit::Owner::Node, &edits, false)
-}
-
-/// Makes this node a cluster of its own (cluster.md §f): frozen, so that nothing starts on both sides; then the others
-/// are told, then they are forgotten. A peer that does not answer is a warning: leaving a cluster that is broken is what
-/// the command is needed for.
-pub(super) fn leave(om: &Om) -> Done {
-    let settings = config::load_node(&om.paths, om.nodename.clone())?;
-    let peers: Vec<_> = settings.nodes.iter().filter(|peer| **peer != om.nodename).collect();
-    if peers.is_empty() {
-        note("this node is a cluster of its own: there is nothing to leave");
-        return Ok(0);
-    }
-    let frozen = om.paths.node_frozen();
-    if !frozen.exists() {
-        durable::write(&frozen, b"", 0o644)?;
-    }
-    let link = om.link(None)?;
-    let mut unaware = vec![];
-    for peer in peers {
-        let reasons =
-            match link.to_node(peer.as_str()).ask(&Request::new(wire::Leave {}), Some(ANSWER)) {
-                Ok(reply) if status_of(&reply) == 0 => continue,
-                Ok(reply) => wire::reply::Lines::of(&reply).errors,
-                Err(error) => vec![error.to_string()],
-            };
-        reasons.iter().for_each(|line| note(&format!("warning: {peer}: {line}")));
-        unaware.push(peer.as_str());
-    }
-    for owner in
-        [super::config_edit::Owner::Node, super::config_edit::Owner::Object(ObjectPath::cluster())]
-    {
-        super::config_edit::forget_cluster(om, &owner)?;
-    }
-    super::node::wake(om, "leave");
-    note(
-        "this node is now a cluster of its own, frozen: `om node thaw` lets it start services again",
-    );
-    if !unaware.is_empty() {
-        note(&format!(
-            "warning: {} still counts it as a member: there, `om cluster set --kw cluster.nodes-={}`",
-            unaware.join(", "),
-            om.nodename
-        ));
-    }
-    Ok(0)
 }

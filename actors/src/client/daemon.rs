@@ -10,8 +10,8 @@ use wire::reply::status_of;
 use wire::{NodeSpec, Request};
 
 use super::{
-    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, mon, node_spec, note, print,
-    seconds,
+    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, join, mon, node_spec, note,
+    print, seconds,
 };
 use crate::daemon;
 use crate::paths::Paths;
@@ -24,9 +24,6 @@ const STOP: Duration = Duration::from_secs(30);
 
 /// How long a thread may take (design.md: 5 s), and the reply to come back.
 const THREAD: Duration = Duration::from_secs(10);
-
-/// A join waits for the cluster lock (wire.md §5.16).
-const JOIN: Duration = Duration::from_secs(120);
 
 pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option<&str>) -> Done {
     let link = om.link(server)?;
@@ -93,10 +90,14 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
             let request = Request::new(wire::RelayStatus {});
             shown(om, &link.ask(&addressed(request, node_spec(target, None)), Some(ANSWER))?)
         }
-        DaemonAction::Join { node, secret, time } => {
-            super::create::join(om, &node, &secret, time.map_or(JOIN, seconds))
+        DaemonAction::Join { node, secret, envelope, time } => {
+            let secret = join::secret(&secret)?;
+            join::join(om, &node, &secret, envelope, time.map_or(join::PATIENCE, seconds))
         }
-        DaemonAction::Leave => super::create::leave(om),
+        DaemonAction::Rejoin { node, envelope, time } => {
+            join::rejoin(om, node.as_deref(), envelope, time.map_or(join::PATIENCE, seconds))
+        }
+        DaemonAction::Leave => join::leave(om),
         DaemonAction::LockShow => locks(
             om,
             &link.ask(

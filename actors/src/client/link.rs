@@ -67,8 +67,17 @@ pub struct Link {
     nodename: NodeName,
     /// The daemon asked when none is named.
     pub server: Server,
-    /// A secret that is not this cluster's, with the cluster name `join`.
-    join: Option<ClusterSecret>,
+    /// Asks under another cluster name, with another secret, than the configuration has.
+    guest: Option<Guest>,
+    /// Asks in this dialect, whatever the configuration says.
+    dialect: Option<Dialect>,
+}
+
+/// The name and the secret of a cluster that this node is not, or not yet, configured for.
+#[derive(Debug, Clone)]
+struct Guest {
+    clustername: Box<str>,
+    secret: ClusterSecret,
 }
 
 impl Link {
@@ -79,8 +88,13 @@ impl Link {
     /// [`AskError::Server`] for a server that cannot be asked.
     pub fn new(paths: &Paths, nodename: &NodeName, server: Option<&str>) -> Result<Self, AskError> {
         let local = Server::Socket(paths.lsnr_socket());
-        let mut link =
-            Self { paths: paths.clone(), nodename: nodename.clone(), server: local, join: None };
+        let mut link = Self {
+            paths: paths.clone(),
+            nodename: nodename.clone(),
+            server: local,
+            guest: None,
+            dialect: None,
+        };
         if let Some(server) = server.filter(|server| *server != nodename.as_str()) {
             link.server = link.parse_server(server)?;
         }
@@ -99,10 +113,37 @@ impl Link {
         matches!(self.server, Server::Socket(_)) && node == self.nodename.as_str()
     }
 
+    /// The same link, to another address: `host[:port]`, or a member by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Server`] for what is none.
+    pub fn to_address(&self, text: &str) -> Result<Self, AskError> {
+        let refuse = |reason| AskError::Server(text.to_owned(), reason);
+        let server = match PeerAddress::split(text).map_err(refuse)? {
+            (host, Some(port)) => Server::Tcp { host, port },
+            (host, None) => self.server_of(&host),
+        };
+        Ok(Self { server, ..self.clone() })
+    }
+
     /// The same link, as a stranger who knows the secret of the other cluster.
     #[must_use]
     pub fn as_joiner(self, secret: &str) -> Self {
-        Self { join: Some(ClusterSecret::new(secret)), ..self }
+        self.as_guest(wire::JOIN, secret)
+    }
+
+    /// The same link, as a member of another cluster than the configured one.
+    #[must_use]
+    pub fn as_guest(self, clustername: &str, secret: &str) -> Self {
+        let secret = ClusterSecret::new(secret);
+        Self { guest: Some(Guest { clustername: clustername.into(), secret }), ..self }
+    }
+
+    /// The same link, in this dialect only.
+    #[must_use]
+    pub fn in_dialect(self, dialect: Dialect) -> Self {
+        Self { dialect: Some(dialect), ..self }
     }
 
     fn parse_server(&self, text: &str) -> Result<Server, AskError> {
@@ -146,34 +187,24 @@ impl Link {
             max_frame: usize::try_from(settings.listener.max_frame_bytes).unwrap_or(usize::MAX),
             max_message: usize::try_from(settings.listener.max_message_bytes).unwrap_or(usize::MAX),
         };
-        let dialects = match settings.envelope {
-            conf::Envelope::Sealed => vec![Dialect::Sealed],
-            conf::Envelope::Classic => vec![Dialect::Classic],
-            conf::Envelope::Any => vec![Dialect::Sealed, Dialect::Classic],
-        };
-        let sender = match &self.join {
+        let dialects = match (self.dialect, &self.guest, settings.envelope) {
+            (Some(dialect), ..) => vec![dialect],
             // The other cluster's dialect is not known yet.
-            Some(secret) => {
-                return Ok(Identity {
-                    sender: Sender {
-                        clustername: wire::JOIN.into(),
-                        nodename: self.nodename.as_str().into(),
-                        secret: secret.clone(),
-                    },
-                    dialects: vec![Dialect::Sealed, Dialect::Classic],
-                    limits,
-                });
-            }
-            None => Sender {
-                clustername: settings.cluster_name.as_str().into(),
-                nodename: self.nodename.as_str().into(),
-                secret: settings
-                    .secret
-                    .as_ref()
-                    .map(|secret| ClusterSecret::new(secret.expose()))
-                    .ok_or_else(|| AskError::Secret("keyword cluster.secret is not set".into()))?,
-            },
+            (None, Some(_), _) => vec![Dialect::Sealed, Dialect::Classic],
+            (None, None, conf::Envelope::Sealed) => vec![Dialect::Sealed],
+            (None, None, conf::Envelope::Classic) => vec![Dialect::Classic],
+            (None, None, conf::Envelope::Any) => vec![Dialect::Sealed, Dialect::Classic],
         };
+        let (clustername, secret) = match &self.guest {
+            Some(guest) => (guest.clustername.clone(), guest.secret.clone()),
+            None => {
+                let secret = settings.secret.as_ref();
+                let secret = secret
+                    .ok_or_else(|| AskError::Secret("keyword cluster.secret is not set".into()))?;
+                (settings.cluster_name.as_str().into(), ClusterSecret::new(secret.expose()))
+            }
+        };
+        let sender = Sender { clustername, nodename: self.nodename.as_str().into(), secret };
         Ok(Identity { sender, dialects, limits })
     }
 

@@ -216,6 +216,7 @@ pub fn leave_cluster_conf(
     let mut changes = dropped(cluster);
     changes.extend([
         set("cluster", "id", id),
+        set("cluster", "name", "default"),
         set("cluster", "nodes", nodename.as_str()),
         set("cluster", "secret", secret),
     ]);

@@ -103,6 +103,40 @@ pub struct DaemonCommand {
     pub output: Output,
 }
 
+/// Where `join` reads the secret. What is given on the command line can be seen by every user of the machine while the
+/// command runs.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `--secret S`: it is on the command line.
+    Text(String),
+    /// `--secret-file FILE`.
+    File(String),
+    /// `--secret -` or `--secret-file -`: the first line of the standard input.
+    Stdin,
+    /// Neither: the variable `OSVC_CLUSTER_SECRET`.
+    Environment,
+}
+
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("Text(..)"),
+            Self::File(file) => f.debug_tuple("File").field(file).finish(),
+            Self::Stdin => f.write_str("Stdin"),
+            Self::Environment => f.write_str("Environment"),
+        }
+    }
+}
+
+/// `--envelope`: the dialect of a request to join (sealed.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvelopeChoice {
+    /// That of deployed agents.
+    Classic,
+    /// That of this project.
+    Sealed,
+}
+
 /// What `om daemon` does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DaemonAction {
@@ -142,13 +176,24 @@ pub enum DaemonAction {
     BlacklistClear,
     /// `relay status`.
     RelayStatus,
-    /// `join --node N --secret S`: makes this node a member of N's cluster.
+    /// `join --node N [--secret S | --secret-file F]`: makes this node a member of N's cluster.
     Join {
-        /// A member of the cluster to join.
+        /// A member of the cluster to join: `HOST[:PORT]`.
         node: String,
-        /// The secret of that cluster.
-        secret: String,
-        /// `--timeout`, seconds. Default 120.
+        /// Where the secret of that cluster is read.
+        secret: SecretSource,
+        /// `--envelope`: the dialect to ask in.
+        envelope: Option<EnvelopeChoice>,
+        /// `--timeout`, seconds. Default 150: the other side waits 120 for the cluster lock.
+        time: Option<f64>,
+    },
+    /// `rejoin [--node N]`: joins the own cluster again, with the secret that is known.
+    Rejoin {
+        /// The member to ask: `HOST[:PORT]`; none: the first that answers.
+        node: Option<String>,
+        /// As of `join`.
+        envelope: Option<EnvelopeChoice>,
+        /// As of `join`.
         time: Option<f64>,
     },
     /// `leave`: makes this node a cluster of its own.

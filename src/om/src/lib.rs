@@ -14,9 +14,9 @@ mod tree;
 
 pub use command::{
     ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
-    DaemonCommand, DemoCommand, Edit, Format, InstanceAction, KeyAction, KeySource, LogOptions,
-    MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output, SyncAction,
-    Target, Wait,
+    DaemonCommand, DemoCommand, Edit, EnvelopeChoice, Format, InstanceAction, KeyAction, KeySource,
+    LogOptions, MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output,
+    SecretSource, SyncAction, Target, Wait,
 };
 pub use complete::{Completion, complete, script};
 pub use options::{Takes, duration, long_option};

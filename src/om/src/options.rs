@@ -193,7 +193,22 @@ pub(crate) const OPTIONS: &[Opt] = &[
     flag("foreground", "Stay in this process"),
     value("thread-id", "ID", "Only this thread: listener, monitor, scheduler, hb#1.rx .."),
     value("session-id", "ID", "Only this session of the listener"),
-    value("secret", "SECRET", "The secret of the cluster to join"),
+    value(
+        "secret",
+        "SECRET",
+        "The secret of the cluster to join, - for standard input; other users of this machine can see it on the \
+         command line: better use --secret-file, or the variable OSVC_CLUSTER_SECRET",
+    ),
+    value(
+        "secret-file",
+        "FILE",
+        "Read the secret from the first line of a file, - for standard input",
+    ),
+    value(
+        "envelope",
+        "DIALECT",
+        "How to ask: sealed, or classic as deployed agents do [default: sealed, then classic]",
+    ),
     value("name", "NAME", "Name of the lock"),
     value("id", "ID", "Id of the lock"),
     value("timeout", "DURATION", "Give up after this long"),

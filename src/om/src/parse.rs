@@ -10,8 +10,9 @@ use clap::error::ErrorKind;
 use model::Kind;
 
 use crate::command::{
-    Command, DaemonAction, DaemonCommand, DemoCommand, InstanceAction, MonitorCommand, NodeAction,
-    NodeCommand, ObjectAction, ObjectCommand, SyncAction, Target,
+    Command, DaemonAction, DaemonCommand, DemoCommand, EnvelopeChoice, InstanceAction,
+    MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, SecretSource, SyncAction,
+    Target,
 };
 use crate::options::{Opt, Takes};
 use crate::tree::{Group, tree};
@@ -232,14 +233,32 @@ fn daemon(reader: &Reader<'_>, action: &str) -> Result<Command, Usage> {
         "blacklist status" => DaemonAction::BlacklistStatus,
         "blacklist clear" => DaemonAction::BlacklistClear,
         "relay status" => DaemonAction::RelayStatus,
-        "join" => {
-            let node = required("node")?;
+        "join" | "rejoin" => {
             // The node is a party here, not the place where the command runs.
             target = Target::Default;
-            DaemonAction::Join {
-                node,
-                secret: required("secret")?,
-                time: reader.seconds("timeout")?,
+            let envelope = match reader.text("envelope").as_deref() {
+                None => None,
+                Some("classic") => Some(EnvelopeChoice::Classic),
+                Some("sealed") => Some(EnvelopeChoice::Sealed),
+                Some(_) => return Err(usage("--envelope is one of classic, sealed")),
+            };
+            let time = reader.seconds("timeout")?;
+            if action == "rejoin" {
+                DaemonAction::Rejoin { node: reader.text("node"), envelope, time }
+            } else {
+                let secret = match (reader.text("secret"), reader.text("secret-file")) {
+                    (Some(_), Some(_)) => {
+                        return Err(usage("--secret and --secret-file exclude each other"));
+                    }
+                    (None, None) => SecretSource::Environment,
+                    (Some(text), None) if text.is_empty() => {
+                        return Err(usage("daemon join needs a --secret that is not empty"));
+                    }
+                    (Some(dash), None) | (None, Some(dash)) if dash == "-" => SecretSource::Stdin,
+                    (Some(text), None) => SecretSource::Text(text),
+                    (None, Some(file)) => SecretSource::File(file),
+                };
+                DaemonAction::Join { node: required("node")?, secret, envelope, time }
             }
         }
         "leave" => DaemonAction::Leave,

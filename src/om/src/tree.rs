@@ -207,7 +207,12 @@ const DAEMON_ACTIONS: &[Action] = &[
     action("blacklist status", "Show the senders whose messages do not open", &[]),
     action("blacklist clear", "Forget them", &[]),
     action("relay status", "Show the heartbeat relay", &[]),
-    action("join", "Make this node a member of the cluster of --node", &[&["secret", "timeout"]]),
+    action(
+        "join",
+        "Make this node a member of the cluster of --node",
+        &[&["secret", "secret-file", "envelope", "timeout"]],
+    ),
+    action("rejoin", "Join the own cluster again", &[&["envelope", "timeout"]]),
     action("leave", "Make this node a cluster of its own", &[]),
     action("lock show", "Show the cluster locks", &[]),
     action("lock release", "Release a cluster lock", &[&["name", "id", "timeout"]]),

@@ -157,7 +157,7 @@ fn a_leaver_is_a_cluster_of_its_own_and_keeps_what_is_not_about_the_cluster() {
         Value::Object(ini(conf.text()).to_json()),
         json!({
             "DEFAULT": {"id": "object", "comment": "shared"},
-            "cluster": {"id": "new-id", "nodes": "n2", "secret": SECRET},
+            "cluster": {"id": "new-id", "name": "default", "nodes": "n2", "secret": SECRET},
             "pool#a": {"type": "shm"},
         })
     );

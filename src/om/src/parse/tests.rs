@@ -126,7 +126,9 @@ fn a_wrong_word_is_answered_with_the_right_one() {
         ("svc start", "no object is named"),
         ("web get", "needs a keyword"),
         ("web print status --format yaml", "json or flat_json"),
-        ("daemon join --node n1", "--secret"),
+        ("daemon join --secret s", "--node"),
+        ("daemon join --node n1 --secret s --secret-file f", "exclude each other"),
+        ("daemon join --node n1 --secret s --envelope x", "classic, sealed"),
         ("test/cfg/c1 add --value v", "--key NAME"),
         ("test/cfg/c1 add --key k", "--value or --from"),
         ("test/sec/c1 decode", "--key NAME"),
@@ -169,4 +171,20 @@ fn the_local_form_of_the_monitor_reads_back() {
     };
     assert_eq!(command.selector.as_deref(), Some("ns1/svc/web"));
     assert_eq!(command.target, Target::Local);
+}
+
+#[test]
+fn a_joiner_may_keep_the_secret_off_the_command_line() {
+    let secret = |line: &str| match command(line) {
+        Command::Daemon(DaemonCommand { action: DaemonAction::Join { secret, .. }, .. }) => secret,
+        command => panic!("{line}: {command:?}"),
+    };
+    let head = "daemon join --node n1:1215";
+    assert_eq!(secret(head), SecretSource::Environment);
+    assert_eq!(secret(&format!("{head} --secret-file /x")), SecretSource::File("/x".into()));
+    assert_eq!(secret(&format!("{head} --secret -")), SecretSource::Stdin);
+    assert_eq!(secret(&format!("{head} --secret-file -")), SecretSource::Stdin);
+    let text = secret(&format!("{head} --secret s3cret"));
+    assert_eq!(text, SecretSource::Text("s3cret".into()));
+    assert_eq!(format!("{text:?}"), "Text(..)");
 }

@@ -1,0 +1,447 @@
+//! `om daemon join`, `rejoin` and `leave`: making this node a member of a cluster, or a cluster of its own.
+//!
+//! Each step leaves what the next run of the same command can start from: the node is frozen first, both configuration
+//! files are written beside the old ones before either is replaced, and what the other side did before a crash it answers
+//! again (cluster.md §f).
+
+use std::io::BufRead as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use conf::{Ini, JoinReply, NodeSettings};
+use model::{NodeName, ObjectPath};
+use om::{EnvelopeChoice, SecretSource};
+use serde_json::Value;
+use wire::reply::{Lines, status_of};
+use wire::{Dialect, Request};
+
+use super::config_edit::MODE;
+use super::{ANSWER, AskError, Done, Failure, Link, Om, complain, note};
+use crate::config;
+use crate::durable::{self, FileLock, Staged};
+
+/// The joined node waits 120 s for the cluster lock (wire.md §5.16), and for its members to fetch.
+pub(super) const PATIENCE: Duration = Duration::from_secs(150);
+/// Variable with the secret of the cluster to join.
+const SECRET_VARIABLE: &str = "OSVC_CLUSTER_SECRET";
+/// How long another writer of the same files may take.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the joined node is asked for its file, 100 ms apart: it may still be learning that we are a member.
+const FETCHES: u32 = 10;
+
+/// Reads the secret from where it is said to be.
+pub(super) fn secret(source: &SecretSource) -> Result<String, Failure> {
+    let first_line =
+        |mut reader: Box<dyn std::io::BufRead>, name: &str| -> Result<String, Failure> {
+            let mut line = String::new();
+            let read = std::io::Read::take(&mut reader, 64 << 10).read_line(&mut line);
+            read.map_err(|error| Failure::new(format!("{name}: {error}")))?;
+            Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+        };
+    let secret = match source {
+        SecretSource::Text(text) => text.clone(),
+        SecretSource::Stdin => {
+            first_line(Box::new(std::io::stdin().lock()), "the standard input")?
+        }
+        SecretSource::File(name) => {
+            let file = std::fs::File::open(name)
+                .map_err(|error| Failure::new(format!("{name}: {error}")))?;
+            first_line(Box::new(std::io::BufReader::new(file)), name)?
+        }
+        SecretSource::Environment => std::env::var(SECRET_VARIABLE).map_err(|_| {
+            Failure::usage(format!(
+                "daemon join needs the secret of the cluster: --secret-file, --secret, or the variable {SECRET_VARIABLE}"
+            ))
+        })?,
+    };
+    if secret.trim().is_empty() {
+        return Err(Failure::usage("the secret is empty"));
+    }
+    Ok(secret)
+}
+
+/// The flag that freezes the node, set for the time of a join or a leave.
+struct Freeze<'a> {
+    flag: &'a Path,
+    was_frozen: bool,
+}
+
+impl<'a> Freeze<'a> {
+    fn set(flag: &'a Path) -> Result<Self, Failure> {
+        let was_frozen = flag.exists();
+        if !was_frozen {
+            durable::write(flag, b"", 0o644)?;
+        }
+        Ok(Self { flag, was_frozen })
+    }
+
+    /// Thaws the node, unless it was frozen before.
+    fn undo(self) -> Result<(), Failure> {
+        if !self.was_frozen {
+            durable::remove(self.flag)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes this node a member of the cluster of `node`: asks to be taken in, then takes that cluster's configuration.
+/// Frozen meanwhile, so that nothing is started or stopped by half a configuration.
+pub(super) fn join(
+    om: &Om,
+    node: &str,
+    secret: &str,
+    envelope: Option<EnvelopeChoice>,
+    within: Duration,
+) -> Done {
+    let link = om.link(None)?.to_address(node)?;
+    let flag = om.paths.node_frozen();
+    let _only = only(om)?;
+    let freeze = Freeze::set(&flag)?;
+    let failed = |mut failure: Failure| {
+        failure.lines.insert(0, format!("join {node} failed"));
+        failure
+    };
+    match take_in(om, &link, secret, envelope, within) {
+        Ok(staged) => {
+            // From here on the node stays frozen when something fails: its files may be of two clusters.
+            staged.commit().map_err(|error| {
+                failed(Failure {
+                    lines: vec![
+                        error.to_string(),
+                        "this node stays frozen: run the same command again".into(),
+                    ],
+                    code: 1,
+                })
+            })?;
+            freeze.undo()?;
+        }
+        Err(failure) => {
+            freeze.undo()?;
+            return Err(failed(failure));
+        }
+    }
+    note(&format!("this node is now a member of the cluster of {node}"));
+    super::node::wake(om, "join");
+    Ok(0)
+}
+
+/// Joins the own cluster again: to take its configuration anew, or to become a member again.
+pub(super) fn rejoin(
+    om: &Om,
+    node: Option<&str>,
+    envelope: Option<EnvelopeChoice>,
+    within: Duration,
+) -> Done {
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let secret = settings.secret.as_ref();
+    let secret = secret.ok_or_else(|| Failure::new("keyword cluster.secret is not set"))?.expose();
+    let envelope = envelope.or(match settings.envelope {
+        conf::Envelope::Sealed => Some(EnvelopeChoice::Sealed),
+        conf::Envelope::Any => None,
+        conf::Envelope::Classic => Some(EnvelopeChoice::Classic),
+    });
+    if let Some(node) = node {
+        return join(om, node, secret, envelope, within);
+    }
+    let mut failure = Failure::new("this node is alone in its cluster: name a member by --node");
+    for peer in peers(&settings) {
+        match join(om, peer.as_str(), secret, envelope, within) {
+            Err(failed) if failed.code == 1 => failure = failed,
+            done => return done,
+        }
+    }
+    Err(failure)
+}
+
+fn peers(settings: &NodeSettings) -> impl Iterator<Item = &NodeName> {
+    settings.nodes.iter().filter(|node| **node != settings.nodename)
+}
+
+/// One join or leave at a time.
+fn only(om: &Om) -> Result<FileLock, Failure> {
+    FileLock::try_take(&om.paths.locks().join("membership"))?
+        .ok_or_else(|| Failure::new("another join or leave of this node is running"))
+}
+
+/// Both files, written beside the old ones.
+struct Files {
+    node: Option<Staged>,
+    cluster: Option<Staged>,
+    _locks: [FileLock; 2],
+}
+
+impl Files {
+    /// Puts them in place. Each is whole at any moment; node.conf goes first, for it says nothing about members.
+    fn commit(self) -> std::io::Result<()> {
+        for staged in [self.node, self.cluster].into_iter().flatten() {
+            staged.commit()?;
+        }
+        Ok(())
+    }
+}
+
+/// The locks of whoever edits these files.
+fn edit_locks(om: &Om) -> Result<[FileLock; 2], Failure> {
+    let node = FileLock::take(&om.paths.locks().join("edit_node"), LOCK_PATIENCE)?;
+    let cluster = config::edit_lock(&om.paths, &ObjectPath::cluster());
+    Ok([node, FileLock::take(&cluster, LOCK_PATIENCE)?])
+}
+
+/// A file as it lies there; empty without one.
+fn read(file: &Path) -> Result<Ini, Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", file.display()));
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![],
+        Err(error) => return Err(failed(&error)),
+    };
+    Ini::from_bytes(&bytes).map_err(|error| failed(&error))
+}
+
+/// Asks to be taken in and prepares the files. When this fails, nothing has changed here; nor there, as far as that
+/// could be told.
+fn take_in(
+    om: &Om,
+    link: &Link,
+    secret: &str,
+    envelope: Option<EnvelopeChoice>,
+    within: Duration,
+) -> Result<Files, Failure> {
+    // What cannot be read now is known before anybody is asked.
+    let before = config::load_node(&om.paths, om.nodename.clone())?;
+    read(&om.paths.node_conf())?;
+    let (reply, dialect) = ask_to_join(link, secret, envelope, within)?;
+    if status_of(&reply) != 0 {
+        let lines = match Lines::of(&reply).errors {
+            errors if errors.is_empty() => {
+                vec![format!("refused with status {}", status_of(&reply))]
+            }
+            errors => errors,
+        };
+        return Err(Failure { lines, code: 1 });
+    }
+    let reply = JoinReply::from_value(&reply, &om.nodename)
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let member = link.clone().as_guest(&reply.cluster_name(), secret).in_dialect(dialect);
+    let staged = stage(om, &member, &reply, secret, dialect);
+    if staged.is_err() && !is_member_already(&before, &reply) {
+        // The other side took us in for nothing.
+        _ = member.ask(&Request::new(wire::Leave {}), Some(ANSWER));
+    }
+    if let (Ok(_), false) = (&staged, reply.is_shared()) {
+        // Each member has a file of its own.
+        for peer in reply.members().iter().filter(|peer| *peer != om.nodename.as_str()) {
+            let asked = link.to_address(peer).map_err(Failure::from).and_then(|peer| {
+                ask_to_join(&peer, secret, envelope, within).map(|(reply, _)| reply)
+            });
+            match asked {
+                Ok(reply) if status_of(&reply) == 0 => {}
+                Ok(reply) => complain(&format!("{peer}: {}", Lines::of(&reply).errors.join(", "))),
+                Err(failure) => complain(&format!("{peer}: {}", failure.lines.join(", "))),
+            }
+        }
+    }
+    staged
+}
+
+fn is_member_already(before: &NodeSettings, reply: &JoinReply) -> bool {
+    let id = reply.cluster.as_ref().and_then(|cluster| cluster.get("cluster")?.get("id")?.as_str());
+    id == Some(before.cluster_id.as_str())
+}
+
+/// Asks in the dialect wanted; else sealed, then classic when that is not understood.
+fn ask_to_join(
+    link: &Link,
+    secret: &str,
+    envelope: Option<EnvelopeChoice>,
+    within: Duration,
+) -> Result<(Value, Dialect), Failure> {
+    let dialects: &[Dialect] = match envelope {
+        Some(EnvelopeChoice::Sealed) => &[Dialect::Sealed],
+        Some(EnvelopeChoice::Classic) => &[Dialect::Classic],
+        None => &[Dialect::Sealed, Dialect::Classic],
+    };
+    let mut failure = Failure::new("no dialect to ask in");
+    for dialect in dialects {
+        let link = link.clone().as_joiner(secret).in_dialect(*dialect);
+        match link.ask(&Request::new(wire::Join {}), Some(within)) {
+            Ok(reply) if !reply.is_null() => return Ok((reply, *dialect)),
+            Ok(_) => failure = distrusted(&link),
+            Err(AskError::Closed(_) | AskError::Reply(..)) => failure = distrusted(&link),
+            Err(error @ AskError::Secret(_)) => {
+                // A secret that keys only one of the dialects.
+                failure = Failure::new(error.to_string());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(failure)
+}
+
+fn distrusted(link: &Link) -> Failure {
+    Failure::new(format!(
+        "{} does not take the request: the secret is not that of its cluster, its cluster.envelope does not allow \
+         this dialect, or it has blacklisted this node (there: `om cluster get --kw cluster.secret`, `om daemon \
+         blacklist status`)",
+        link.server
+    ))
+}
+
+/// The cluster.conf of the joined node as it lies there, byte for byte, with its time: none when it does not say so.
+fn original(om: &Om, member: &Link, secret: &str) -> Option<(String, f64)> {
+    let request = Request::new(wire::ObjectConfig {
+        path: ObjectPath::cluster().to_string(),
+        format: "ini".into(),
+        evaluate: false,
+        impersonate: None,
+    });
+    for attempt in 0..FETCHES {
+        if attempt > 0 {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let reply = member.ask(&request, Some(ANSWER)).ok()?;
+        let text = reply.get("data").and_then(Value::as_str);
+        let mtime = reply.get("mtime").and_then(Value::as_f64);
+        if let (0, Some(text), Some(mtime)) = (status_of(&reply), text, mtime) {
+            let ini = Ini::parse(text).ok()?;
+            let nodes = ini.get("cluster", "nodes").unwrap_or_default();
+            let is_ours = nodes.split_whitespace().any(|node| node == om.nodename.as_str())
+                && ini.get("cluster", "secret") == Some(secret);
+            return is_ours.then(|| (text.to_owned(), mtime));
+        }
+    }
+    None
+}
+
+/// Writes both files beside the old ones.
+fn stage(
+    om: &Om,
+    member: &Link,
+    reply: &JoinReply,
+    secret: &str,
+    dialect: Dialect,
+) -> Result<Files, Failure> {
+    let failed = |error: conf::JoinError| Failure::new(error.to_string());
+    let cluster = match reply.cluster_conf(secret).map_err(failed)? {
+        None => None,
+        // With its comments, and the same for all members: nobody has to fetch it again.
+        Some(written) => Some(
+            original(om, member, secret)
+                .map(|(text, mtime)| (text, Some(mtime)))
+                .unwrap_or_else(|| (written.text().to_owned(), reply.mtime)),
+        ),
+    };
+    let locks = edit_locks(om)?;
+    let mut node = read(&om.paths.node_conf())?;
+    let is_changed = conf::join_node_conf(&mut node, reply, dialect == Dialect::Classic);
+    let node = if is_changed.map_err(failed)? {
+        Some(durable::stage(&om.paths.node_conf(), node.text().as_bytes(), MODE, None)?)
+    } else {
+        None
+    };
+    let cluster = match cluster {
+        None => None,
+        Some((text, mtime)) => {
+            let modified = mtime.and_then(system_time);
+            Some(durable::stage(&om.paths.cluster_conf(), text.as_bytes(), MODE, modified)?)
+        }
+    };
+    Ok(Files { node, cluster, _locks: locks })
+}
+
+/// Seconds since 1970 as a time of the system; none for what is none.
+fn system_time(seconds: f64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+}
+
+/// Makes this node a cluster of its own: tells the others, then forgets them. It stays frozen: what runs here may be
+/// started there. A member that cannot be told is a warning: leaving a cluster that is broken is what the command is
+/// needed for.
+pub(super) fn leave(om: &Om) -> Done {
+    let _only = only(om)?;
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let peers: Vec<&NodeName> = peers(&settings).collect();
+    if peers.is_empty() {
+        note("this node is a cluster of its own: there is nothing to leave");
+        return Ok(0);
+    }
+    let link = om.link(None)?;
+    let flag = om.paths.node_frozen();
+    let freeze = Freeze::set(&flag)?;
+    // What cannot be read or written is known before anybody is told.
+    let staged = match stage_leave(om) {
+        Ok(staged) => staged,
+        Err(failure) => {
+            freeze.undo()?;
+            return Err(failure);
+        }
+    };
+    stop_sending(&link);
+    let unaware: Vec<(&NodeName, String)> = peers
+        .iter()
+        .zip(tell(&link, &peers))
+        .filter_map(|(peer, told)| Some((*peer, told.err()?)))
+        .collect();
+    staged.commit()?;
+    super::node::wake(om, "leave");
+    for (peer, reason) in &unaware {
+        note(&format!("warning: {peer}: {reason}"));
+    }
+    note(
+        "this node is now a cluster of its own, frozen: `om node thaw` lets it start services again",
+    );
+    if unaware.len() == peers.len() {
+        // Else they hear it from those that were told.
+        note(&format!(
+            "warning: no member could be told: there, `om cluster set --kw cluster.nodes-={}`",
+            om.nodename
+        ));
+    }
+    Ok(0)
+}
+
+fn stage_leave(om: &Om) -> Result<Files, Failure> {
+    let locks = edit_locks(om)?;
+    let (mut node, mut cluster) = (read(&om.paths.node_conf())?, read(&om.paths.cluster_conf())?);
+    let is_changed = conf::leave_node_conf(&mut node);
+    let secret = config::random_uuid().replace('-', "");
+    conf::leave_cluster_conf(&mut cluster, &om.nodename, &config::random_uuid(), &secret)
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let node = match is_changed {
+        true => Some(durable::stage(&om.paths.node_conf(), node.text().as_bytes(), MODE, None)?),
+        false => None,
+    };
+    let text = cluster.text().as_bytes();
+    let cluster = Some(durable::stage(&om.paths.cluster_conf(), text, MODE, None)?);
+    Ok(Files { node, cluster, _locks: locks })
+}
+
+/// Stops what sends heartbeats, if the daemon runs and sends any: the members are not to hear of us again.
+fn stop_sending(link: &Link) {
+    let thr_id = Some("tx".to_owned());
+    let stop = wire::DaemonStop { thr_id, session_id: None, wait: true, upgrade: false };
+    _ = link.ask(&Request::new(stop), Some(ANSWER * 2));
+}
+
+/// Tells all members at once that this node leaves. One that no longer knows this node was told before.
+fn tell(link: &Link, peers: &[&NodeName]) -> Vec<Result<(), String>> {
+    std::thread::scope(|scope| {
+        let told: Vec<_> = peers
+            .iter()
+            .map(|peer| {
+                let link = link.to_node(peer.as_str());
+                scope.spawn(move || match link.ask(&Request::new(wire::Leave {}), Some(ANSWER)) {
+                    Ok(reply) if matches!(status_of(&reply), 0 | 401) => Ok(()),
+                    Ok(reply) => Err(format!("{peer}: {}", Lines::of(&reply).errors.join(", "))),
+                    Err(error) => Err(format!("{peer}: {error}")),
+                })
+            })
+            .collect();
+        let failed = || Err("a member could not be told".to_owned());
+        told.into_iter().map(|told| told.join().unwrap_or_else(|_| failed())).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests;

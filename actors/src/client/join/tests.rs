@@ -1,0 +1,85 @@
+use model::NodeName;
+use om::Output;
+
+use super::*;
+use crate::paths::Paths;
+
+fn om(folder: &tempfile::TempDir) -> Om {
+    let paths = Paths::under(folder.path());
+    paths.create().unwrap();
+    let text =
+        "[cluster]\nname = own\nid = i\nsecret = 0123456789abcdef0123456789abcdef\nnodes = n1\n";
+    std::fs::write(paths.cluster_conf(), text).unwrap();
+    Om { paths, nodename: NodeName::new("n1").unwrap(), output: Output::default() }
+}
+
+/// All files below a folder with their content, locks left out.
+fn state(folder: &Path) -> Vec<(String, String)> {
+    let mut all = vec![];
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.display().to_string().contains("/lock/") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                all.push((path.display().to_string(), text));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn the_secret_is_the_first_line_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "s3cret word\nmore\n").unwrap();
+    let source = SecretSource::File(file.display().to_string());
+    assert_eq!(secret(&source).unwrap(), "s3cret word");
+    std::fs::write(&file, "\n").unwrap();
+    assert_eq!(secret(&source).unwrap_err().code, 2);
+    assert_eq!(secret(&SecretSource::File("/nowhere/x".into())).unwrap_err().code, 1);
+    assert_eq!(secret(&SecretSource::Text("x".into())).unwrap(), "x");
+}
+
+#[test]
+fn a_join_that_fails_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let om = om(&folder);
+    let before = state(folder.path());
+    // A listener that closes every connection, as one does that the secret does not open.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let soon = Duration::from_secs(5);
+    let failure = join(&om, &address, &"x".repeat(32), None, soon).unwrap_err();
+    assert!(failure.lines[0].contains("failed"), "{failure:?}");
+    assert_eq!(state(folder.path()), before);
+    assert!(join(&om, "127.0.0.1:1", &"x".repeat(32), None, soon).is_err());
+    assert_eq!(state(folder.path()), before);
+}
+
+#[test]
+fn a_node_leaves_also_a_cluster_that_does_not_answer_and_has_a_new_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let om = om(&folder);
+    let alone = state(folder.path());
+    assert_eq!(leave(&om), Ok(0));
+    assert_eq!(state(folder.path()), alone);
+    let text = "[cluster]\nname = own\nid = i\nsecret = 0123456789abcdef0123456789abcdef\nnodes = n1 n2\n\
+                [listener]\naddr@n2 = 127.0.0.1\nport@n2 = 1\n";
+    std::fs::write(om.paths.cluster_conf(), text).unwrap();
+    let text = "# mine\n[node]\nenv = PRD\n\n[hb#1]\ntype = unicast\n";
+    std::fs::write(om.paths.node_conf(), text).unwrap();
+    assert_eq!(leave(&om), Ok(0));
+    let settings = config::load_node(&om.paths, om.nodename.clone()).unwrap();
+    assert_eq!(settings.nodes, [om.nodename.clone()]);
+    assert_ne!(settings.cluster_id, "i");
+    assert_ne!(settings.secret.unwrap().expose(), "0123456789abcdef0123456789abcdef");
+    assert!(om.paths.node_frozen().exists());
+    let node = std::fs::read_to_string(om.paths.node_conf()).unwrap();
+    assert_eq!(node, "# mine\n[node]\nenv = PRD\n\n");
+}
