@@ -2,42 +2,139 @@
 
 use std::time::Duration;
 
+use actix::Addr;
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use wire::{Lock, Unlock};
 
 use super::{Context, NotNow, Outcome};
-use crate::cluster_data::{ClaimLock, ReleaseLock};
+use crate::cluster_data::{ClaimLock, ClusterData, ReleaseLock, WatchGeneration};
 
-/// How often a held lock is asked for again (cluster.md §f).
+/// Longest time without a look: publications tell when to look (cluster.md §f).
 const RETRY: Duration = Duration::from_millis(500);
 /// Longest wait that may be asked for.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// Takes a lock in the name of the local node: its id, or none when it was not free in time.
+/// A lock that this node claimed. Released when it is dropped, whatever became of who asked for it.
+pub(super) struct Held {
+    cluster_data: Addr<ClusterData>,
+    name: String,
+    id: String,
+    is_kept: bool,
+}
+
+impl Held {
+    /// The id of the claim; from now on only [`release`] ends it.
+    pub(super) fn keep(mut self) -> String {
+        self.is_kept = true;
+        std::mem::take(&mut self.id)
+    }
+
+    /// Releases the lock, and waits until no node shows it any more, or for `wait`.
+    pub(super) async fn release(self, context: &Context, wait: Duration) -> Result<(), NotNow> {
+        let (name, id) = (self.name.clone(), self.id.clone());
+        drop(self);
+        wait_for_release(context, &name, &id, wait).await
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let (name, id) = (std::mem::take(&mut self.name), std::mem::take(&mut self.id));
+            self.cluster_data.do_send(ReleaseLock { name, id });
+        }
+    }
+}
+
+/// Waits for the next publication, at most until `deadline`; false when that is over.
+async fn wait_for_news(published: &mut watch::Receiver<u64>, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return false;
+    }
+    let pause = RETRY.min(left);
+    if let Ok(Err(_)) = tokio::time::timeout(pause, published.changed()).await {
+        // Nobody publishes any more: the daemon ends.
+        tokio::time::sleep(pause).await;
+    }
+    true
+}
+
+/// Whether every node shows this claim, those included that were never heard (cluster.md §f).
+fn is_held(context: &Context, name: &str, id: &str) -> bool {
+    let snapshot = context.snapshot();
+    monitor::is_held(snapshot.nodes().values().map(|node| &node.data.locks), name, id)
+}
+
+/// Whether this node still claims: an older claim of another node goes before.
+fn is_ours(context: &Context, name: &str, id: &str) -> bool {
+    let snapshot = context.snapshot();
+    let claim = snapshot.local().and_then(|local| local.data.locks.get(name));
+    claim.and_then(|claim| claim.get("id")?.as_str()) == Some(id)
+}
+
+/// Takes a lock in the name of the local node: granted once every node shows the claim; none when that was not so in
+/// time.
 pub(super) async fn take(
     context: &Context,
     name: &str,
     wait: Duration,
-) -> Result<Option<String>, NotNow> {
+) -> Result<Option<Held>, NotNow> {
     let deadline = Instant::now() + wait.min(MAX_WAIT);
+    let cluster_data = &context.routes.cluster_data;
+    let mut published = context.ask(cluster_data, WatchGeneration).await?;
     loop {
         let claim = ClaimLock { name: name.into(), requester: context.routes.nodename.clone() };
-        if let Some(id) = context.ask(&context.routes.cluster_data, claim).await? {
-            return Ok(Some(id));
+        if let Some(id) = context.ask(cluster_data, claim).await? {
+            let cluster_data = cluster_data.clone();
+            let held = Held { cluster_data, name: name.into(), id, is_kept: false };
+            while is_ours(context, name, &held.id) {
+                if is_held(context, name, &held.id) {
+                    return Ok(Some(held));
+                }
+                if !wait_for_news(&mut published, deadline).await {
+                    return Ok(None);
+                }
+            }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if !wait_for_news(&mut published, deadline).await {
             return Ok(None);
         }
-        tokio::time::sleep(RETRY.min(left)).await;
     }
 }
 
-/// Releases a lock; a wrong id does nothing.
-pub(super) async fn release(context: &Context, name: &str, id: &str) -> Result<(), NotNow> {
+/// Releases a lock, and waits until no node shows it, or for `wait`. A wrong id does nothing.
+pub(super) async fn release(
+    context: &Context,
+    name: &str,
+    id: &str,
+    wait: Duration,
+) -> Result<(), NotNow> {
     let release = ReleaseLock { name: name.into(), id: id.into() };
-    context.ask(&context.routes.cluster_data, release).await
+    context.ask(&context.routes.cluster_data, release).await?;
+    wait_for_release(context, name, id, wait).await
+}
+
+async fn wait_for_release(
+    context: &Context,
+    name: &str,
+    id: &str,
+    wait: Duration,
+) -> Result<(), NotNow> {
+    let deadline = Instant::now() + wait.min(MAX_WAIT);
+    let mut published = context.ask(&context.routes.cluster_data, WatchGeneration).await?;
+    let is_shown = || {
+        let snapshot = context.snapshot();
+        let mut nodes = snapshot.nodes().values();
+        nodes.any(|node| {
+            let claim = node.data.locks.get(name);
+            claim.and_then(|claim| claim.get("id")?.as_str()) == Some(id)
+        })
+    };
+    while is_shown() && wait_for_news(&mut published, deadline).await {}
+    Ok(())
 }
 
 /// POST `lock`. A node can only hold a lock where its own data say so, hence in its own name at itself: a claim for
@@ -47,7 +144,7 @@ pub(super) async fn lock(context: &Context, options: &Lock) -> Outcome {
         return json!({"status": 1}).into();
     }
     match take(context, &options.name, options.timeout).await {
-        Ok(Some(id)) => json!({"status": 0, "data": {"id": id}}).into(),
+        Ok(Some(held)) => json!({"status": 0, "data": {"id": held.keep()}}).into(),
         Ok(None) => json!({"status": 1}).into(),
         Err(not_now) => not_now.into(),
     }
@@ -55,7 +152,7 @@ pub(super) async fn lock(context: &Context, options: &Lock) -> Outcome {
 
 /// POST `unlock`. Done either way.
 pub(super) async fn unlock(context: &Context, options: &Unlock) -> Outcome {
-    match release(context, &options.name, &options.lock_id).await {
+    match release(context, &options.name, &options.lock_id, options.timeout).await {
         Ok(()) => json!({"status": 0}).into(),
         Err(not_now) => not_now.into(),
     }

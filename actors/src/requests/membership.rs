@@ -9,11 +9,14 @@ use serde_json::{Map, Value, json};
 use super::config::read_file;
 use super::edit::{Target, edit};
 use super::{Context, Outcome, Transport, blocking, locks, refusal};
+use crate::cluster_data::ForgetPeer;
 
 /// Name of the cluster lock of a join (cluster.md §f).
 const LOCK: &str = "join";
 /// Longest wait for it (wire.md §5.16).
 const LOCK_WAIT: Duration = Duration::from_secs(120);
+/// Longest wait until all nodes dropped it.
+const RELEASE_WAIT: Duration = Duration::from_secs(10);
 /// Keywords of `[cluster]` in node.conf that a joiner gets.
 const CLUSTER_KEYWORDS: &[&str] = &["name", "nodes", "drpnodes", "id", "quorum", "dns"];
 /// Sections of node.conf that a joiner gets.
@@ -34,21 +37,33 @@ fn nodes_target(context: &Context) -> Target {
     }
 }
 
-/// POST `join`: the sender becomes a member, and gets the configuration of the cluster.
+/// POST `join`: the sender becomes a member, and gets the configuration of the cluster. One that is a member already
+/// gets the same, and nothing is written. Whatever happens to the sender meanwhile, it may ask again.
 pub(super) async fn join(context: &Context) -> Outcome {
-    let id = match locks::take(context, LOCK, LOCK_WAIT).await {
-        Ok(Some(id)) => id,
-        Ok(None) => return refusal(503, "Lock not acquired").into(),
+    let held = match locks::take(context, LOCK, LOCK_WAIT).await {
+        Ok(Some(held)) => held,
+        Ok(None) => {
+            log::warn!(node:% = context.caller.nodename, missing = unlocked(context); "join refused: the lock was not acquired");
+            return refusal(503, "Lock not acquired").into();
+        }
         Err(not_now) => return not_now.into(),
     };
     let added = add(context, &context.caller.nodename).await;
-    if locks::release(context, LOCK, &id).await.is_err() {
+    // The members fetch the new cluster.conf meanwhile; one that went away is waited for no longer than this.
+    if held.release(context, RELEASE_WAIT).await.is_err() {
         log::warn!(name = LOCK; "cluster lock not released");
     }
     match added {
         Ok(()) => joined(context).await,
         Err(error) => refusal(1, error).into(),
     }
+}
+
+/// The nodes that do not show the lock: why it was not acquired.
+fn unlocked(context: &Context) -> String {
+    let snapshot = context.snapshot();
+    let without = snapshot.nodes().iter().filter(|(_, node)| !node.data.locks.contains_key(LOCK));
+    without.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 async fn add(context: &Context, joiner: &NodeName) -> Result<(), String> {
@@ -120,8 +135,8 @@ fn node_part(ini: &Ini) -> Value {
 /// it is the local node that leaves.
 pub(super) async fn leave(context: &Context) -> Outcome {
     let leaver = match context.caller.transport {
-        Transport::Unix => context.routes.nodename.to_string(),
-        Transport::Classic | Transport::Sealed => context.caller.nodename.to_string(),
+        Transport::Unix => context.routes.nodename.clone(),
+        Transport::Classic | Transport::Sealed => context.caller.nodename.clone(),
     };
     match remove(context, leaver).await {
         Ok(()) => wire::reply::done().into(),
@@ -129,25 +144,35 @@ pub(super) async fn leave(context: &Context) -> Outcome {
     }
 }
 
-async fn remove(context: &Context, leaver: String) -> Result<(), String> {
-    let members = context.config().node.nodes.clone();
-    if !members.iter().any(|node| node.as_str() == leaver) {
+async fn remove(context: &Context, leaver: NodeName) -> Result<(), String> {
+    let config = context.config();
+    let members: Vec<String> = config.node.nodes.iter().map(ToString::to_string).collect();
+    if !members.iter().any(|node| *node == leaver.as_str()) {
         return Ok(());
     }
-    let left: Vec<String> =
-        members.iter().map(ToString::to_string).filter(|node| *node != leaver).collect();
-    if left.is_empty() {
-        return Err("the last node of a cluster does not leave it".into());
-    }
-    let nodes = left.join(" ");
+    // What node.conf says is in force; it is removed there, so that cluster.conf is from now on.
+    let is_in_node_conf = config.node.conf.node.get("cluster", "nodes").is_some();
+    let name = leaver.to_string();
     edit(context, Target::Object(ObjectPath::cluster()), move |ini| {
+        let written = if is_in_node_conf { None } else { written_nodes(ini) };
+        let nodes = without(written.unwrap_or(members), &name)?;
         let is_changed = ini.set("cluster", "nodes", &nodes).map_err(|error| error.to_string())?;
         Ok((is_changed, ()))
     })
     .await?;
     edit(context, Target::Node, |ini| Ok((ini.unset("cluster", "nodes"), ()))).await?;
-    log::info!(node = leaver; "node left");
+    context.routes.cluster_data.do_send(ForgetPeer(leaver.clone()));
+    log::info!(node:% = leaver; "node left");
     Ok(())
+}
+
+/// The members that stay, as a file has them.
+fn without(members: Vec<String>, leaver: &str) -> Result<String, String> {
+    let left: Vec<String> = members.into_iter().filter(|node| node != leaver).collect();
+    if left.is_empty() {
+        return Err("the last node of a cluster does not leave it".into());
+    }
+    Ok(left.join(" "))
 }
 
 #[cfg(test)]
@@ -172,5 +197,13 @@ mod tests {
         );
         assert_eq!(node_part(&Ini::parse("").unwrap()), json!({"node": {}, "cluster": {}}));
         assert_eq!(written_nodes(&ini), Some(vec!["n1".to_owned()]));
+    }
+
+    #[test]
+    fn a_leaver_is_taken_out_of_the_members_and_the_last_one_stays() {
+        let members = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(without(members("n1 n2 n3"), "n2"), Ok("n1 n3".to_owned()));
+        assert_eq!(without(members("n1 n2"), "n9"), Ok("n1 n2".to_owned()));
+        assert!(without(members("n1"), "n1").is_err());
     }
 }
