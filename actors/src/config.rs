@@ -143,6 +143,16 @@ impl LoadedConfig {
         }
     }
 
+    /// Looks at the labels of all nodes again; true when they changed, and [`LoadedConfig::reevaluate`] is due.
+    pub fn reload_labels(&mut self, paths: &Paths) -> bool {
+        let context = context(paths, &self.node);
+        let is_changed = context.labels != self.context.labels;
+        if is_changed {
+            self.context = Arc::new(context);
+        }
+        is_changed
+    }
+
     /// Reads these objects again, on all processors. Returns those that changed, appeared or disappeared. An object whose
     /// file cannot be read stays as it is.
     pub fn reload_objects(&mut self, paths: &Paths, objects: &[ObjectPath]) -> Vec<ObjectPath> {
@@ -236,7 +246,7 @@ pub fn random_uuid() -> String {
 /// What evaluations on this node look at.
 #[must_use]
 pub fn context(paths: &Paths, node: &NodeSettings) -> Context {
-    let mut labels = conf::Labels::new();
+    let mut labels = published_labels(paths);
     labels.insert(node.nodename.clone(), node.labels.clone());
     Context {
         labels: Arc::new(labels),
@@ -254,6 +264,24 @@ pub fn context(paths: &Paths, node: &NodeSettings) -> Context {
         is_live: false,
         ..Context::new(node.conf.clone())
     }
+}
+
+/// Labels of the nodes as they were published last; none without the file.
+fn published_labels(paths: &Paths) -> conf::Labels {
+    let read = std::fs::File::open(paths.nodes_info()).and_then(|file| {
+        let mut bytes = vec![];
+        file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let nodes = read.ok().and_then(|bytes| wire::parse_json::<serde_json::Value>(&bytes).ok());
+    let nodes = nodes.as_ref().and_then(serde_json::Value::as_object).into_iter().flatten();
+    nodes
+        .filter_map(|(name, info)| {
+            let labels = info.get("labels")?.as_object()?.iter();
+            let labels = labels
+                .filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned())));
+            Some((NodeName::new(name).ok()?, labels.collect()))
+        })
+        .collect()
 }
 
 /// Reads node.conf over cluster.conf.
@@ -396,7 +424,9 @@ fn read_text(paths: &Paths, file: &Path) -> Result<Option<(String, Timestamp)>, 
     }
 }
 
-fn modified(metadata: &std::fs::Metadata) -> Timestamp {
+/// Modification time of a file, as nodes publish it.
+#[must_use]
+pub fn modified(metadata: &std::fs::Metadata) -> Timestamp {
     Timestamp(metadata.mtime() as f64 + metadata.mtime_nsec() as f64 / 1e9)
 }
 

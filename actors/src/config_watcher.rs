@@ -36,6 +36,11 @@ pub struct Reload;
 #[rtype(result = "()")]
 pub struct Look(pub Vec<ObjectPath>);
 
+/// Nodes published other labels, which are in their file now: what selects nodes by them is evaluated again.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct LabelsChanged;
+
 /// node.conf or cluster.conf changed, and what it says is in force: rebind what names another address or port, apply the
 /// log level and the thresholds. Told to the root.
 #[derive(Debug, Clone, Message)]
@@ -73,6 +78,7 @@ pub struct Neighbours {
 #[derive(Debug, Default)]
 struct Pending {
     is_node: bool,
+    is_labels: bool,
     is_all: bool,
     objects: BTreeSet<ObjectPath>,
     waiters: Vec<oneshot::Sender<()>>,
@@ -80,7 +86,11 @@ struct Pending {
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        !self.is_node && !self.is_all && self.objects.is_empty() && self.waiters.is_empty()
+        !self.is_node
+            && !self.is_labels
+            && !self.is_all
+            && self.objects.is_empty()
+            && self.waiters.is_empty()
     }
 }
 
@@ -165,12 +175,13 @@ impl ConfigWatcher {
             // Before looking: what appears from now on is told.
             watches.add(&config::object_folders(&self.paths));
         }
-        let Pending { is_node, is_all, objects, waiters } = pending;
+        let Pending { is_node, is_labels, is_all, objects, waiters } = pending;
         let (paths, config) = (self.paths.clone(), (**self.cell.load()).clone());
         // The first look and requested ones trust no stamp.
         let stamps = (is_all && waiters.is_empty()).then(|| std::mem::take(&mut self.stamps));
         let work = tokio::task::spawn_blocking(move || {
-            read_files(&paths, config, is_node, is_all, objects, stamps)
+            let looks = Looks { is_node, is_labels, is_all };
+            read_files(&paths, config, looks, objects, stamps)
         });
         ctx.spawn(work.into_actor(self).map(move |read, this, ctx| {
             this.is_reading = false;
@@ -272,18 +283,26 @@ impl ConfigWatcher {
     }
 }
 
+/// What is looked at, beside some objects.
+#[derive(Debug, Clone, Copy)]
+struct Looks {
+    is_node: bool,
+    is_labels: bool,
+    is_all: bool,
+}
+
 /// Reads files: those of the node, and all object files or some.
 fn read_files(
     paths: &Paths,
     mut config: LoadedConfig,
-    is_node: bool,
-    is_all: bool,
+    Looks { is_node, is_labels, is_all }: Looks,
     mut objects: BTreeSet<ObjectPath>,
     old_stamps: Option<BTreeMap<ObjectPath, FileStamp>>,
 ) -> Read {
     let is_node_changed = (is_node || is_all) && config.reload_node(paths);
     let mut changed = BTreeSet::new();
-    if is_node_changed {
+    let is_relabeled = is_labels && config.reload_labels(paths);
+    if is_node_changed || is_relabeled {
         changed.extend(config.reevaluate());
     }
     let stamps = is_all.then(|| config::list_objects(paths));
@@ -398,6 +417,15 @@ impl Handler<Reload> for ConfigWatcher {
         self.read(ctx);
         // A reading that fails drops the sender: nothing more to wait for.
         Box::pin(async move { end.await.unwrap_or(()) })
+    }
+}
+
+impl Handler<LabelsChanged> for ConfigWatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: LabelsChanged, ctx: &mut Context<Self>) {
+        self.pending.is_labels = true;
+        self.read_later(MERGE, ctx);
     }
 }
 

@@ -31,6 +31,7 @@ use crate::logs::{self, LogContext, LogKeeper, LogOptions};
 use crate::node_monitor::{NodeMonitor, stats};
 use crate::paths::Paths;
 use crate::peer::Peers;
+use crate::propagation::Propagation;
 use crate::quorum::Quorum;
 use crate::requests::relay::RelayKeeper;
 use crate::root::{Ready, Root, level_of, secrets_of};
@@ -244,6 +245,13 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let told = routes.clone();
     supervision::start(config_watcher_seat, child("config"), &here, move || {
         ConfigWatcher::new(&told)
+    });
+    let told = routes.clone();
+    let (own, propagation_seat) = supervision::seat::<Propagation>(QUEUE);
+    supervision::start(propagation_seat, child("propagation"), &here, move || {
+        // Nobody sends it anything: its address is kept here, for as long as it is to live.
+        _ = &own;
+        Propagation::new(&told)
     });
     let (told, threads) = (shared.clone(), workers.clone());
     supervision::start(listener_seat, child("listener"), &network.handle(), move || {

@@ -18,6 +18,7 @@ pub mod node_monitor;
 pub mod paths;
 pub mod peer;
 pub mod peer_address;
+pub mod propagation;
 pub mod quorum;
 pub mod requests;
 pub mod resource;

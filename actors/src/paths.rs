@@ -166,6 +166,12 @@ impl Paths {
         self.var.join("osvcd.pid")
     }
 
+    /// Labels and storage targets of the nodes, as they published them last: `<var>/nodes_info.json`.
+    #[must_use]
+    pub fn nodes_info(&self) -> PathBuf {
+        self.var.join("nodes_info.json")
+    }
+
     /// The file whose time tells when the daemon stopped last.
     #[must_use]
     pub fn last_shutdown(&self) -> PathBuf {

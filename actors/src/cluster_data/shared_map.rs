@@ -1,5 +1,6 @@
 //! A sorted map of objects whose copies share what did not change.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
@@ -129,6 +130,34 @@ impl<V> SharedMap<V> {
         Some(old)
     }
 
+    /// Whether both are the same copy: a cheap look, false for equal maps made apart.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.chunks.len() == other.chunks.len()
+            && self.chunks.iter().zip(&other.chunks).all(|(one, two)| Arc::ptr_eq(one, two))
+    }
+
+    /// The objects that appeared, changed or disappeared since `before`, of which this is a changed copy: chunks that both
+    /// share are not looked into.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> BTreeSet<ObjectPath> {
+        let addresses =
+            |map: &Self| map.chunks.iter().map(Arc::as_ptr).collect::<BTreeSet<*const Chunk<V>>>();
+        let (ours, theirs) = (addresses(self), addresses(before));
+        let differing = |map: &Self, others: &BTreeSet<*const Chunk<V>>| {
+            let chunks = map.chunks.iter().filter(|chunk| !others.contains(&Arc::as_ptr(chunk)));
+            let entries = chunks.flat_map(|chunk| chunk.entries.iter().cloned());
+            entries.collect::<BTreeMap<ObjectPath, Arc<V>>>()
+        };
+        let (now, old) = (differing(self, &theirs), differing(before, &ours));
+        let is_changed = |path: &&ObjectPath| match (now.get(*path), old.get(*path)) {
+            (Some(one), Some(two)) => !Arc::ptr_eq(one, two),
+            (Some(_), None) | (None, Some(_)) => true,
+            (None, None) => false,
+        };
+        now.keys().chain(old.keys()).filter(is_changed).cloned().collect()
+    }
+
     /// The objects and their values, by path.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&ObjectPath, &Arc<V>)> {
         self.chunks.iter().flat_map(|chunk| chunk.entries.iter().map(|(path, value)| (path, value)))
@@ -189,8 +218,6 @@ fn write_entries<'a, V: Serialize + 'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn path(number: u64) -> ObjectPath {
@@ -256,5 +283,23 @@ mod tests {
         let mut text = String::new();
         map.write_json(&mut text, Some(&|path| ["svc3", "svc199"].contains(&path.as_str())));
         assert_eq!(text, r#"{"svc199":199,"svc3":3}"#);
+    }
+
+    #[test]
+    fn what_changed_between_two_copies_is_told_whatever_they_share() {
+        let mut before = SharedMap::default();
+        for number in 0..500 {
+            before.insert(path(number), Arc::new(number));
+        }
+        let mut now = before.clone();
+        assert!(now.is_same(&before));
+        assert_eq!(now.changed_since(&before), BTreeSet::new());
+        now.insert(path(7), Arc::new(700));
+        now.insert(path(900), Arc::new(900));
+        now.remove(&path(300));
+        assert!(!now.is_same(&before));
+        let expected: BTreeSet<ObjectPath> = [7, 300, 900].into_iter().map(path).collect();
+        assert_eq!(now.changed_since(&before), expected);
+        assert_eq!(before.changed_since(&now), expected);
     }
 }

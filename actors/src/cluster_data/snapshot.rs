@@ -81,6 +81,18 @@ impl Snapshot {
         }
     }
 
+    /// The data of some nodes, as a test wants it.
+    #[cfg(test)]
+    pub(crate) fn of_nodes(
+        nodename: &NodeName,
+        members: &[NodeName],
+        nodes: BTreeMap<NodeName, NodeEntry>,
+    ) -> Self {
+        let nodes = nodes.into_iter().map(|(name, node)| (name, Arc::new(node))).collect();
+        let cluster = ClusterInfo { nodes: members.to_vec(), ..ClusterInfo::default() };
+        Self { cluster, nodes, ..Self::empty(nodename.clone()) }
+    }
+
     /// The whole answer to `daemon_status`, serialized and compressed at most once per generation.
     #[must_use]
     pub fn prepared(&self) -> &Arc<wire::Prepared> {

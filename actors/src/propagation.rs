@@ -1,0 +1,611 @@
+//! The propagation of configurations: fetches what other nodes have newer, and drops what is not for this node.
+//!
+//! Hears: publications of the cluster data. Tells: peers (asks for files), the config watcher, the runner (deletions),
+//! subscribers of events. Restart: everything is compared again.
+//! Files are taken as they are, with their bytes and their time: whatever is wrong in one is reported by the config
+//! watcher, as if an operator had written it here.
+
+mod install;
+mod labels;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use conf::{Ini, ObjectConf};
+use model::{ConfigEntry, Kind, NodeName, ObjectPath, Status, Timestamp};
+use monitor::{Copy, Verdict, Voter};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use wire::reply::status_of;
+
+use crate::cluster_data::{Emit, SharedMap, Snapshot, SnapshotCell, WatchGeneration};
+use crate::config::{self, ConfigCell, LoadedConfig};
+use crate::config_watcher::{self, Look, Reload};
+use crate::paths::Paths;
+use crate::peer::{AskPeer, PeerError};
+use crate::routes::Routes;
+use crate::runner::{CommandOutcome, RunCommand};
+
+use install::{Fetched, Installed};
+
+/// Longest wait for a file.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest run of a deletion.
+const DELETE_PATIENCE: Duration = Duration::from_secs(60);
+/// Most objects that are fetched, installed or deleted at a time.
+const MOST: usize = 8;
+/// Pause after a first failure, doubled for each next one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause after a failure.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pause before a copy is looked at again that may not be acted upon now: its node starts, stops or deletes.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Whom the actor asks and tells, by message.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "named as their messages, which say what they are")]
+pub struct Neighbours {
+    pub ask: Recipient<AskPeer>,
+    pub watch: Recipient<WatchGeneration>,
+    pub emit: Recipient<Emit>,
+    pub look: Recipient<Look>,
+    pub reload: Recipient<Reload>,
+    pub labels: Recipient<config_watcher::LabelsChanged>,
+    pub run: Recipient<RunCommand>,
+}
+
+/// What is to be done about an object, and how often it failed.
+#[derive(Debug)]
+struct Pending {
+    not_before: Instant,
+    failures: u32,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Propagation {
+    paths: Arc<Paths>,
+    snapshot: SnapshotCell,
+    config: ConfigCell,
+    tell: Neighbours,
+    /// What each node had published at the last look.
+    seen: BTreeMap<NodeName, SharedMap<ConfigEntry>>,
+    members: Vec<NodeName>,
+    labels: labels::Known,
+    /// Checksums of local files that another node has, or had, too: to lose such a file against a newer one loses
+    /// nothing that was written here.
+    agreed: BTreeMap<ObjectPath, String>,
+    /// When the daemon stopped last: what was written here before is taken for agreed.
+    since: Timestamp,
+    pending: BTreeMap<ObjectPath, Pending>,
+    running: BTreeSet<ObjectPath>,
+    /// What was said last about what is held back, so that it is said once.
+    held: BTreeMap<ObjectPath, (NodeName, String)>,
+    alarm: Option<(Instant, SpawnHandle)>,
+}
+
+/// News of the cluster data.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+struct Published;
+
+/// What became of an object.
+#[derive(Debug)]
+enum End {
+    /// Done, or nothing was to be done.
+    Done,
+    /// To be tried again.
+    Failed(String),
+    /// The other node says that it is deleted, or has no such file any more.
+    Gone,
+}
+
+impl Propagation {
+    /// The propagation of a daemon.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        let tell = Neighbours {
+            ask: routes.peers.clone().recipient(),
+            watch: routes.cluster_data.clone().recipient(),
+            emit: routes.cluster_data.clone().recipient(),
+            look: routes.config_watcher.clone().recipient(),
+            reload: routes.config_watcher.clone().recipient(),
+            labels: routes.config_watcher.clone().recipient(),
+            run: routes.runner.clone().recipient(),
+        };
+        Self::with(routes.paths.clone(), routes.snapshot.clone(), routes.config.clone(), tell)
+    }
+
+    /// A propagation with these neighbours.
+    #[must_use]
+    pub fn with(
+        paths: Arc<Paths>,
+        snapshot: SnapshotCell,
+        config: ConfigCell,
+        tell: Neighbours,
+    ) -> Self {
+        let since = std::fs::metadata(paths.last_shutdown())
+            .map_or(Timestamp::NEVER, |metadata| config::modified(&metadata));
+        Self {
+            paths,
+            snapshot,
+            config,
+            tell,
+            seen: BTreeMap::new(),
+            members: vec![],
+            labels: labels::Known::default(),
+            agreed: BTreeMap::new(),
+            since,
+            pending: BTreeMap::new(),
+            running: BTreeSet::new(),
+            held: BTreeMap::new(),
+            alarm: None,
+        }
+    }
+
+    /// Looks at what changed since the last time.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let config = self.config.load_full();
+        // Without the objects, none would seem to be here.
+        if !config.is_loaded {
+            return;
+        }
+        let snapshot = self.snapshot.load_full();
+        self.labels.follow(&snapshot, &self.paths, &self.tell.labels);
+        let members = [config.node.nodes.clone(), config.node.drpnodes.clone()].concat();
+        let mut changed = BTreeSet::new();
+        if members != self.members {
+            // Nodes that came or went make other copies count.
+            for node in snapshot.nodes().values() {
+                changed.extend(node.config.keys().cloned());
+            }
+            self.members = members;
+        }
+        let nothing = SharedMap::default();
+        for (name, node) in snapshot.nodes() {
+            let before = self.seen.get(name).unwrap_or(&nothing);
+            if !node.config.is_same(before) {
+                changed.extend(node.config.changed_since(before));
+                self.seen.insert(name.clone(), node.config.clone());
+            }
+        }
+        let gone: Vec<NodeName> = self
+            .seen
+            .keys()
+            .filter(|name| !snapshot.nodes().contains_key(*name))
+            .cloned()
+            .collect();
+        for name in gone {
+            changed.extend(self.seen.remove(&name).iter().flat_map(|map| map.keys()).cloned());
+        }
+        for path in changed {
+            self.note_agreed(&snapshot, &path);
+            // Whatever failed before may not fail now.
+            self.want(path, Duration::ZERO, 0);
+        }
+        self.pump(ctx);
+    }
+
+    /// Notes that another node has the same bytes.
+    fn note_agreed(&mut self, snapshot: &Snapshot, path: &ObjectPath) {
+        let local = snapshot.nodename();
+        let Some(own) = snapshot.config(local, path) else {
+            self.agreed.remove(path);
+            return;
+        };
+        let has_same = |(name, node): (&NodeName, &Arc<crate::cluster_data::NodeEntry>)| {
+            name != local && node.config.get(path).is_some_and(|entry| entry.csum == own.csum)
+        };
+        if snapshot.nodes().iter().any(has_same) {
+            self.agreed.insert(path.clone(), own.csum.clone());
+        }
+    }
+
+    fn want(&mut self, path: ObjectPath, delay: Duration, failures: u32) {
+        let not_before = Instant::now() + delay;
+        self.pending.insert(path, Pending { not_before, failures });
+    }
+
+    /// Starts what is due, as far as allowed, and sets the alarm for the rest.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        let due: Vec<ObjectPath> = self
+            .pending
+            .iter()
+            .filter(|(path, pending)| pending.not_before <= now && !self.running.contains(*path))
+            .map(|(path, _)| path.clone())
+            .collect();
+        let snapshot = self.snapshot.load_full();
+        let config = self.config.load_full();
+        for path in due {
+            if self.running.len() >= MOST {
+                break;
+            }
+            let failures = self.pending.remove(&path).map_or(0, |pending| pending.failures);
+            self.begin(path, failures, &snapshot, &config, ctx);
+        }
+        self.set_alarm(ctx);
+    }
+
+    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+        // Those that wait for one that runs are looked at when it ends.
+        let next = if self.running.len() >= MOST {
+            None
+        } else {
+            let waiting = self.pending.iter().filter(|(path, _)| !self.running.contains(*path));
+            waiting.map(|(_, pending)| pending.not_before).min()
+        };
+        let current = self.alarm.as_ref().map(|(at, _)| *at);
+        if next == current {
+            return;
+        }
+        if let Some((_, alarm)) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        if let Some(at) = next {
+            let delay = at.saturating_duration_since(Instant::now());
+            let alarm = ctx.run_later(delay, |this, ctx| {
+                this.alarm = None;
+                this.pump(ctx);
+            });
+            self.alarm = Some((at, alarm));
+        }
+    }
+
+    /// Decides about an object, and begins what follows.
+    fn begin(
+        &mut self,
+        path: ObjectPath,
+        failures: u32,
+        snapshot: &Snapshot,
+        config: &LoadedConfig,
+        ctx: &mut Context<Self>,
+    ) {
+        let own = snapshot.config(snapshot.nodename(), &path);
+        let is_leaving = |(_, instance): (&NodeName, &Arc<model::InstanceStatus>)| {
+            instance.monitor.as_ref().is_some_and(monitor::is_leaving)
+        };
+        let is_held = snapshot.instances(&path).any(is_leaving);
+        if is_held {
+            self.want(path, HOLD, failures);
+            return;
+        }
+        let verdict = verdict(snapshot, config, &path, own.map(|entry| &**entry));
+        let (peer, is_leave) = match verdict {
+            Verdict::Keep => {
+                self.held.remove(&path);
+                return;
+            }
+            Verdict::Hold(peer) => {
+                self.hold(&path, peer, snapshot, "its configuration there is not followed now");
+                self.want(path, HOLD, failures);
+                return;
+            }
+            Verdict::Fetch(peer) => (peer.clone(), false),
+            Verdict::Leave(peer) => (peer.clone(), true),
+        };
+        let is_up = snapshot.local_instance(&path).is_some_and(|instance| {
+            matches!(instance.avail, Some(Status::Up | Status::Warn | Status::StdbyUp))
+        });
+        let task = Task {
+            path: path.clone(),
+            peer,
+            is_leave,
+            is_up,
+            own: own.map(|entry| (**entry).clone()),
+            is_written_here: own.is_some_and(|own| self.is_written_here(&path, own)),
+            nodename: snapshot.nodename().clone(),
+            paths: self.paths.clone(),
+            context: config.context.clone(),
+            tell: self.tell.clone(),
+        };
+        self.running.insert(path.clone());
+        ctx.spawn(task.carry_out().into_actor(self).map(move |end, this, ctx| {
+            this.running.remove(&path);
+            this.conclude(path, failures, end);
+            this.pump(ctx);
+        }));
+    }
+
+    /// Whether the local file was written here, and nobody else has it: a newer one then goes over an edit.
+    fn is_written_here(&self, path: &ObjectPath, own: &ConfigEntry) -> bool {
+        self.agreed.get(path) != Some(&own.csum) && own.updated.0 > self.since.0
+    }
+
+    /// Says once that something is held back.
+    fn hold(&mut self, path: &ObjectPath, peer: &NodeName, snapshot: &Snapshot, why: &str) {
+        let csum = snapshot.config(peer, path).map(|entry| entry.csum.clone()).unwrap_or_default();
+        let said = (peer.clone(), csum);
+        if self.held.get(path) != Some(&said) {
+            log::info!(path:% = path, node:% = peer; "{why}");
+            self.held.insert(path.clone(), said);
+        }
+    }
+
+    fn conclude(&mut self, path: ObjectPath, failures: u32, end: (NodeName, End)) {
+        // Looked at anew meanwhile: that one counts.
+        let is_wanted = self.pending.contains_key(&path);
+        match end {
+            (_, End::Done) => {
+                self.held.remove(&path);
+            }
+            (peer, End::Gone) => {
+                log::debug!(path:% = path, node:% = peer; "no configuration there any more");
+                if !is_wanted {
+                    self.want(path, HOLD, failures.saturating_add(1));
+                }
+            }
+            (peer, End::Failed(reason)) => {
+                let pause = pause_after(failures);
+                let said = (peer.clone(), reason.clone());
+                if self.held.get(&path) != Some(&said) {
+                    log::warn!(path:% = path, node:% = peer, reason = reason; "configuration not taken over");
+                    self.held.insert(path.clone(), said);
+                }
+                if !is_wanted {
+                    self.want(path, pause, failures.saturating_add(1));
+                }
+            }
+        }
+    }
+}
+
+/// The pause after the next failure.
+fn pause_after(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST_PAUSE)
+}
+
+/// Which copy counts, as the nodes publish them.
+fn verdict<'a>(
+    snapshot: &'a Snapshot,
+    config: &'a LoadedConfig,
+    path: &ObjectPath,
+    own: Option<&'a ConfigEntry>,
+) -> Verdict<'a> {
+    let local = snapshot.nodename();
+    let settings = &config.node;
+    let voter = Voter {
+        node: local,
+        entry: own,
+        is_drp: settings.drpnodes.contains(local),
+        is_cluster: path.kind() == Kind::Ccfg,
+    };
+    let members = settings.nodes.iter().chain(&settings.drpnodes);
+    let copies = members.filter(|node| *node != local).filter_map(|node| {
+        let entry = snapshot.node(node)?;
+        Some(Copy {
+            node,
+            entry: entry.config.get(path)?,
+            status: entry.data.monitor.as_ref().map(|monitor| &monitor.status),
+            is_drp: settings.drpnodes.contains(node),
+        })
+    });
+    monitor::elect(&voter, copies)
+}
+
+/// What is carried out about one object.
+struct Task {
+    path: ObjectPath,
+    peer: NodeName,
+    is_leave: bool,
+    is_up: bool,
+    own: Option<ConfigEntry>,
+    is_written_here: bool,
+    nodename: NodeName,
+    paths: Arc<Paths>,
+    context: Arc<conf::Context>,
+    tell: Neighbours,
+}
+
+impl Task {
+    async fn carry_out(self) -> (NodeName, End) {
+        let end = match self.fetch().await {
+            Ok(Some(fetched)) => self.follow(fetched).await,
+            Ok(None) => End::Gone,
+            Err(reason) => End::Failed(reason),
+        };
+        (self.peer, end)
+    }
+
+    /// The file of the other node; none when it is gone there.
+    async fn fetch(&self) -> Result<Option<Fetched>, String> {
+        let request = json!({
+            "action": "object_config", "method": "GET", "options": {"path": self.path.as_str()},
+        });
+        let ask = AskPeer::new(self.peer.clone(), &request, PATIENCE);
+        let answer = self.tell.ask.send(ask).timeout(PATIENCE + PATIENCE).await;
+        let reply = answer.unwrap_or(Err(PeerError::Busy)).map_err(|error| error.to_string())?;
+        match status_of(&reply) {
+            0 => Fetched::from_reply(&reply).map(Some),
+            // Being deleted; no such file.
+            2 | 3 => Ok(None),
+            status => {
+                let lines = wire::reply::Lines::of(&reply).errors.join(", ");
+                Err(format!("refused with status {status}: {lines}"))
+            }
+        }
+    }
+
+    /// Does what the file says.
+    async fn follow(&self, fetched: Fetched) -> End {
+        if self.path.kind() == Kind::Ccfg
+            && let Err(reason) = self.check_cluster(&fetched)
+        {
+            return End::Failed(reason);
+        }
+        let conf = match ObjectConf::parse(self.path.clone(), &fetched.text) {
+            Ok(conf) => conf,
+            Err(error) => return End::Failed(format!("unreadable: {error}")),
+        };
+        if self.is_leave {
+            // Scopes are expressions; the nodes may differ in what they know of labels, and deployed agents in what they
+            // make of them. Nothing is deleted on the word of another node.
+            let scope = conf.scope(&self.context);
+            if !scope.is_empty() && !scope.contains(&self.nodename) {
+                return self.delete().await;
+            }
+            log::warn!(path:% = self.path, node:% = self.peer; "its scope is evaluated differently there: nothing is deleted");
+        }
+        self.install(fetched).await
+    }
+
+    /// A cluster.conf is taken over only if this node is still a member, and could still open what members send.
+    fn check_cluster(&self, fetched: &Fetched) -> Result<(), String> {
+        let ini = Ini::parse(&fetched.text).map_err(|error| format!("unreadable: {error}"))?;
+        let is_in_node_conf = self.context.node.node.get("cluster", "nodes").is_some();
+        let nodes = ini.get("cluster", "nodes").unwrap_or_default();
+        let is_member = nodes.split_whitespace().any(|node| node == self.nodename.as_str())
+            || ini.get("cluster", "drpnodes").is_some_and(|nodes| {
+                nodes.split_whitespace().any(|node| node == self.nodename.as_str())
+            });
+        if !is_member && !is_in_node_conf {
+            return Err("this node is not a member there: join again, or leave".to_owned());
+        }
+        let has_secret = ini.keywords("cluster").any(|(keyword, value)| {
+            keyword.split('@').next() == Some("secret") && !value.is_empty()
+        });
+        if !has_secret && self.context.node.node.get("cluster", "secret").is_none() {
+            return Err("it has no secret".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn install(&self, fetched: Fetched) -> End {
+        let (paths, path, own) = (self.paths.clone(), self.path.clone(), self.own.clone());
+        let is_written_here = self.is_written_here;
+        let work = tokio::task::spawn_blocking(move || {
+            install::install(&paths, &path, own.as_ref(), &fetched, is_written_here)
+        });
+        match work.await {
+            Ok(Ok(Installed::Done { is_new, loser })) => {
+                if let Some(loser) = loser {
+                    log::warn!(path:% = self.path, node:% = self.peer, kept:% = loser.display(); "both nodes changed the configuration: the other's is newer, the local one is kept beside");
+                }
+                log::info!(path:% = self.path, from:% = self.peer; "configuration installed");
+                self.put_in_force().await;
+                if is_new {
+                    self.emit("instance_freeze", [("reason", "install")]);
+                }
+                self.emit("service_config_installed", [("from", self.peer.as_str())]);
+                End::Done
+            }
+            // What changed meanwhile is published, and looked at, in a moment.
+            Ok(Ok(Installed::Changed)) => {
+                self.put_in_force().await;
+                End::Failed("the local file changed meanwhile".to_owned())
+            }
+            Ok(Ok(Installed::Same)) => {
+                self.put_in_force().await;
+                End::Done
+            }
+            Ok(Err(error)) => End::Failed(error.to_string()),
+            Err(_) => End::Failed("the file could not be written".to_owned()),
+        }
+    }
+
+    async fn delete(&self) -> End {
+        if self.is_up {
+            // Others start what is not seen here any more; what runs here would run twice.
+            return End::Failed(
+                "it is not for this node any more, but its instance is up: it is deleted once stopped".to_owned(),
+            );
+        }
+        let words = vec![self.path.to_string(), "delete".to_owned(), "--local".to_owned()];
+        let command = RunCommand { words, sync: true, path: None, time: Some(DELETE_PATIENCE) };
+        log::info!(path:% = self.path, node:% = self.peer; "not for this node any more: deleted");
+        let end = match self.tell.run.send(command).await {
+            Ok(Ok(CommandOutcome::Ended { ret: 0, .. } | CommandOutcome::Started { .. })) => {
+                End::Done
+            }
+            Ok(Ok(CommandOutcome::Ended { ret, err, .. })) => {
+                End::Failed(format!("delete ended with {ret}: {}", err.trim_end()))
+            }
+            Ok(Err(error)) => End::Failed(format!("delete: {error}")),
+            Err(_) => End::Failed("the runner is not there now".to_owned()),
+        };
+        self.put_in_force().await;
+        end
+    }
+
+    /// Returns when the daemon goes by the new file.
+    async fn put_in_force(&self) {
+        if self.path.kind() == Kind::Ccfg {
+            _ = self.tell.reload.send(Reload).timeout(PATIENCE).await;
+        } else {
+            _ = self.tell.look.send(Look(vec![self.path.clone()])).timeout(PATIENCE).await;
+        }
+    }
+
+    fn emit<const N: usize>(&self, id: &str, data: [(&str, &str); N]) {
+        let data: Map<String, Value> =
+            data.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        self.tell.emit.do_send(Emit { id: id.to_owned(), path: Some(self.path.clone()), data });
+    }
+}
+
+impl Actor for Propagation {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        log::info!("propagation started");
+        let watched = self.tell.watch.send(WatchGeneration);
+        ctx.spawn(watched.into_actor(self).map(|watched, _, ctx| match watched {
+            Ok(published) => {
+                ctx.notify(Published);
+                ctx.add_stream(publications(published));
+            }
+            // The cluster data is restarting: as any fall, ours is repaired by the supervisor.
+            Err(_) => ctx.stop(),
+        }));
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        log::info!("propagation stopped");
+    }
+}
+
+/// A value for each publication; several at once are one.
+fn publications(
+    published: watch::Receiver<u64>,
+) -> impl futures_util::Stream<Item = Published> + 'static {
+    futures_util::stream::unfold(published, |mut published| async move {
+        published.changed().await.ok()?;
+        Some((Published, published))
+    })
+}
+
+impl Supervised for Propagation {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        let agreed = std::mem::take(&mut self.agreed);
+        *self = Self::with(
+            self.paths.clone(),
+            self.snapshot.clone(),
+            self.config.clone(),
+            self.tell.clone(),
+        );
+        self.agreed = agreed;
+    }
+}
+
+impl StreamHandler<Published> for Propagation {
+    fn handle(&mut self, _: Published, ctx: &mut Context<Self>) {
+        self.look(ctx);
+    }
+
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+impl Handler<Published> for Propagation {
+    type Result = ();
+
+    fn handle(&mut self, _: Published, ctx: &mut Context<Self>) {
+        self.look(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Putting a configuration in its place, byte for byte and with its time.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use model::{ConfigEntry, Kind, ObjectPath};
+use serde_json::Value;
+use wire::reply::status_of;
+
+use crate::config::{self, edit_lock};
+use crate::durable::{self, FileLock};
+use crate::paths::Paths;
+
+/// How long another writer of the same file may take (config.md §2).
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+/// Mode of a new file (config.md §2).
+const MODE: u32 = 0o600;
+
+/// A file of another node.
+#[derive(Clone, PartialEq)]
+pub(super) struct Fetched {
+    /// Its bytes.
+    pub(super) text: String,
+    /// Its modification time, in seconds as nodes publish it.
+    pub(super) mtime: f64,
+}
+
+impl Fetched {
+    /// Reads a reply to `object_config`.
+    pub(super) fn from_reply(reply: &Value) -> Result<Self, String> {
+        debug_assert_eq!(status_of(reply), 0);
+        let text = reply.get("data").and_then(Value::as_str).ok_or("the reply has no text")?;
+        let mtime = reply.get("mtime").and_then(Value::as_f64).ok_or("the reply has no time")?;
+        if text.len() as u64 > config::MAX_FILE_BYTES {
+            return Err("too large for a configuration".to_owned());
+        }
+        if text.contains('\0') {
+            return Err("not a text: it has a NUL byte".to_owned());
+        }
+        let it = Self { text: text.to_owned(), mtime };
+        it.modified().map(|_| it).ok_or_else(|| "the time in the reply is none".to_owned())
+    }
+
+    /// The time as the file system has it. To the nanosecond, so that it reads back as the same number.
+    fn modified(&self) -> Option<SystemTime> {
+        UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(self.mtime).ok()?)
+    }
+}
+
+/// What became of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Installed {
+    /// It is in its place.
+    Done {
+        /// An instance that was not here before, which is frozen until somebody thaws it.
+        is_new: bool,
+        /// Where the local file is kept that nobody else had.
+        loser: Option<PathBuf>,
+    },
+    /// It was there already.
+    Same,
+    /// The local file is not the one that was voted on.
+    Changed,
+}
+
+/// Installs a configuration over the one that lost the election (`own`). Blocks.
+pub(super) fn install(
+    paths: &Paths,
+    path: &ObjectPath,
+    own: Option<&ConfigEntry>,
+    fetched: &Fetched,
+    is_written_here: bool,
+) -> io::Result<Installed> {
+    let file = paths.config_file(path);
+    let _lock = FileLock::take(&edit_lock(paths, path), LOCK_PATIENCE)?;
+    let current = match std::fs::read(&file) {
+        Ok(bytes) => Some((bytes, config::modified(&std::fs::metadata(&file)?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    match (&current, own) {
+        (None, None) => {}
+        (Some((bytes, _)), _) if bytes == fetched.text.as_bytes() => return Ok(Installed::Same),
+        (Some((bytes, modified)), Some(own))
+            if *modified == own.updated && config::csum(bytes) == own.csum => {}
+        // Written, deleted or created since.
+        (Some(_) | None, _) => return Ok(Installed::Changed),
+    }
+    let is_older = own.is_some_and(|own| fetched.mtime < own.updated.0);
+    if is_older {
+        // Replaced there by an older one since it was voted on.
+        return Ok(Installed::Changed);
+    }
+    let modified = fetched.modified().ok_or(io::ErrorKind::InvalidData)?;
+    let mut loser = None;
+    if let (Some((bytes, _)), true) = (&current, is_written_here) {
+        let mut name = file.clone().into_os_string();
+        name.push(".rej");
+        let kept = PathBuf::from(name);
+        durable::write(&kept, bytes, MODE)?;
+        loser = Some(kept);
+    }
+    let is_new = current.is_none() && path.kind() == Kind::Svc;
+    let flag = paths.instance_frozen(path);
+    if is_new && !flag.exists() {
+        // Before the file is there: nothing starts it in between.
+        durable::touch(&flag)?;
+    }
+    durable::write_at(&file, fetched.text.as_bytes(), MODE, modified)?;
+    Ok(Installed::Done { is_new, loser })
+}

@@ -1,0 +1,436 @@
+//! The actor with stand-ins for everybody it asks and tells, and snapshots written by hand.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Mutex;
+
+use arc_swap::ArcSwap;
+use model::{InstanceMonitor, InstanceStatus, MonitorStatus, NodeMonitorData, NodeMonitorStatus};
+
+use super::*;
+use crate::cluster_data::NodeEntry;
+
+const MTIME: f64 = 1_795_364_641.747_718_3;
+const SOON: Duration = Duration::from_secs(10);
+
+fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+fn path(name: &str) -> ObjectPath {
+    ObjectPath::parse(name).unwrap()
+}
+
+/// What the stand-ins answer and were told.
+#[derive(Default)]
+struct Script {
+    /// Files of the peers, by node and path; an error where there is none.
+    files: BTreeMap<(String, String), Value>,
+    asked: Vec<String>,
+    events: Vec<String>,
+    commands: Vec<String>,
+    looks: Vec<String>,
+}
+
+type Shared = Arc<Mutex<Script>>;
+
+struct StandIn {
+    script: Shared,
+    published: watch::Receiver<u64>,
+}
+
+impl Actor for StandIn {
+    type Context = Context<Self>;
+}
+
+impl Handler<AskPeer> for StandIn {
+    type Result = Result<Value, PeerError>;
+
+    fn handle(&mut self, ask: AskPeer, _: &mut Context<Self>) -> Self::Result {
+        let request: Value = wire::parse_json(&ask.request.json()).unwrap();
+        assert_eq!((request["action"].as_str(), ask.is_repeatable), (Some("object_config"), true));
+        let path = request["options"]["path"].as_str().unwrap().to_owned();
+        let mut script = self.script.lock().unwrap();
+        script.asked.push(format!("{} {path}", ask.peer));
+        let file = script.files.get(&(ask.peer.to_string(), path)).cloned();
+        file.ok_or(PeerError::Closed)
+    }
+}
+
+impl Handler<WatchGeneration> for StandIn {
+    type Result = MessageResult<WatchGeneration>;
+
+    fn handle(&mut self, _: WatchGeneration, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.published.clone())
+    }
+}
+
+impl Handler<Emit> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, event: Emit, _: &mut Context<Self>) {
+        let path = event.path.map(|path| path.to_string()).unwrap_or_default();
+        let data = Value::from(event.data);
+        self.script.lock().unwrap().events.push(format!("{} {path} {data}", event.id));
+    }
+}
+
+impl Handler<Look> for StandIn {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Look(paths): Look, _: &mut Context<Self>) -> Self::Result {
+        let paths = paths.iter().map(ToString::to_string);
+        self.script.lock().unwrap().looks.extend(paths);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Handler<Reload> for StandIn {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Reload, _: &mut Context<Self>) -> Self::Result {
+        self.script.lock().unwrap().looks.push("all".to_owned());
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Handler<config_watcher::LabelsChanged> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, _: config_watcher::LabelsChanged, _: &mut Context<Self>) {
+        self.script.lock().unwrap().looks.push("labels".to_owned());
+    }
+}
+
+impl Handler<RunCommand> for StandIn {
+    type Result = Result<CommandOutcome, std::io::ErrorKind>;
+
+    fn handle(&mut self, command: RunCommand, _: &mut Context<Self>) -> Self::Result {
+        self.script.lock().unwrap().commands.push(command.words.join(" "));
+        Ok(CommandOutcome::Ended { out: String::new(), err: String::new(), ret: 0 })
+    }
+}
+
+/// Node n1 of a cluster of three.
+struct Fixture {
+    folder: tempfile::TempDir,
+    paths: Arc<Paths>,
+    script: Shared,
+    snapshot: SnapshotCell,
+    config: ConfigCell,
+    publish: watch::Sender<u64>,
+    nodes: BTreeMap<NodeName, NodeEntry>,
+}
+
+fn idle() -> NodeEntry {
+    let mut entry = NodeEntry::default();
+    let status = NodeMonitorStatus::Idle;
+    entry.data.monitor = Some(NodeMonitorData { status, ..NodeMonitorData::default() });
+    entry
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Arc::new(Paths::under(folder.path()));
+        paths.create().unwrap();
+        let secret = "81ec81d6e68c11f1ae3f02fc00000001";
+        let text = format!(
+            "[DEFAULT]\nid = 1\n[cluster]\nname = c\nid = 2\nsecret = {secret}\nnodes = n1 n2 n3\n"
+        );
+        std::fs::write(paths.cluster_conf(), text).unwrap();
+        let nodes = ["n1", "n2", "n3"].map(|name| (node(name), idle())).into_iter().collect();
+        let config = LoadedConfig::load(&paths, &node("n1"));
+        Self {
+            snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(node("n1")))),
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            publish: watch::Sender::new(0),
+            script: Shared::default(),
+            folder,
+            paths,
+            nodes,
+        }
+    }
+
+    fn start(&self) {
+        let stand_in =
+            StandIn { script: self.script.clone(), published: self.publish.subscribe() }.start();
+        let tell = Neighbours {
+            ask: stand_in.clone().recipient(),
+            watch: stand_in.clone().recipient(),
+            emit: stand_in.clone().recipient(),
+            look: stand_in.clone().recipient(),
+            reload: stand_in.clone().recipient(),
+            labels: stand_in.clone().recipient(),
+            run: stand_in.recipient(),
+        };
+        let (paths, snapshot) = (self.paths.clone(), self.snapshot.clone());
+        Propagation::with(paths, snapshot, self.config.clone(), tell).start();
+    }
+
+    /// Publishes what the nodes have, with what lies here in the name of n1.
+    fn publish(&mut self) {
+        let config = LoadedConfig::load(&self.paths, &node("n1"));
+        let own = self.nodes.get_mut(&node("n1")).unwrap();
+        for (path, object) in config.objects.iter() {
+            let entry = object.entry();
+            if own.config.get(path).is_none_or(|before| **before != entry) {
+                own.config.insert(path.clone(), Arc::new(entry));
+            }
+        }
+        let members = config.node.nodes.clone();
+        self.config.store(Arc::new(config));
+        let nodes = self.nodes.clone();
+        self.snapshot.store(Arc::new(Snapshot::of_nodes(&node("n1"), &members, nodes)));
+        self.publish.send_modify(|generation| *generation += 1);
+    }
+
+    /// A peer has this file, and publishes it with this scope.
+    fn peer_has(&mut self, peer: &str, name: &str, text: &str, mtime: f64, scope: &str) {
+        let entry = ConfigEntry {
+            updated: Timestamp(mtime),
+            csum: config::csum(text.as_bytes()),
+            scope: scope.split_whitespace().map(node).collect(),
+        };
+        self.nodes.get_mut(&node(peer)).unwrap().config.insert(path(name), Arc::new(entry));
+        let reply = json!({"status": 0, "data": text, "mtime": mtime});
+        self.script.lock().unwrap().files.insert((peer.to_owned(), name.to_owned()), reply);
+    }
+
+    fn write(&self, name: &str, text: &str, mtime: f64) {
+        let modified = std::time::UNIX_EPOCH + Duration::from_secs_f64(mtime);
+        let file = self.paths.config_file(&path(name));
+        crate::durable::write_at(&file, text.as_bytes(), 0o600, modified).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.folder.path().join(name)).ok()
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Script) -> bool) {
+        let start = Instant::now();
+        while !is_so(&self.script.lock().unwrap()) {
+            assert!(start.elapsed() < SOON, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Makes sure that whatever was published is dealt with: something published later, which always is, came through.
+    async fn settle(&mut self) {
+        let count = self.script.lock().unwrap().events.len();
+        let name = format!("marker{count}");
+        self.peer_has(
+            "n3",
+            &name,
+            &format!("[DEFAULT]\nid = {count}\nnodes = n1 n3\n"),
+            5.0,
+            "n1 n3",
+        );
+        self.publish();
+        let wanted = format!("service_config_installed {name} ");
+        self.until("the marker is installed", |script| {
+            script.events.iter().any(|event| event.starts_with(&wanted))
+        })
+        .await;
+    }
+}
+
+fn svc(extra: &str) -> String {
+    format!("# kept\n[DEFAULT]\nid = 3\nnodes = n1 n2\n{extra}")
+}
+
+#[actix::test]
+async fn a_new_configuration_is_installed_byte_for_byte_with_its_time_and_frozen() {
+    let mut it = Fixture::new();
+    it.start();
+    it.peer_has("n2", "web", &svc("\n"), MTIME, "n1 n2");
+    it.peer_has("n2", "ns1/sec/key", "[DEFAULT]\nid = 4\n\n\n[data]\nk = v\n", MTIME, "n1 n2 n3");
+    it.peer_has("n2", "other", "[DEFAULT]\nid = 5\nnodes = n2 n3\n", MTIME, "n2 n3");
+    it.publish();
+    it.until("both are installed", |script| {
+        script.events.iter().filter(|event| event.contains("installed")).count() == 2
+    })
+    .await;
+    assert_eq!(it.read("etc/web.conf"), Some(svc("\n")));
+    let metadata = std::fs::metadata(it.paths.config_file(&path("web"))).unwrap();
+    assert_eq!(config::modified(&metadata), Timestamp(MTIME));
+    assert_eq!(metadata.mode() & 0o777, 0o600);
+    assert_eq!(
+        it.read("etc/namespaces/ns1/sec/key.conf").unwrap(),
+        "[DEFAULT]\nid = 4\n\n\n[data]\nk = v\n"
+    );
+    assert!(it.paths.instance_frozen(&path("web")).exists());
+    assert!(!it.paths.instance_frozen(&path("ns1/sec/key")).exists());
+    it.settle().await;
+    let script = it.script.lock().unwrap();
+    let mut events = script.events.clone();
+    events.retain(|event| !event.contains("marker"));
+    events.sort();
+    assert_eq!(
+        events,
+        [
+            r#"instance_freeze web {"reason":"install"}"#,
+            r#"service_config_installed ns1/sec/key {"from":"n2"}"#,
+            r#"service_config_installed web {"from":"n2"}"#,
+        ]
+    );
+    assert!(!script.asked.iter().any(|asked| asked.contains("other")), "{:?}", script.asked);
+    assert!(script.looks.iter().any(|look| look == "web"));
+}
+
+#[actix::test]
+async fn of_two_edits_the_newer_one_counts_and_the_other_is_kept_beside() {
+    let mut it = Fixture::new();
+    it.write("web", &svc("comment = ours\n"), MTIME - 1.0);
+    it.start();
+    it.peer_has("n2", "web", &svc("comment = theirs\n"), MTIME, "n1 n2");
+    it.settle().await;
+    assert_eq!(it.read("etc/web.conf"), Some(svc("comment = theirs\n")));
+    assert_eq!(it.read("etc/web.conf.rej"), Some(svc("comment = ours\n")));
+    // An object that was here is not frozen.
+    assert!(!it.paths.instance_frozen(&path("web")).exists());
+}
+
+#[actix::test]
+async fn what_another_node_had_too_is_replaced_without_a_trace() {
+    let mut it = Fixture::new();
+    it.write("web", &svc(""), MTIME - 1.0);
+    it.peer_has("n2", "web", &svc(""), MTIME - 1.0, "n1 n2");
+    it.start();
+    it.settle().await;
+    assert_eq!(it.script.lock().unwrap().events.iter().filter(|e| e.contains("web")).count(), 0);
+    it.peer_has("n2", "web", &svc("comment = new\n"), MTIME, "n1 n2");
+    it.settle().await;
+    assert_eq!(it.read("etc/web.conf"), Some(svc("comment = new\n")));
+    assert_eq!(it.read("etc/web.conf.rej"), None);
+}
+
+#[actix::test]
+async fn an_older_copy_is_not_asked_for() {
+    let mut it = Fixture::new();
+    it.write("web", &svc("comment = ours\n"), MTIME);
+    it.start();
+    it.peer_has("n2", "web", &svc("comment = theirs\n"), MTIME - 0.5, "n1 n2");
+    it.settle().await;
+    assert_eq!(it.read("etc/web.conf"), Some(svc("comment = ours\n")));
+    assert!(!it.script.lock().unwrap().asked.iter().any(|asked| asked.contains("web")));
+}
+
+#[actix::test]
+async fn an_object_that_moved_away_is_deleted_when_its_text_says_so_and_its_instance_is_down() {
+    let mut it = Fixture::new();
+    it.write("web", &svc(""), MTIME - 1.0);
+    it.write("up", &svc(""), MTIME - 1.0);
+    it.write("argued", &svc(""), MTIME - 1.0);
+    it.start();
+    let moved = "[DEFAULT]\nid = 3\nnodes = n2 n3\n";
+    it.peer_has("n2", "web", moved, MTIME, "n2 n3");
+    it.peer_has("n2", "up", moved, MTIME, "n2 n3");
+    let status = InstanceStatus { avail: Some(Status::Up), ..InstanceStatus::default() };
+    it.nodes.get_mut(&node("n1")).unwrap().status.insert(path("up"), Arc::new(status));
+    // The other node says that it is not for us; we read in it that it is.
+    it.peer_has("n2", "argued", &svc("comment = new\n"), MTIME, "n2");
+    it.settle().await;
+    it.until("all three were asked for", |script| script.asked.len() >= 4).await;
+    it.settle().await;
+    assert_eq!(it.script.lock().unwrap().commands, ["web delete --local"]);
+    assert_eq!(it.read("etc/up.conf"), Some(svc("")));
+    assert_eq!(it.read("etc/argued.conf"), Some(svc("comment = new\n")));
+}
+
+#[actix::test]
+async fn nothing_is_followed_while_it_is_deleted_or_while_its_node_starts() {
+    let mut it = Fixture::new();
+    it.write("web", &svc(""), MTIME - 1.0);
+    it.start();
+    let monitor = InstanceMonitor { status: MonitorStatus::Deleting, ..InstanceMonitor::default() };
+    let status = InstanceStatus { monitor: Some(monitor), ..InstanceStatus::default() };
+    it.nodes.get_mut(&node("n2")).unwrap().status.insert(path("gone"), Arc::new(status));
+    it.peer_has("n2", "gone", &svc(""), MTIME, "n1 n2");
+    it.peer_has("n2", "web", "[DEFAULT]\nid = 3\nnodes = n2\n", MTIME, "n2");
+    let starting =
+        NodeMonitorData { status: NodeMonitorStatus::Init, ..NodeMonitorData::default() };
+    it.nodes.get_mut(&node("n2")).unwrap().data.monitor = Some(starting);
+    it.settle().await;
+    let script = it.script.lock().unwrap();
+    assert_eq!(script.asked, ["n3 marker0"]);
+    assert_eq!(script.commands, Vec::<String>::new());
+}
+
+#[actix::test]
+async fn a_cluster_conf_without_this_node_or_without_a_secret_is_not_taken() {
+    let mut it = Fixture::new();
+    let own = it.read("etc/cluster.conf").unwrap();
+    it.start();
+    let future = config::modified(&std::fs::metadata(it.paths.cluster_conf()).unwrap()).0 + 10.0;
+    it.peer_has("n2", "cluster", &own.replace("n1 n2", "n2"), future, "n2 n3");
+    it.peer_has("n3", "cluster", &own.replace("secret = ", "sec = "), future + 1.0, "n1 n2 n3");
+    it.settle().await;
+    it.until("n3 was asked", |script| script.asked.contains(&"n3 cluster".to_owned())).await;
+    assert_eq!(it.read("etc/cluster.conf"), Some(own.clone()));
+    let text = own.replace("n1 n2 n3", "n1 n2 n3 n4");
+    it.peer_has("n3", "cluster", &text, future + 2.0, "n1 n2 n3 n4");
+    it.publish();
+    it.until("it is installed", |script| {
+        script.events.contains(&r#"service_config_installed cluster {"from":"n3"}"#.to_owned())
+    })
+    .await;
+    assert_eq!(it.read("etc/cluster.conf"), Some(text));
+    assert!(it.script.lock().unwrap().looks.contains(&"all".to_owned()));
+}
+
+#[actix::test]
+async fn a_file_that_cannot_be_fetched_now_is_fetched_later() {
+    let mut it = Fixture::new();
+    it.start();
+    it.peer_has("n2", "web", &svc(""), MTIME, "n1 n2");
+    let key = ("n2".to_owned(), "web".to_owned());
+    let reply = it.script.lock().unwrap().files.remove(&key).unwrap();
+    it.publish();
+    it.until("it was asked for", |script| script.asked.len() == 1).await;
+    it.script.lock().unwrap().files.insert(key, reply);
+    it.until("it is installed", |script| script.events.len() == 2).await;
+    assert_eq!(it.script.lock().unwrap().asked, ["n2 web", "n2 web"]);
+}
+
+#[actix::test]
+async fn labels_of_all_nodes_are_kept_for_those_who_select_by_them() {
+    let mut it = Fixture::new();
+    it.start();
+    let labels = [("dc".to_owned(), "a".to_owned())];
+    it.nodes.get_mut(&node("n2")).unwrap().data.labels = labels.into_iter().collect();
+    it.publish();
+    it.until("it is told", |script| script.looks.contains(&"labels".to_owned())).await;
+    let context = LoadedConfig::load(&it.paths, &node("n1")).context;
+    assert_eq!(context.labels[&node("n2")]["dc"], "a");
+    assert_eq!(context.labels[&node("n3")].len(), 0);
+}
+
+#[test]
+fn a_file_that_was_written_meanwhile_is_not_replaced() {
+    let it = Fixture::new();
+    let fetched = Fetched { text: svc("comment = theirs\n"), mtime: MTIME };
+    let voted = ConfigEntry {
+        updated: Timestamp(MTIME - 1.0),
+        csum: config::csum(svc("").as_bytes()),
+        scope: vec![],
+    };
+    let install = |own: Option<&ConfigEntry>| {
+        install::install(&it.paths, &path("web"), own, &fetched, false).unwrap()
+    };
+    assert_eq!(install(Some(&voted)), Installed::Changed);
+    it.write("web", &svc("comment = quick\n"), MTIME - 1.0);
+    assert_eq!(install(Some(&voted)), Installed::Changed);
+    assert_eq!(install(None), Installed::Changed);
+    it.write("web", &svc(""), MTIME - 0.5);
+    assert_eq!(install(Some(&voted)), Installed::Changed);
+    assert_eq!(it.read("etc/web.conf"), Some(svc("")));
+    it.write("web", &svc(""), MTIME - 1.0);
+    assert_eq!(install(Some(&voted)), Installed::Done { is_new: false, loser: None });
+    assert_eq!(install(Some(&voted)), Installed::Same);
+}
+
+#[test]
+fn pauses_grow_to_a_bound() {
+    let pauses: Vec<u128> = [0, 1, 2, 7, 40].map(|n| pause_after(n).as_millis()).into();
+    assert_eq!(pauses, [500, 1_000, 2_000, 60_000, 60_000]);
+}
