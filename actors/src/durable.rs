@@ -257,6 +257,13 @@ impl FileLock {
     }
 }
 
+impl Drop for FileLock {
+    /// Unlocks, rather than only closes: a child of another thread, forked and not yet its program, holds the same file.
+    fn drop(&mut self) {
+        _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
