@@ -23,6 +23,7 @@ mod ip_host;
 mod journal;
 mod keys;
 mod launch;
+mod locks;
 mod mounts;
 mod order;
 mod processes;
@@ -104,6 +105,7 @@ pub fn evaluate(
     rids: Option<&BTreeSet<String>>,
 ) -> Evaluation {
     let instance = Arc::new(Instance::read(host, &object.conf(), &object.settings));
+    let _lock = locks::of_evaluation(&instance);
     refresh(host, &instance, previous, known, rids)
 }
 

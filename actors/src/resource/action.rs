@@ -5,21 +5,20 @@ mod lifecycle;
 mod sequence;
 mod toc;
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use model::{Orchestrate, Status};
 use om::{ActionOptions, InstanceAction, SyncAction};
-use serde_json::json;
 
 use super::driver::Failure;
 use super::host::Host;
 use super::instance::Instance;
+use super::locks::{self, InstanceLock};
 use super::select::Selection;
 use super::{announce, status_file};
 use crate::config::LoadedObject;
-use crate::durable::{self, FileLock};
+use crate::durable;
 
 /// Set by the runner for what the monitor asked for.
 const ORIGIN_VARIABLE: &str = "OSVC_ACTION_ORIGIN";
@@ -104,6 +103,8 @@ pub(crate) struct Act<'a> {
     selection: Selection,
     /// Asked by the monitor: the daemon knows, and is not told.
     is_from_daemon: bool,
+    /// The action lock, once taken.
+    lock: ArcSwapOption<InstanceLock>,
 }
 
 /// Runs an action on the local instance of an object, to its end. The exit code: 0 done or nothing to do, 1 refused or
@@ -124,6 +125,7 @@ pub fn action(
         options,
         selection: Selection::read(options),
         is_from_daemon,
+        lock: ArcSwapOption::empty(),
     };
     let origin = if is_from_daemon { "daemon" } else { "user" };
     let words = action.words();
@@ -359,28 +361,14 @@ impl Act<'_> {
             return run();
         }
         let file = self.instance.var_dir.join(name);
-        let keyword = || self.instance.section("DEFAULT").duration("lock_timeout").ok().flatten();
-        let patience = match self.options.waitlock {
-            Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-            None => keyword().unwrap_or(Duration::from_secs(60)),
-        };
-        let lock = FileLock::take(&file, patience).map_err(|error| {
-            if error.kind() != io::ErrorKind::TimedOut {
-                return Failure::io("lock")(error);
-            }
-            let holder = std::fs::read_to_string(&file).unwrap_or_default();
-            Failure::refused(format!(
-                "timed out waiting for lock {} ({})",
-                file.display(),
-                holder.trim()
-            ))
-        })?;
-        let note = json!({ "pid": std::process::id(), "intent": action.words(), "progress": {} });
-        _ = lock.note(&note.to_string());
+        let patience = locks::patience(&self.instance, self.options.waitlock);
+        let lock = InstanceLock::take(&file, action.words(), patience)?;
+        self.lock.store(Some(Arc::new(lock)));
         // Whoever looks next must not see what was.
-        let _released = Release(&lock);
         status_file::purge(&self.instance);
-        run()
+        let done = run();
+        self.lock.store(None);
+        done
     }
 
     /// What an orchestrated service needs before an operator takes it down: else it is brought up again.
@@ -408,13 +396,5 @@ impl Act<'_> {
         }
         self.instance.journal.info(format_args!("thaw"));
         durable::remove(&file).map_err(Failure::io("thaw"))
-    }
-}
-
-struct Release<'a>(&'a FileLock);
-
-impl Drop for Release<'_> {
-    fn drop(&mut self) {
-        _ = self.0.note("");
     }
 }

@@ -159,7 +159,6 @@ fn an_action_waits_for_the_lock_and_names_its_holder() {
     let node = Node::new(&noting("1", ""));
     let file = node.var("lock.generic");
     let held = FileLock::try_take(&file).unwrap().unwrap();
-    held.note("{\"pid\": 42}").unwrap();
     let options = ActionOptions { waitlock: Some(0.05), ..Default::default() };
     assert_eq!(node.act_with(Start, &options), 1);
     assert!(node.lines("calls").is_empty());
@@ -182,8 +181,12 @@ fn the_lock_says_who_does_what() {
         wait_until("it runs", || node.file("on").exists());
         let text = std::fs::read_to_string(node.var("lock.generic")).unwrap();
         let note: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(note["pid"], std::process::id());
-        assert_eq!(note["intent"], "start");
+        assert_eq!(
+            note,
+            serde_json::json!({
+                "pid": std::process::id(), "intent": "start", "progress": {"rid": "app#1"}
+            })
+        );
         std::fs::write(node.file("off"), "").unwrap();
         running.join().unwrap();
     });

@@ -268,6 +268,9 @@ impl Act<'_> {
             let result = if self.options.cron { Ok(()) } else { Err(failure) };
             return Outcome { rid, result, after: before.clone(), before };
         }
+        if let Some(lock) = self.lock.load().as_ref() {
+            lock.progress(&rid);
+        }
         let triggers = self.triggers(verb);
         let run = || {
             triggers.of_resource(resource, Moment::Pre)?;
