@@ -8,6 +8,7 @@ mod announce;
 mod app;
 mod app_forking;
 mod app_simple;
+mod cgroup;
 mod container;
 mod disk_loop;
 mod driver;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use model::{InstanceStatus, ObjectPath};
 
 pub use action::{action, in_new_session};
+pub use cgroup::Cgroups;
 pub use container::is_usable;
 pub use host::Host;
 

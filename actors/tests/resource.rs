@@ -5,6 +5,7 @@
 mod resource {
     mod actions;
     mod apps;
+    mod cgroups;
     mod node;
     mod storage;
     mod tasks;

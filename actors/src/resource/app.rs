@@ -159,7 +159,11 @@ impl App {
             }
         }
         let timeout = self.timeouts.get(verb.keyword()).copied();
-        Ok(Some(self.launch.program(&command, scene)?.timeout(timeout)))
+        let program = match verb {
+            Verb::Start => self.launch.grouped_program(&command, scene)?,
+            Verb::Stop | Verb::Check | Verb::Info => self.launch.program(&command, scene)?,
+        };
+        Ok(Some(program.timeout(timeout)))
     }
 
     /// Runs the command of a verb to its end, telling what it says.
@@ -217,6 +221,10 @@ impl App {
     pub(crate) fn not_evaluated(&self, scene: &Scene<'_>, report: &mut Report) -> bool {
         if !is_base_up(scene) {
             report.info("not evaluated (instance not up)");
+            return true;
+        }
+        if let Some(group) = scene.host.cgroups.frozen(scene) {
+            report.warn(format_args!("process group {group} is frozen"));
             return true;
         }
         let is_locked = is_locked(&lock_file(scene));

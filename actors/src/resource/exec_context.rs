@@ -47,6 +47,9 @@ pub(crate) struct ExecContext {
     pub user: Option<(String, u32)>,
     /// Id of the group.
     pub group: Option<u32>,
+    /// Files of control groups to which a process writes itself to enter them.
+    #[serde(default)]
+    pub cgroups: Vec<PathBuf>,
 }
 
 impl ExecContext {
@@ -90,6 +93,11 @@ impl ExecContext {
         if self.is_session {
             // Fails only for who leads a group already, which a fresh child never does.
             rustix::process::setsid()?;
+        }
+        for file in &self.cgroups {
+            // As root, before the change of user. A group that takes nobody refuses nothing: 0 is who writes.
+            let entry = std::fs::OpenOptions::new().write(true).open(file);
+            _ = entry.and_then(|mut entry| io::Write::write_all(&mut entry, b"0"));
         }
         if let Some(mask) = self.umask {
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use conf::{Context, NodeSettings};
 use model::NodeName;
 
+use super::cgroup::Cgroups;
 use super::evaluation::Parked;
 use super::processes::ProcessTable;
 use crate::paths::Paths;
@@ -34,6 +35,8 @@ pub struct Host {
     pub(crate) last_words: Duration,
     /// Scans of `/proc`, shared by evaluations that come together.
     pub(crate) processes: Arc<ProcessTable>,
+    /// Where the processes of instances run.
+    pub(crate) cgroups: Arc<Cgroups>,
     /// Evaluations that never came back.
     pub(crate) parked: Arc<ArcSwap<Parked>>,
 }
@@ -54,6 +57,7 @@ impl Host {
             sysrq: Arc::new(move |letter| crate::sysrq::sysrq(&sysrq_paths, letter)),
             last_words: Duration::from_secs(2),
             processes: Arc::default(),
+            cgroups: Arc::new(Cgroups::detect()),
             parked: Arc::new(ArcSwap::from_pointee(Parked::new())),
         }
     }
@@ -62,6 +66,11 @@ impl Host {
     pub fn replace_sysrq(&mut self, sysrq: Arc<dyn Fn(char) -> std::io::Result<()> + Send + Sync>) {
         self.sysrq = sysrq;
         self.last_words = Duration::ZERO;
+    }
+
+    /// Uses these control groups instead of those that were found: for tests.
+    pub fn replace_cgroups(&mut self, cgroups: Cgroups) {
+        self.cgroups = Arc::new(cgroups);
     }
 
     /// The same node after a change of its configuration: what was learned of its processes is kept.

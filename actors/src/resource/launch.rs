@@ -131,13 +131,35 @@ impl Launch {
         })
     }
 
+    /// The program that runs a command in this context, for what stays or works: in the process group of the resource.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launch::program`].
+    pub(crate) fn grouped_program(
+        &self,
+        command: &Command,
+        scene: &Scene<'_>,
+    ) -> Result<Program, Failure> {
+        self.program_in(command, scene, scene.host.cgroups.prepare(scene))
+    }
+
     /// The program that runs a command in this context.
     ///
     /// # Errors
     ///
     /// A user, group, configuration or secret that does not exist.
     pub(crate) fn program(&self, command: &Command, scene: &Scene<'_>) -> Result<Program, Failure> {
-        let mut context = ExecContext::session();
+        self.program_in(command, scene, vec![])
+    }
+
+    fn program_in(
+        &self,
+        command: &Command,
+        scene: &Scene<'_>,
+        cgroups: Vec<PathBuf>,
+    ) -> Result<Program, Failure> {
+        let mut context = ExecContext { cgroups, ..ExecContext::session() };
         context.umask = self.umask;
         context.limits.clone_from(&self.limits);
         if let Some(group) = &self.group {

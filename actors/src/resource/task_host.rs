@@ -108,7 +108,8 @@ impl Task {
             other => other.clone(),
         };
         let output = if self.is_logged { Output::Logged } else { Output::Null };
-        let program = self.launch.program(&command, scene)?.timeout(self.timeout).output(output);
+        let program =
+            self.launch.grouped_program(&command, scene)?.timeout(self.timeout).output(output);
         scene.execute(&program).map(drop)
     }
 }

@@ -60,7 +60,12 @@ impl Act<'_> {
         self.with_triggers(verb, || {
             self.sequence(verb, &sets, &mut states, |scene| scene.resource.driver.stop(scene))
                 .result()
-        })
+        })?;
+        if !self.options.dry_run {
+            // Those that a process is still in stay.
+            self.host.cgroups.remove(&self.instance);
+        }
+        Ok(())
     }
 
     /// `boot`: forgets what a reboot ended, then brings up what is always up.
@@ -161,6 +166,7 @@ impl Act<'_> {
             Ok(())
         })?;
         if self.is_whole() && !self.options.dry_run {
+            self.host.cgroups.remove(&self.instance);
             self.forget_resources();
         }
         Ok(())
