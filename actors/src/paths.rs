@@ -53,6 +53,12 @@ impl Paths {
         }
     }
 
+    /// The folder that everything is under; none for the folders of a package.
+    #[must_use]
+    pub fn root(&self) -> Option<&Path> {
+        self.etc.parent().filter(|root| *self == Self::under(root))
+    }
+
     /// Creates the folders that every command needs.
     ///
     /// # Errors

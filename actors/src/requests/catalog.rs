@@ -1,13 +1,12 @@
 //! What a node offers: who one is, schedules, pools, networks, keywords, templates (wire.md §5.20).
 
-use std::path::PathBuf;
-
 use model::Kind;
 use serde_json::{Map, Value, json};
 use wire::{Pools, Schedules};
 
 use super::selection::Scope;
 use super::{Context, Outcome, blocking, refusal, shorten};
+use crate::resource::pool::{self, Pool};
 use crate::scheduler::ListSchedules;
 
 /// GET `whoami`: both transports prove the same, the secret of the cluster or the rights of root.
@@ -49,30 +48,10 @@ pub(super) async fn schedules(context: &Context, options: &Schedules) -> Outcome
     wire::reply::data(all.into_iter().filter(is_selected).collect::<Vec<Value>>()).into()
 }
 
-/// A pool as configured.
-struct Pool {
-    name: String,
-    kind: String,
-    head: PathBuf,
-}
-
 /// GET `pools`: `default` and `shm`, which every node has, and those of sections `pool#<name>`.
 pub(super) async fn pools(context: &Context, options: &Pools) -> Outcome {
     let config = context.config();
-    let node = &config.node.conf;
-    let default = context.routes.paths.var.join("pool/directory");
-    let mut pools = vec![
-        Pool { name: "default".into(), kind: "directory".into(), head: default },
-        Pool { name: "shm".into(), kind: "shm".into(), head: "/dev/shm".into() },
-    ];
-    let sections = node.node.sections().chain(node.cluster.ini().sections());
-    for name in sections.filter_map(|section| section.strip_prefix("pool#")) {
-        let get = |keyword: &str| node.get(&format!("pool#{name}.{keyword}"));
-        let kind = get("type").unwrap_or_else(|| "directory".into());
-        let head = get("path").or_else(|| get("name")).unwrap_or_default();
-        pools.retain(|pool| pool.name != name);
-        pools.push(Pool { name: name.to_owned(), kind, head: head.into() });
-    }
+    let mut pools = pool::pools(&config.node.conf, &context.routes.paths);
     if let Some(name) = &options.name {
         pools.retain(|pool| pool.name == *name);
     }
@@ -88,12 +67,11 @@ fn describe(pool: &Pool) -> (String, Value) {
     let mut data = json!({
         "type": pool.kind,
         "name": pool.name,
-        "capabilities": ["rox", "rwx", "roo", "rwo", "blk"],
+        "capabilities": pool::CAPABILITIES,
         "head": pool.head,
         "volumes": [],
     });
-    let room = pool.head.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
-    if let Some(room) = room.filter(|_| pool.head.is_absolute()) {
+    if let Some(room) = pool.room() {
         let kib = |blocks: u64| blocks.saturating_mul(room.f_frsize) / 1024;
         let used = room.f_blocks.saturating_sub(room.f_bfree);
         for (key, blocks) in [("free", room.f_bavail), ("used", used), ("size", room.f_blocks)] {

@@ -17,9 +17,14 @@ use super::mounts::{self, Mount};
 const NETWORK: [&str; 10] =
     ["nfs", "nfs4", "cifs", "smbfs", "9p", "gpfs", "ceph", "afs", "ncpfs", "shm"];
 
+/// The device of what has none, or none yet.
+const NO_DEVICE: &str = "none";
+
 struct FileSystem {
     kind: String,
     dev: String,
+    /// `dev` refers to a device of another resource, which has it while it is up: it is evaluated when it is needed.
+    is_dev_of_resource: bool,
     mnt: PathBuf,
     options: Option<String>,
     stat_timeout: Duration,
@@ -32,15 +37,20 @@ struct FileSystem {
 /// Reads the section.
 pub(crate) fn read(
     section: &SectionReader<'_>,
-    _: &Setup<'_>,
+    setup: &Setup<'_>,
     kind: &str,
 ) -> Result<Box<dyn Driver>, EvalError> {
     let is_tmpfs = kind == "tmpfs";
     let dev = section.text("dev");
-    let dev = if is_tmpfs { dev.ok().flatten() } else { dev? };
+    let is_dev_of_resource = setup.conf.ini().keywords(section.name()).any(|(keyword, value)| {
+        keyword.split('@').next() == Some("dev")
+            && (value.contains("_devs") || value.contains(".mnt}"))
+    });
+    let dev = if is_tmpfs || is_dev_of_resource { dev.ok().flatten() } else { dev? };
     Ok(Box::new(FileSystem {
         kind: kind.to_owned(),
-        dev: dev.unwrap_or_else(|| "none".to_owned()),
+        dev: dev.unwrap_or_else(|| NO_DEVICE.to_owned()),
+        is_dev_of_resource,
         mnt: section.text("mnt")?.unwrap_or_default().into(),
         options: section.text("mnt_opt")?,
         stat_timeout: section.duration("stat_timeout")?.unwrap_or(Duration::from_secs(5)),
@@ -67,15 +77,25 @@ impl FileSystem {
         self.options.as_deref().is_some_and(|options| options.split(',').any(|is| is == "ro"))
     }
 
+    /// Keyword `dev` now.
+    fn dev(&self, scene: &Scene<'_>) -> String {
+        if !self.is_dev_of_resource {
+            return self.dev.clone();
+        }
+        let section = scene.instance.section(scene.resource.rid.as_str());
+        section.text("dev").ok().flatten().unwrap_or_else(|| NO_DEVICE.to_owned())
+    }
+
     /// The device, image or folder to mount.
     fn source(&self, scene: &Scene<'_>) -> Option<PathBuf> {
-        if let Some(device) = mounts::by_tag(&self.dev) {
+        let dev = self.dev(scene);
+        if let Some(device) = mounts::by_tag(&dev) {
             return Some(device);
         }
-        if self.dev.starts_with('/') {
-            return Some(PathBuf::from(&self.dev));
+        if dev.starts_with('/') {
+            return Some(PathBuf::from(dev));
         }
-        super::volume::resolve(&self.dev, scene)
+        super::volume::resolve(&dev, scene)
     }
 
     /// The mount of this file system at its place, if it is there. The topmost one counts.

@@ -238,11 +238,12 @@ pub(crate) struct Instance {
 impl Instance {
     /// Reads the resources of an object.
     pub(crate) fn read(host: &Host, conf: &ObjectConf, settings: &Arc<ObjectSettings>) -> Self {
+        let context = super::devices::context(conf, &host.context, &host.paths);
         let path = conf.path().clone();
         let id = conf.id().unwrap_or_default().to_owned();
         let mut instance = Self {
             conf: conf.clone(),
-            context: host.context.clone(),
+            context: context.clone(),
             settings: settings.clone(),
             var_dir: host.paths.var_dir(&path),
             journal: Journal::new(&path),
@@ -264,7 +265,7 @@ impl Instance {
             host,
         };
         let resources: Vec<Resource> = conf
-            .resources(&host.context)
+            .resources(&context)
             .iter()
             .filter_map(|section| {
                 let rid = ResourceId::new(section.name())?;
@@ -278,7 +279,7 @@ impl Instance {
             .ini()
             .sections()
             .filter_map(|name| Some((name, name.strip_prefix("subset#")?)))
-            .filter(|(name, _)| conf.section(&host.context, name).bool("parallel").unwrap_or(false))
+            .filter(|(name, _)| conf.section(&context, name).bool("parallel").unwrap_or(false))
             .map(|(_, set)| set.to_owned())
             .collect();
         instance.resources = resources;

@@ -28,11 +28,9 @@ pub(crate) fn environment(
         let (name, key) = key
             .split_once('/')
             .ok_or_else(|| Failure::refused(format!("{word} is not [VAR=]name/key")))?;
-        let namespace = scene.instance.path.namespace().unwrap_or("root");
-        let path = ObjectPath::parse(&format!("{namespace}/{}/{name}", kind.as_str()))
-            .map_err(|error| Failure::refused(error.to_string()))?;
+        let path = object(scene, kind, name)?;
         let conf = load(scene, &path)?;
-        let is_pattern = key.contains(['*', '?', '[']);
+        let is_pattern = is_pattern(key);
         let mut found = false;
         for (option, _) in conf.ini().keywords("data") {
             if option != key && !(is_pattern && matches(key, option)) {
@@ -52,6 +50,57 @@ pub(crate) fn environment(
         }
     }
     Ok(variables)
+}
+
+/// The value of a key of a cfg or sec object in the namespace of the instance.
+///
+/// # Errors
+///
+/// An object or a key that does not exist, or cannot be read.
+pub(crate) fn value(
+    scene: &Scene<'_>,
+    kind: Kind,
+    name: &str,
+    key: &str,
+) -> Result<Vec<u8>, Failure> {
+    let secret = scene.host.node.secret.as_ref();
+    let secret = secret.map(|secret| ClusterSecret::new(secret.expose()));
+    let path = object(scene, kind, name)?;
+    let conf = load(scene, &path)?;
+    keys::decode(conf.ini(), &path, key, secret.as_ref())
+        .map_err(|error| Failure::refused(error.to_string()))
+}
+
+/// The names of the keys that `key` names: itself, those that it is the folder of, those that it is a pattern of.
+///
+/// # Errors
+///
+/// An object that does not exist, or cannot be read.
+pub(crate) fn names(
+    scene: &Scene<'_>,
+    kind: Kind,
+    name: &str,
+    key: &str,
+) -> Result<Vec<String>, Failure> {
+    let conf = load(scene, &object(scene, kind, name)?)?;
+    let folder = format!("{key}/");
+    let is_meant = |option: &str| {
+        option == key || option.starts_with(&folder) || (is_pattern(key) && matches(key, option))
+    };
+    let all = conf.ini().keywords("data");
+    Ok(all.map(|(option, _)| option.to_owned()).filter(|option| is_meant(option)).collect())
+}
+
+/// Whether a key is a pattern.
+pub(crate) fn is_pattern(key: &str) -> bool {
+    key.contains(['*', '?', '['])
+}
+
+/// The path of a cfg or sec object in the namespace of the instance.
+fn object(scene: &Scene<'_>, kind: Kind, name: &str) -> Result<ObjectPath, Failure> {
+    let namespace = scene.instance.path.namespace().unwrap_or("root");
+    ObjectPath::parse(&format!("{namespace}/{}/{name}", kind.as_str()))
+        .map_err(|error| Failure::refused(error.to_string()))
 }
 
 fn load(scene: &Scene<'_>, path: &ObjectPath) -> Result<ObjectConf, Failure> {

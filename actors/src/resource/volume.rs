@@ -1,16 +1,41 @@
-//! `volume`: uses a vol object; up when the local instance of that is.
+//! `volume`: uses a vol object, which it makes of a pool when it is provisioned.
+//!
+//! Up when the local instance of the volume is, and this resource was started: a volume may have other users.
 
+mod install;
+
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use conf::{EvalError, ObjectConf, SectionReader};
-use model::{InstanceStatus, Kind, ObjectPath, Status};
+use conf::{Context, EvalError, ObjectConf, SectionReader};
+use model::{InstanceStatus, Kind, ObjectPath, Provisioned, Status};
 
 use super::driver::{Driver, Failure, Report, Scene};
+use super::exec::{Output, Program};
 use super::instance::Setup;
+use super::mounts;
+use super::pool::{self, Wanted};
+use crate::clock::NODENAME_VARIABLE;
+use crate::durable::{self, FileLock};
+use crate::paths::{Paths, ROOT_VARIABLE};
+use install::Content;
+
+/// How long an instance that is not the leader waits for the leader's volume, in deployed agents as well.
+const PROPAGATION: Duration = Duration::from_secs(10);
+
+/// How long another creator of the same volume is waited for, in deployed agents as well.
+const CREATION: Duration = Duration::from_secs(20);
+
+/// How long a volume that another service provisions is waited for, in deployed agents as well.
+const WAITLOCK: &str = "5m";
 
 struct Volume {
     name: String,
     path: Option<ObjectPath>,
+    /// What the volume is made of, unless it exists.
+    wanted: Wanted,
+    content: Content,
 }
 
 /// Reads the section.
@@ -18,11 +43,38 @@ pub(crate) fn read(
     section: &SectionReader<'_>,
     setup: &Setup<'_>,
 ) -> Result<Box<dyn Driver>, EvalError> {
-    let name = section
-        .text("name")?
-        .unwrap_or_else(|| format!("{}-vol-{}", setup.path.name(), setup.rid.index()));
-    let path = vol_path(&name, setup.path.namespace());
-    Ok(Box::new(Volume { name, path }))
+    let mut access = section.text("access")?.unwrap_or_else(|| "rwo".to_owned());
+    if setup.settings.topology == model::Topology::Flex && access.len() == 3 {
+        // Many use it at once.
+        access.replace_range(2.., "x");
+    }
+    let own = section.words("nodes").unwrap_or_default();
+    let nodes = setup.settings.nodes.iter().map(ToString::to_string).collect();
+    Ok(Box::new(Volume {
+        name: name_of(section),
+        path: path_of(section),
+        wanted: Wanted {
+            name: section.text("pool")?,
+            kind: section.text("type").ok().flatten(),
+            access,
+            size: section.size("size")?.unwrap_or(0),
+            is_formatted: section.tristate("format")?.unwrap_or(true),
+            is_shared: section.bool("shared")?,
+            nodes: if own.is_empty() { nodes } else { own },
+        },
+        content: Content::read(section)?,
+    }))
+}
+
+fn name_of(section: &SectionReader<'_>) -> String {
+    let index = section.name().split_once('#').map_or("", |(_, index)| index);
+    let default = || format!("{}-vol-{index}", section.object().name());
+    section.text("name").ok().flatten().unwrap_or_else(default)
+}
+
+/// The vol object that a `volume` section names.
+pub(crate) fn path_of(section: &SectionReader<'_>) -> Option<ObjectPath> {
+    vol_path(&name_of(section), section.object().namespace())
 }
 
 fn vol_path(name: &str, namespace: Option<&str>) -> Option<ObjectPath> {
@@ -30,7 +82,7 @@ fn vol_path(name: &str, namespace: Option<&str>) -> Option<ObjectPath> {
         .ok()
 }
 
-/// The state of the local instance of a volume, from its status file.
+/// The state of the local instance of an object, from its status file.
 fn state(scene: &Scene<'_>, path: &ObjectPath) -> Option<InstanceStatus> {
     super::status_file::read(&scene.host.paths, path)
 }
@@ -44,18 +96,66 @@ pub(crate) fn resolve(word: &str, scene: &Scene<'_>) -> Option<PathBuf> {
         return None;
     }
     let path = vol_path(name, scene.instance.path.namespace())?;
-    Some(mount_point(scene, &path)?.join(inside))
+    let folder = mount_point_of(&path, &scene.host.paths, &scene.host.context)?;
+    Some(folder.join(inside))
+}
+
+/// The folder that `<volume>[/<rest>]` names, and whether the volume is read only. None when there is no such volume, or no
+/// instance of it that is up here.
+pub(crate) fn find(word: &str, scene: &Scene<'_>) -> Option<(PathBuf, bool)> {
+    let name = word.split('/').next()?;
+    let path = vol_path(name, scene.instance.path.namespace())?;
+    let is_up = state(scene, &path).is_some_and(|status| {
+        matches!(status.avail, Some(Status::Up | Status::StdbyUp | Status::NotApplicable))
+    });
+    let folder = match word.split_once('/') {
+        Some(_) => resolve(word, scene)?,
+        None => mount_point_of(&path, &scene.host.paths, &scene.host.context)?,
+    };
+    let conf = load(&path, &scene.host.paths)?;
+    let access = conf.section(&scene.host.context, "DEFAULT").text("access").ok().flatten();
+    is_up.then_some((folder, access.is_some_and(|access| access.starts_with("ro"))))
+}
+
+fn load(path: &ObjectPath, paths: &Paths) -> Option<ObjectConf> {
+    let text = std::fs::read_to_string(paths.config_file(path)).ok()?;
+    ObjectConf::parse(path.clone(), &text).ok()
 }
 
 /// The mount point of a volume: of its first `fs` resource that has one.
-fn mount_point(scene: &Scene<'_>, path: &ObjectPath) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(scene.host.paths.config_file(path)).ok()?;
-    let conf = ObjectConf::parse(path.clone(), &text).ok()?;
-    let context = &scene.instance.context;
+pub(crate) fn mount_point_of(
+    path: &ObjectPath,
+    paths: &Paths,
+    context: &Context,
+) -> Option<PathBuf> {
+    let conf = load(path, paths)?;
     conf.resources(context).iter().filter(|section| section.group() == "fs").find_map(|section| {
         let keyword = if section.driver().as_deref() == Some("directory") { "path" } else { "mnt" };
         section.text(keyword).ok().flatten().map(PathBuf::from)
     })
+}
+
+/// The devices of a volume that are there: those of its `disk.loop` resources.
+pub(crate) fn devices_of(path: &ObjectPath, paths: &Paths, context: &Context) -> Vec<PathBuf> {
+    let Some(conf) = load(path, paths) else { return vec![] };
+    let files = conf.resources(context).into_iter().filter_map(|section| {
+        let is_loop = section.group() == "disk" && section.driver().as_deref() == Some("loop");
+        section.text("file").ok().flatten().filter(|_| is_loop)
+    });
+    files.flat_map(|file| mounts::loop_devices(Path::new(&file))).collect()
+}
+
+/// The services that claim a volume.
+fn claims(path: &ObjectPath, scene: &Scene<'_>) -> Vec<String> {
+    let conf = load(path, &scene.host.paths);
+    conf.map(|conf| {
+        conf.section(&scene.host.context, "DEFAULT").words("children").unwrap_or_default()
+    })
+    .unwrap_or_default()
+}
+
+fn flag(scene: &Scene<'_>) -> PathBuf {
+    scene.folder().join("flag")
 }
 
 impl Volume {
@@ -65,20 +165,134 @@ impl Volume {
             .ok_or_else(|| Failure::refused(format!("{} is no name of a volume", self.name)))
     }
 
+    fn exists(path: &ObjectPath, scene: &Scene<'_>) -> bool {
+        scene.host.paths.config_file(path).exists()
+    }
+
+    /// Runs a command on the volume, in a process of its own: it has its own lock, log and order.
+    fn om<'w>(
+        path: &ObjectPath,
+        scene: &Scene<'_>,
+        words: impl IntoIterator<Item = &'w str>,
+    ) -> Result<(), Failure> {
+        let host = scene.host;
+        let agent: OsString = host.agent.clone().into();
+        let all = [agent, path.as_str().into()];
+        let all = all.into_iter().chain(words.into_iter().map(OsString::from));
+        let root = host.paths.root().map(|root| root.display().to_string());
+        let root = root.map(|root| (ROOT_VARIABLE.to_owned(), root));
+        let nodename = (NODENAME_VARIABLE.to_owned(), host.nodename.to_string());
+        let program = Program::new(all).environment(root.into_iter().chain([nodename]));
+        scene.execute(&program.output(Output::LoggedAsInfo)).map(drop)
+    }
+
     fn act(&self, scene: &Scene<'_>, verb: &str) -> Result<(), Failure> {
         let path = self.path()?;
-        if !scene.host.paths.config_file(path).exists() {
+        if !Self::exists(path, scene) {
             return Err(Failure::refused(format!("volume {} does not exist", self.name)));
         }
-        // In a process of its own: the volume has its own lock, log and order.
-        let program = super::exec::Program::new([
-            scene.host.agent.as_os_str(),
-            path.as_str().as_ref(),
-            verb.as_ref(),
-            "--local".as_ref(),
-        ])
-        .output(super::exec::Output::LoggedAsInfo);
-        scene.execute(&program).map(drop)
+        Self::om(path, scene, [verb, "--local"])
+    }
+
+    /// Other services whose volume resources are up here, on the same volume.
+    fn other_users(&self, path: &ObjectPath, scene: &Scene<'_>) -> Vec<String> {
+        let own = scene.instance.path.as_str();
+        let uses = |child: &String| {
+            let status = ObjectPath::parse(child).ok().and_then(|child| state(scene, &child));
+            status.and_then(|status| status.resources).is_some_and(|resources| {
+                resources.values().any(|resource| {
+                    resource.driver == "volume"
+                        && resource.label == self.name
+                        && matches!(resource.status, Status::Up | Status::StdbyUp | Status::Warn)
+                })
+            })
+        };
+        claims(path, scene).into_iter().filter(|child| child != own && uses(child)).collect()
+    }
+
+    /// Makes the object of a pool, unless it is there. Two services may ask for the same one at once.
+    fn create(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let path = self.path()?;
+        let file = scene.host.paths.var_dir(path).join("create_volume.lock");
+        let _lock = FileLock::take(&file, CREATION).map_err(Failure::io("create volume lock"))?;
+        if Self::exists(path, scene) {
+            scene.journal.info(format_args!("volume {} already exists", self.name));
+            return Ok(());
+        }
+        if !scene.is_leader {
+            scene.journal.info(format_args!("wait for volume {} of the leader", self.name));
+            let start = Instant::now();
+            while !Self::exists(path, scene) {
+                if start.elapsed() >= PROPAGATION {
+                    let text = format!("volume {} did not come within {PROPAGATION:?}", self.name);
+                    return Err(Failure::refused(text));
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            return Ok(());
+        }
+        if self.wanted.size == 0 {
+            return Err(Failure::refused(
+                "size is required to make a volume: set it, or name a volume that exists",
+            ));
+        }
+        let node = &scene.host.node;
+        let pools = pool::pools(&node.conf, &scene.host.paths);
+        let pool =
+            pool::choose(&pools, &self.wanted, pool::Pool::free).map_err(Failure::refused)?;
+        scene.journal.info(format_args!(
+            "create volume {} of pool {}: type {}, access {}, size {}, format {}",
+            self.name,
+            pool.name,
+            pool.kind,
+            self.wanted.access,
+            self.wanted.size,
+            self.wanted.is_formatted
+        ));
+        let ini = pool
+            .configuration(path, &self.wanted, &node.cluster_name)
+            .map_err(|error| Failure::refused(error.to_string()))?;
+        let file = scene.folder().join("volume.conf");
+        durable::write_cache(&file, ini.text().as_bytes(), 0o600)
+            .map_err(Failure::io("volume configuration"))?;
+        let name = file.display().to_string();
+        let done = Self::om(path, scene, ["create", "--config", &name, "--local"]);
+        _ = std::fs::remove_file(file);
+        done
+    }
+
+    /// Notes in the volume that this service uses it.
+    fn claim(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let (path, own) = (self.path()?, scene.instance.path.as_str());
+        let claims = claims(path, scene);
+        if claims.iter().any(|child| child == own) {
+            return Ok(());
+        }
+        let is_together = |child: &String| {
+            let here = format!("{child}@{}", scene.host.nodename);
+            scene.instance.settings.parents.contains(&here)
+        };
+        let others: Vec<&str> =
+            claims.iter().filter(|child| !is_together(child)).map(String::as_str).collect();
+        if self.wanted.is_shared && !others.is_empty() {
+            return Err(Failure::refused(format!(
+                "shared volume {} is claimed by {}, no local parents of this service",
+                self.name,
+                others.join(", ")
+            )));
+        }
+        scene.journal.info(format_args!("claim volume {}", self.name));
+        Self::om(path, scene, ["set", "--kw", &format!("children+={own}"), "--local"])
+    }
+
+    /// Owner and content, once it is mounted.
+    fn fill(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let Some(folder) = mount_point_of(self.path()?, &scene.host.paths, &scene.host.context)
+        else {
+            return Ok(());
+        };
+        self.content.own(&folder, scene)?;
+        self.content.install(&folder, scene)
     }
 }
 
@@ -90,37 +304,59 @@ impl Driver for Volume {
     fn evaluate(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
         let path = self.path()?;
         report.files.insert(scene.host.paths.var_dir(path).join("status.json"));
-        if !scene.host.paths.config_file(path).exists() {
+        if !Self::exists(path, scene) {
             report.info(format_args!("volume {} does not exist", self.name));
             return Ok(Status::Down);
         }
+        self.content.check(scene, report);
         let Some(status) = state(scene, path) else {
             report.info(format_args!("volume {} has not been evaluated", self.name));
             return Ok(Status::Undef);
         };
-        Ok(match status.avail {
-            Some(Status::Up | Status::StdbyUp | Status::NotApplicable) => Status::Up,
-            Some(Status::Warn) => {
-                report.warn(format_args!("volume {} has warnings", self.name));
-                Status::Warn
-            }
-            Some(Status::Undef) => Status::Undef,
-            _ => Status::Down,
+        if status.overall == Some(Status::Warn) {
+            report.warn(format_args!("volume {} has warnings", self.name));
+        }
+        let avail = status.avail.unwrap_or(Status::Undef);
+        report.files.insert(flag(scene));
+        if !flag(scene).exists() {
+            report.info(format_args!("{path} avail {avail}"));
+            return Ok(Status::Down);
+        }
+        Ok(match avail {
+            Status::StdbyUp => Status::Up,
+            Status::StdbyDown => Status::Down,
+            other => other,
         })
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let path = self.path()?;
         let is_up = state(scene, path).is_some_and(|status| status.avail == Some(Status::Up));
-        if is_up { Ok(()) } else { self.act(scene, "start") }
+        if !is_up {
+            self.act(scene, "start")?;
+        }
+        durable::touch(&flag(scene)).map_err(Failure::io("flag"))?;
+        self.fill(scene)
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        durable::remove(&flag(scene)).map_err(Failure::io("flag"))?;
         let path = self.path()?;
-        if !scene.host.paths.config_file(path).exists() {
+        if !Self::exists(path, scene) {
+            scene.journal.info(format_args!("volume {} does not exist", self.name));
+            return Ok(());
+        }
+        let users = self.other_users(path, scene);
+        if !users.is_empty() {
+            let users = users.join(", ");
+            scene.journal.info(format_args!("volume {} stays up for {users}", self.name));
             return Ok(());
         }
         self.act(scene, "stop")
+    }
+
+    fn boot(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        durable::remove(&flag(scene)).map_err(Failure::io("flag"))
     }
 
     fn has_provisioner(&self) -> bool {
@@ -129,21 +365,29 @@ impl Driver for Volume {
 
     fn is_provisioned(&self, scene: &Scene<'_>) -> Option<bool> {
         let path = self.path.as_ref()?;
-        if !scene.host.paths.config_file(path).exists() {
+        let own = scene.instance.path.as_str();
+        if !claims(path, scene).iter().any(|child| child == own) {
             return Some(false);
         }
         let status = state(scene, path)?;
-        Some(status.provisioned == Some(model::Provisioned::Yes))
+        Some(status.provisioned == Some(Provisioned::Yes))
     }
 
     fn provision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        self.act(scene, "provision")
+        self.create(scene)?;
+        self.claim(scene)?;
+        let leader = scene.is_leader.then_some("--leader");
+        let words = ["provision", "--local", "--disable-rollback", "--waitlock", WAITLOCK];
+        Self::om(self.path()?, scene, words.into_iter().chain(leader))
     }
 
+    /// The volume and its data stay: they are unprovisioned by an operator, as an object of their own.
     fn unprovision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        if !scene.host.paths.config_file(self.path()?).exists() {
+        let (path, own) = (self.path()?, scene.instance.path.as_str());
+        if !claims(path, scene).iter().any(|child| child == own) {
             return Ok(());
         }
-        self.act(scene, "unprovision")
+        scene.journal.info(format_args!("unclaim volume {}", self.name));
+        Self::om(path, scene, ["set", "--kw", &format!("children-={own}"), "--local"])
     }
 }

@@ -28,6 +28,15 @@ impl Node {
         Self::with_path("svc1", config)
     }
 
+    /// Reads node.conf again.
+    pub(crate) fn reload(&mut self) {
+        let paths = self.host.paths.clone();
+        let node = config::load_node(&paths, self.host.nodename.clone()).unwrap();
+        let agent = self.host.agent.clone();
+        self.host = resource::command_host(paths, Arc::new(node));
+        self.host.agent = agent;
+    }
+
     /// As [`Node::new`], with another path.
     pub(crate) fn with_path(path: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();

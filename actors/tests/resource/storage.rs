@@ -1,7 +1,7 @@
 //! `fs.*`, `disk.loop`, `ip.host`, containers, volumes: what needs root or a tool says that it was skipped.
 
 use model::{Provisioned, Status};
-use om::InstanceAction::{Provision, Start, Stop, Unprovision};
+use om::InstanceAction::{Provision, Restart, Start, Stop, Unprovision};
 
 use crate::resource::node::{Node, has_tool, is_root};
 
@@ -122,68 +122,6 @@ fn an_address_on_no_interface_is_down_and_an_unknown_name_a_warning() {
 }
 
 #[test]
-fn a_container_runs_and_stops() {
-    for tool in ["docker", "podman"] {
-        if !actors::resource::is_usable(tool) {
-            println!("skipped: {tool} is not usable");
-            continue;
-        }
-        let image = std::process::Command::new(tool).args(["image", "inspect", "busybox"]).output();
-        if !image.is_ok_and(|image| image.status.success()) {
-            println!("skipped: {tool} has no image busybox");
-            continue;
-        }
-        let node = Node::new(&format!(
-            "[container#1]\ntype = {tool}\nimage = busybox\nrm = true\ncommand = sleep 1000\n\
-             name = osvc-test-{}-{tool}\n",
-            std::process::id()
-        ));
-        assert_eq!(node.act(Start), 0);
-        assert_eq!(node.state("container#1"), Status::Up);
-        assert_eq!(node.act(Stop), 0);
-        assert_eq!(node.state("container#1"), Status::Down);
-    }
-}
-
-#[test]
-fn a_container_is_driven_through_the_command_line_of_its_tool() {
-    // A stand-in for the tool that keeps its containers as files.
-    let node = Node::new(
-        "[DEFAULT]\nid = abc\ndocker_exe = {dir}/docker\n[container#1]\ntype = docker\nimage = img:1\n\
-         rm = true\nenvironment = SECRET=hidden\ncommand = serve --port 80\n",
-    );
-    node.script(
-        "docker",
-        r#"#!/bin/sh
-d=$(dirname $0)
-echo "$@" >>$d/calls
-case "$1 $2" in
-"container inspect")
-  test -f $d/running || { echo "Error: No such container: $3" >&2; exit 1; }
-  echo '[{"State":{"Running":true,"Status":"running","Pid":1},"Config":{"Image":"img:2","Labels":{"com.opensvc.id":"abc.container#1"}}}]' ;;
-"container run") echo "$SECRET" >$d/secret; touch $d/running ;;
-"container stop") rm $d/running ;;
-"image inspect") exit 1 ;;
-esac
-"#,
-    );
-    assert_eq!(node.log("container#1"), ["info: can not find container id"]);
-    assert_eq!(node.state("container#1"), Status::Down);
-    assert_eq!(node.act(Start), 0);
-    assert_eq!(node.state("container#1"), Status::Up);
-    assert_eq!(node.log("container#1"), ["warn: container image is img:2, expected img:1"]);
-    assert_eq!(node.lines("secret"), ["hidden"]);
-    assert_eq!(node.act(Stop), 0);
-    assert_eq!(node.state("container#1"), Status::Down);
-    let calls = node.lines("calls");
-    assert!(calls.contains(&"image pull img:1".to_owned()), "{calls:?}");
-    let run = "container run --name svc1.container.1 --label com.opensvc.id=abc.container#1 --detach \
-               --env SECRET img:1 serve --port 80";
-    assert!(calls.contains(&run.to_owned()), "{calls:?}");
-    assert!(!calls.iter().any(|call| call.contains("hidden")));
-}
-
-#[test]
 fn an_unknown_driver_says_so_and_counts_nothing() {
     let node = Node::new("[fs#1]\ntype = flag\n[disk#1]\ntype = nosuch\n");
     let status = node.status();
@@ -202,6 +140,89 @@ fn a_volume_that_does_not_exist_is_down() {
     assert_eq!(node.log("volume#1"), ["info: volume vol1 does not exist"]);
     assert_eq!(node.act(Start), 1);
     assert_eq!(node.act(Stop), 0);
+}
+
+#[test]
+fn a_volume_is_made_of_a_pool_and_holds_what_the_service_needs() {
+    let node = Node::new(
+        "[volume#1]\nname = vol1\nsize = 1m\ndirectories = a/b\nconfigs = c1/app.conf:etc/ c1/dir:etc\n\
+         secrets = s1/key:/key\nperm = 640\ndirperm = 750\n[app#1]\ntype = simple\nstart = /bin/sleep 1000.125\n",
+    );
+    let object = |path: &str| model::ObjectPath::parse(path).unwrap();
+    node.configure(&object("cfg/c1"), "[data]\napp.conf = literal:one\ndir/x = literal:two\n");
+    node.configure(&object("sec/s1"), "[data]\nkey = literal:three\n");
+    assert_eq!(node.state("volume#1"), Status::Down);
+    assert_eq!(node.act(Provision), 0);
+    let conf = std::fs::read_to_string(node.host.paths.config_file(&object("vol/vol1"))).unwrap();
+    assert!(conf.contains("\npool = default\n") && conf.contains("\nchildren = svc1\n"), "{conf}");
+    let cluster = &node.host.node.cluster_name;
+    let root = node.host.paths.var.join(format!("pool/directory/vol1.root.vol.{cluster}"));
+    let read = |name: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
+        (std::fs::read_to_string(root.join(name)).unwrap(), mode)
+    };
+    assert_eq!(read("etc/app.conf"), ("one".to_owned(), 0o640));
+    assert_eq!(read("etc/x"), ("two".to_owned(), 0o640));
+    assert_eq!(read("key"), ("three".to_owned(), 0o640));
+    assert!(root.join("a/b").is_dir());
+    let states = |node: &Node| {
+        let resources = node.status().resources.unwrap();
+        ["volume#1", "app#1"].map(|rid| resources[rid].status.clone())
+    };
+    assert_eq!(states(&node), [Status::Up, Status::Up]);
+    assert_eq!(node.status().provisioned, Some(model::Provisioned::Yes));
+    // The volume goes down with its last user, and its data stays.
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(states(&node), [Status::Down, Status::NotApplicable]);
+    assert_eq!(node.log("volume#1"), ["info: vol/vol1 avail down"]);
+    assert_eq!(node.act(Unprovision), 0);
+    let conf = std::fs::read_to_string(node.host.paths.config_file(&object("vol/vol1"))).unwrap();
+    assert!(!conf.contains("svc1"), "{conf}");
+    assert_eq!(read("key").0, "three");
+}
+
+#[test]
+fn a_volume_that_no_pool_can_hold_is_not_made() {
+    for keywords in ["", "size = 1m\npool = nosuch", "size = 1000000g", "size = 1m\ntype = zpool"] {
+        let node = Node::new(&format!("[volume#1]\nname = vol1\n{keywords}\n"));
+        assert_eq!(node.act(Provision), 1, "{keywords}");
+        let path = model::ObjectPath::parse("vol/vol1").unwrap();
+        assert!(!node.host.paths.config_file(&path).exists());
+    }
+}
+
+#[test]
+fn a_volume_on_a_device_is_formatted_and_mounted() {
+    let tools = ["mount", "losetup", "mkfs.ext4", "blkid"];
+    let has_loop = std::path::Path::new("/dev/loop-control").exists();
+    if !is_root() || !has_loop || !tools.iter().all(|tool| has_tool(tool)) {
+        println!("skipped: needs root, loop devices, losetup, blkid and mkfs.ext4");
+        return;
+    }
+    // Its mount point is in /srv, whatever the folder of the node.
+    let name = format!("test{}", std::process::id());
+    let mut node = Node::new(&format!(
+        "[volume#1]\nname = {name}\nsize = 16m\npool = disks\nconfigs = c1/key:/key\n"
+    ));
+    let c1 = model::ObjectPath::parse("cfg/c1").unwrap();
+    node.configure(&c1, "[data]\nkey = literal:value\n");
+    std::fs::write(node.host.paths.node_conf(), "[pool#disks]\ntype = loop\nfs_type = ext4\n")
+        .unwrap();
+    node.reload();
+    assert_eq!(node.act(Provision), 0);
+    assert_eq!(node.state("volume#1"), Status::Up);
+    let mount_point = format!("/srv/{name}.root.vol.{}", node.host.node.cluster_name);
+    let read = || std::fs::read_to_string(format!("{mount_point}/key"));
+    assert_eq!(read().unwrap(), "value");
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(node.state("volume#1"), Status::Down);
+    assert!(read().is_err());
+    // The device may be another one now.
+    assert_eq!([node.act(Start), node.act(Restart)], [0, 0]);
+    assert_eq!(read().unwrap(), "value");
+    assert_eq!(node.act(Stop), 0);
+    std::fs::remove_dir(mount_point).unwrap();
 }
 
 #[test]
