@@ -6,6 +6,7 @@ mod resource {
     mod actions;
     mod apps;
     mod cgroups;
+    mod containers;
     mod node;
     mod storage;
     mod tasks;

@@ -1,7 +1,11 @@
 //! `container.docker`, `container.podman`: a container, through its command line tool.
 
-use std::path::Path;
-use std::time::Duration;
+mod arguments;
+mod credentials;
+mod drift;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use conf::{EvalError, SectionReader};
 use model::{Kind, Status};
@@ -11,9 +15,14 @@ use super::driver::{Driver, Failure, Report, Scene};
 use super::exec::{Ended, Output, Program};
 use super::host::Host;
 use super::instance::Setup;
+use super::volume;
+use arguments::Arguments;
 
 /// Longest answer of the tool to a question.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest pause between two looks at a container that comes up.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Label that says whose container it is: `<object id>.<rid>`.
 const LABEL: &str = "com.opensvc.id";
@@ -42,6 +51,14 @@ impl Tool {
         }
     }
 
+    /// Its option that sets an option of the resolver.
+    fn dns_option(self) -> &'static str {
+        match self {
+            Self::Docker => "--dns-option",
+            Self::Podman => "--dns-opt",
+        }
+    }
+
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -54,21 +71,23 @@ impl Tool {
 struct Container {
     tool: Tool,
     program: String,
-    name: String,
     label: String,
-    image: String,
-    command: Vec<String>,
-    options: Vec<String>,
-    namespaces: Vec<(&'static str, String)>,
-    is_detached: bool,
+    /// What keywords say by themselves: the rest is resolved at a start.
+    arguments: Arguments,
+    mounts: Vec<String>,
+    devices: Vec<String>,
+    /// Removed when it stops, and never started a second time.
     is_removed: bool,
     is_always_pulled: bool,
-    start_timeout: Duration,
+    /// None for no limit.
+    start_timeout: Option<Duration>,
     stop_timeout: Duration,
-    pull_timeout: Duration,
+    pull_timeout: Option<Duration>,
     environment: Vec<(String, String)>,
     configs: Vec<String>,
     secrets: Vec<String>,
+    /// The secret that holds what the registry wants to see.
+    credentials: Option<String>,
 }
 
 /// Reads the section.
@@ -77,67 +96,76 @@ pub(crate) fn read(
     setup: &Setup<'_>,
     tool: Tool,
 ) -> Result<Box<dyn Driver>, EvalError> {
-    let seconds = |keyword: &str, default: u64| -> Result<Duration, EvalError> {
-        Ok(section.duration(keyword)?.unwrap_or(Duration::from_secs(default)))
+    let limit = |keyword: &str| -> Result<Option<Duration>, EvalError> {
+        Ok(section.duration(keyword)?.filter(|limit| !limit.is_zero()))
     };
-    let mut options = vec![];
-    for (keyword, option) in
-        [("hostname", "--hostname"), ("user", "--user"), ("entrypoint", "--entrypoint")]
-    {
-        if let Some(value) = section.text(keyword)? {
-            options.extend([option.to_owned(), value]);
-        }
-    }
-    for (keyword, option) in
-        [("privileged", "--privileged"), ("interactive", "--interactive"), ("tty", "--tty")]
-    {
-        if section.tristate(keyword)? == Some(true) {
-            options.push(option.to_owned());
-        }
-    }
-    for (keyword, option) in [("volume_mounts", "--volume"), ("devices", "--device")] {
-        for word in section.words(keyword)? {
-            options.extend([option.to_owned(), word]);
-        }
-    }
-    options.extend(section.words("run_args")?);
-    let mut namespaces = vec![];
-    for (keyword, option) in [
-        ("netns", "--net"),
-        ("ipcns", "--ipc"),
-        ("pidns", "--pid"),
-        ("utsns", "--uts"),
-        ("userns", "--userns"),
-    ] {
-        namespaces.extend(section.text(keyword)?.map(|value| (option, value)));
-    }
     let own = match tool {
         Tool::Docker => setup.conf.section(section.context(), "DEFAULT").text("docker_exe")?,
         Tool::Podman => None,
     };
+    let is_detached = section.tristate("detach")?.unwrap_or(true);
+    let run_args = section.words("run_args")?;
+    let (path, rid) = (setup.path, setup.rid.as_str());
+    let label = format!("{}.{rid}", setup.id);
+    let labels = [
+        format!("{LABEL}={label}"),
+        format!("com.opensvc.path={path}"),
+        format!("com.opensvc.namespace={}", path.namespace().unwrap_or("root")),
+        format!("com.opensvc.name={}", path.name()),
+        format!("com.opensvc.kind={}", path.kind().as_str()),
+        format!("com.opensvc.rid={rid}"),
+    ];
+    let all = |options: &[&str], keyword: &str| -> Result<Vec<String>, EvalError> {
+        let mut all = arguments::values(&run_args, options);
+        all.extend(section.words(keyword)?);
+        Ok(all)
+    };
+    let mounts = all(&["-v", "--volume"], "volume_mounts")?;
+    let devices = all(&["--device"], "devices")?;
     Ok(Box::new(Container {
         tool,
         program: own.unwrap_or_else(|| tool.name().to_owned()),
-        name: section.text("name")?.unwrap_or_else(|| default_name(setup)),
-        label: format!("{}.{}", setup.id, setup.rid),
-        image: section.text("image")?.unwrap_or_default(),
-        command: section.words("command")?,
-        options,
-        namespaces,
-        is_detached: section.tristate("detach")?.unwrap_or(true),
-        is_removed: section.bool("rm")?,
+        label,
+        arguments: Arguments {
+            run_args,
+            name: section.text("name")?.unwrap_or_else(|| default_name(setup)),
+            labels: labels.to_vec(),
+            is_detached,
+            hostname: section.text("hostname")?,
+            entrypoint: section.text("entrypoint")?,
+            net: section.text("netns")?,
+            // Podman has a default that is as private.
+            default_net: (tool == Tool::Docker).then_some("none"),
+            pid: section.text("pidns")?,
+            ipc: section.text("ipcns")?,
+            uts: section.text("utsns")?,
+            userns: section.text("userns")?,
+            user: section.text("user")?,
+            privileged: section.tristate("privileged")?,
+            interactive: section.tristate("interactive")?,
+            tty: section.tristate("tty")?,
+            dns_option: tool.dns_option(),
+            image: section.text("image")?.unwrap_or_default(),
+            command: section.words("command")?,
+            ..Arguments::default()
+        },
+        mounts,
+        devices,
+        // One that is not detached has done its work when it ends.
+        is_removed: section.bool("rm")? || !is_detached,
         is_always_pulled: section.text("image_pull_policy")?.as_deref() == Some("always"),
-        start_timeout: seconds("start_timeout", 5)?,
-        stop_timeout: seconds("stop_timeout", 120)?,
-        pull_timeout: seconds("pull_timeout", 120)?,
+        start_timeout: limit("start_timeout")?,
+        stop_timeout: section.duration("stop_timeout")?.unwrap_or(Duration::from_secs(120)),
+        pull_timeout: limit("pull_timeout")?,
         environment: section
             .words("environment")?
             .iter()
             .filter_map(|word| word.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, value)| (name.to_uppercase(), value.to_owned()))
             .collect(),
         configs: section.words("configs_environment")?,
         secrets: section.words("secrets_environment")?,
+        credentials: section.text("registry_creds")?,
     }))
 }
 
@@ -150,139 +178,264 @@ fn container_name(namespace: Option<&str>, name: &str, index: &str) -> String {
     format!("{namespace}{name}.container.{index}")
 }
 
+/// What asking the tool for a container came to.
+enum Seen {
+    /// There is one.
+    Container(Value),
+    /// There is none.
+    Nothing,
+    /// The daemon of the tool does not answer: nothing runs.
+    NoDaemon,
+    /// The tool is not installed.
+    NoTool,
+}
+
 impl Container {
+    fn name(&self) -> &str {
+        &self.arguments.name
+    }
+
+    fn is_detached(&self) -> bool {
+        self.arguments.is_detached
+    }
+
     fn words<'a>(&'a self, words: impl IntoIterator<Item = &'a str>) -> Program {
         let all = std::iter::once(self.program.as_str()).chain(words);
         Program::new(all)
     }
 
-    /// What the tool knows of the container, none when there is none.
-    fn inspect(&self, scene: &Scene<'_>) -> Result<Option<Value>, Failure> {
-        let program = self.words(["container", "inspect", &self.name]).timeout(Some(QUERY_TIMEOUT));
-        let ended = scene.query(&program)?;
+    fn look(&self, scene: &Scene<'_>) -> Result<Seen, Failure> {
+        let program =
+            self.words(["container", "inspect", self.name()]).timeout(Some(QUERY_TIMEOUT));
+        let ended = match scene.query(&program) {
+            Ok(ended) => ended,
+            Err(Failure::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Seen::NoTool);
+            }
+            Err(failure) => return Err(failure),
+        };
         if ended.is_late {
             return Err(Failure::Late { command: program.to_string(), timeout: QUERY_TIMEOUT });
         }
         if ended.code != 0 {
             let error = ended.err.to_lowercase();
-            // Not there is an answer; a tool that cannot reach its daemon gives none.
+            // Not there is an answer.
             if error.contains("no such container") || error.contains("no container with") {
-                return Ok(None);
+                return Ok(Seen::Nothing);
+            }
+            if error.contains("cannot connect to the docker daemon")
+                || error.contains("is the docker daemon running")
+            {
+                return Ok(Seen::NoDaemon);
             }
             let line = ended.last_line().to_owned();
             return Err(Failure::Exit { command: program.to_string(), code: ended.code, line });
         }
         let all: Vec<Value> = serde_json::from_str(&ended.out)
             .map_err(|error| Failure::refused(format!("{program}: {error}")))?;
-        Ok(all.into_iter().next())
+        Ok(all.into_iter().next().map_or(Seen::Nothing, Seen::Container))
+    }
+
+    /// What the tool knows of the container, none when there is none.
+    fn inspect(&self, scene: &Scene<'_>) -> Result<Option<Value>, Failure> {
+        match self.look(scene)? {
+            Seen::Container(found) => Ok(Some(found)),
+            Seen::Nothing => Ok(None),
+            Seen::NoDaemon => {
+                Err(Failure::refused(format!("{} daemon is not running", self.tool.name())))
+            }
+            Seen::NoTool => Err(Failure::refused(format!("{} is not installed", self.program))),
+        }
     }
 
     fn has_image(&self, scene: &Scene<'_>) -> bool {
-        let program = self.words(["image", "inspect", &self.image]).timeout(Some(QUERY_TIMEOUT));
+        let words = ["image", "inspect", &self.arguments.image];
+        let program = self.words(words).timeout(Some(QUERY_TIMEOUT));
         scene.query(&program).is_ok_and(|ended| ended.is_success())
     }
 
-    fn drift(&self, found: &Value, report: &mut Report) {
-        let text =
-            |pointer: &str| found.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let label = found
-            .pointer("/Config/Labels")
-            .and_then(|labels| labels.get(LABEL))
-            .and_then(Value::as_str);
-        match label {
-            Some(label) if label == self.label => {}
-            Some(other) => report.warn(format_args!("container belongs to {other}")),
-            None => report.warn(format_args!("container has no label {LABEL}")),
-        }
-        let image = match self.tool {
-            Tool::Docker => text("/Config/Image"),
-            Tool::Podman => text("/ImageName"),
-        };
-        if !is_same_image(image, &self.image) {
-            report.warn(format_args!("container image is {image}, expected {}", self.image));
-        }
-        let privileged = found.pointer("/HostConfig/Privileged").and_then(Value::as_bool);
-        let wanted = self.options.iter().any(|option| option == "--privileged");
-        if privileged.is_some_and(|is| is != wanted) {
-            report.warn(format_args!("container privileged is {}, expected {wanted}", !wanted));
-        }
-        let command: Option<Vec<&str>> = found
-            .pointer("/Config/Cmd")
-            .and_then(Value::as_array)
-            .map(|words| words.iter().filter_map(Value::as_str).collect());
-        if !self.command.is_empty() && command.as_ref().is_some_and(|is| *is != self.command) {
-            report.warn(format_args!("container command is {:?}", command.unwrap_or_default()));
-        }
-    }
-
     /// A namespace of another container is named by its resource id.
-    fn namespace(&self, value: &str, scene: &Scene<'_>) -> String {
+    fn namespace(value: &str, scene: &Scene<'_>) -> Result<String, Failure> {
         if !value.starts_with("container#") {
-            return value.to_owned();
+            return Ok(value.to_owned());
+        }
+        if scene.instance.resource(value).is_none() {
+            return Err(Failure::refused(format!("resource {value} does not exist")));
         }
         let path = &scene.instance.path;
         let index = value.split_once('#').map_or("", |(_, index)| index);
         let own = scene.instance.section(value).text("name").ok().flatten();
         let name = own.unwrap_or_else(|| container_name(path.namespace(), path.name(), index));
-        format!("container:{name}")
+        Ok(format!("container:{name}"))
     }
 
     fn pull(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let program = self
-            .words(["image", "pull", &self.image])
-            .timeout(Some(self.pull_timeout))
-            .output(Output::LoggedAsInfo);
+        let credentials = self.credentials(scene)?;
+        let (before, after) = self.credential_words(credentials.as_deref());
+        let words = before.iter().map(String::as_str).chain(["image", "pull"]);
+        let words =
+            words.chain(after.iter().map(String::as_str)).chain([self.arguments.image.as_str()]);
+        let program = self.words(words).timeout(self.pull_timeout).output(Output::LoggedAsInfo);
         scene.execute(&program).map(drop)
     }
 
+    /// The paths of mounts and devices on this node.
+    fn mounts(words: &[String], scene: &Scene<'_>) -> Result<Vec<String>, Failure> {
+        let resolve = |source: &str| {
+            if !source.starts_with('/') {
+                let (folder, is_read_only) = volume::find(source, scene)
+                    .ok_or_else(|| Failure::refused(format!("volume {source} is not available")))?;
+                return Ok((folder.display().to_string(), is_read_only));
+            }
+            match Path::new(source).exists() {
+                true => Ok((source.to_owned(), false)),
+                false => {
+                    Err(Failure::refused(format!("{source} does not exist, and is to be mounted")))
+                }
+            }
+        };
+        let mut mounts: Vec<String> = vec![];
+        for word in words {
+            let Some(mount) = arguments::mount(word, resolve)? else {
+                scene.journal.info(format_args!(
+                    "mount {word} is ignored: source:target[:options] expected"
+                ));
+                continue;
+            };
+            let target = |mount: &str| mount.split(':').nth(1).map(str::to_owned);
+            if mounts.iter().any(|other| target(other) == target(&mount)) {
+                let text = format!("two mounts have the same target: {mount}");
+                return Err(Failure::refused(text));
+            }
+            mounts.push(mount);
+        }
+        Ok(mounts)
+    }
+
+    /// The parent of the container's control groups, where the tool makes them by itself.
+    fn cgroup_parent(&self, scene: &Scene<'_>) -> Option<String> {
+        let parent = scene.host.cgroups.parent(scene)?;
+        if self.tool == Tool::Podman {
+            return Some(format!("{parent}/libpod"));
+        }
+        let words = ["info", "--format", "{{.CgroupDriver}}"];
+        let ended = scene.query(&self.words(words).timeout(Some(QUERY_TIMEOUT))).ok()?;
+        (ended.out.trim() == "cgroupfs").then_some(parent)
+    }
+
     fn run_program(&self, scene: &Scene<'_>) -> Result<Program, Failure> {
-        let label = format!("{LABEL}={}", self.label);
-        let mut words =
-            vec!["container".to_owned(), "run".into(), "--name".into(), self.name.clone()];
-        words.extend(["--label".into(), label]);
-        if self.is_detached {
-            words.push("--detach".into());
-        }
-        if self.is_removed && !self.is_detached {
-            words.push("--rm".into());
-        }
-        for (option, value) in &self.namespaces {
-            words.extend([(*option).to_owned(), self.namespace(value, scene)]);
-        }
+        let namespace = |value: &Option<String>| {
+            value.as_deref().map(|value| Self::namespace(value, scene)).transpose()
+        };
         // Only names in the arguments: values, secrets among them, travel in the tool's environment.
-        let mut environment = self.environment.clone();
-        environment.extend(super::keys::environment(scene, Kind::Cfg, &self.configs)?);
-        environment.extend(super::keys::environment(scene, Kind::Sec, &self.secrets)?);
-        for (name, _) in &environment {
-            words.extend(["--env".to_owned(), name.clone()]);
-        }
-        words.extend(self.options.iter().cloned());
-        words.push(self.image.clone());
-        words.extend(self.command.iter().cloned());
-        Ok(self.words(words.iter().map(String::as_str)).environment(environment))
+        let mut hidden = super::keys::environment(scene, Kind::Cfg, &self.configs)?;
+        hidden.extend(super::keys::environment(scene, Kind::Sec, &self.secrets)?);
+        let is_open =
+            |name: &str| is_read_by_tool(name) && !hidden.iter().any(|(is, _)| is == name);
+        let (open, environment): (Vec<_>, Vec<_>) =
+            self.environment.iter().cloned().partition(|(name, _)| is_open(name));
+        hidden.splice(0..0, environment);
+        let mut variables: Vec<String> =
+            open.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        variables.extend(hidden.iter().map(|(name, _)| name.clone()));
+        let (path, node) = (&scene.instance.path, &scene.host.node);
+        let arguments = Arguments {
+            net: namespace(&self.arguments.net)?,
+            pid: namespace(&self.arguments.pid)?,
+            ipc: namespace(&self.arguments.ipc)?,
+            uts: namespace(&self.arguments.uts)?,
+            userns: namespace(&self.arguments.userns)?,
+            volumes: Self::mounts(&self.mounts, scene)?,
+            devices: Self::mounts(&self.devices, scene)?,
+            cgroup_parent: self.cgroup_parent(scene),
+            dns: node.dns.clone(),
+            dns_search: search_domains(path.namespace(), path.name(), &node.cluster_name),
+            variables,
+            ..self.arguments.clone()
+        };
+        let credentials = self.credentials(scene)?;
+        let (before, after) = self.credential_words(credentials.as_deref());
+        let words = arguments.words();
+        let words = before
+            .iter()
+            .map(String::as_str)
+            .chain(["container", "run"])
+            .chain(after.iter().map(String::as_str))
+            .chain(words.iter().map(String::as_str));
+        Ok(self.words(words).environment(hidden))
     }
 
     fn remove(&self, scene: &Scene<'_>) -> Result<Ended, Failure> {
         let program = self
-            .words(["container", "rm", "--force", &self.name])
+            .words(["container", "rm", "--force", self.name()])
             .timeout(Some(QUERY_TIMEOUT))
             .output(Output::LoggedAsInfo);
         scene.execute(&program)
     }
+
+    /// Kills what a stop did not end. One that ended meanwhile is as good.
+    fn kill(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let program = self
+            .words(["container", "kill", self.name()])
+            .timeout(Some(QUERY_TIMEOUT))
+            .output(Output::LoggedAsInfo);
+        let done = scene.execute(&program);
+        if self.inspect(scene)?.as_ref().is_some_and(is_running) { done.map(drop) } else { Ok(()) }
+    }
+
+    /// Waits for a container that was started: one that ends at once is a failed start.
+    fn wait_until_up(&self, scene: &Scene<'_>, started: Instant) -> Result<(), Failure> {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let state = match self.inspect(scene)? {
+                Some(found) if is_running(&found) => return Ok(()),
+                Some(found) => {
+                    let text = |pointer| found.pointer(pointer).and_then(Value::as_str);
+                    let state = text("/State/Status").unwrap_or_default().to_owned();
+                    let code =
+                        found.pointer("/State/ExitCode").and_then(Value::as_i64).unwrap_or(0);
+                    if matches!(state.as_str(), "exited" | "dead") {
+                        return Err(Failure::refused(format!(
+                            "container {} ended at once with exit code {code}: see its logs",
+                            self.name()
+                        )));
+                    }
+                    state
+                }
+                None => "gone".to_owned(),
+            };
+            if self.start_timeout.is_some_and(|limit| started.elapsed() >= limit) {
+                let name = self.name();
+                return Err(Failure::refused(format!("container {name} is {state} after a start")));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE);
+        }
+    }
 }
 
-/// Names of one image: with or without registry and `latest`.
-fn is_same_image(one: &str, other: &str) -> bool {
-    let plain = |name: &str| {
-        let name = name.trim_start_matches("docker.io/").trim_start_matches("library/");
-        let last = name.rsplit('/').next().unwrap_or(name);
-        if last.contains(':') || last.contains('@') {
-            name.to_owned()
-        } else {
-            format!("{name}:latest")
-        }
+/// The domains that names of the cluster are searched in: those of the object, of its namespace and of services.
+fn search_domains(namespace: Option<&str>, name: &str, cluster: &str) -> Vec<String> {
+    let (namespace, cluster) = (namespace.unwrap_or("root").to_lowercase(), cluster.to_lowercase());
+    // A slice of a scaler has the name of the scaler.
+    let name = match name.split_once('.') {
+        Some((slice, rest)) if slice.parse::<u32>().is_ok() => rest,
+        _ => name,
     };
-    one == other || plain(one) == plain(other)
+    vec![
+        format!("{name}.{namespace}.svc.{cluster}"),
+        format!("{namespace}.svc.{cluster}"),
+        format!("svc.{cluster}"),
+    ]
+}
+
+/// Variables that the tool itself looks at: in its environment, a value for the container would mislead it.
+fn is_read_by_tool(name: &str) -> bool {
+    const PREFIXES: [&str; 9] =
+        ["DOCKER_", "BUILDX_", "CONTAINER", "PODMAN_", "XDG_", "LD_", "SSL_CERT_", "OTEL_", "GO"];
+    matches!(name, "PATH" | "HOME" | "USER" | "TMPDIR" | "REGISTRY_AUTH_FILE" | "STORAGE_DRIVER")
+        || name.ends_with("_PROXY")
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn is_running(found: &Value) -> bool {
@@ -291,17 +444,32 @@ fn is_running(found: &Value) -> bool {
 
 impl Driver for Container {
     fn label(&self) -> String {
-        format!("{} {}", self.tool.name(), self.image)
+        format!("{} {}", self.tool.name(), self.arguments.image)
     }
 
     fn evaluate(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
-        let Some(found) = self.inspect(scene)? else {
-            report.info("can not find container id");
-            return Ok(if self.is_detached { Status::Down } else { Status::NotApplicable });
-        };
-        if !self.is_detached {
+        if !self.is_detached() {
             return Ok(Status::NotApplicable);
         }
+        if let Some(group) = scene.host.cgroups.frozen(scene) {
+            report.warn(format_args!("process group {group} is frozen"));
+            return Ok(Status::NotApplicable);
+        }
+        let found = match self.look(scene)? {
+            Seen::Container(found) => found,
+            Seen::Nothing => {
+                report.info("can not find container id");
+                return Ok(Status::Down);
+            }
+            Seen::NoDaemon => {
+                report.info(format_args!("{} daemon is not running", self.tool.name()));
+                return Ok(Status::Down);
+            }
+            Seen::NoTool => {
+                report.warn(format_args!("{} is not installed", self.program));
+                return Ok(Status::Down);
+            }
+        };
         let state = found.pointer("/State/Status").and_then(Value::as_str).unwrap_or_default();
         if !is_running(&found) {
             report.info(format_args!("container is {state}"));
@@ -325,57 +493,65 @@ impl Driver for Container {
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        if self.image.is_empty() {
+        if self.arguments.image.is_empty() {
             return Err(Failure::refused("image is required, and not set"));
         }
-        let found = self.inspect(scene)?;
+        if self.is_always_pulled {
+            self.pull(scene)?;
+        }
+        let mut found = self.inspect(scene)?;
         if found.as_ref().is_some_and(is_running) {
-            scene.journal.info(format_args!("container {} is already started", self.name));
+            scene.journal.info(format_args!("container {} is already started", self.name()));
             return Ok(());
         }
         if found.is_some() && self.is_removed {
             self.remove(scene)?;
-        } else if found.is_some() {
-            let program = self
-                .words(["container", "start", &self.name])
-                .timeout(Some(self.start_timeout))
-                .output(Output::LoggedAsInfo);
-            return scene.execute(&program).map(drop);
+            found = None;
         }
-        if self.is_always_pulled || !self.has_image(scene) {
-            self.pull(scene)?;
-        }
-        let program = self.run_program(scene)?;
-        let timeout = self.is_detached.then_some(self.start_timeout);
-        let done = scene.execute(&program.timeout(timeout).output(Output::LoggedAsInfo));
+        let program = if found.is_some() {
+            self.words(["container", "start", self.name()])
+        } else {
+            if !self.is_always_pulled && !self.has_image(scene) {
+                self.pull(scene)?;
+            }
+            self.run_program(scene)?
+        };
+        // The tool leaves the container in groups of its own, below ours: those have the caps.
+        _ = scene.host.cgroups.prepare(scene);
+        let started = Instant::now();
+        let done = scene.execute(&program.timeout(self.start_timeout).output(Output::LoggedAsInfo));
         if let Err(Failure::Late { .. }) = &done {
             // A late one that comes up after all would be nobody's.
             _ = self.remove(scene);
         }
-        done.map(drop)
+        done?;
+        if self.is_detached() { self.wait_until_up(scene, started) } else { Ok(()) }
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let Some(found) = self.inspect(scene)? else {
-            scene.journal.info(format_args!("container {} is already stopped", self.name));
-            return Ok(());
+        let found = match self.look(scene)? {
+            Seen::Container(found) => found,
+            Seen::Nothing | Seen::NoDaemon | Seen::NoTool => {
+                scene.journal.info(format_args!("container {} is already stopped", self.name()));
+                return Ok(());
+            }
         };
         if is_running(&found) {
+            // The tool kills what does not end in time.
             let seconds = self.stop_timeout.as_secs().to_string();
             let program = self
-                .words(["container", "stop", "--time", &seconds, &self.name])
+                .words(["container", "stop", "-t", &seconds, self.name()])
                 .timeout(Some(self.stop_timeout + QUERY_TIMEOUT))
                 .output(Output::LoggedAsInfo);
-            scene.execute(&program)?;
+            if let Err(failure) = scene.execute(&program) {
+                scene.journal.warn(format_args!("{failure}"));
+                self.kill(scene)?;
+            }
         }
         if self.is_removed && self.inspect(scene)?.is_some() {
             self.remove(scene)?;
         }
         Ok(())
-    }
-
-    fn sort_key(&self) -> Option<String> {
-        None
     }
 
     fn unprovision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
@@ -408,10 +584,17 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_the_same_under_its_short_and_long_name() {
-        assert!(is_same_image("docker.io/library/busybox:latest", "busybox"));
-        assert!(is_same_image("busybox", "busybox:latest"));
-        assert!(!is_same_image("busybox:1", "busybox:2"));
-        assert!(!is_same_image("registry:5000/a", "a"));
+    fn names_of_the_cluster_are_searched_from_the_object_upwards() {
+        assert_eq!(
+            search_domains(Some("Ns"), "3.web", "C1"),
+            ["web.ns.svc.c1", "ns.svc.c1", "svc.c1"]
+        );
+        assert_eq!(search_domains(None, "web", "c1")[0], "web.root.svc.c1");
+    }
+
+    #[test]
+    fn a_variable_that_the_tool_reads_is_not_put_in_its_environment() {
+        let names = ["PATH", "DOCKER_HOST", "HTTPS_PROXY", "TOKEN", "MY_PATH"];
+        assert_eq!(names.map(is_read_by_tool), [true, true, true, false, false]);
     }
 }
