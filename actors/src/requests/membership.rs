@@ -40,6 +40,11 @@ fn nodes_target(context: &Context) -> Target {
 /// POST `join`: the sender becomes a member, and gets the configuration of the cluster. One that is a member already
 /// gets the same, and nothing is written. Whatever happens to the sender meanwhile, it may ask again.
 pub(super) async fn join(context: &Context) -> Outcome {
+    // Nothing is written, so nobody is to be kept from writing. A joiner that fell before it wrote its files is a member
+    // that nobody hears: no lock could be had until it joined again.
+    if context.config().node.nodes.contains(&context.caller.nodename) {
+        return joined(context).await;
+    }
     let held = match locks::take(context, LOCK, LOCK_WAIT).await {
         Ok(Some(held)) => held,
         Ok(None) => {
