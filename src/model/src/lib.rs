@@ -8,6 +8,7 @@ mod words;
 
 mod cluster;
 mod expect;
+mod explain;
 mod heartbeat;
 mod name;
 mod object;
@@ -19,6 +20,10 @@ pub use cluster::{
     NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart, SubsetStatus,
 };
 pub use expect::{GlobalExpect, LocalExpect, MonitorStatus, NodeMonitorStatus};
+pub use explain::{
+    Blocker, Candidate, Explanation, Forecast, PendingTarget, Reason, Step, TargetScope, Timer,
+    Weight,
+};
 pub use heartbeat::{Content, HeartbeatError, HeartbeatMessage, Op, OpKey};
 pub use name::{
     Kind, NameError, NodeName, ObjectPath, ResourceId, resolve_path, validate_object_name,

@@ -22,7 +22,7 @@ use model::{
 };
 
 use crate::{
-    Action, Change, Conditions, Effect, Event, Filters, ObjectView, RunId, World, candidates,
+    Action, Change, Conditions, Effect, Event, Filters, Hold, ObjectView, RunId, World, candidates,
     is_leader,
 };
 
@@ -66,6 +66,8 @@ pub struct InstanceCore {
     given_up: BTreeMap<NodeName, (GlobalExpect, Option<Timestamp>)>,
     /// To be returned by the pass under way, or by the next one.
     effects: Vec<Effect>,
+    /// Why the last pass did nothing, or waits; none while nobody wants to know.
+    holds: Option<Vec<Hold>>,
 }
 
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
@@ -127,7 +129,21 @@ impl InstanceCore {
             next_run: 0,
             given_up: BTreeMap::new(),
             effects: vec![],
+            holds: None,
         }
+    }
+
+    /// Has each pass note why it does nothing, or waits: [`holds`](Self::holds).
+    #[must_use]
+    pub fn explaining(mut self) -> Self {
+        self.holds = Some(vec![]);
+        self
+    }
+
+    /// Why the last pass did nothing, or waits. Nothing unless asked for with [`explaining`](Self::explaining).
+    #[must_use]
+    pub fn holds(&self) -> &[Hold] {
+        self.holds.as_deref().unwrap_or_default()
     }
 
     /// The object.
@@ -301,6 +317,9 @@ impl InstanceCore {
 
     /// Second half of a pass: supervision of the resources, then the next step towards the targets.
     pub fn orchestrate(&mut self, now: Timestamp, world: &dyn World) -> Vec<Effect> {
+        if let Some(holds) = &mut self.holds {
+            holds.clear();
+        }
         let conditions = world.conditions();
         let local = world.local_node();
         let node_status =
@@ -313,10 +332,13 @@ impl InstanceCore {
                     | NodeMonitorStatus::Upgrade
             )
         );
+        self.hold_if(conditions.blind, || Hold::Blind);
+        self.hold_if(is_idle_by_order, || Hold::Node(node_status.cloned()));
         if conditions.blind || is_idle_by_order {
             return self.take_effects();
         }
         let Some(settings) = world.settings(&self.path) else {
+            self.hold(|| Hold::NotConfigured);
             self.wait_for_deletion(now, world);
             return self.take_effects();
         };
@@ -327,6 +349,8 @@ impl InstanceCore {
         let starts_one = is_transition(&self.monitor.status) && !is_acting;
         if starts_one && conditions.transitions >= conditions.max_parallel {
             *self = kept;
+            let (running, allowed) = (conditions.transitions, conditions.max_parallel);
+            self.hold(|| Hold::NoSlot { running, allowed });
             self.effects.push(Effect::WaitSlot);
         } else {
             self.effects.splice(0..0, ready);
@@ -374,6 +398,7 @@ impl InstanceCore {
         if !is_running && !cx.before.status.is_transitioning() {
             self.start_run(Action::Refresh, Then::Plain);
         }
+        self.hold(|| Hold::Outdated);
         false
     }
 
@@ -389,7 +414,9 @@ impl InstanceCore {
             self.leave(cx);
             return true;
         }
-        if rules::is_peer_in_init(cx) {
+        let starting = rules::peers_in_init(cx);
+        if !starting.is_empty() {
+            self.hold(|| Hold::PeerInit(starting));
             return true;
         }
         if let Some(target) =
@@ -402,11 +429,13 @@ impl InstanceCore {
                     return true;
                 }
             } else if !rules::is_available(status) {
+                self.hold(|| Hold::Acting(status.clone()));
                 return true;
             }
         }
         self.check_completion(cx);
         if is_leaving {
+            self.hold(|| Hold::Leaving(cx.node_status().cloned().unwrap_or_default()));
             return true;
         }
         match &cx.before.global_expect {
@@ -490,6 +519,19 @@ impl InstanceCore {
 
     fn wake_after(&mut self, secs: f64) {
         self.effects.push(Effect::WakeAfter(secs + ALARM_MARGIN_SECS));
+    }
+
+    /// Notes why nothing is done, or what is waited for.
+    fn hold(&mut self, hold: impl FnOnce() -> Hold) {
+        if let Some(holds) = &mut self.holds {
+            holds.push(hold());
+        }
+    }
+
+    fn hold_if(&mut self, holds: bool, hold: impl FnOnce() -> Hold) {
+        if holds {
+            self.hold(hold);
+        }
     }
 
     fn tell(&mut self, id: &'static str, reason: &'static str) {

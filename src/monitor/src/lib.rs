@@ -10,7 +10,10 @@ mod blacklist;
 mod digest;
 mod effect;
 mod election;
+mod explain;
 mod fold;
+mod forecast;
+mod hold;
 mod instance;
 mod instance_status;
 mod load;
@@ -31,7 +34,10 @@ pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use election::{Copy, Verdict, Voter, elect, is_leaving};
+pub use explain::{Facts, explain};
 pub use fold::fold;
+pub use forecast::forecast;
+pub use hold::{Hold, Related};
 pub use instance::{InstanceCore, accepts, drops_target, is_transition};
 pub use instance_status::{
     InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,
@@ -42,7 +48,8 @@ pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use node::{NodeChange, NodeCore, NodeTiming};
 pub use peers::{Decision, Forget, LastWords, Peers};
 pub use placement::{
-    Filters, candidates, counts_as_up, is_leader, is_natural_leader, leaders, ranks,
+    Discard, Filters, candidates, counts_as_up, discarded, is_leader, is_natural_leader, leaders,
+    ranks,
 };
 pub use quorum::{Ballot, Loss};
 pub use requests::{

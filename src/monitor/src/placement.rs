@@ -3,7 +3,10 @@
 use std::cmp::Reverse;
 
 use md5::{Digest, Md5};
-use model::{MonitorStatus, NodeName, ObjectPath, PlacementPolicy, Provisioned, Status, Topology};
+use model::{
+    MonitorStatus, NodeMonitorStatus, NodeName, ObjectPath, PlacementPolicy, Provisioned, Status,
+    Topology,
+};
 
 use crate::{ObjectView, is_overloaded};
 
@@ -62,48 +65,137 @@ pub fn candidates<'w>(object: &ObjectView<'w>, filters: Filters) -> Vec<&'w Node
 }
 
 fn is_candidate(object: &ObjectView<'_>, node: &NodeName, filters: Filters) -> bool {
-    let Some(data) = object.world.node(node) else { return false };
-    let (Some(monitor), Some(frozen)) = (&data.monitor, data.frozen) else { return false };
-    let Some(seen) = object.on(node) else { return false };
-    let Some(avail) = &seen.status.avail else { return false };
-    if filters.preserved && monitor.status.is_preserved() {
-        return false;
-    }
-    let is_frozen = frozen.0 != 0.0 || seen.status.frozen.is_some_and(|time| time.0 != 0.0);
-    if filters.frozen && is_frozen {
-        return false;
-    }
-    if filters.na && *avail == Status::NotApplicable {
-        return false;
-    }
-    let start_failed = [MonitorStatus::StartFailed, MonitorStatus::PlaceFailed];
-    if filters.start_failed && start_failed.contains(&seen.monitor.status) {
-        return false;
-    }
-    if filters.unprovisioned && seen.status.provisioned == Some(Provisioned::No) {
-        return false;
-    }
-    if filters.constraints && seen.status.constraints == Some(false) {
-        return false;
-    }
-    if filters.overloaded && is_overloaded(data) {
-        return false;
-    }
-    !filters.affinities || hard_affinities_met(object, node)
+    discarded(object, node, filters).is_none()
 }
 
-fn hard_affinities_met(object: &ObjectView<'_>, node: &NodeName) -> bool {
-    let Some(settings) = object.settings else { return true };
+/// Why a node is no candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Discard {
+    /// Nothing is known of the node, or it has not said whether it is frozen.
+    NotHeard,
+    /// It has no instance, or one without state.
+    NoInstance,
+    /// The node leaves or arrives.
+    Node(NodeMonitorStatus),
+    /// The node is frozen.
+    NodeFrozen,
+    /// The instance is frozen.
+    Frozen,
+    /// The instance is `n/a`.
+    NotApplicable,
+    /// The last start failed there.
+    StartFailed(MonitorStatus),
+    /// The instance is not provisioned.
+    Unprovisioned,
+    /// The keyword `constraints` excludes the node.
+    Constraints,
+    /// The node lacks memory or swap.
+    Overloaded,
+    /// This object is to be up on the node, and is not.
+    Affinity(String),
+    /// This object is up on the node, and is not to be.
+    AntiAffinity(String),
+    /// The node does not publish the value that the policy compares.
+    NoValue,
+}
+
+impl Discard {
+    /// Its name in JSON.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::NotHeard => "not_heard",
+            Self::NoInstance => "no_instance",
+            Self::Node(_) => "node_status",
+            Self::NodeFrozen => "node_frozen",
+            Self::Frozen => "frozen",
+            Self::NotApplicable => "na",
+            Self::StartFailed(_) => "start_failed",
+            Self::Unprovisioned => "unprovisioned",
+            Self::Constraints => "constraints",
+            Self::Overloaded => "overloaded",
+            Self::Affinity(_) => "hard_affinity",
+            Self::AntiAffinity(_) => "hard_anti_affinity",
+            Self::NoValue => "no_value",
+        }
+    }
+}
+
+impl std::fmt::Display for Discard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotHeard => f.write_str("the node is not heard"),
+            Self::NoInstance => f.write_str("no evaluated instance"),
+            Self::Node(status) => write!(f, "the node is in {status}"),
+            Self::NodeFrozen => f.write_str("the node is frozen"),
+            Self::Frozen => f.write_str("the instance is frozen"),
+            Self::NotApplicable => f.write_str("the instance is n/a"),
+            Self::StartFailed(status) => status.fmt(f),
+            Self::Unprovisioned => f.write_str("not provisioned"),
+            Self::Constraints => f.write_str("constraints not met"),
+            Self::Overloaded => f.write_str("the node is overloaded"),
+            Self::Affinity(path) => write!(f, "hard_affinity: {path} is not up there"),
+            Self::AntiAffinity(path) => write!(f, "hard_anti_affinity: {path} is up there"),
+            Self::NoValue => f.write_str("the node publishes no value to compare"),
+        }
+    }
+}
+
+/// Why a node may not run the object; none for a candidate. The first reason counts.
+#[must_use]
+pub fn discarded(object: &ObjectView<'_>, node: &NodeName, filters: Filters) -> Option<Discard> {
+    let Some(data) = object.world.node(node) else { return Some(Discard::NotHeard) };
+    let (Some(monitor), Some(frozen)) = (&data.monitor, data.frozen) else {
+        return Some(Discard::NotHeard);
+    };
+    let seen = object.on(node);
+    let Some((seen, avail)) = seen.and_then(|seen| Some((seen, seen.status.avail.as_ref()?)))
+    else {
+        return Some(Discard::NoInstance);
+    };
+    if filters.preserved && monitor.status.is_preserved() {
+        return Some(Discard::Node(monitor.status.clone()));
+    }
+    if filters.frozen && frozen.0 != 0.0 {
+        return Some(Discard::NodeFrozen);
+    }
+    if filters.frozen && seen.status.frozen.is_some_and(|time| time.0 != 0.0) {
+        return Some(Discard::Frozen);
+    }
+    if filters.na && *avail == Status::NotApplicable {
+        return Some(Discard::NotApplicable);
+    }
+    let status = &seen.monitor.status;
+    let start_failed = [MonitorStatus::StartFailed, MonitorStatus::PlaceFailed];
+    if filters.start_failed && start_failed.contains(status) {
+        return Some(Discard::StartFailed(status.clone()));
+    }
+    if filters.unprovisioned && seen.status.provisioned == Some(Provisioned::No) {
+        return Some(Discard::Unprovisioned);
+    }
+    if filters.constraints && seen.status.constraints == Some(false) {
+        return Some(Discard::Constraints);
+    }
+    if filters.overloaded && is_overloaded(data) {
+        return Some(Discard::Overloaded);
+    }
+    if filters.affinities { unmet_affinity(object, node) } else { None }
+}
+
+fn unmet_affinity(object: &ObjectView<'_>, node: &NodeName) -> Option<Discard> {
+    let settings = object.settings?;
     let avail = |path: &String| {
         let path = ObjectPath::parse(path).ok()?;
         object.world.instance(node, &path).map(|status| status.avail.clone())
     };
     // A node without an instance of the other object is no obstacle.
-    settings.hard_affinity.iter().all(|path| avail(path).is_none_or(|a| a == Some(Status::Up)))
-        && settings
-            .hard_anti_affinity
-            .iter()
-            .all(|path| avail(path).is_none_or(|a| a != Some(Status::Up)))
+    let is_up = |path: &&String| avail(path).is_none_or(|avail| avail == Some(Status::Up));
+    let is_not_up = |path: &&String| avail(path).is_none_or(|avail| avail != Some(Status::Up));
+    let affinity = settings.hard_affinity.iter().find(|path| !is_up(path));
+    let anti_affinity = settings.hard_anti_affinity.iter().find(|path| !is_not_up(path));
+    affinity
+        .map(|path| Discard::Affinity(path.clone()))
+        .or_else(|| anti_affinity.map(|path| Discard::AntiAffinity(path.clone())))
 }
 
 /// Candidates in order of preference. Nodes without the value that the policy compares are dropped.

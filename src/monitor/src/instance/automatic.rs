@@ -3,7 +3,9 @@
 use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Orchestrate, Status, Topology};
 
 use super::{Cx, InstanceCore, rules};
-use crate::{Action, counts_as_up, is_compatible, is_overloaded, ranks};
+use crate::{
+    Action, Filters, Hold, Seen, candidates, counts_as_up, is_compatible, is_overloaded, ranks,
+};
 
 impl InstanceCore {
     /// A failed start is forgotten when the object runs all the same and nobody asks for anything.
@@ -24,14 +26,24 @@ impl InstanceCore {
 
     pub(super) fn automatic(&mut self, cx: &Cx<'_>) {
         let is_unknown = matches!(cx.avail(), None | Some(Status::Unknown));
-        if is_unknown || cx.settings.disabled || !is_compatible(cx.view.world) {
+        let is_incompatible = !is_compatible(cx.view.world);
+        let is_span = cx.settings.topology == Topology::Span;
+        self.hold_if(is_unknown && is_span, || Hold::Span);
+        self.hold_if(is_unknown && !is_span, || Hold::Unknown);
+        self.hold_if(cx.settings.disabled, || Hold::Disabled);
+        self.hold_if(is_incompatible, || Hold::Incompatible);
+        if is_unknown || cx.settings.disabled || is_incompatible {
             return;
         }
         match &cx.settings.topology {
-            Topology::Span | Topology::Other(_) => return,
+            Topology::Span | Topology::Other(_) => {
+                self.hold(|| Hold::Span);
+                return;
+            }
             Topology::Failover => {
                 if cx.before.local_expect == Some(LocalExpect::Started) {
                     if !self.is_to_be_given_up(cx) {
+                        self.hold(|| Hold::Kept(cx.local_avail().cloned()));
                         return;
                     }
                     self.set_local_expect(cx.now, None);
@@ -40,11 +52,14 @@ impl InstanceCore {
             Topology::Flex => {}
         }
         if cx.is_node_frozen() || cx.is_instance_frozen() {
+            self.hold_if(cx.is_node_frozen(), || Hold::NodeFrozen);
+            self.hold_if(cx.is_instance_frozen(), || Hold::Frozen);
             // Announced before it was frozen: peers must not wait for it.
             self.take_back(cx);
             return;
         }
         if cx.conditions.grace {
+            self.hold(|| Hold::Grace);
             return;
         }
         if cx.settings.scale.is_some() {
@@ -52,6 +67,7 @@ impl InstanceCore {
             return;
         }
         if matches!(cx.avail(), None | Some(Status::Undef | Status::NotApplicable)) {
+            self.hold(|| Hold::Avail(cx.avail().cloned()));
             return;
         }
         match cx.settings.topology {
@@ -106,26 +122,43 @@ impl InstanceCore {
 
     fn failover(&mut self, cx: &Cx<'_>) {
         let local = cx.view.world.local_node();
-        if cx.settings.orchestrate == Orchestrate::Start
-            && Self::natural_ranks(cx).first() != Some(&local)
-        {
-            self.take_back(cx);
-            return;
+        if cx.settings.orchestrate == Orchestrate::Start {
+            let natural = Self::natural_ranks(cx).first().copied();
+            if natural != Some(local) {
+                self.hold(|| Hold::NotNatural(natural.cloned()));
+                self.take_back(cx);
+                return;
+            }
         }
         let avail = cx.avail();
         let is_startable =
             matches!(avail, Some(Status::Down | Status::StdbyDown | Status::StdbyUp))
                 || (avail == Some(&Status::Warn) && cx.wants_start());
-        let is_peer_degraded = cx.view.peers().any(|seen| {
+        let is_degraded = |seen: &&Seen<'_>| {
             seen.status.avail == Some(Status::Warn) && !seen.monitor.status.is_transitioning()
-        });
-        let is_peer_acting = cx.view.peers().any(|seen| seen.monitor.status.is_transitioning());
+        };
+        let is_acting = |seen: &&Seen<'_>| seen.monitor.status.is_transitioning();
+        let is_peer_degraded = cx.view.peers().any(|seen| is_degraded(&seen));
+        let is_peer_acting = cx.view.peers().any(|seen| is_acting(&seen));
         let is_up = cx.local_avail() == Some(&Status::Up);
         let is_leader = cx.before.is_leader();
+        self.hold_if(!Self::is_orchestrated(cx), || Hold::NotOrchestrated);
+        self.hold_if(!is_startable, || Hold::Avail(avail.cloned()));
+        self.hold_if(is_peer_degraded, || Hold::PeerDegraded(nodes_of(cx, is_degraded)));
+        self.hold_if(is_peer_acting, || {
+            let acting = cx.view.peers().filter(is_acting);
+            Hold::PeerActing(
+                acting.map(|seen| (seen.node.clone(), seen.monitor.status.clone())).collect(),
+            )
+        });
         match cx.before.status {
             MonitorStatus::Ready | MonitorStatus::WaitParents => {
                 let is_contested = !is_leader
                     && cx.view.peers().any(|seen| seen.monitor.status == MonitorStatus::Ready);
+                self.hold_if(is_contested, || {
+                    let is_ready = |seen: &&Seen<'_>| seen.monitor.status == MonitorStatus::Ready;
+                    Hold::Contested(nodes_of(cx, is_ready))
+                });
                 if is_up
                     || !is_startable
                     || is_peer_degraded
@@ -139,11 +172,12 @@ impl InstanceCore {
                 }
             }
             MonitorStatus::Idle => {
-                let is_blocked = !cx.settings.rollback
-                    && cx
-                        .view
-                        .peers()
-                        .any(|seen| seen.monitor.status == MonitorStatus::StartFailed);
+                let has_failed =
+                    |seen: &&Seen<'_>| seen.monitor.status == MonitorStatus::StartFailed;
+                let is_blocked =
+                    !cx.settings.rollback && cx.view.peers().any(|seen| has_failed(&seen));
+                self.hold_if(is_blocked, || Hold::PeerStartFailed(nodes_of(cx, has_failed)));
+                self.hold_if(!is_leader, || Hold::NotLeader(preferred(cx)));
                 if Self::is_orchestrated(cx)
                     && is_startable
                     && !is_peer_degraded
@@ -154,8 +188,15 @@ impl InstanceCore {
                     self.announce_start(cx);
                 }
             }
-            _ => {}
+            _ => self.hold_doing(cx),
         }
+    }
+
+    /// Notes that the instance acts, or failed to.
+    fn hold_doing(&mut self, cx: &Cx<'_>) {
+        let status = &cx.before.status;
+        self.hold_if(status.is_failed(), || Hold::Failed(status.clone()));
+        self.hold_if(!status.is_failed(), || Hold::Acting(status.clone()));
     }
 
     /// The instance is to start: alone at once, else announced first, so that peers may contest it.
@@ -163,13 +204,24 @@ impl InstanceCore {
         let world = cx.view.world;
         let is_failover = cx.settings.topology == Topology::Failover;
         if !cx.are_parents_settled() {
+            self.hold_parents(cx);
             self.set_status(cx.now, MonitorStatus::WaitParents, world);
         } else if is_failover && cx.settings.peers.len() == 1 {
             self.start(cx, "single_node");
         } else if cx.local_avail() != Some(&Status::Up) {
             self.set_status(cx.now, MonitorStatus::Ready, world);
+            self.hold(|| Hold::Ready(cx.conditions.ready_period_secs));
             self.wake_after(cx.conditions.ready_period_secs);
         }
+    }
+
+    /// Notes the parents that are waited for.
+    pub(super) fn hold_parents(&mut self, cx: &Cx<'_>) {
+        if self.holds.is_none() {
+            return;
+        }
+        self.hold_if(!cx.are_parents_available(), || Hold::Parents(cx.missing_parents()));
+        self.hold_if(cx.is_parent_moving(), || Hold::ParentsMoving(cx.moving_parents()));
     }
 
     /// An announced start that nobody contests is carried out when it is due.
@@ -179,9 +231,11 @@ impl InstanceCore {
             if cx.are_parents_settled() {
                 self.set_status(cx.now, MonitorStatus::Idle, world);
             }
+            self.hold_parents(cx);
             return;
         }
         if cx.is_parent_moving() {
+            self.hold_parents(cx);
             self.set_status(cx.now, MonitorStatus::Idle, world);
             return;
         }
@@ -190,6 +244,7 @@ impl InstanceCore {
         if left < 0.0 {
             self.start(cx, "from_ready");
         } else {
+            self.hold(|| Hold::Ready(left));
             self.wake_after(left);
         }
     }
@@ -200,6 +255,7 @@ impl InstanceCore {
         let natural = Self::natural_ranks(cx);
         let rank = natural.iter().position(|node| *node == local);
         if cx.settings.orchestrate == Orchestrate::Start && rank.is_none_or(|rank| rank >= wanted) {
+            self.hold(|| Hold::NotNatural(natural.first().copied().cloned()));
             self.take_back(cx);
             return;
         }
@@ -217,9 +273,14 @@ impl InstanceCore {
         let missing = wanted.saturating_sub(up.len());
         // Better ranked peers are about to start: also where the policy prefers this node to them by now.
         let is_enough = missing > 0 && better_ready >= missing;
+        self.hold_if(!Self::is_orchestrated(cx), || Hold::NotOrchestrated);
         match cx.before.status {
             MonitorStatus::Ready | MonitorStatus::WaitParents => {
                 let is_up = cx.local_avail() == Some(&Status::Up);
+                self.hold_if(is_enough || up.len() > wanted, || Hold::Enough {
+                    up: up.len() + better_ready,
+                    target: wanted,
+                });
                 if up.len() > wanted || is_enough || is_up || !Self::is_orchestrated(cx) {
                     self.take_back(cx);
                 } else {
@@ -230,17 +291,24 @@ impl InstanceCore {
             MonitorStatus::Idle if up.len() > wanted => self.stop_excess(cx, &up, wanted),
             MonitorStatus::Idle => {
                 let is_placing = cx.before.global_expect == Some(GlobalExpect::Placed);
-                if up.len() == wanted && !is_placing {
+                let is_reached = up.len() == wanted && !is_placing;
+                self.hold_if(is_reached || is_enough, || Hold::Enough {
+                    up: up.len() + better_ready,
+                    target: wanted,
+                });
+                if is_reached {
                     return;
                 }
                 let avail = cx.local_avail();
                 let is_startable =
                     rules::is_stopped(avail) || (avail == Some(&Status::Warn) && cx.wants_start());
+                self.hold_if(!is_startable, || Hold::Avail(avail.cloned()));
+                self.hold_if(!cx.before.is_leader(), || Hold::NotLeader(preferred(cx)));
                 if is_startable && cx.before.is_leader() && !is_enough {
                     self.announce_start(cx);
                 }
             }
-            _ => {}
+            _ => self.hold_doing(cx),
         }
     }
 
@@ -257,6 +325,7 @@ impl InstanceCore {
                 || asked > seen.status.updated
         });
         if is_unsettled {
+            self.hold(|| Hold::Unsettled);
             return;
         }
         let world = cx.view.world;
@@ -269,5 +338,19 @@ impl InstanceCore {
             self.tell("instance_stop", "flex_threshold");
             self.run(cx.now, Action::Stop { force: false }, MonitorStatus::Stopping, world);
         }
+    }
+}
+
+/// Peers of which a claim is true.
+fn nodes_of(cx: &Cx<'_>, is_so: impl FnMut(&&Seen<'_>) -> bool) -> Vec<NodeName> {
+    cx.view.peers().filter(is_so).map(|seen| seen.node.clone()).collect()
+}
+
+/// The node that the placement policy ranks first.
+fn preferred(cx: &Cx<'_>) -> Option<NodeName> {
+    let candidates = candidates(&cx.view, Filters::ALL);
+    match candidates.as_slice() {
+        [only] => Some((*only).clone()),
+        candidates => ranks(&cx.view, candidates).first().copied().cloned(),
     }
 }

@@ -4,7 +4,7 @@ use model::{Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Statu
 
 use super::adoption::{has_no_option_left, is_abort_pending, is_deleted, is_placed};
 use super::{Cx, InstanceCore, rules};
-use crate::{Effect, ObjectView, World};
+use crate::{Effect, Hold, ObjectView, World};
 
 /// How long the target of an object without local instance is published for the nodes that have one.
 const FOREIGN_TARGET_SECS: f64 = 3.0;
@@ -13,7 +13,9 @@ impl InstanceCore {
     /// Drops the target if it is reached, or replaces it by its sequel.
     pub(super) fn check_completion(&mut self, cx: &Cx<'_>) {
         let Some(target) = &cx.before.global_expect else { return };
-        if !rules::is_same_config_everywhere(cx) || !is_reached(cx, target) {
+        let is_same_config = rules::is_same_config_everywhere(cx);
+        self.hold_if(!is_same_config, || Hold::ConfigDiffers);
+        if !is_same_config || !is_reached(cx, target) {
             return;
         }
         match target {

@@ -3,7 +3,7 @@
 use model::MonitorStatus;
 
 use super::{Cx, InstanceCore, rules};
-use crate::Action;
+use crate::{Action, Hold};
 
 impl InstanceCore {
     pub(super) fn leave(&mut self, cx: &Cx<'_>) {
@@ -12,6 +12,9 @@ impl InstanceCore {
         if matches!(status, MonitorStatus::Shutdown | MonitorStatus::ShutdownFailed)
             || status.is_transitioning()
         {
+            let is_failed = status.is_failed();
+            self.hold_if(is_failed, || Hold::Failed(status.clone()));
+            self.hold_if(!is_failed, || Hold::Acting(status.clone()));
             return;
         }
         let is_shut_down =
@@ -22,6 +25,7 @@ impl InstanceCore {
                 self.set_status(cx.now, MonitorStatus::Idle, world);
             }
         } else if !cx.are_local_children_down() {
+            self.hold(|| Hold::Children(cx.children_not_down_here()));
             self.set_status(cx.now, MonitorStatus::WaitChildren, world);
         } else {
             self.run(cx.now, Action::Shutdown, MonitorStatus::Shutdown, world);

@@ -1,6 +1,6 @@
 //! Words and sets that the parts of a pass share.
 
-use model::{Frozen, GlobalExpect, MonitorStatus, NodeMonitorStatus, Status};
+use model::{Frozen, GlobalExpect, MonitorStatus, NodeMonitorStatus, NodeName, Status};
 
 use super::Cx;
 use crate::Seen;
@@ -82,15 +82,17 @@ pub(super) fn is_available(status: &MonitorStatus) -> bool {
     matches!(status, MonitorStatus::Idle | MonitorStatus::Ready) || status.is_waiting()
 }
 
-/// Whether a node that also runs the object is starting: it does not know yet what it runs.
-pub(super) fn is_peer_in_init(cx: &Cx<'_>) -> bool {
+/// Nodes that also run the object and are starting: they do not know yet what they run.
+pub(super) fn peers_in_init(cx: &Cx<'_>) -> Vec<NodeName> {
     let world = cx.view.world;
-    cx.settings.peers.iter().filter(|node| *node != world.local_node()).any(|node| {
+    let peers = cx.settings.peers.iter().filter(|node| *node != world.local_node());
+    let is_in_init = |node: &&NodeName| {
         world
             .node(node)
             .and_then(|data| data.monitor.as_ref())
             .is_some_and(|monitor| monitor.status == NodeMonitorStatus::Init)
-    })
+    };
+    peers.filter(is_in_init).cloned().collect()
 }
 
 /// Whether all live nodes have the same configuration of the object.

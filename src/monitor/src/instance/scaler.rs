@@ -3,7 +3,7 @@
 use model::{Frozen, GlobalExpect, MonitorStatus, ObjectPath, Provisioned, Topology};
 
 use super::{Cx, InstanceCore};
-use crate::{Change, Effect, Filters, ObjectView, candidates, live_nodes, ranks};
+use crate::{Change, Effect, Filters, Hold, ObjectView, candidates, live_nodes, ranks};
 
 /// Slices made in one pass.
 const CREATED_AT_ONCE: usize = 3;
@@ -19,6 +19,7 @@ impl InstanceCore {
             &candidates(&cx.view, Filters { affinities: true, ..Filters::NATURAL }),
         );
         if leader.first() != Some(&world.local_node()) || cx.before.status != MonitorStatus::Idle {
+            self.hold(|| Hold::NotLeader(leader.first().copied().cloned()));
             return;
         }
         let slices = self.slices(cx);
@@ -68,6 +69,7 @@ impl InstanceCore {
         let is_everywhere = published.windows(2).all(|pair| pair[0] == pair[1])
             && published.iter().all(Option::is_some);
         if !is_everywhere || is_asked {
+            self.hold(|| Hold::Slice(path.clone()));
             return false;
         }
         let target = if aggregate.provisioned != Some(Provisioned::No) {

@@ -5,7 +5,9 @@ use model::{
 };
 
 use super::{Cx, InstanceCore, Then, rules};
-use crate::{Action, Effect, Filters, candidates, is_natural_leader, live_nodes, ranks};
+use crate::{
+    Action, Effect, Filters, Hold, Seen, candidates, is_natural_leader, live_nodes, ranks,
+};
 
 /// How long an instance that was not started keeps the target `restarted`, for its peers to take it over.
 const RESTARTED_SECS: f64 = 2.0;
@@ -35,7 +37,7 @@ impl InstanceCore {
             GlobalExpect::Unprovisioned => self.step_unprovisioned(cx),
             GlobalExpect::Purged => self.step_purged(cx),
             GlobalExpect::Deleted => {
-                if self.wait_for_children(cx, cx.are_children_down()) {
+                if self.wait_for_children(cx) {
                     return;
                 }
                 self.tell("instance_delete", "target");
@@ -84,15 +86,19 @@ impl InstanceCore {
         !is_met
     }
 
-    fn wait_for_children(&mut self, cx: &Cx<'_>, are_down: bool) -> bool {
+    fn wait_for_children(&mut self, cx: &Cx<'_>) -> bool {
+        let are_down = cx.are_children_down();
+        self.hold_if(!are_down, || Hold::Children(cx.children_not_down()));
         self.wait(cx, are_down, MonitorStatus::WaitChildren)
     }
 
     /// Enters the wait when a parent is missing, leaves it when all are there to stay. True while it lasts.
     fn wait_for_parents(&mut self, cx: &Cx<'_>) -> bool {
         if cx.before.status == MonitorStatus::WaitParents {
+            self.hold_parents(cx);
             return self.wait(cx, cx.are_parents_settled(), MonitorStatus::WaitParents);
         }
+        self.hold_if(!cx.are_parents_available(), || Hold::Parents(cx.missing_parents()));
         self.wait(cx, cx.are_parents_available(), MonitorStatus::WaitParents)
     }
 
@@ -102,13 +108,17 @@ impl InstanceCore {
         } else if self.wait_for_parents(cx) {
         } else if self.monitor.status != cx.before.status {
             // The wait is over: announced before the next step.
-        } else if !rules::is_started(cx.avail()) && cx.all_thawed() {
-            self.automatic(cx);
+        } else if !rules::is_started(cx.avail()) {
+            if cx.all_thawed() {
+                self.automatic(cx);
+            } else {
+                self.hold(|| Hold::NotThawed(nodes_where(cx, rules::is_frozen)));
+            }
         }
     }
 
     fn step_stopped(&mut self, cx: &Cx<'_>, action: Action) {
-        if self.wait_for_children(cx, cx.are_children_down()) {
+        if self.wait_for_children(cx) {
             return;
         }
         let is_done = if action == Action::Shutdown {
@@ -118,7 +128,9 @@ impl InstanceCore {
         };
         if !cx.is_instance_frozen() {
             self.freeze(cx);
-        } else if is_done || !cx.all_frozen() {
+        } else if is_done {
+        } else if !cx.all_frozen() {
+            self.hold(|| Hold::NotFrozen(nodes_where(cx, |seen| !rules::is_frozen(seen))));
         } else if action == Action::Shutdown {
             self.tell("instance_shutdown", "target");
             self.run(cx.now, action, MonitorStatus::Shutdown, cx.view.world);
@@ -140,7 +152,14 @@ impl InstanceCore {
         } else if !cx.before.is_leader() {
             let has_leader = cx.view.known().any(|seen| seen.monitor.is_leader());
             let can_stop = has_leader && (!is_flex || is_started_on(true));
-            if can_stop && !rules::is_stopped(cx.local_avail()) {
+            let is_stopped = rules::is_stopped(cx.local_avail());
+            self.hold_if(!has_leader, || Hold::NoLeader);
+            self.hold_if(has_leader && !can_stop && !is_stopped, || {
+                Hold::NotStarted(nodes_where(cx, |seen| {
+                    seen.monitor.is_leader() && !rules::is_started(seen.status.avail.as_ref())
+                }))
+            });
+            if can_stop && !is_stopped {
                 self.stop(cx, false);
             }
         } else if !rules::is_started(cx.local_avail()) {
@@ -151,6 +170,11 @@ impl InstanceCore {
                 .all(|seen| rules::is_stopped(seen.status.avail.as_ref()));
             let is_done = cx.aggregate.placement.as_deref() == Some("optimal")
                 && cx.avail() == Some(&Status::Up);
+            self.hold_if(!is_flex && !are_others_stopped, || {
+                Hold::NotStopped(nodes_where(cx, |seen| {
+                    !seen.monitor.is_leader() && !rules::is_stopped(seen.status.avail.as_ref())
+                }))
+            });
             if (is_flex || are_others_stopped) && !is_done {
                 self.automatic(cx);
             }
@@ -174,16 +198,25 @@ impl InstanceCore {
                 .all(|seen| !rules::is_stopped(seen.status.avail.as_ref()));
             let filters = Filters { na: true, ..Filters::NATURAL };
             let has_candidate = candidates(&cx.view, filters).into_iter().any(is_named);
+            let has_failed = cx.before.status == MonitorStatus::StopFailed;
+            self.hold_if(is_flex && !are_destinations_active, || {
+                Hold::NotStarted(nodes_where(cx, |seen| {
+                    is_named(seen.node) && rules::is_stopped(seen.status.avail.as_ref())
+                }))
+            });
+            self.hold_if(has_failed, || Hold::Failed(cx.before.status.clone()));
+            self.hold_if(!has_candidate, || Hold::NoDestination);
             if (is_flex && !are_destinations_active)
-                || cx.before.status == MonitorStatus::StopFailed
+                || has_failed
                 || !has_candidate
-                || self.wait_for_children(cx, cx.are_children_down())
+                || self.wait_for_children(cx)
             {
                 return;
             }
             self.stop(cx, false);
         } else if !rules::is_started(cx.local_avail()) {
             if self.wait(cx, cx.are_parents_settled(), MonitorStatus::WaitParents) {
+                self.hold_parents(cx);
                 return;
             }
             let are_others_stopped = cx
@@ -196,6 +229,13 @@ impl InstanceCore {
                 matches!(cx.before.status, MonitorStatus::StartFailed | MonitorStatus::PlaceFailed);
             let can_start =
                 !has_failed && (rules::is_stopped(avail) || avail == Some(&Status::Warn));
+            self.hold_if(has_failed, || Hold::Failed(cx.before.status.clone()));
+            self.hold_if(!has_failed && !can_start, || Hold::Avail(avail.cloned()));
+            self.hold_if(!is_flex && !are_others_stopped, || {
+                Hold::NotStopped(nodes_where(cx, |seen| {
+                    !is_named(seen.node) && !rules::is_stopped(seen.status.avail.as_ref())
+                }))
+            });
             if (is_flex || are_others_stopped) && can_start {
                 self.start(cx, "target");
             }
@@ -221,10 +261,18 @@ impl InstanceCore {
             .collect();
         let is_natural = is_natural_leader(&cx.view);
         let status = if cx.view.known().count() < peers.len() {
+            self.hold(|| {
+                let is_missing =
+                    |node: &&&NodeName| cx.view.on(node).is_none_or(|seen| !seen.status.is_known());
+                let missing = peers.iter().filter(is_missing);
+                Hold::NotEverywhere(missing.map(|node| (*node).clone()).collect())
+            });
             Some(MonitorStatus::WaitSync)
         } else if is_natural && !cx.are_parents_available() {
+            self.hold(|| Hold::Parents(cx.missing_parents()));
             Some(MonitorStatus::WaitParents)
-        } else if is_provision_leader_elsewhere(cx, is_provisioned) {
+        } else if let Some(leader) = provision_leader_elsewhere(cx, is_provisioned) {
+            self.hold(|| Hold::NotProvisioned(leader.clone()));
             Some(MonitorStatus::WaitLeader)
         } else {
             None
@@ -273,7 +321,9 @@ impl InstanceCore {
 
     /// Stops and waits until the instance may be unprovisioned: says whether as the leader, which goes last.
     fn prepare_unprovision(&mut self, cx: &Cx<'_>, are_peers_done: bool) -> Option<bool> {
-        if self.wait_for_children(cx, cx.are_children_unprovisioned()) {
+        let are_children_done = cx.are_children_unprovisioned();
+        self.hold_if(!are_children_done, || Hold::Children(cx.children_not_unprovisioned()));
+        if self.wait(cx, are_children_done, MonitorStatus::WaitChildren) {
             return None;
         }
         if !rules::is_stopped(cx.local_avail()) {
@@ -281,6 +331,10 @@ impl InstanceCore {
             return None;
         }
         if !rules::is_stopped(cx.avail()) {
+            self.hold(|| {
+                let is_active = |seen: &Seen<'_>| !rules::is_stopped(seen.status.avail.as_ref());
+                Hold::NotStopped(nodes_where(cx, is_active))
+            });
             return None;
         }
         let filters =
@@ -288,6 +342,7 @@ impl InstanceCore {
         let leader = ranks(&cx.view, &candidates(&cx.view, filters)).first()
             == Some(&cx.view.world.local_node());
         if leader && !are_peers_done {
+            self.hold(|| Hold::NotUnprovisioned);
             self.set_status(cx.now, MonitorStatus::WaitNonLeader, cx.view.world);
             return None;
         }
@@ -324,7 +379,10 @@ impl InstanceCore {
                         )
                     })
                 };
-                if ranks.into_iter().take_while(|node| *node != local).any(is_busy) {
+                let priors = ranks.into_iter().take_while(|node| *node != local);
+                let priors: Vec<&NodeName> = priors.filter(|node| is_busy(node)).collect();
+                if !priors.is_empty() {
+                    self.hold(|| Hold::Priors(priors.into_iter().cloned().collect()));
                     return;
                 }
                 self.set_local_expect(cx.now, None);
@@ -357,11 +415,16 @@ fn is_provisioned_at_all(provisioned: Option<Provisioned>) -> bool {
     matches!(provisioned, Some(Provisioned::Yes | Provisioned::Mixed))
 }
 
-/// Whether another node has to provision first, and has not yet.
-fn is_provision_leader_elsewhere(
-    cx: &Cx<'_>,
+/// Evaluated instances of which a claim is true.
+fn nodes_where(cx: &Cx<'_>, is_so: impl Fn(&Seen<'_>) -> bool) -> Vec<NodeName> {
+    cx.view.known().filter(|seen| is_so(seen)).map(|seen| seen.node.clone()).collect()
+}
+
+/// The other node that has to provision first, and has not yet.
+fn provision_leader_elsewhere<'w>(
+    cx: &Cx<'w>,
     is_provisioned: impl Fn(Option<Provisioned>) -> bool,
-) -> bool {
+) -> Option<&'w NodeName> {
     let active: Vec<&NodeName> = cx
         .view
         .known()
@@ -373,8 +436,8 @@ fn is_provision_leader_elsewhere(
         .first()
         .copied()
         .or_else(|| ranks(&cx.view, &candidates(&cx.view, filters)).first().copied());
-    leader.is_some_and(|leader| {
-        leader != cx.view.world.local_node()
+    leader.filter(|leader| {
+        *leader != cx.view.world.local_node()
             && cx.view.on(leader).is_some_and(|seen| !is_provisioned(seen.status.provisioned))
     })
 }

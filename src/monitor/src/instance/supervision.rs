@@ -8,7 +8,7 @@ use model::{
 };
 
 use super::{Cx, InstanceCore, Then};
-use crate::{Action, Effect, Event, Filters, World, candidates};
+use crate::{Action, Effect, Event, Filters, Hold, World, candidates};
 
 /// Restarts of a standby resource that asks for fewer.
 const STANDBY_RESTARTS: u32 = 2;
@@ -18,8 +18,10 @@ const STANDBY_RESTARTS: u32 = 2;
 enum Need {
     /// Nothing: it works, and its counter goes.
     Recovered,
-    /// Nothing more, or nothing yet.
+    /// Nothing: nobody asks for it, or it cannot be.
     Nothing,
+    /// Nothing more: so many restarts were allowed.
+    GivenUp(u32),
     /// One more restart.
     Restart { tries: u32, allowed: u32, standby: bool },
     /// A restart, after so many seconds.
@@ -88,7 +90,15 @@ impl InstanceCore {
                         return true;
                     }
                 }
-                Need::Later(delay) => self.wake_after(*delay),
+                Need::Later(delay) => {
+                    let (rid, left) = ((*rid).to_owned(), *delay);
+                    self.hold(|| Hold::RestartDelay { rid, left });
+                    self.wake_after(*delay);
+                }
+                Need::GivenUp(allowed) => {
+                    let (rid, allowed) = ((*rid).to_owned(), *allowed);
+                    self.hold(|| Hold::RestartsUsedUp { rid, allowed });
+                }
                 Need::Nothing | Need::Restart { .. } => {}
             }
         }
@@ -141,7 +151,7 @@ impl InstanceCore {
         let counter = self.monitor.restart.get(rid).copied();
         let done = counter.map_or(0, |counter| counter.retries);
         if done > allowed {
-            return Need::Nothing;
+            return Need::GivenUp(allowed);
         }
         // Its own restarts first, with what needs it, then those that all standby resources have.
         let standby = !is_started || done >= restart;

@@ -1,0 +1,213 @@
+//! Why an object is where it is, and what is waited for.
+//!
+//! Nothing is decided here: candidates come from the placement, blockers from what the monitors themselves note in a pass
+//! on a copy of the data, next steps from the forecast.
+
+mod summary;
+
+use model::{
+    Blocker, Candidate, Explanation, GlobalExpect, LocalExpect, NodeMonitorStatus, NodeName,
+    ObjectPath, PendingTarget, PlacementPolicy, Reason, TargetScope, Timer, Timestamp,
+};
+use serde_json::{Value, json};
+
+use crate::forecast::{Play, blockers};
+use crate::{
+    Discard, Filters, ObjectView, World, candidates, discarded, is_leader, live_nodes, ranks,
+};
+
+/// What the cluster data do not tell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Facts {
+    /// Seconds left of the rejoin grace period of this node; none when it is over.
+    pub grace_left_secs: Option<f64>,
+    /// Keyword `node.maintenance_grace_period` in seconds, default 60: how long a node that announced its restart is
+    /// not forgotten.
+    pub maintenance_grace_secs: f64,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self { grace_left_secs: None, maintenance_grace_secs: 60.0 }
+    }
+}
+
+/// Explains an object that is configured here.
+#[must_use]
+pub fn explain(world: &dyn World, now: Timestamp, path: &ObjectPath, facts: &Facts) -> Explanation {
+    let mut play = Play::new(world, now, path);
+    let mut explanation = as_it_is(&play.seen_from(&judge(world, path)), world.local_node(), path);
+    play.run();
+    explanation.blockers = blockers(play.first_holds.iter().map(|(node, holds)| (node, &**holds)));
+    explanation.timers = timers(world, &play, now, facts);
+    explanation.next = play.steps;
+    explanation.summary = summary::sentence(&explanation);
+    explanation
+}
+
+/// Where an object is, and what is waited for, in one sentence.
+pub(crate) fn outcome(world: &dyn World, path: &ObjectPath, blockers: &[Blocker]) -> String {
+    let mut explanation = as_it_is(world, world.local_node(), path);
+    explanation.blockers = blockers.to_vec();
+    summary::sentence(&explanation)
+}
+
+/// What is there now, without what is to come of it.
+fn as_it_is(eyes: &dyn World, local: &NodeName, path: &ObjectPath) -> Explanation {
+    let view = ObjectView::new(eyes, path);
+    let settings = view.settings;
+    let word = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    Explanation {
+        path: path.clone(),
+        node: local.clone(),
+        summary: String::new(),
+        aggregate: view.aggregate(),
+        topology: word(settings.map(|settings| settings.topology.as_str())),
+        orchestrate: word(settings.map(|settings| settings.orchestrate.as_str())),
+        policy: word(settings.map(|settings| settings.placement.as_str())),
+        candidates: explain_candidates(&view),
+        targets: targets(&view),
+        blockers: vec![],
+        timers: vec![],
+        next: vec![],
+    }
+}
+
+/// The node from which the candidates are looked at: this one if it has the object, else the first that has.
+fn judge(world: &dyn World, path: &ObjectPath) -> NodeName {
+    let local = world.local_node();
+    let Some(settings) = world.settings(path) else { return local.clone() };
+    if settings.peers.contains(local) {
+        return local.clone();
+    }
+    let has_instance = |node: &&NodeName| world.instance(node, path).is_some();
+    settings.nodes.iter().find(has_instance).unwrap_or(local).clone()
+}
+
+fn explain_candidates(view: &ObjectView<'_>) -> Vec<Candidate> {
+    let Some(settings) = view.settings else { return vec![] };
+    let able = candidates(view, Filters::ALL);
+    let ranks = ranks(view, &able);
+    let mut found: Vec<Candidate> = settings
+        .peers
+        .iter()
+        .map(|node| {
+            let rank = ranks.iter().position(|ranked| *ranked == node);
+            let is_unranked = able.len() > 1 && rank.is_none() && !ranks.is_empty();
+            let reason = discarded(view, node, Filters::ALL)
+                .or_else(|| is_unranked.then_some(Discard::NoValue))
+                .map(|discard| Reason { id: discard.id().to_owned(), text: discard.to_string() });
+            let seen = view.on(node);
+            Candidate {
+                node: node.clone(),
+                rank: rank.map(|rank| rank + 1),
+                is_leader: is_leader(view, node, &able),
+                value: value(view, node),
+                discarded: reason,
+                avail: seen.and_then(|seen| seen.status.avail.clone()),
+                monitor: seen.map(|seen| seen.monitor.clone()),
+            }
+        })
+        .collect();
+    found.sort_by_key(|candidate| {
+        (candidate.discarded.is_some(), candidate.rank.unwrap_or(usize::MAX))
+    });
+    found
+}
+
+/// What the policy compares.
+fn value(view: &ObjectView<'_>, node: &NodeName) -> Value {
+    let Some(settings) = view.settings else { return Value::Null };
+    let stats = view.world.node(node).map(|data| data.stats).unwrap_or_default();
+    let place = settings.peers.iter().position(|peer| peer == node).map(|place| place + 1);
+    match &settings.placement {
+        PlacementPolicy::NodesOrder | PlacementPolicy::Shift => json!(place),
+        PlacementPolicy::Score => json!(stats.score),
+        PlacementPolicy::LoadAvg => json!(stats.load_15m),
+        PlacementPolicy::Spread => {
+            let digest = crate::md5_hex(format!("{}{node}", view.path).as_bytes());
+            json!(digest.get(..8))
+        }
+        PlacementPolicy::None | PlacementPolicy::Other(_) => Value::Null,
+    }
+}
+
+fn targets(view: &ObjectView<'_>) -> Vec<PendingTarget> {
+    let mut found: Vec<PendingTarget> = vec![];
+    let mut add = |scope, target: String, node: &NodeName, since: Option<Timestamp>| {
+        let known = found.iter_mut().find(|known| known.scope == scope && known.target == target);
+        let Some(known) = known else {
+            let (origin, nodes) = (node.clone(), vec![node.clone()]);
+            found.push(PendingTarget { scope, target, origin, since, nodes });
+            return;
+        };
+        known.nodes.push(node.clone());
+        // Adopted later than it was set.
+        if since.is_some_and(|since| known.since.is_none_or(|known| since < known)) {
+            known.origin = node.clone();
+            known.since = since;
+        }
+    };
+    for seen in &view.instances {
+        if let Some(target) = &seen.monitor.global_expect {
+            let since = seen.monitor.global_expect_updated;
+            add(TargetScope::Object, target.to_string(), seen.node, since);
+        }
+    }
+    for seen in &view.instances {
+        if let Some(target) = &seen.monitor.local_expect {
+            let since = seen.monitor.local_expect_updated;
+            add(TargetScope::Instance, target.to_string(), seen.node, since);
+        }
+    }
+    let is_ours = |node: &NodeName| view.on(node).is_some();
+    for (node, data) in live_nodes(view.world).filter(|(node, _)| is_ours(node)) {
+        let Some(monitor) = &data.monitor else { continue };
+        if let Some(target) = &monitor.global_expect {
+            let since = monitor.global_expect_updated_origin.or(monitor.global_expect_updated);
+            add(TargetScope::Node, target.to_string(), node, since);
+        }
+    }
+    found
+}
+
+fn timers(world: &dyn World, play: &Play, now: Timestamp, facts: &Facts) -> Vec<Timer> {
+    let mut timers = vec![];
+    for (node, holds) in &play.first_holds {
+        for (id, left) in holds.iter().filter_map(crate::Hold::timer) {
+            timers.push(Timer { id, node: node.clone(), left: left.max(0.0) });
+        }
+    }
+    if let Some(left) = facts.grace_left_secs {
+        let (id, node) = ("rejoin_grace_period".to_owned(), world.local_node().clone());
+        timers.push(Timer { id, node, left: left.max(0.0) });
+    }
+    for (node, data) in live_nodes(world) {
+        let Some(monitor) = &data.monitor else { continue };
+        let is_away =
+            matches!(monitor.status, NodeMonitorStatus::Maintenance | NodeMonitorStatus::Upgrade);
+        if let Some(since) = monitor.status_updated.filter(|_| is_away) {
+            let left = facts.maintenance_grace_secs - now.since(since);
+            let (id, node) = ("maintenance_grace_period".to_owned(), node.clone());
+            timers.push(Timer { id, node, left: left.max(0.0) });
+        }
+    }
+    timers.sort_by(|a, b| a.left.total_cmp(&b.left));
+    timers
+}
+
+/// Whether a target asks for nothing but what is always wanted.
+fn is_usual(target: &PendingTarget) -> bool {
+    target.scope == TargetScope::Instance && target.target == LocalExpect::Started.as_str()
+}
+
+/// What an operator asked for, in the passive: `to be started`.
+fn asked(target: &PendingTarget) -> String {
+    match GlobalExpect::from(target.target.as_str()) {
+        GlobalExpect::Placed => "to be where its placement wants it".to_owned(),
+        GlobalExpect::PlacedAt(nodes) => format!("to be on {}", nodes.replace(',', ", ")),
+        GlobalExpect::Shutdown => "to be shut down".to_owned(),
+        GlobalExpect::Other(text) => format!("to be {text}"),
+        target => format!("to be {}", target.word()),
+    }
+}

@@ -1,0 +1,199 @@
+//! An explanation in one sentence.
+
+use model::{
+    Blocker, Candidate, Explanation, MonitorStatus, NodeName, Reason, Status, Step, TargetScope,
+    Weight,
+};
+
+use super::{asked, is_usual};
+
+/// What a reader in a hurry has to know.
+pub(super) fn sentence(explanation: &Explanation) -> String {
+    let path = &explanation.path;
+    if explanation.candidates.is_empty() {
+        return format!("{path} is not configured here");
+    }
+    let avail = explanation.aggregate.avail.as_ref().unwrap_or(&Status::NotApplicable);
+    let up = on(explanation, |candidate| candidate.avail == Some(Status::Up));
+    let state = match (avail, up.as_slice()) {
+        (Status::Warn, [_, _, ..]) if explanation.topology != "flex" => {
+            return format!(
+                "{path} is up on {} at once: decide which one is to go on, and stop the others with \
+                 `om {path} stop --local` there",
+                join(&up)
+            );
+        }
+        (avail, []) => format!("{path} is {avail}"),
+        (avail, up) => format!("{path} is {avail} on {}", join(up)),
+    };
+    let acting = explanation.candidates.iter().find_map(|candidate| {
+        let status = &candidate.monitor.as_ref()?.status;
+        let acts = status.is_transitioning() || *status == MonitorStatus::Shutdown;
+        acts.then(|| format!("{} is {status}", candidate.node))
+    });
+    let target = explanation
+        .targets
+        .iter()
+        .find(|target| target.scope != TargetScope::Node && !is_usual(target))
+        .map(asked);
+    let state = match target {
+        Some(target) => format!("{state} and is {target}"),
+        None => state,
+    };
+    if let Some(acting) = acting {
+        return format!("{state}: {acting}");
+    }
+    let own = |step: &&Step| step.object == *path;
+    let blocker = blocker(explanation);
+    if let Some(step) = explanation.next.iter().filter(own).find(|step| step.is_action) {
+        let next = next(step);
+        let ends_by_itself = |blocker: &&Blocker| {
+            matches!(blocker.reason.id.as_str(), "ready" | "restart_delay" | "kept_started")
+        };
+        return match blocker.filter(|blocker| !ends_by_itself(blocker)) {
+            Some(blocker) => {
+                format!(
+                    "{state}: {}{}, then {next}",
+                    blocker.reason.text,
+                    on_nodes(explanation, blocker),
+                    next = next.replace(" now", "")
+                )
+            }
+            None => format!("{state}: {next}"),
+        };
+    }
+    let is_asked = explanation.targets.iter().any(|target| !is_usual(target));
+    if avail == &Status::Up && !is_asked {
+        return format!("{state}{}", placed(explanation, &up));
+    }
+    // Where no node is a candidate, what discards each says more than what each of them holds.
+    let is_startable = avail != &Status::NotApplicable && wants_start(explanation);
+    let nobody = nobody(explanation).filter(|_| is_startable);
+    match (nobody, blocker) {
+        (Some(text), _) => format!("{state}: {text}"),
+        (None, Some(blocker)) => format!(
+            "{state}: {}{}{}",
+            blocker.reason.text,
+            on_nodes(explanation, blocker),
+            hint(explanation, &blocker.reason.id)
+        ),
+        (None, None) => format!("{state}, and nothing is waited for"),
+    }
+}
+
+/// What happens next.
+fn next(step: &Step) -> String {
+    let when = match step.after > 0.0 {
+        true => format!("in {:.0} s", step.after.ceil()),
+        false => "now".to_owned(),
+    };
+    match (step.what.as_str(), step.reason.as_str()) {
+        ("start", "") => format!("it starts on {} {when}", step.node),
+        ("start", reason) => format!("it starts on {} {when}, {reason}", step.node),
+        (what, "") => format!("`{what}` on {} {when}", step.node),
+        (what, reason) => format!("`{what}` on {} {when}, {reason}", step.node),
+    }
+}
+
+/// What ends it, if it is one command.
+fn hint(explanation: &Explanation, id: &str) -> String {
+    let path = &explanation.path;
+    match id {
+        "frozen" => format!(": `om {path} thaw`"),
+        "node_frozen" => ": `om node thaw` there".to_owned(),
+        "failed" | "start_failed" | "peer_start_failed" | "restarts_used_up" => {
+            format!(": `om {path} clear`")
+        }
+        "orchestrate_no" => format!(": `om {path} start`"),
+        _ => String::new(),
+    }
+}
+
+/// Whether the object is to start, by itself or because somebody asked.
+fn wants_start(explanation: &Explanation) -> bool {
+    let mut asked = explanation.targets.iter().filter(|target| target.scope == TargetScope::Object);
+    match asked.next() {
+        None => explanation.orchestrate != "no",
+        Some(target) => matches!(target.target.as_str(), "started" | "placed"),
+    }
+}
+
+fn join(nodes: &[&NodeName]) -> String {
+    let names: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.join(""),
+    }
+}
+
+fn on(explanation: &Explanation, is_so: impl Fn(&Candidate) -> bool) -> Vec<&NodeName> {
+    let candidates = explanation.candidates.iter().filter(|candidate| is_so(candidate));
+    candidates.map(|candidate| &candidate.node).collect()
+}
+
+/// Where an object that is up is, compared to where it is wanted.
+fn placed(explanation: &Explanation, up: &[&NodeName]) -> String {
+    let leaders = on(explanation, |candidate| candidate.is_leader);
+    let others = explanation.candidates.iter().filter(|candidate| !up.contains(&&candidate.node));
+    let mut others = others.peekable();
+    let has_others = others.peek().is_some();
+    let no_other_can = others.all(|candidate| candidate.discarded.is_some());
+    let orchestrated = explanation.orchestrate == "ha";
+    let is_misplaced = !up.iter().all(|node| leaders.contains(node));
+    if is_misplaced && !leaders.is_empty() {
+        let path = &explanation.path;
+        return format!(
+            ", where nothing moves it unasked, though its placement prefers {}: `om {path} giveback`",
+            join(&leaders)
+        );
+    }
+    match (has_others && no_other_can && orchestrated, leaders.is_empty()) {
+        (true, _) => ", and no other node could take it over".to_owned(),
+        (false, false) => ", where its placement wants it".to_owned(),
+        (false, true) => String::new(),
+    }
+}
+
+/// What holds most: of what holds where it matters, the weightiest.
+fn blocker(explanation: &Explanation) -> Option<&Blocker> {
+    let weighty = || explanation.blockers.iter().filter(|b| b.weight != Weight::Normal);
+    let bound = weighty().find(|blocker| blocker.reason.id == "orchestrate_start");
+    let matters = |candidate: &Candidate| match bound {
+        // Only the node that is not among these starts it.
+        Some(bound) => !bound.nodes.contains(&candidate.node),
+        None => candidate.is_leader,
+    };
+    let nodes = on(explanation, matters);
+    weighty()
+        .find(|blocker| blocker.nodes.iter().any(|node| nodes.contains(&node)))
+        .or_else(|| weighty().next())
+}
+
+fn on_nodes(explanation: &Explanation, blocker: &Blocker) -> String {
+    let is_everywhere =
+        explanation.candidates.iter().all(|candidate| blocker.nodes.contains(&candidate.node));
+    if is_everywhere && explanation.candidates.len() > 1 {
+        return String::new();
+    }
+    let nodes: Vec<&NodeName> = blocker.nodes.iter().collect();
+    format!(" ({})", join(&nodes))
+}
+
+/// No node is a candidate: why.
+fn nobody(explanation: &Explanation) -> Option<String> {
+    let reasons: Option<Vec<(&NodeName, &Reason)>> = explanation
+        .candidates
+        .iter()
+        .map(|candidate| Some((&candidate.node, candidate.discarded.as_ref()?)))
+        .collect();
+    let reasons = reasons?;
+    let (_, first) = reasons.first()?;
+    if reasons.len() > 1 && reasons.iter().all(|(_, reason)| reason == first) {
+        let hint = hint(explanation, &first.id);
+        return Some(format!("no node may run it, everywhere {}{hint}", first.text));
+    }
+    let texts: Vec<String> =
+        reasons.iter().map(|(node, reason)| format!("{node}: {}", reason.text)).collect();
+    let hint = if reasons.len() == 1 { hint(explanation, &first.id) } else { String::new() };
+    Some(format!("no node may run it ({}){hint}", texts.join("; ")))
+}
