@@ -128,6 +128,13 @@ fn get(
     eval: bool,
     impersonate: Option<&str>,
 ) -> Result<Vec<(String, Option<serde_json::Value>)>, Failure> {
+    // node.conf has no section that is meant without a name.
+    if let (Owner::Node, Some(keyword)) = (owner, keywords.iter().find(|text| !text.contains('.')))
+    {
+        return Err(Failure::usage(format!(
+            "{keyword:?} names no section: expected section.keyword, as node.env"
+        )));
+    }
     let settings = settings(om)?;
     let document = Document::read(om, owner, &settings)?;
     let context = context(om, &settings, impersonate)?;

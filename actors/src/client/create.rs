@@ -48,7 +48,11 @@ pub(super) fn run(
 
 /// The one path that `create` is about.
 fn path_of(selection: &Selection) -> Result<ObjectPath, Failure> {
-    let selector = selection.selector.as_deref().unwrap_or_default();
+    let Some(selector) = selection.selector.as_deref() else {
+        return Err(Failure::usage(
+            "the document is of one object, and does not name it: om <path> create --config ..",
+        ));
+    };
     let path = match selection.literals().as_deref() {
         Some([path]) => path.clone(),
         _ => return Err(Failure::usage(format!("{selector:?} is no path of an object to create"))),

@@ -130,6 +130,15 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
     let (found, options) = split(args);
     let mut words = vec![group.name.to_owned()];
     let refs: Vec<&str> = found.iter().map(String::as_str).collect();
+    // `om create web`: an action in the place of the object.
+    if let Some(word) = &selector
+        && group.find(&[word]).is_some()
+        && group.find(&refs).is_none()
+        && !options.iter().any(|option| matches!(option.as_str(), "-h" | "--help"))
+    {
+        let object = found.first().map_or("<object>", String::as_str);
+        return Err(usage(&format!("the object comes first: om {object} {word}")));
+    }
     match group.find(&refs) {
         Some((action, count)) => {
             words.push(action.words.to_owned());
@@ -369,7 +378,9 @@ fn object(
     if action == "monitor" {
         return monitor(reader, selector);
     }
-    if selector.is_none() && action != "ls" {
+    // A document may name its objects.
+    let is_named_by_document = action == "create" && reader.text("config").is_some();
+    if selector.is_none() && action != "ls" && !is_named_by_document {
         return Err(usage(&format!(
             "no object is named: om <selector> {action}, or om {group} -s <selector> {action}"
         )));

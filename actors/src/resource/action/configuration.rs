@@ -33,22 +33,23 @@ impl Act<'_> {
         Ok(())
     }
 
-    /// Sections that `--rid` names: ids, or all of a group.
+    /// Sections that a word of `--rid` names: an id, or all of a group.
+    fn sections_of(&self, ini: &Ini, word: &str) -> Vec<String> {
+        let is_named = |section: &&str| {
+            *section == word || section.split_once('#').is_some_and(|(group, _)| group == word)
+        };
+        ini.sections().filter(is_named).map(str::to_owned).collect()
+    }
+
+    /// Sections that `--rid` names; that a word names none is an error.
     fn named_sections(&self, ini: &Ini) -> Result<Vec<String>, Failure> {
         let mut found = vec![];
         for word in self.selection.rids() {
-            let before = found.len();
-            found.extend(
-                ini.sections()
-                    .filter(|section| {
-                        *section == word
-                            || section.split_once('#').is_some_and(|(group, _)| group == word)
-                    })
-                    .map(str::to_owned),
-            );
-            if found.len() == before {
+            let sections = self.sections_of(ini, word);
+            if sections.is_empty() {
                 return Err(Failure::refused(format!("no section {word}")));
             }
+            found.extend(sections);
         }
         Ok(found)
     }
@@ -61,6 +62,8 @@ impl Act<'_> {
             } else {
                 self.named_sections(ini)?
             };
+            let dry = if self.options.dry_run { "dry run: would " } else { "" };
+            let journal = &self.instance.journal;
             for section in sections {
                 // A scoped value that says otherwise would win.
                 let contradicting: Vec<String> = ini
@@ -71,11 +74,15 @@ impl Act<'_> {
                     .map(|(keyword, _)| keyword.to_owned())
                     .collect();
                 for keyword in contradicting {
+                    journal.info(format_args!("{dry}remove {section}.{keyword}"));
                     ini.unset(&section, &keyword);
                 }
                 if is_enabled {
-                    ini.unset(&section, "disable");
+                    if ini.unset(&section, "disable") {
+                        journal.info(format_args!("{dry}remove {section}.disable"));
+                    }
                 } else {
+                    journal.info(format_args!("{dry}set {section}.disable = true"));
                     ini.set(&section, "disable", "true")
                         .map_err(|error| Failure::refused(error.to_string()))?;
                 }
@@ -88,8 +95,15 @@ impl Act<'_> {
     pub(super) fn delete(&self) -> Result<(), Failure> {
         if !self.selection.rids().is_empty() {
             return self.edit(|ini| {
-                for section in self.named_sections(ini)? {
-                    ini.remove_section(&section);
+                for word in self.selection.rids() {
+                    // Gone already is as good.
+                    let sections = self.sections_of(ini, word);
+                    if sections.is_empty() {
+                        self.instance.journal.info(format_args!("delete {word}: not found"));
+                    }
+                    for section in sections {
+                        ini.remove_section(&section);
+                    }
                 }
                 Ok(())
             });
