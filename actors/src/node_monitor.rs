@@ -217,9 +217,12 @@ impl NodeMonitor {
                 self.tell.evaluate.do_send(EvaluateLater(vec![path]));
             }
             NodeEffect::SetInstance { path, change } => {
-                if let Some(monitor) = self.shared.registry.load().get(&path) {
+                let Some(monitor) = self.shared.registry.load().get(&path).cloned() else { return };
+                // It has to see what this node does before, or it would start what is to be shut down.
+                let published = self.tell.flush.send(Flush);
+                ctx.spawn(published.into_actor(self).map(move |_, _, _| {
                     monitor.do_send(SetMonitor(change));
-                }
+                }));
             }
             NodeEffect::Released => {
                 for waiter in self.releases.drain(..) {

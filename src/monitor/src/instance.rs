@@ -221,7 +221,7 @@ impl InstanceCore {
             Action::Start => {
                 if succeeded {
                     self.set_status(now, MonitorStatus::Idle, world);
-                    self.set_local_expect(now, Some(LocalExpect::Started));
+                    self.expect_started(now);
                 } else if then == Then::Placed {
                     self.set_status(now, MonitorStatus::PlaceFailed, world);
                 } else {
@@ -241,7 +241,7 @@ impl InstanceCore {
             Action::Restart => {
                 self.end(now, succeeded, MonitorStatus::RestartFailed, world);
                 if succeeded {
-                    self.set_local_expect(now, Some(LocalExpect::Started));
+                    self.expect_started(now);
                     self.set_global_expect(now, None);
                 }
             }
@@ -291,6 +291,13 @@ impl InstanceCore {
                 }
             }
             Action::Refresh | Action::Stonith { .. } | Action::Other(_) => {}
+        }
+    }
+
+    /// It was started, and is to be kept so, unless the node began to shut down or drain meanwhile.
+    fn expect_started(&mut self, now: Timestamp) {
+        if self.monitor.local_expect != Some(LocalExpect::Shutdown) {
+            self.set_local_expect(now, Some(LocalExpect::Started));
         }
     }
 
