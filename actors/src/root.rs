@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use conf::NodeSettings;
+use monitor::Backoff;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
@@ -174,6 +175,19 @@ impl Root {
         self.routes.cluster_data.do_send(SetThread { id: id.to_owned(), block });
     }
 
+    /// Looks later whether a child that runs after falls stayed healthy.
+    fn watch_recovery(&self, only: Option<&str>, ctx: &mut Context<Self>) {
+        for (id, restarts) in self.children.recovering() {
+            if only.is_none_or(|only| *id == *only) {
+                ctx.run_later(Backoff::default().healthy, move |this, _| {
+                    if this.children.on_healthy(&id, restarts) {
+                        this.publish(&id);
+                    }
+                });
+            }
+        }
+    }
+
     /// Tells those who waited for what is reached now, once it can be read in `daemon_status`.
     fn release(&mut self, ctx: &mut Context<Self>) {
         let children = &self.children;
@@ -287,6 +301,7 @@ impl Actor for Root {
         if let Some(period) = self.manager.watchdog_period() {
             ctx.notify_later(Beat, period);
         }
+        self.watch_recovery(None, ctx);
     }
 }
 
@@ -306,6 +321,7 @@ impl Handler<ChildEvent> for Root {
             log::error!(child = &**id, reason = reason.as_str(), tries, retry_ms; "an actor fell");
         }
         let Some(id) = self.children.on_event(event) else { return };
+        self.watch_recovery(Some(&id), ctx);
         self.publish(&id);
         self.release(ctx);
         if self.is_stopping && self.children.is_all_stopped() {

@@ -11,6 +11,10 @@ use crate::supervision::{ChildEvent, ChildHandle, ChildId};
 /// Children of these names are many: they are shown in `daemon_status` once they fell.
 const MANY: &str = "service_monitor ";
 
+/// Falls in a row from which on an alert stays until the child was healthy for a while: one that falls again and again
+/// runs most of the time, and would not be seen.
+const REPEATED: u32 = 3;
+
 /// State of a thread, with the field's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -43,6 +47,8 @@ struct Record {
     configured: Timestamp,
     tid: i32,
     restarts: u64,
+    /// Falls since the last long health.
+    tries: u32,
     reason: Option<String>,
     next_try: Option<Timestamp>,
     /// What it reports of itself.
@@ -65,9 +71,7 @@ impl Record {
         if let Some(next_try) = self.next_try {
             set("next_try", json!(next_try));
         }
-        if self.state == State::Restarting {
-            let message = format!("fell: {}", self.reason.as_deref().unwrap_or("no reason"));
-            let alert = json!({ "severity": "error", "message": message });
+        if let Some(alert) = self.alert() {
             match block.entry("alerts").or_insert_with(|| json!([])) {
                 Value::Array(alerts) => alerts.push(alert),
                 other => *other = json!([alert]),
@@ -77,6 +81,25 @@ impl Record {
             block.remove("alerts");
         }
         block.into()
+    }
+
+    fn alert(&self) -> Option<Value> {
+        let is_repeated = self.tries >= REPEATED;
+        let severity = match self.state {
+            State::Restarting if self.tries > 0 => "error",
+            State::Running if is_repeated => "warning",
+            State::Restarting
+            | State::Running
+            | State::Stopping
+            | State::Stopped
+            | State::Terminated => return None,
+        };
+        let reason = self.reason.as_deref().unwrap_or("no reason");
+        let message = match is_repeated {
+            true => format!("fell {} times in a row, last: {reason}", self.tries),
+            false => format!("fell: {reason}"),
+        };
+        Some(json!({ "severity": severity, "message": message }))
     }
 }
 
@@ -106,6 +129,7 @@ impl Children {
                     configured: now,
                     tid: 0,
                     restarts: 0,
+                    tries: 0,
                     reason: None,
                     next_try: None,
                     own: self.early.remove(&*id).unwrap_or_default(),
@@ -121,10 +145,11 @@ impl Children {
                 record.next_try = None;
                 id
             }
-            ChildEvent::Fell { id, reason, retry_in, .. } => {
+            ChildEvent::Fell { id, reason, tries, retry_in } => {
                 let record = self.records.get_mut(&id)?;
                 record.state = State::Restarting;
                 record.restarts += 1;
+                record.tries = tries;
                 record.reason = Some(reason);
                 record.next_try = Some(clock::now().plus(retry_in.as_secs_f64()));
                 id
@@ -132,6 +157,8 @@ impl Children {
             ChildEvent::Stopped { id } => {
                 let record = self.records.get_mut(&id)?;
                 record.state = State::Stopped;
+                // Stopped on purpose: it starts with a clean record.
+                record.tries = 0;
                 record.next_try = None;
                 id
             }
@@ -146,6 +173,25 @@ impl Children {
             }
         };
         self.is_shown(&id).then_some(id)
+    }
+
+    /// The children that run after falls, with the number of their restarts: [`Self::on_healthy`] is due for them.
+    pub(super) fn recovering(&self) -> Vec<(ChildId, u64)> {
+        let is_recovering =
+            |record: &Record| record.state == State::Running && record.tries >= REPEATED;
+        let recovering = self.records.iter().filter(|(_, record)| is_recovering(record));
+        recovering.map(|(id, record)| (id.clone(), record.restarts)).collect()
+    }
+
+    /// A child may have been healthy for long. True, if it did not fall since: its falls are forgotten.
+    pub(super) fn on_healthy(&mut self, id: &str, restarts: u64) -> bool {
+        match self.records.get_mut(id) {
+            Some(record) if record.state == State::Running && record.restarts == restarts => {
+                record.tries = 0;
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Merges what a child reports of itself.
