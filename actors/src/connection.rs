@@ -277,6 +277,11 @@ impl Talk<'_> {
             return None;
         }
         let id = message["options"]["actor"].as_str().unwrap_or_default().to_owned();
+        if id == "worker" {
+            // The thread that serves this connection ends, with all that it serves.
+            actix_rt::Arbiter::current().stop();
+            std::future::pending::<()>().await;
+        }
         let is_done = self.shared.routes.root.send(TestPanic { id }).await;
         Some(json!({ "status": i32::from(is_done != Ok(true)) }))
     }

@@ -5,33 +5,50 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_rt::ArbiterHandle;
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use inotify::{Inotify, WatchMask};
 use rustix::fs::{Mode, OFlags};
 use tokio::net;
 
 use crate::connection::{Session, SessionGuard, Shared, serve_unix};
 use crate::listener::{SessionOpened, next_session_id};
 use crate::supervision;
+use crate::workers::Workers;
 
 /// Pause after the process or the system ran out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Pause between two looks at the socket where inotify cannot be had.
+const SWEEP: Duration = Duration::from_secs(2);
+
+/// Its folder changed: the socket may be gone.
+#[derive(Debug)]
+struct Look;
+
+/// The socket in force.
+struct Open {
+    /// Device and inode of its file.
+    file: (u64, u64),
+    accepting: SpawnHandle,
+    watching: SpawnHandle,
+}
+
 /// The actor.
 pub struct ControlSocket {
     shared: Arc<Shared>,
-    workers: Arc<[ArbiterHandle]>,
-    turn: usize,
+    workers: Workers,
     seed: Option<[u8; 16]>,
     number: u64,
     has_failed: bool,
+    open: Option<Open>,
     /// Nobody else holds it, and an actor without address ends.
     own: Addr<Self>,
 }
@@ -45,8 +62,34 @@ impl std::fmt::Debug for ControlSocket {
 impl ControlSocket {
     /// A control socket whose connections run on `workers`; `own` is its own address.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, workers: Arc<[ArbiterHandle]>, own: Addr<Self>) -> Self {
-        Self { shared, workers, turn: 0, seed: None, number: 0, has_failed: false, own }
+    pub fn new(shared: Arc<Shared>, workers: Workers, own: Addr<Self>) -> Self {
+        Self { shared, workers, seed: None, number: 0, has_failed: false, open: None, own }
+    }
+
+    /// Makes the socket, and follows what becomes of it.
+    fn listen(&mut self, ctx: &mut Context<Self>) {
+        if let Some(old) = self.open.take() {
+            ctx.cancel_future(old.accepting);
+            ctx.cancel_future(old.watching);
+        }
+        let path = self.shared.routes.paths.lsnr_socket();
+        // Before the socket is there: nothing that happens to it is missed.
+        let removals = removals(&path);
+        let opened = listen(&path).and_then(|listener| {
+            let file = identity(&path)?;
+            Ok((file, net::UnixListener::from_std(listener)?))
+        });
+        match opened {
+            Ok((file, listener)) => {
+                let connections = stream::unfold((listener, false), accept_next);
+                let accepting = ctx.add_stream(Box::pin(connections));
+                self.open = Some(Open { file, accepting, watching: ctx.add_stream(removals) });
+                log::info!(socket:? = path; "control socket started");
+            }
+            Err(error) => {
+                supervision::fail(ctx, format!("cannot listen on {}: {error}", path.display()));
+            }
+        }
     }
 
     fn admit(&mut self, stream: UnixStream) {
@@ -62,10 +105,9 @@ impl ControlSocket {
         listener.do_send(SessionOpened(session.clone()));
         let guard = SessionGuard::new(session, listener.clone().recipient());
         let shared = self.shared.clone();
-        self.turn = (self.turn + 1) % self.workers.len();
-        self.workers[self.turn].spawn_fn(move || {
+        self.workers.run(Box::new(move || {
             actix_rt::spawn(serve_unix(stream, shared, guard));
-        });
+        }));
     }
 }
 
@@ -73,16 +115,7 @@ impl Actor for ControlSocket {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let path = self.shared.routes.paths.lsnr_socket();
-        match listen(&path).and_then(net::UnixListener::from_std) {
-            Ok(listener) => {
-                ctx.add_stream(Box::pin(stream::unfold((listener, false), accept_next)));
-                log::info!(socket:? = path; "control socket started");
-            }
-            Err(error) => {
-                supervision::fail(ctx, format!("cannot listen on {}: {error}", path.display()));
-            }
-        }
+        self.listen(ctx);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -109,6 +142,47 @@ impl StreamHandler<io::Result<UnixStream>> for ControlSocket {
                     log::error!(error:% = error; "the control socket cannot accept connections");
                 }
             }
+        }
+    }
+}
+
+impl StreamHandler<Look> for ControlSocket {
+    fn handle(&mut self, _: Look, ctx: &mut Context<Self>) {
+        let found = identity(&self.shared.routes.paths.lsnr_socket()).ok();
+        if self.open.as_ref().is_some_and(|open| found != Some(open.file)) {
+            log::warn!("the file of the control socket is gone: it is made again");
+            self.listen(ctx);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+/// A mark whenever a file of this folder, or the folder, was removed or replaced.
+fn removals(path: &Path) -> Pin<Box<dyn Stream<Item = Look>>> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let watched = std::fs::create_dir_all(folder).and_then(|()| {
+        let inotify = Inotify::init()?;
+        let mask = WatchMask::DELETE
+            | WatchMask::MOVED_FROM
+            | WatchMask::MOVED_TO
+            | WatchMask::DELETE_SELF
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
+        inotify.watches().add(folder, mask)?;
+        inotify.into_event_stream([0; 1_024])
+    });
+    match watched {
+        Ok(events) => Box::pin(events.map(|_| Look)),
+        Err(error) => {
+            log::warn!(error:% = error; "no inotify: the control socket is looked at every 2 s");
+            Box::pin(stream::unfold((), async |()| {
+                tokio::time::sleep(SWEEP).await;
+                Some((Look, ()))
+            }))
         }
     }
 }

@@ -34,11 +34,12 @@ use crate::peer::Peers;
 use crate::propagation::Propagation;
 use crate::quorum::Quorum;
 use crate::requests::relay::RelayKeeper;
-use crate::root::{Ready, Root, level_of, secrets_of};
+use crate::root::{Ready, Root, StartThread, level_of, secrets_of};
 use crate::routes::Routes;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
 use crate::supervision::{self, Child};
+use crate::workers::Workers;
 use crate::{clock, durable, limits};
 
 pub use background::start_background;
@@ -49,6 +50,25 @@ const PANIC_VARIABLE: &str = "OSVC_TEST_PANIC";
 
 /// Messages that may wait for an actor before its senders do.
 const QUEUE: usize = 1_024;
+
+/// Who has to run before a request is answered.
+const STARTED_FIRST: [&str; 12] = [
+    "logs",
+    "cluster_data",
+    "blacklist",
+    "relay",
+    "peers",
+    "runner",
+    "monitor",
+    "quorum",
+    "scheduler",
+    "config",
+    "propagation",
+    "listener",
+];
+
+/// Longest wait for them.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Most worker threads for connections.
 const MOST_WORKERS: usize = 8;
@@ -152,10 +172,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
 
     let here = Arbiter::current();
     let (network, writer) = (Arbiter::try_new()?, Arbiter::try_new()?);
-    let workers: Vec<_> = (0..config::processors().clamp(1, MOST_WORKERS))
-        .map(|_| Arbiter::try_new().map(|arbiter| arbiter.handle()))
-        .collect::<Result<_, _>>()?;
-    let workers: Arc<[_]> = workers.into();
+    let workers = Workers::start(config::processors().clamp(1, MOST_WORKERS))?;
 
     let (root, root_seat) = supervision::seat::<Root>(QUEUE);
     let (cluster_data, cluster_data_seat) = supervision::seat::<ClusterData>(QUEUE);
@@ -257,11 +274,6 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     supervision::start(listener_seat, child("listener"), &network.handle(), move || {
         Listener::new(told.clone(), threads.clone())
     });
-    let (told, threads) = (shared.clone(), workers.clone());
-    let (own, control_seat) = supervision::seat::<ControlSocket>(QUEUE);
-    supervision::start(control_seat, child("control_socket"), &network.handle(), move || {
-        ControlSocket::new(told.clone(), threads.clone(), own.clone())
-    });
     routes.cluster_data.do_send(SetThread {
         id: "daemon".into(),
         block: Some(serde_json::json!({
@@ -273,7 +285,18 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     });
     signals::listen(&routes)?;
     let ready = routes.clone();
+    let network = network.handle();
     actix_rt::spawn(async move {
+        // Whoever is answered finds everybody there: the control socket comes last. An actor that cannot start is no reason
+        // not to answer, on the contrary.
+        let started = STARTED_FIRST.map(|id| ready.root.send(StartThread { id: id.to_owned() }));
+        let all = futures_util::future::join_all(started);
+        _ = tokio::time::timeout(START_PATIENCE, all).await;
+        let (own, seat) = supervision::seat::<ControlSocket>(QUEUE);
+        let child = Child::new("control_socket", ready.root.clone().recipient());
+        supervision::start(seat, child, &network, move || {
+            ControlSocket::new(shared.clone(), workers.clone(), own.clone())
+        });
         wait_for_socket(&ready.paths).await;
         ready.root.do_send(Ready);
         // Whoever waits for the start sees a whole status: what the actors said of themselves is published first. A
@@ -287,8 +310,13 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
 /// Waits until the control socket is there: from then on requests are answered.
 async fn wait_for_socket(paths: &Paths) {
     let path = paths.lsnr_socket();
-    // A few looks of a thousandth of a second at most; a socket that cannot be made is retried by its actor.
-    while crate::control_socket::connect(&path).is_err() {
+    // A few looks of a thousandth of a second at most; a socket that cannot be made is retried by its actor. A request,
+    // because an empty packet would have the action queue fetched.
+    let ask = || {
+        let mut stream = crate::control_socket::connect(&path)?;
+        io::Write::write_all(&mut stream, b"{\"action\": \"daemon_blacklist_status\"}\0")
+    };
+    while ask().is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -29,6 +29,7 @@ pub mod scheduler;
 pub mod service_monitor;
 pub mod supervision;
 mod sysrq;
+pub mod workers;
 
 /// Entry of the `om` binary: runs the command line and returns its exit code.
 #[must_use]

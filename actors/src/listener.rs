@@ -6,11 +6,11 @@
 mod accept;
 mod sessions;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use actix_rt::ArbiterHandle;
 use conf::ListenerSettings;
 use monitor::{ConnectionLimits, Crowded};
 use serde_json::{Map, Value, json};
@@ -20,9 +20,16 @@ use self::sessions::Sessions;
 pub(crate) use self::sessions::next_id as next_session_id;
 use crate::connection::{Session, SessionClosed, SessionGuard, Shared, serve_tcp};
 use crate::root::ThreadReport;
+use crate::workers::Workers;
 
 /// Pause between two tries to bind an address that is in use (wire.md §1).
 const BIND_RETRY: Duration = Duration::from_millis(500);
+
+/// The same where the socket in the way is our own.
+const OWN_RETRY: Duration = Duration::from_millis(10);
+
+/// The same where it cannot be bound for another reason: its interface, or its name, may still come.
+const BIND_RETRY_SLOW: Duration = Duration::from_secs(5);
 
 /// Shortest pause between two reports of counters: each report is a new generation of the cluster data.
 const REPORT_PAUSE: Duration = Duration::from_secs(2);
@@ -56,8 +63,7 @@ struct Report;
 /// The actor.
 pub struct Listener {
     shared: Arc<Shared>,
-    workers: Arc<[ArbiterHandle]>,
-    turn: usize,
+    workers: Workers,
     sessions: Sessions,
     bound: Option<(Bound, SpawnHandle)>,
     /// Port of the last socket: the same again after a fall, should the system choose (port 0).
@@ -77,11 +83,10 @@ impl std::fmt::Debug for Listener {
 impl Listener {
     /// A listener whose connections run on `workers`.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, workers: Arc<[ArbiterHandle]>) -> Self {
+    pub fn new(shared: Arc<Shared>, workers: Workers) -> Self {
         Self {
             shared,
             workers,
-            turn: 0,
             sessions: Sessions::default(),
             bound: None,
             last_port: 0,
@@ -102,41 +107,94 @@ impl Listener {
             .is_some_and(|(bound, _)| bound.wanted == (settings.addr.clone(), settings.port))
     }
 
-    /// Binds what the settings say. On failure the old address stays in force.
+    /// Binds what the settings say. On failure the old address stays in force, and it is tried again.
     fn bind(&mut self, ctx: &mut Context<Self>) {
         let settings = self.settings();
         if self.is_bound_as(&settings) {
             self.alert("bind", None);
             self.report_now();
+        } else if let Some(addresses) = accept::addresses(&settings.addr) {
+            self.bind_to(&settings, &addresses, ctx);
+        } else {
+            // Off the arbiter: names may take long to resolve.
+            let name = settings.addr.clone();
+            let resolved = tokio::task::spawn_blocking(move || accept::resolve(&name));
+            ctx.spawn(resolved.into_actor(self).map(move |resolved, this, ctx| {
+                let is_old = this.settings() != settings || this.is_bound_as(&settings);
+                match resolved.unwrap_or_else(|error| Err(BindError::Refused(error.to_string()))) {
+                    _ if is_old => {}
+                    Ok(addresses) => this.bind_to(&settings, &addresses, ctx),
+                    Err(error) => this.on_not_bound(&settings, &error, ctx),
+                }
+            }));
+        }
+    }
+
+    /// Binds the first of these addresses that can be bound.
+    fn bind_to(
+        &mut self,
+        settings: &ListenerSettings,
+        addresses: &[IpAddr],
+        ctx: &mut Context<Self>,
+    ) {
+        let wanted = (settings.addr.clone(), settings.port);
+        if let Some((bound, _)) = &mut self.bound
+            && addresses.first() == Some(&bound.local.ip())
+            && settings.port == bound.local.port()
+        {
+            // The same place by another name.
+            bound.wanted = wanted;
+            self.alert("bind", None);
+            self.report_now();
             return;
         }
-        let attempt = match Bound::new(&settings.addr, settings.port, self.last_port) {
-            Err(BindError::InUse) if settings.port == 0 => Bound::new(&settings.addr, 0, 0),
+        let attempt = match Bound::new(&wanted, addresses, self.last_port) {
+            Err(BindError::InUse) if settings.port == 0 => Bound::new(&wanted, addresses, 0),
             attempt => attempt,
         };
-        match attempt {
-            Ok((bound, connections)) => {
-                self.last_port = bound.local.port();
-                let local = bound.local;
-                let accepting = ctx.add_stream(connections);
-                if let Some((old, accepting)) = self.bound.replace((bound, accepting)) {
+        let (bound, connections) = match attempt {
+            Ok(bound) => bound,
+            Err(BindError::InUse) if self.is_in_our_way(settings) => {
+                // Any address and one address do not go together: the old socket, closed in a moment, makes room.
+                if let Some((_, accepting)) = self.bound.take() {
                     ctx.cancel_future(accepting);
-                    log::info!(from:% = old.local, to:% = local; "listener bound again");
-                } else {
-                    log::info!(addr:% = local; "listening");
                 }
-                self.alert("bind", None);
+                ctx.run_later(OWN_RETRY, |this, ctx| this.bind(ctx));
+                return;
             }
-            Err(error) => {
-                let text = format!("cannot listen on {}: {error}", Address(&settings));
-                if self.alert("bind", Some(text.clone())) {
-                    log::error!("{text}");
-                }
-                if error == BindError::InUse && !self.is_retry_due {
-                    self.is_retry_due = true;
-                    ctx.notify_later(Retry, BIND_RETRY);
-                }
-            }
+            Err(error) => return self.on_not_bound(settings, &error, ctx),
+        };
+        self.last_port = bound.local.port();
+        let local = bound.local;
+        let accepting = ctx.add_stream(connections);
+        if let Some((old, accepting)) = self.bound.replace((bound, accepting)) {
+            ctx.cancel_future(accepting);
+            log::info!(from:% = old.local, to:% = local; "listener bound again");
+        } else {
+            log::info!(addr:% = local; "listening");
+        }
+        self.alert("bind", None);
+        self.report_now();
+    }
+
+    /// Whether our own socket has the port that is wanted.
+    fn is_in_our_way(&self, settings: &ListenerSettings) -> bool {
+        self.bound.as_ref().is_some_and(|(bound, _)| bound.local.port() == settings.port)
+    }
+
+    fn on_not_bound(
+        &mut self,
+        settings: &ListenerSettings,
+        error: &BindError,
+        ctx: &mut Context<Self>,
+    ) {
+        let text = format!("cannot listen on {}: {error}", Address(settings));
+        if self.alert("bind", Some(text.clone())) {
+            log::error!("{text}");
+        }
+        if !std::mem::replace(&mut self.is_retry_due, true) {
+            let is_in_use = *error == BindError::InUse;
+            ctx.notify_later(Retry, if is_in_use { BIND_RETRY } else { BIND_RETRY_SLOW });
         }
         self.report_now();
     }
@@ -185,14 +243,13 @@ impl Listener {
         }
         let session = Session::new(self.sessions.next_id(), Some(sender));
         self.sessions.on_opened(session.clone());
-        self.turn = (self.turn + 1) % self.workers.len();
         let (shared, listener) =
             (self.shared.clone(), self.shared.routes.listener.clone().recipient());
-        // Should the worker be gone, the guard is dropped here and the session ends.
+        // Should no worker take it, the guard is dropped here and the session ends.
         let guard = SessionGuard::new(session, listener);
-        self.workers[self.turn].spawn_fn(move || {
+        self.workers.run(Box::new(move || {
             actix_rt::spawn(serve_tcp(stream, shared, guard));
-        });
+        }));
     }
 
     fn changed(&mut self, ctx: &mut Context<Self>) {

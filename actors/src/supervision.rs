@@ -49,7 +49,7 @@ impl Child {
 pub enum ChildEvent {
     /// It was put on its arbiter, and can be controlled from now on.
     Created(ChildHandle),
-    /// It runs: for the first time, after a fall, or after a stop.
+    /// It runs, its `started` is behind it: for the first time, after a fall, or after a stop.
     Running {
         /// Its name.
         id: ChildId,
@@ -261,6 +261,8 @@ struct Guarded<A: Actor<Context = Context<A>>, F> {
     child: Child,
     control: Arc<Control>,
     phase: Phase,
+    /// The parent knows that it runs.
+    is_running_told: bool,
     restarts: Restarts,
     up_since: Instant,
 }
@@ -276,6 +278,7 @@ where
             child,
             control,
             phase: Phase::New,
+            is_running_told: false,
             restarts: Restarts::default(),
             up_since: Instant::now(),
         }
@@ -310,9 +313,8 @@ where
         match self.revive() {
             Ok(true) => {
                 self.phase = Phase::Running;
+                self.is_running_told = false;
                 self.up_since = Instant::now();
-                let tid = rustix::thread::gettid().as_raw_nonzero().get();
-                self.tell(ChildEvent::Running { id: self.child.id.clone(), tid });
                 true
             }
             Ok(false) => false,
@@ -320,6 +322,14 @@ where
                 self.fall(reason);
                 true
             }
+        }
+    }
+
+    /// Tells once that it runs: who waits for that finds what `started` made, a socket for one.
+    fn tell_running(&mut self) {
+        if !std::mem::replace(&mut self.is_running_told, true) {
+            let tid = rustix::thread::gettid().as_raw_nonzero().get();
+            self.tell(ChildEvent::Running { id: self.child.id.clone(), tid });
         }
     }
 
@@ -391,10 +401,14 @@ where
                     }
                     STOP.set(None);
                     let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(actor).poll(cx)));
+                    let stop = STOP.take();
+                    if polled.is_ok() {
+                        this.tell_running();
+                    }
                     match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(())) if matches!(this.phase, Phase::Stopping) => this.halt(),
-                        Ok(Poll::Ready(())) => match STOP.take() {
+                        Ok(Poll::Ready(())) => match stop {
                             Some(Stop::End) => return Poll::Ready(()),
                             Some(Stop::Failure(reason)) => this.fall(reason),
                             None => this.fall("stopped unexpectedly".to_owned()),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wire::{ClusterSecret, Dialect, Form, Prepared, Sender};
 
 use super::*;
-use crate::root::{StartThread, StopSession, StopThread};
+use crate::root::{StopSession, StopThread};
 
 const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
 const PATIENCE: Duration = Duration::from_secs(10);

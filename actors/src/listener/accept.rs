@@ -31,8 +31,8 @@ pub(super) struct Accepted {
 pub(super) enum BindError {
     /// Somebody else does.
     InUse,
-    /// It is not an address.
-    NotAnAddress,
+    /// It is neither an address nor the name of one.
+    Unknown(String),
     /// The system says no.
     Refused(String),
 }
@@ -41,7 +41,7 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InUse => f.write_str("the address is in use by another process"),
-            Self::NotAnAddress => f.write_str("not an IP address"),
+            Self::Unknown(text) => write!(f, "not an IP address, nor the name of one: {text}"),
             Self::Refused(text) => f.write_str(text),
         }
     }
@@ -57,25 +57,25 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Binds: any address in both families by default, IPv4 alone where there is no IPv6 (wire.md §1). For port 0,
-    /// `instead_of_any` is tried.
+    /// Binds the first of `addresses` that can be bound, any address in both families when there is none, IPv4 alone where
+    /// there is no IPv6 (wire.md §1). For port 0, `instead_of_any` is tried.
     pub(super) fn new(
-        addr: &str,
-        port: u16,
+        wanted: &(String, u16),
+        addresses: &[IpAddr],
         instead_of_any: u16,
     ) -> Result<(Self, impl Stream<Item = io::Result<Accepted>> + Unpin + use<>), BindError> {
-        let wanted = (addr.to_owned(), port);
-        let port = if port == 0 { instead_of_any } else { port };
-        let listener = match addr {
-            "" => match listen(Ipv6Addr::UNSPECIFIED.into(), port, false) {
+        let port = if wanted.1 == 0 { instead_of_any } else { wanted.1 };
+        let listener = match addresses {
+            [] => match listen(Ipv6Addr::UNSPECIFIED.into(), port, false) {
                 Err(error) if is_without_family(&error) => {
                     listen(Ipv4Addr::UNSPECIFIED.into(), port, false)
                 }
                 bound => bound,
             },
-            addr => {
-                let address = addr.parse::<IpAddr>().map_err(|_| BindError::NotAnAddress)?;
-                listen(address, port, true)
+            [first, others @ ..] => {
+                others.iter().fold(listen(*first, port, true), |bound, next| {
+                    bound.or_else(|error| listen(*next, port, true).map_err(|_| error))
+                })
             }
         };
         let refused = |error: io::Error| match error.kind() {
@@ -85,8 +85,25 @@ impl Bound {
         let listener = listener.map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(refused)?;
-        Ok((Self { wanted, local }, accept_all(listener)))
+        Ok((Self { wanted: wanted.clone(), local }, accept_all(listener)))
     }
+}
+
+/// The address that keyword `listener.addr` writes: none where it is empty, nothing where it is a name.
+pub(super) fn addresses(addr: &str) -> Option<Vec<IpAddr>> {
+    if addr.is_empty() {
+        return Some(vec![]);
+    }
+    addr.parse().ok().map(|address| vec![address])
+}
+
+/// The addresses of a name, never none. Blocks.
+pub(super) fn resolve(name: &str) -> Result<Vec<IpAddr>, BindError> {
+    use std::net::ToSocketAddrs as _;
+    let unknown = |text: String| BindError::Unknown(text);
+    let found = (name, 0).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    if addresses.is_empty() { Err(unknown("it has no address".into())) } else { Ok(addresses) }
 }
 
 fn is_without_family(error: &io::Error) -> bool {
