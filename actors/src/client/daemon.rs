@@ -1,5 +1,6 @@
 //! `om daemon`: the daemon process, its threads and what it knows.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -188,25 +189,42 @@ fn locks(om: &Om, reply: &Value) -> Done {
     Ok(0)
 }
 
-/// Whether systemd runs the daemon of this root. A root of its own (`OSVC_ROOT_PATH`) is never systemd's.
-fn is_unit(paths: &Paths, question: &str) -> bool {
-    *paths == Paths::packaged()
-        && std::path::Path::new("/run/systemd/system").exists()
-        && Command::new("systemctl")
-            .args([question, "--quiet", UNIT])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+/// The service manager, if it may run the daemon of this root.
+struct Systemd {
+    /// `systemctl`; none for a root of its own (`OSVC_ROOT_PATH`), which is never systemd's, and where there is no systemd.
+    program: Option<PathBuf>,
 }
 
-fn systemctl(action: &str) -> Done {
-    let status = Command::new("systemctl").args([action, UNIT]).status()?;
-    if status.success() {
-        return Ok(0);
+impl Systemd {
+    fn of(paths: &Paths) -> Self {
+        let is_there = *paths == Paths::packaged() && Path::new("/run/systemd/system").exists();
+        Self { program: is_there.then(|| "systemctl".into()) }
     }
-    Err(Failure::new(format!("systemctl {action} {UNIT} failed: see `systemctl status {UNIT}`")))
+
+    /// Answers a question about the unit: `is-enabled`, `is-active`.
+    fn says(&self, question: &str) -> bool {
+        self.program.as_ref().is_some_and(|program| {
+            Command::new(program)
+                .args([question, "--quiet", UNIT])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        })
+    }
+
+    /// Has the unit started, stopped or restarted, if systemd `says` that this is its matter; none if it is not.
+    fn does(&self, action: &str, says: &str) -> Option<Done> {
+        let program = self.program.as_ref().filter(|_| self.says(says))?;
+        Some(match Command::new(program).args([action, UNIT]).status() {
+            Ok(status) if status.success() => Ok(0),
+            Ok(_) => Err(Failure::new(format!(
+                "systemctl {action} {UNIT} failed: see `systemctl status {UNIT}`"
+            ))),
+            Err(error) => Err(error.into()),
+        })
+    }
 }
 
 fn start(om: &Om) -> Done {
@@ -214,8 +232,8 @@ fn start(om: &Om) -> Done {
         note(&format!("the daemon is already running with pid {pid}"));
         return Ok(0);
     }
-    if is_unit(&om.paths, "is-enabled") {
-        return systemctl("start");
+    if let Some(done) = Systemd::of(&om.paths).does("start", "is-enabled") {
+        return done;
     }
     match daemon::start_background(&om.paths) {
         Ok(_) => Ok(0),
@@ -230,8 +248,8 @@ fn stop(om: &Om, link: &Link) -> Done {
         note("the daemon is not running");
         return Ok(0);
     }
-    if is_unit(&om.paths, "is-active") {
-        return systemctl("stop");
+    if let Some(done) = Systemd::of(&om.paths).does("stop", "is-active") {
+        return done;
     }
     let request = wire::DaemonStop { thr_id: None, session_id: None, wait: false, upgrade: false };
     match link.ask(&Request::new(request), Some(STOP)) {
@@ -286,9 +304,62 @@ fn wait_for_end(paths: &Paths) -> Result<(), Failure> {
 }
 
 fn restart(om: &Om, link: &Link) -> Done {
-    if is_unit(&om.paths, "is-active") {
-        return systemctl("restart");
+    if let Some(done) = Systemd::of(&om.paths).does("restart", "is-active") {
+        return done;
     }
     stop(om, link)?;
     start(om)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A stand-in for `systemctl` that notes its words, and knows the unit as this text says; its actions end with `code`.
+    fn stand_in(folder: &Path, known: &str, code: u8) -> Systemd {
+        let file = folder.join("systemctl");
+        let script = format!(
+            "echo \"$*\" >> {0}/asked\ncase \"$1\" in is-*) echo '{known}' | grep -qw -e \"$1\";; *) exit {code};; esac\n",
+            folder.display()
+        );
+        let lines = format!("#!/bin/sh\n{script}");
+        // By another process: a file that is open for writing here cannot be run.
+        let status = Command::new("/bin/sh")
+            .args(["-c", "printf %s \"$1\" > \"$0\""])
+            .args([file.as_os_str(), lines.as_ref()])
+            .status();
+        assert!(status.unwrap().success());
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Systemd { program: Some(file) }
+    }
+
+    fn asked(folder: &Path) -> String {
+        std::fs::read_to_string(folder.join("asked")).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_unit_that_systemd_knows_is_left_to_systemd() {
+        let folder = tempfile::tempdir().unwrap();
+        let systemd = stand_in(folder.path(), "is-enabled is-active", 0);
+        assert_eq!(systemd.does("start", "is-enabled"), Some(Ok(0)));
+        assert_eq!(systemd.does("restart", "is-active"), Some(Ok(0)));
+        assert_eq!(
+            asked(folder.path()),
+            "is-enabled --quiet opensvc-agent.service\nstart opensvc-agent.service\n\
+             is-active --quiet opensvc-agent.service\nrestart opensvc-agent.service\n"
+        );
+    }
+
+    #[test]
+    fn a_unit_that_is_not_there_is_our_own_matter_and_one_that_fails_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let systemd = stand_in(folder.path(), "is-active", 3);
+        assert_eq!(systemd.does("start", "is-enabled"), None);
+        let failed = "systemctl stop opensvc-agent.service failed: see `systemctl status opensvc-agent.service`";
+        assert_eq!(systemd.does("stop", "is-active"), Some(Err(Failure::new(failed))));
+        let private = Systemd::of(&Paths::under(folder.path()));
+        assert_eq!(private.does("stop", "is-active"), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! `om mon`: the cluster, once or as it changes.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -106,7 +107,8 @@ impl View {
             if om.is_machine_readable() {
                 om.show(&data, om::render::json);
             } else {
-                print(&format!("{CLEAR}{}", self.render(&data)));
+                clear();
+                print(&self.render(&data));
             }
             if !changes.wait(None) {
                 return Err(Failure::new("the daemon ended the stream of events"));
@@ -115,6 +117,14 @@ impl View {
             std::thread::sleep(pause.saturating_sub(drawn.elapsed()));
             changes.forget();
         }
+    }
+}
+
+/// Clears the terminal, if it is one. Not through the stream that leaves colours out: `NO_COLOR` is about colours.
+fn clear() {
+    let mut output = std::io::stdout();
+    if output.is_terminal() {
+        _ = output.write_all(CLEAR.as_bytes());
     }
 }
 

@@ -1,13 +1,13 @@
 //! What an action tells the daemon, over its control socket. An absent daemon is no error: actions work without it.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use model::{InstanceStatus, ObjectPath};
 use serde_json::{Value, json};
 
 use super::journal::Journal;
+use crate::control_socket;
 use crate::paths::Paths;
 
 /// How long the daemon may take to answer.
@@ -62,7 +62,7 @@ fn tell(paths: &Paths, path: &ObjectPath, action: &str, options: &Value) {
 }
 
 fn exchange(paths: &Paths, request: &Value) -> io::Result<Value> {
-    let mut stream = UnixStream::connect(paths.lsnr_socket())?;
+    let mut stream = control_socket::connect(&paths.lsnr_socket())?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut bytes = serde_json::to_vec(request)?;
