@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::{Status, Timestamp};
 
 use super::*;
-use crate::cluster_data::Snapshot;
+use crate::cluster_data::{ClusterData, Snapshot};
 
 /// Hears what is published.
 struct Ear(mpsc::UnboundedSender<SetInstance>);
@@ -36,6 +36,8 @@ impl Handler<Flush> for Ear {
 struct Bench {
     folder: tempfile::TempDir,
     paths: Arc<Paths>,
+    config: ConfigCell,
+    snapshot: SnapshotCell,
     published: mpsc::UnboundedReceiver<SetInstance>,
     runner: Addr<Runner>,
 }
@@ -65,21 +67,27 @@ fn bench(
     }
     let om = folder.path().join("om");
     let script = format!("#!/bin/sh\ncd {}\n{script}\n", folder.path().display());
-    std::fs::write(&om, script).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&om, mode).unwrap();
+    // By another process: a file that is open for writing here, or in a child of a test beside this one that has not yet
+    // become its program, cannot be run.
+    let written = std::process::Command::new("/bin/sh")
+        .args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""])
+        .args([om.as_os_str(), script.as_ref()])
+        .status();
+    assert!(written.unwrap().success());
     let (sender, published) = mpsc::unbounded_channel();
     let ear = Ear(sender).start();
+    let config: ConfigCell = Arc::new(ArcSwap::from_pointee(loaded));
+    let snapshot: SnapshotCell = Arc::new(ArcSwap::from_pointee(Snapshot::empty(node)));
     let tools = Tools {
         paths: paths.clone(),
-        config: Arc::new(ArcSwap::from_pointee(loaded)),
-        snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(node))),
+        config: config.clone(),
+        snapshot: snapshot.clone(),
         om,
         evaluator: Arc::new(evaluate),
     };
     let cluster_data = (ear.clone().recipient(), ear.recipient());
     let runner = Runner::with(tools, Neighbours { cluster_data }).start();
-    Bench { folder, paths, published, runner }
+    Bench { folder, paths, config, snapshot, published, runner }
 }
 
 impl Bench {
@@ -289,6 +297,32 @@ async fn an_action_of_somebody_else_is_awaited_by_its_lock() {
     let expected = Awaited { action: "stop".to_owned(), exit_code: None };
     assert_eq!(awaited.await.unwrap(), Some(expected));
     holder.wait().unwrap();
+}
+
+#[actix::test]
+async fn an_evaluation_that_a_command_overtook_is_made_again() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let mut bench = bench("exit 0", move |job| {
+        _ = begun.send(job.previous.as_ref().and_then(|previous| previous.avail.clone()));
+        _ = held.lock().unwrap().recv();
+        up(job)
+    });
+    let asked = bench.runner.send(Evaluate { path: path("svc1"), rids: None });
+    let asked = actix_rt::spawn(asked);
+    assert_eq!(begins.recv().await, Some(None));
+    // A command posts what it found while the evaluation looks.
+    let cluster_data = ClusterData::new(bench.snapshot.clone(), bench.config.clone()).start();
+    let posted = InstanceStatus { updated: crate::clock::now(), ..status(Status::Warn) };
+    cluster_data.do_send(SetInstance { path: path("svc1"), status: Box::new(posted) });
+    cluster_data.send(Flush).await.unwrap();
+    release.send(()).unwrap();
+    assert_eq!(begins.recv().await, Some(Some(Status::Warn)), "again, from what was posted");
+    assert!(bench.published.try_recv().is_err(), "what is older is not published");
+    release.send(()).unwrap();
+    assert_eq!(asked.await.unwrap(), Ok(true), "who asked is answered by the second one");
+    assert_eq!(*bench.published().await.status, status(Status::Up));
 }
 
 #[actix::test]

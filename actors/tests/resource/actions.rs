@@ -303,19 +303,26 @@ fn a_lost_resource_stops_the_instance_and_never_the_machine_of_a_test() {
     assert_eq!(status.avail, Some(Status::Down));
     assert!(status.frozen.unwrap().0 > 0.0);
     assert_eq!(node.act(Toc), 1, "frozen");
-    let mut node = Node::new("[DEFAULT]\nmonitor_action = reboot\n[fs#1]\ntype = flag\n");
+    let node = Node::new("[DEFAULT]\nmonitor_action = reboot\n[fs#1]\ntype = flag\n");
     // The real one refuses here: under a private root nothing reaches the kernel.
     assert_eq!(node.act(Toc), 1);
     assert!(node.host.paths.node_frozen().exists());
-    std::fs::remove_file(node.host.paths.node_frozen()).unwrap();
-    let asked = Arc::new(AtomicU32::new(0));
-    let seen = asked.clone();
-    node.host.replace_sysrq(Arc::new(move |letter| {
-        seen.store(letter.into(), Ordering::Relaxed);
-        Ok(())
-    }));
-    assert_eq!(node.act(Toc), 1);
-    assert_eq!(char::from_u32(asked.load(Ordering::Relaxed)), Some('b'));
+    for (action, letter) in [("reboot", 'b'), ("crash", 'c')] {
+        let mut node =
+            Node::new(&format!("[DEFAULT]\nmonitor_action = {action}\n[fs#1]\ntype = flag\n"));
+        let asked = Arc::new(AtomicU32::new(0));
+        let seen = asked.clone();
+        node.host.replace_sysrq(Arc::new(move |letter| {
+            seen.store(letter.into(), Ordering::Relaxed);
+            Ok(())
+        }));
+        assert_eq!(node.act(Toc), 1, "the node is still alive");
+        assert_eq!(char::from_u32(asked.load(Ordering::Relaxed)), Some(letter));
+        assert!(node.host.paths.node_frozen().exists(), "and starts nothing any more");
+        asked.store(0, Ordering::Relaxed);
+        assert_eq!(node.act(Toc), 1, "frozen");
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+    }
 }
 
 #[test]
