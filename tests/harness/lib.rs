@@ -3,10 +3,12 @@
 mod events;
 mod node;
 mod peer;
+mod ports;
 
 pub use events::Events;
-pub use node::{Node, Output, free_port};
+pub use node::{Node, Output};
 pub use peer::{GIVES_UP, Peer};
+pub use ports::Port;
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +20,21 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 ///
 /// After [`PATIENCE`], naming `what` never happened.
-pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, condition)
+}
+
+/// The same, for what may take longer.
+///
+/// # Panics
+///
+/// After `patience`, naming `what` never happened.
+pub fn wait_within<T>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(value) = condition() {
             return value;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::ports::Port;
 use crate::{wait_for, wait_until};
 
 /// What a command printed, and how it ended.
@@ -29,7 +29,7 @@ pub struct Node {
     root: TempDir,
     name: String,
     secret: String,
-    port: u16,
+    port: Port,
     environment: Vec<(String, String)>,
     program: PathBuf,
     daemon: Option<Child>,
@@ -45,7 +45,7 @@ impl Node {
             root,
             name: name.into(),
             secret,
-            port: free_port(),
+            port: Port::reserve(),
             environment: vec![],
             program: Self::built(),
             daemon: None,
@@ -56,7 +56,7 @@ impl Node {
         node.write_cluster("");
         node.write(
             "etc/node.conf",
-            &format!("[listener]\naddr = 127.0.0.1\nport = {}\n", node.port),
+            &format!("[listener]\naddr = 127.0.0.1\nport = {}\n", node.port()),
         );
         node
     }
@@ -109,7 +109,7 @@ impl Node {
     /// Port of the listener.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// A file or folder below the root.
@@ -123,6 +123,21 @@ impl Node {
         let path = self.path(relative);
         fs::create_dir_all(path.parent().expect("a file below the root")).expect("its folder");
         fs::write(&path, text).expect("a file of the node");
+    }
+
+    /// Writes an executable shell script below the root. By another process: a file that is open for writing here, or in a
+    /// child of a test beside this one that has not yet become its program, cannot be run.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn script(&self, relative: &str, body: &str) {
+        let written = Command::new("/bin/sh")
+            .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\""])
+            .arg(self.path(relative))
+            .arg(body)
+            .status();
+        assert!(written.is_ok_and(|status| status.success()), "{relative} is written");
     }
 
     /// Reads a file below the root.
@@ -193,6 +208,17 @@ impl Node {
         command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("om runs")
     }
 
+    /// Starts `om` with these words, its output in `output`: a terminal, a pipe.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn spawn_into(&self, words: &[&str], output: impl Into<Stdio>) -> Child {
+        let mut command = self.command(&self.program);
+        command.args(words).stdout(output).stderr(Stdio::null()).spawn().expect("om runs")
+    }
+
     /// Runs `om`, which must exit with 0, and returns what it printed.
     ///
     /// # Panics
@@ -214,11 +240,15 @@ impl Node {
     /// The node log, for the message of a failure.
     #[must_use]
     pub fn node_log(&self) -> String {
-        let log = fs::read_to_string(self.path("log/node.log")).unwrap_or_default();
+        self.last_lines("log/node.log")
+    }
+
+    fn last_lines(&self, relative: &str) -> String {
+        let log = fs::read_to_string(self.path(relative)).unwrap_or_default();
         let skip = log.lines().count().saturating_sub(60);
         log.lines()
             .skip(skip)
-            .fold("last lines of the node log:\n".to_owned(), |text, line| text + line + "\n")
+            .fold(format!("last lines of {relative}:\n"), |text, line| text + line + "\n")
     }
 
     /// Starts the daemon in the foreground and waits until it answers.
@@ -288,6 +318,19 @@ impl Node {
             _ = daemon.kill();
             _ = daemon.wait();
         }
+    }
+
+    /// Processes of this node, those of its services included, whose command line, words separated by blanks, satisfies
+    /// `condition`. Other nodes may run the same commands: theirs are not meant.
+    #[must_use]
+    pub fn processes(&self, condition: impl Fn(&str) -> bool) -> Vec<u32> {
+        // All of them carry the root in their environment.
+        let marker = format!("OSVC_ROOT_PATH={}", self.root().display());
+        let is_ours = |pid: &u32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|word| word == marker.as_bytes())
+        };
+        crate::processes(condition).into_iter().filter(is_ours).collect()
     }
 
     /// Sends a request on the control socket; none while the daemon does not answer.
@@ -360,30 +403,17 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = fs::read_dir(self.path("log")).into_iter().flatten().flatten();
+            for log in logs.filter_map(|entry| entry.file_name().into_string().ok()) {
+                eprintln!("{}", self.last_lines(&format!("log/{log}")));
+            }
+        }
         self.kill();
-        // Processes of services carry the root in their environment.
-        let marker = format!("OSVC_ROOT_PATH={}", self.root().display());
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            let is_ours =
-                environment.split(|byte| *byte == 0).any(|word| word == marker.as_bytes());
-            if is_ours && let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        for pid in self.processes(|_| true) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
                 _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
     }
-}
-
-/// A port that was free a moment ago.
-///
-/// # Panics
-///
-/// When there is none.
-#[must_use]
-pub fn free_port() -> u16 {
-    let probe = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    probe.local_addr().expect("a bound address").port()
 }

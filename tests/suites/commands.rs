@@ -1,7 +1,12 @@
 //! Promise: a mistake on the command line is told on stderr, in words that say what to do, with exit code 1, or 2 when
 //! the line itself is wrong; what is right is done.
 
-use harness::Node;
+use std::fs::File;
+use std::io::Read;
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+
+use harness::{Node, PATIENCE, wait_for};
 
 /// What a command line does: words, exit code, what stdout and stderr contain.
 type Case = (&'static [&'static str], i32, &'static str, &'static str);
@@ -108,4 +113,101 @@ fn a_wait_follows_a_busy_daemon_to_the_end() {
         assert!(!output.err.contains("error"), "{action}: {output:?}");
     }
     assert_eq!(node.om(&["web", "ls"]).code, Some(1));
+}
+
+/// What a command that does not end by itself prints, as it comes. It is killed when this is dropped.
+struct Followed {
+    command: Child,
+    pieces: mpsc::Receiver<String>,
+    text: String,
+}
+
+impl Followed {
+    fn new(command: Child, mut output: impl Read + Send + 'static) -> Self {
+        let (sender, pieces) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // A terminal whose last user is gone answers with an error.
+            while let Ok(length @ 1..) = output.read(&mut buffer) {
+                _ = sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            }
+        });
+        Self { command, pieces, text: String::new() }
+    }
+
+    /// Through a pipe.
+    fn piped(node: &Node, words: &[&str]) -> Self {
+        let mut command = node.spawn_into(words, Stdio::piped());
+        let output = command.stdout.take().expect("piped");
+        Self::new(command, output)
+    }
+
+    /// On a terminal.
+    fn on_terminal(node: &Node, words: &[&str]) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other side");
+        let name = ptsname(&master, vec![]).expect("its name").into_string().expect("UTF-8");
+        let other = File::options().read(true).write(true).open(name).expect("its other side");
+        Self::new(node.spawn_into(words, other), File::from(master))
+    }
+
+    /// Waits until what came since the last call contains `wanted`, and returns it.
+    fn wait(&mut self, wanted: &str) -> String {
+        while !self.text.contains(wanted) {
+            match self.pieces.recv_timeout(PATIENCE) {
+                Ok(piece) => self.text += &piece,
+                Err(error) => panic!("{wanted:?} was not printed ({error}): {:?}", self.text),
+            }
+        }
+        std::mem::take(&mut self.text)
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        _ = self.command.kill();
+        _ = self.command.wait();
+    }
+}
+
+const FLAG: &str = "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n";
+
+#[test]
+fn a_followed_log_is_printed_as_it_is_written() {
+    let node = Node::started("n1");
+    node.write("etc/svc1.conf", FLAG);
+    node.wait_avail("svc1", "down");
+    node.om_ok(&["svc1", "freeze", "--local"]);
+    let mut log = Followed::piped(&node, &["svc1", "logs", "--follow"]);
+    let past = log.wait("do freeze");
+    assert!(!past.contains("do thaw"), "{past}");
+    node.om_ok(&["svc1", "thaw", "--local"]);
+    log.wait("do thaw");
+    let log = Followed::piped(&node, &["node", "logs", "--follow", "--backlog", "0"]);
+    // The command may have begun to follow only after a line: another one comes until it is seen.
+    let mut is_seen = false;
+    wait_for("a new line is printed", || {
+        node.om_ok(&["daemon", "stop", "--thread-id", "scheduler"]);
+        node.om_ok(&["daemon", "start", "--thread-id", "scheduler"]);
+        is_seen |= log.pieces.try_iter().any(|piece| piece.contains("scheduler"));
+        is_seen
+    });
+}
+
+#[test]
+fn a_watched_monitor_is_drawn_again_at_each_change() {
+    const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+    let node = Node::started("n1");
+    node.write("etc/svc1.conf", FLAG);
+    node.wait_avail("svc1", "down");
+    let mut piped = Followed::piped(&node, &["mon", "--watch"]);
+    let mut drawn = Followed::on_terminal(&node, &["mon", "--watch"]);
+    piped.wait("svc1");
+    let first = drawn.wait("svc1");
+    assert!(first.starts_with(CLEAR), "a terminal is cleared first: {first:?}");
+    node.write("etc/svc2.conf", FLAG);
+    assert!(!piped.wait("svc2").contains('\u{1b}'), "a pipe gets the text alone");
+    let second = drawn.wait("svc2");
+    assert!(second.contains(CLEAR), "{second:?}");
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-use harness::{Events, Node, Peer, wait_for};
+use harness::{Events, Node, PATIENCE, Peer, wait_for, wait_within};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -136,7 +136,7 @@ fn the_total_of_connections_has_a_limit_that_leaves_the_operator_in() {
 
 #[test]
 fn clients_that_never_read_are_dropped_and_hold_no_memory() {
-    const CLIENTS: usize = 8;
+    const CLIENTS: usize = 4;
     let node = Node::new("n1");
     let comment = noise(800_000);
     let lines: String = comment
@@ -168,9 +168,10 @@ fn clients_that_never_read_are_dropped_and_hold_no_memory() {
         .collect();
     wait_for("they are connected", || sessions_from(&node, "127.0.0.42") == CLIENTS);
     let mut most = 0;
-    wait_for("they are dropped", || {
+    // What the buffers of the system do hold is evaluated, sealed and sent before they are full.
+    wait_within(4 * PATIENCE, "they are dropped", || {
         most = most.max(resident_bytes(&node));
-        sessions_from(&node, "127.0.0.42") == 0
+        (sessions_from(&node, "127.0.0.42") == 0).then_some(())
     });
     println!("{CLIENTS} deaf clients: {} KiB at most", most.saturating_sub(before) / 1024);
     // A reply in progress each, and what the allocator keeps, not the 1,024 that were asked for (1 GB).

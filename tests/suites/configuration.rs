@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
-use harness::{Node, Peer, free_port, wait_for};
+use harness::{Node, Peer, Port, wait_for};
 use serde_json::{Value, json};
 
 fn node_conf(port: u16) -> String {
@@ -21,7 +21,8 @@ fn a_changed_port_is_bound_and_established_connections_live_on() {
     let mut kept = Peer::sealed(&node);
     let request = json!({"action": "daemon_blacklist_status"});
     assert_eq!(kept.ask(&request).expect("a reply")["status"], 0);
-    let port = free_port();
+    let reserved = Port::reserve();
+    let port = reserved.number();
     node.write("etc/node.conf", &node_conf(port));
     wait_for("the new port is open", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     wait_for("the old port is closed", || TcpStream::connect(("127.0.0.1", node.port())).is_err());
@@ -114,8 +115,9 @@ fn the_first_start_makes_a_cluster_of_one_node() {
 
 #[test]
 fn an_occupied_port_is_reported_and_taken_when_it_is_free() {
-    let blocker = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = blocker.local_addr().expect("bound").port();
+    let reserved = Port::reserve();
+    let port = reserved.number();
+    let blocker = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a port");
     let mut node = Node::new("n1");
     node.write("etc/node.conf", &node_conf(port));
     node.start();

@@ -1,6 +1,6 @@
 //! Promise: the daemon starts, stops, restarts and refuses as an operator and systemd expect.
 
-use harness::{Events, Node, processes, wait_for};
+use harness::{Events, Node, wait_for};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -11,8 +11,8 @@ fn sleeper(seconds: u32) -> String {
     )
 }
 
-fn sleeping(seconds: u32) -> usize {
-    processes(|line| line == format!("/bin/sleep {seconds}")).len()
+fn sleeping(node: &Node, seconds: u32) -> usize {
+    node.processes(|line| line == format!("/bin/sleep {seconds}")).len()
 }
 
 #[test]
@@ -30,10 +30,45 @@ fn a_stop_announces_maintenance_and_leaves_the_instances_running() {
     events.wait("the announcement", |document| document.to_string().contains("maintenance"));
     assert_eq!(node.wait_end(), Some(0));
     assert!(begin.elapsed().as_secs() < 5, "it takes {:?} to end", begin.elapsed());
-    assert_eq!(sleeping(61234), 1, "the instance is left running");
+    assert_eq!(sleeping(&node, 61234), 1, "the instance is left running");
     node.start();
     node.wait_avail("web", "up");
-    assert_eq!(sleeping(61234), 1, "and found again, not started twice");
+    assert_eq!(sleeping(&node, 61234), 1, "and found again, not started twice");
+}
+
+#[test]
+fn sigterm_ends_it_within_a_second_and_leaves_the_instances_running() {
+    let mut node = Node::started("n1");
+    node.write("etc/web.conf", &sleeper(61236));
+    let mut times = vec![];
+    // A machine that is busy may hold one of them up.
+    while times.len() < 5 {
+        node.wait_avail("web", "up");
+        let begin = std::time::Instant::now();
+        node.signal(Signal::TERM);
+        assert_eq!(node.wait_end(), Some(0));
+        times.push(begin.elapsed());
+        assert_eq!(sleeping(&node, 61236), 1, "the instance is left running");
+        if begin.elapsed().as_millis() < 1_000 {
+            return;
+        }
+        node.start();
+    }
+    panic!("it never ends within a second: {times:?}");
+}
+
+#[test]
+fn whoever_is_answered_finds_every_thread_there() {
+    let mut node = Node::new("n1");
+    for _ in 0..5 {
+        node.start();
+        let status = node.status();
+        for id in ["listener", "monitor", "scheduler", "config", "blacklist", "runner", "logs"] {
+            assert_eq!(status[id]["state"], "running", "{id}: {status:#}");
+        }
+        assert!(std::net::TcpStream::connect(("127.0.0.1", node.port())).is_ok());
+        node.kill();
+    }
 }
 
 #[test]
@@ -112,7 +147,7 @@ fn a_shutdown_stops_the_instances_first() {
     node.wait_avail("web", "up");
     node.om_ok(&["daemon", "shutdown", "--time", "20s"]);
     assert_eq!(node.wait_end(), Some(0));
-    assert_eq!(sleeping(61235), 0);
+    assert_eq!(sleeping(&node, 61235), 0);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_daemon_killed_again_and_again_keeps_its_files_and_its_service() {
         node.start();
         node.wait_avail("web", "up");
         node.kill();
-        let running = harness::processes(|line| line == "/bin/sleep 81001");
+        let running = node.processes(|line| line == "/bin/sleep 81001");
         assert_eq!(running.len(), 1, "the service goes on, once");
         let status = node.read("var/svc/web/status.json");
         let status: serde_json::Value = serde_json::from_str(&status).expect("a whole file");

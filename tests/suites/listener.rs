@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use harness::{GIVES_UP, Node, Peer, wait_for, wait_until};
+use harness::{Events, GIVES_UP, Node, PATIENCE, Peer, wait_for, wait_until};
 use serde_json::{Value, json};
 
 const WRONG: &str = "81ec81d6e68c11f1ae3f02fcffffffff";
@@ -257,4 +258,115 @@ fn an_event_stream_ends_with_its_session_and_carries_patches() {
             .as_object()
             .is_some_and(|alive| alive.len() <= 1)
     });
+}
+
+/// A collector that holds its answers back: it tells of each call, and answers it with an empty queue when released.
+fn collector() -> (String, mpsc::Receiver<String>, mpsc::Sender<()>) {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let uri = format!("http://{}/feed", listener.local_addr().expect("bound"));
+    let ((called, calls), (release, releases)) = (mpsc::channel(), mpsc::channel());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 16 << 10];
+            let length = stream.read(&mut request).unwrap_or(0);
+            _ = called.send(String::from_utf8_lossy(&request[..length]).into_owned());
+            if releases.recv().is_err() {
+                return;
+            }
+            let body = "<?xml version='1.0'?><methodResponse><params><param><value><array><data/></array></value></param></params></methodResponse>";
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            _ = stream.write_all((head + body).as_bytes());
+        }
+    });
+    (uri, calls, release)
+}
+
+#[test]
+fn actions_are_dequeued_one_run_at_a_time_and_triggers_meanwhile_make_one_more() {
+    let (uri, calls, release) = collector();
+    let mut node = Node::new("n1");
+    node.write_cluster("envelope = any");
+    let listener = node.read("etc/node.conf");
+    let uuid = "0e9bcbf5-9b9c-4d2b-a6f3-d8ae0e9bcbf5";
+    node.write("etc/node.conf", &format!("{listener}[node]\ndbopensvc = {uri}\nuuid = {uuid}\n"));
+    node.start();
+    let runs = || node.read("log/node.log").matches("| dequeue actions").count();
+    let call = || calls.recv_timeout(PATIENCE).expect("the collector is asked");
+    let trigger = |packet: &[u8]| {
+        let peer = Peer::sealed(&node).from(62);
+        assert_eq!(peer.exchange(packet), b"");
+    };
+    let ended = || {
+        wait_for("the run ends", || node.processes(|line| line.contains("dequeue")).is_empty());
+    };
+    assert_eq!(runs(), 0, "a start is no trigger");
+    for round in 0..2 {
+        trigger(if round == 0 { b"" } else { b"dequeue_actions" });
+        call();
+        for packet in [&b""[..], b"\0", b"dequeue_actions", b"dequeue_actions\0"].repeat(3) {
+            trigger(packet);
+        }
+        assert_eq!(runs(), 2 * round + 1, "one at a time");
+        assert!(calls.try_recv().is_err());
+        release.send(()).expect("the collector lives");
+        call();
+        release.send(()).expect("the collector lives");
+        ended();
+        assert_eq!(runs(), 2 * round + 2, "and one more for all of them");
+    }
+    assert_eq!(blacklist(&node), json!({}));
+    let log = node.read("log/node.log");
+    assert!(!log.contains(uuid), "the key of the collector is a secret");
+}
+
+#[test]
+fn a_control_socket_that_is_deleted_is_made_again() {
+    let node = Node::started("n1");
+    let mut events = Events::subscribe(&node, &json!({"full": true}));
+    events.wait("the whole first", |document| document["kind"] == "full");
+    let socket = node.path("var/lsnr/lsnr.sock");
+    let is_back = || wait_for("it answers again", || node.try_request(&ping()).is_some());
+    std::fs::remove_file(&socket).expect("a socket");
+    is_back();
+    std::fs::remove_dir_all(node.path("var/lsnr")).expect("a folder");
+    is_back();
+    std::fs::rename(&socket, node.path("tmp/moved")).expect("a socket");
+    is_back();
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&socket).expect("a socket").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    node.write("etc/svc1.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
+    events.wait("who was connected stays so", |document| document.to_string().contains("svc1"));
+    assert_eq!(node.status()["control_socket"]["restarts"], 0);
+}
+
+#[test]
+fn a_host_name_is_listened_on_and_one_that_is_none_is_named() {
+    let node = Node::started("n1");
+    let conf = |addr: &str| {
+        node.write(
+            "etc/node.conf",
+            &format!("[listener]\naddr = {addr}\nport = {}\n", node.port()),
+        );
+    };
+    let block = || node.status()["listener"].clone();
+    conf("localhost");
+    wait_for("the name is in force", || block()["config"]["addr"] == "localhost");
+    assert!(std::net::TcpStream::connect(("localhost", node.port())).is_ok());
+    conf("no such host");
+    wait_for("the mistake is told", || {
+        let text = block()["alerts"].to_string();
+        text.contains("no such host") && text.contains("not an IP address, nor the name of one")
+    });
+    assert_eq!(block()["config"]["addr"], "localhost", "the last good one stays in force");
+    assert!(std::net::TcpStream::connect(("localhost", node.port())).is_ok());
+    // From one address to any, and back, on the same port.
+    for addr in ["", "127.0.0.1"] {
+        conf(addr);
+        wait_for("the address is in force, the alert is over", || {
+            block()["alerts"].is_null() && block()["config"]["addr"] == addr
+        });
+    }
+    assert_eq!(Peer::sealed(&node).ask(&ping()).expect("a reply")["status"], 0);
 }

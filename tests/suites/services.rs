@@ -1,6 +1,6 @@
 //! Promise: a service configuration dropped into the folder is loaded, started, watched, repaired and stopped.
 
-use harness::{Events, Node, processes, wait_for};
+use harness::{Events, Node, wait_for};
 use serde_json::{Value, json};
 
 /// A configuration with one application that sleeps, for a time no other test uses.
@@ -10,21 +10,14 @@ fn sleeper(seconds: u32) -> String {
     )
 }
 
-fn sleeping(seconds: u32) -> Vec<u32> {
-    processes(|line| line == format!("/bin/sleep {seconds}"))
+fn sleeping(node: &Node, seconds: u32) -> Vec<u32> {
+    node.processes(|line| line == format!("/bin/sleep {seconds}"))
 }
 
 fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL)
         .expect("the process is there");
-}
-
-fn script(node: &Node, file: &str, body: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    node.write(file, &format!("#!/bin/sh\n{body}\n"));
-    std::fs::set_permissions(node.path(file), std::fs::Permissions::from_mode(0o755))
-        .expect("a script");
 }
 
 #[test]
@@ -35,14 +28,17 @@ fn a_dropped_configuration_is_loaded_started_repaired_and_stopped() {
         instance["avail"] == "up" && instance["monitor"]["local_expect"] == "started"
     });
     assert_eq!(instance["monitor"]["placement"], "leader", "{instance:#}");
-    let [first] = sleeping(71001)[..] else { panic!("one process") };
+    let [first] = sleeping(&node, 71001)[..] else { panic!("one process") };
     kill(first);
-    wait_for("another process runs", || matches!(sleeping(71001)[..], [pid] if pid != first));
+    wait_for(
+        "another process runs",
+        || matches!(sleeping(&node, 71001)[..], [pid] if pid != first),
+    );
     node.wait_avail("web", "up");
     node.om_ok(&["web", "stop", "--wait", "--time", "20s"]);
     let stopped = node.wait_avail("web", "down");
     assert!(stopped["frozen"].as_f64().expect("a time") > 0.0, "a stop freezes: {stopped:#}");
-    assert_eq!(sleeping(71001), [] as [u32; 0]);
+    assert_eq!(sleeping(&node, 71001), [] as [u32; 0]);
     node.om_ok(&["web", "start", "--wait", "--time", "20s"]);
     node.wait_avail("web", "up");
     assert_eq!(node.status()["monitor"]["services"]["web"]["avail"], "up");
@@ -58,7 +54,7 @@ fn a_killed_process_is_noticed_at_once() {
     let mut events = Events::subscribe(&node, &json!({"full": true}));
     events.wait("the subscription begins", |document| document["kind"] == "full");
     let begin = std::time::Instant::now();
-    kill(sleeping(71002)[0]);
+    kill(sleeping(&node, 71002)[0]);
     events.wait("the restart", |document| document["data"]["id"] == "resource_restart");
     assert!(begin.elapsed().as_secs() < 5, "noticed after {:?}", begin.elapsed());
 }
@@ -68,9 +64,9 @@ fn restarts_are_counted_and_used_up_until_a_clear() {
     let node = Node::started("n1");
     let dir = node.path("tmp").display().to_string();
     node.write("tmp/up", "");
-    script(&node, "tmp/start", &format!("echo start >> {dir}/starts\ntest -e {dir}/up"));
-    script(&node, "tmp/stop", "exit 0");
-    script(&node, "tmp/check", &format!("test -e {dir}/up"));
+    node.script("tmp/start", &format!("echo start >> {dir}/starts\ntest -e {dir}/up"));
+    node.script("tmp/stop", "exit 0");
+    node.script("tmp/check", &format!("test -e {dir}/up"));
     node.write(
         "etc/web.conf",
         "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {env.dir}/start\nstop = {env.dir}/stop\n\
@@ -94,12 +90,11 @@ fn restarts_are_counted_and_used_up_until_a_clear() {
 /// Writes a service whose start waits for the file `tmp/go`, and which is up once it is there.
 fn patient(node: &Node, name: &str) {
     let dir = node.path("tmp").display().to_string();
-    script(
-        node,
+    node.script(
         "tmp/start",
         &format!("echo start >> {dir}/starts\nwhile ! test -e {dir}/go; do sleep 0.02; done"),
     );
-    script(node, "tmp/check", &format!("test -e {dir}/go"));
+    node.script("tmp/check", &format!("test -e {dir}/go"));
     node.write(
         &format!("etc/{name}.conf"),
         &format!("[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {dir}/start\ncheck = {dir}/check\n"),
@@ -112,7 +107,7 @@ fn starting(node: &Node, name: &str) -> u32 {
     node.wait_instance(name, "starting", |instance| instance["monitor"]["status"] == "starting");
     // A moment after its start a command is there twice: forked, and not yet another program.
     harness::wait_until("one command runs", || {
-        match processes(|line| line.ends_with(&format!(" {name} start --local")))[..] {
+        match node.processes(|line| line.ends_with(&format!(" {name} start --local")))[..] {
             [pid] => Some(pid),
             _ => None,
         }
@@ -200,8 +195,8 @@ fn an_action_outlives_the_daemon_and_its_end_is_learnt_by_the_next() {
 fn a_task_runs_when_it_is_due_and_when_asked_and_its_failure_is_seen() {
     let node = Node::started("n1");
     let dir = node.path("tmp").display().to_string();
-    script(&node, "tmp/run", &format!("echo run >> {dir}/runs\n! test -e {dir}/broken"));
-    script(&node, "tmp/sorry", &format!("echo sorry >> {dir}/sorry"));
+    node.script("tmp/run", &format!("echo run >> {dir}/runs\n! test -e {dir}/broken"));
+    node.script("tmp/sorry", &format!("echo sorry >> {dir}/sorry"));
     node.write(
         "etc/job.conf",
         &format!(
@@ -241,13 +236,12 @@ fn a_shutdown_ends_what_runs_and_stops_children_before_parents() {
     let mut node = Node::started("n1");
     let dir = node.path("tmp").display().to_string();
     for (name, more) in [("base", "children = top\n"), ("top", "parents = base\n")] {
-        script(&node, &format!("tmp/{name}.start"), &format!("touch {dir}/{name}.up"));
-        script(
-            &node,
+        node.script(&format!("tmp/{name}.start"), &format!("touch {dir}/{name}.up"));
+        node.script(
             &format!("tmp/{name}.stop"),
             &format!("rm {dir}/{name}.up && echo {name} >> {dir}/stopped"),
         );
-        script(&node, &format!("tmp/{name}.check"), &format!("test -e {dir}/{name}.up"));
+        node.script(&format!("tmp/{name}.check"), &format!("test -e {dir}/{name}.up"));
         node.write(
             &format!("etc/{name}.conf"),
             &format!(
@@ -279,14 +273,13 @@ fn a_shutdown_whose_time_is_over_ends_although_an_action_runs() {
 fn an_application_has_a_session_and_the_limits_of_who_started_the_daemon() {
     let node = Node::started("n1");
     let dir = node.path("tmp").display().to_string();
-    script(
-        &node,
+    node.script(
         "tmp/start",
         &format!(
             "ulimit -Sn > {dir}/limit; cut -d' ' -f6 /proc/$$/stat > {dir}/session; env > {dir}/env; touch {dir}/up"
         ),
     );
-    script(&node, "tmp/check", &format!("test -e {dir}/up"));
+    node.script("tmp/check", &format!("test -e {dir}/up"));
     node.write(
         "etc/web.conf",
         &format!("[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {dir}/start\ncheck = {dir}/check\n"),
@@ -306,8 +299,8 @@ fn an_application_has_a_session_and_the_limits_of_who_started_the_daemon() {
 fn a_failed_start_is_kept_until_a_clear() {
     let node = Node::started("n1");
     let dir = node.path("tmp").display().to_string();
-    script(&node, "tmp/start", &format!("test -e {dir}/fixed && touch {dir}/up"));
-    script(&node, "tmp/check", &format!("test -e {dir}/up"));
+    node.script("tmp/start", &format!("test -e {dir}/fixed && touch {dir}/up"));
+    node.script("tmp/check", &format!("test -e {dir}/up"));
     node.write(
         "etc/web.conf",
         &format!("[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\nstart = {dir}/start\ncheck = {dir}/check\n"),
