@@ -306,13 +306,14 @@ fn actions_are_dequeued_one_run_at_a_time_and_triggers_meanwhile_make_one_more()
         for packet in [&b""[..], b"\0", b"dequeue_actions", b"dequeue_actions\0"].repeat(3) {
             trigger(packet);
         }
-        assert_eq!(runs(), 2 * round + 1, "one at a time");
-        assert!(calls.try_recv().is_err());
+        // The log is written in its own time.
+        wait_for("the run is logged", || runs() == 2 * round + 1);
+        assert!(calls.try_recv().is_err(), "one at a time");
         release.send(()).expect("the collector lives");
         call();
         release.send(()).expect("the collector lives");
         ended();
-        assert_eq!(runs(), 2 * round + 2, "and one more for all of them");
+        wait_for("one more run is logged, for all of them", || runs() == 2 * round + 2);
     }
     assert_eq!(blacklist(&node), json!({}));
     let log = node.read("log/node.log");
