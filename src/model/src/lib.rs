@@ -10,6 +10,7 @@ mod cluster;
 mod expect;
 mod explain;
 mod heartbeat;
+mod lenient;
 mod name;
 mod object;
 mod status;
@@ -25,6 +26,7 @@ pub use explain::{
     Weight,
 };
 pub use heartbeat::{Content, HeartbeatError, HeartbeatMessage, Op, OpKey};
+pub use lenient::Dropped;
 pub use name::{
     Kind, NameError, NodeName, ObjectPath, ResourceId, resolve_path, validate_object_name,
 };

@@ -10,12 +10,14 @@ mod blacklist;
 mod digest;
 mod effect;
 mod election;
+mod exchange;
 mod explain;
 mod fold;
 mod forecast;
 mod hold;
 mod instance;
 mod instance_status;
+mod journal;
 mod load;
 mod locks;
 mod node;
@@ -34,6 +36,7 @@ pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use election::{Copy, Verdict, Voter, elect, is_leaving};
+pub use exchange::{Delta, Exchange, PeerData, Received, Sending, faults, preserve};
 pub use explain::{Facts, explain};
 pub use fold::fold;
 pub use forecast::forecast;
@@ -43,6 +46,7 @@ pub use instance_status::{
     InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,
     instance_status, is_evaluated, resource_status,
 };
+pub use journal::{ApplyError, Ops, apply, apply_at};
 pub use load::{is_overloaded, node_stats, score};
 pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use node::{NodeChange, NodeCore, NodeTiming};

@@ -1,0 +1,210 @@
+//! What is done with a message of a peer.
+
+use model::{Content, HeartbeatMessage};
+
+use super::*;
+
+/// The data of a peer, as they are kept.
+pub trait PeerData {
+    /// All data are replaced, but for what [`preserve`] keeps.
+    fn replace(&mut self, data: Map<String, Value>);
+
+    /// The node monitor is replaced, the rest stays.
+    fn set_monitor(&mut self, monitor: Map<String, Value>);
+
+    /// Applies the changes of one generation, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// The first failure: a full will be asked for.
+    fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError>;
+}
+
+/// What a message made of the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Received {
+    /// The data of the peer changed.
+    pub is_data_changed: bool,
+    /// What is known of the peer's generations changed: the next message differs.
+    pub is_exchange_changed: bool,
+    /// The next message is to be sent at once.
+    pub is_send_due: bool,
+    /// The message was older than one taken before: it had no effect.
+    pub is_stale: bool,
+    /// Why a change was not applied.
+    pub error: Option<ApplyError>,
+}
+
+impl Exchange {
+    /// Takes a message of a peer in, received at `now` by the local clock. The sender is a node of the cluster, not the
+    /// local one.
+    pub fn receive(
+        &mut self,
+        from: &NodeName,
+        message: HeartbeatMessage,
+        now: Timestamp,
+        data: &mut dyn PeerData,
+    ) -> Received {
+        let known = self.peers.get(from).copied();
+        let before = known.unwrap_or_default();
+        let mut peer = before;
+        let is_recent = now.since(before.taken).abs() < STALE_SECS;
+        let is_of_the_past =
+            |than: Timestamp| message.updated.0 > 0.0 && message.updated < than && is_recent;
+        let ack = self.read_ack(message.r#gen.get(&self.local).copied());
+        let told = message.r#gen.get(from).copied().unwrap_or(0);
+        let mut received = Received::default();
+        match message.content {
+            Content::Ping { .. } | Content::Patch { .. } if is_of_the_past(before.sent) => {
+                received.is_stale = true;
+                return received;
+            }
+            Content::Ping { monitor, .. } => {
+                peer = Peer { merged: 0, acked: ack, sent: message.updated, ..Peer::default() };
+                data.set_monitor(monitor);
+                received.is_data_changed = true;
+            }
+            Content::Full { data: full } => {
+                let is_newer = message.updated > before.changed && known.is_some();
+                let is_wanted = told > before.merged && !is_of_the_past(before.changed);
+                if told == 0 || told > MOST_GENERATION || !(is_wanted || is_newer) {
+                    // Deployed agents repeat a full with acknowledgements of its time: only a higher one is news.
+                    let Some(known) = self.peers.get_mut(from) else { return received };
+                    received.is_exchange_changed = ack > known.acked;
+                    known.acked = known.acked.max(ack);
+                    self.trim();
+                    return received;
+                }
+                data.replace(full);
+                received.is_data_changed = true;
+                peer.merged = told;
+                peer.acked = ack;
+                peer.changed = message.updated;
+                // What was sent before this change is of the past.
+                if message.updated > peer.sent {
+                    peer.sent = message.updated;
+                }
+            }
+            Content::Patch { deltas } => {
+                if message.updated < before.sent {
+                    // The clock of the sender was set back: what changed before was not later.
+                    peer.changed = Timestamp::NEVER;
+                }
+                peer.sent = message.updated;
+                peer.acked = ack;
+                let repeated = deltas.range(..=peer.merged).count();
+                received.is_send_due = repeated >= MOST_REPEATED && peer.merged > 0;
+                if peer.merged > 0 {
+                    for (number, ops) in deltas.into_iter().filter(|(n, _)| *n > before.merged) {
+                        let end = if number == peer.merged + 1 {
+                            data.apply(&ops)
+                        } else {
+                            Err(ApplyError::NotFound)
+                        };
+                        if let Err(error) = end {
+                            received.error = Some(error);
+                            peer.merged = 0;
+                            break;
+                        }
+                        received.is_data_changed = true;
+                        peer.merged = number;
+                        peer.changed = last_updated(&ops).unwrap_or(peer.changed);
+                    }
+                    // The peer takes the local node to have more than it has, or started anew below.
+                    if told != 0 && told != peer.merged {
+                        peer.merged = 0;
+                    }
+                }
+            }
+        }
+        peer.taken = now;
+        received.is_send_due |= known.is_none()
+            || (peer.acked == 0 && before.acked != 0)
+            || ((peer.merged == 0) != (before.merged == 0));
+        received.is_exchange_changed =
+            known.is_none() || (peer.merged, peer.acked) != (before.merged, before.acked);
+        self.peers.insert(from.clone(), peer);
+        self.trim();
+        let is_full_due = peer.acked == 0 && (before.acked != 0 || known.is_none());
+        if peer.merged != before.merged || is_full_due {
+            self.raise_if_full();
+        }
+        received
+    }
+
+    /// The generation that a peer says to have. A higher one than there is comes from an earlier life under a clock that
+    /// was ahead: the local node goes on far above it, because other peers may remember later numbers of that life.
+    fn read_ack(&mut self, ack: Option<u64>) -> u64 {
+        match ack {
+            Some(ack) if ack > MOST_GENERATION => 0,
+            Some(ack) if ack > self.generation => {
+                self.generation = ack + LIFE;
+                self.restart_journal();
+                self.is_raise_due = true;
+                0
+            }
+            Some(ack) => ack,
+            None => 0,
+        }
+    }
+}
+
+/// When the data changed, as a change of them tells last.
+fn last_updated(ops: &[Op]) -> Option<Timestamp> {
+    let updated = ops.iter().rev().find(|op| op.path == ["updated".into()])?;
+    updated.value.as_ref()?.as_f64().map(Timestamp)
+}
+
+/// Puts into a full what its sender has not had the time to tell: in `init`, `maintenance` and `upgrade`, an instance
+/// that is missing, but has a configuration, is kept as it was, marked `preserved`. `old` gives the instance as it was.
+pub fn preserve(
+    full: &mut Map<String, Value>,
+    mut old: impl FnMut(&str) -> Option<Map<String, Value>>,
+) {
+    let status = full.get("monitor").and_then(|monitor| monitor.get("status")?.as_str());
+    if !matches!(status, Some("init" | "maintenance" | "upgrade")) {
+        return;
+    }
+    let Some(Value::Object(services)) = full.get_mut("services") else { return };
+    let Some(Value::Object(config)) = services.get("config") else { return };
+    let told = services.get("status").and_then(Value::as_object);
+    let kept: Vec<(String, Value)> = config
+        .keys()
+        .filter(|path| !told.is_some_and(|told| told.contains_key(*path)))
+        .filter_map(|path| {
+            let mut instance = old(path)?;
+            instance.insert("preserved".to_owned(), true.into());
+            Some((path.clone(), Value::Object(instance)))
+        })
+        .collect();
+    if kept.is_empty() {
+        return;
+    }
+    let status = services.entry("status").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(status) = status {
+        status.extend(kept);
+    }
+}
+
+/// The data of a peer as plain JSON.
+impl PeerData for Map<String, Value> {
+    fn replace(&mut self, mut data: Map<String, Value>) {
+        preserve(&mut data, |path| {
+            self.get("services")?.get("status")?.get(path)?.as_object().cloned()
+        });
+        *self = data;
+    }
+
+    fn set_monitor(&mut self, monitor: Map<String, Value>) {
+        self.insert("monitor".to_owned(), Value::Object(monitor));
+    }
+
+    fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
+        let mut changed = self.clone();
+        for op in ops {
+            crate::journal::apply(&mut changed, op)?;
+        }
+        *self = changed;
+        Ok(())
+    }
+}

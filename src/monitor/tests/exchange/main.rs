@@ -1,0 +1,9 @@
+//! The exchange of node data: recordings of deployed agents, hostile variations of them, and a simulated cluster.
+
+mod deployed;
+mod network;
+#[expect(dead_code, reason = "the other simulation draws times too")]
+#[path = "../simulation/random.rs"]
+mod random;
+mod recorded;
+mod simulated;
