@@ -5,7 +5,7 @@
 //! Restart: from the published snapshot; changes of the last few milliseconds are lost, and sent again by their owners.
 
 mod outgoing;
-mod patch;
+mod peer;
 mod shared_map;
 mod snapshot;
 mod state;
@@ -26,7 +26,6 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 
 pub use outgoing::Outgoing;
-pub use patch::Ops;
 pub use shared_map::SharedMap;
 pub use snapshot::{ClusterInfo, NodeEntry, Snapshot};
 pub use view::View;
@@ -169,6 +168,11 @@ pub struct HeartbeatHeard {
 #[rtype(result = "()")]
 pub struct ForgetPeer(pub NodeName);
 
+/// Asks a peer for all of its data, although the local node has them.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct AskFull(pub NodeName);
+
 /// Asks for a watch on what goes to the peers: it changes when that shall be sent at once.
 #[derive(Debug, Message)]
 #[rtype(result = "watch::Receiver<Arc<Outgoing>>")]
@@ -282,7 +286,8 @@ impl ClusterData {
     pub fn first(nodename: NodeName, settings: NodePublic, config: &LoadedConfig) -> Snapshot {
         let mut state = State::new(Snapshot::empty(nodename));
         state.set_node(SetNode { settings: Some(settings), ..SetNode::default() });
-        state.settle(config, crate::clock::now());
+        let old = state.now.clone();
+        state.settle(&old, config, crate::clock::now());
         state.now
     }
 
@@ -304,19 +309,30 @@ impl ClusterData {
         self.is_publishing = true;
         let old = self.cell.load_full();
         let now = crate::clock::now();
-        let changes = self.state.settle(&self.config.load(), now);
-        self.cell.store(Arc::new(self.state.now.clone()));
+        let changes = self.state.settle(&old, &self.config.load(), now);
+        let new = Arc::new(self.state.now.clone());
+        self.cell.store(new.clone());
         self.is_publishing = false;
         if !self.subscribers.is_empty() {
-            let ops = changes.ops(&old, &self.state.now);
-            self.subscribers.patch(self.state.now.generation, now.0, &ops);
+            let ops = changes.ops(&old, &new);
+            self.subscribers.patch(new.generation, now.0, &ops);
         }
-        self.generation.send_replace(self.state.now.generation);
-        if changes.is_local() {
-            let ping = Outgoing::ping(self.state.local_generation(), self.cell.load_full());
-            self.outgoing.send_replace(Arc::new(ping));
-        }
+        self.generation.send_replace(new.generation);
+        let is_due = self.state.take_send_due() | changes.is_local();
+        self.prepare_outgoing(new, is_due);
         self.tell_monitors(&changes);
+    }
+
+    /// Makes ready what goes to the peers; `is_due`: at once, else with their next beat.
+    fn prepare_outgoing(&self, snapshot: Arc<Snapshot>, is_due: bool) {
+        let outgoing = Outgoing::new(self.state.exchange.sending(), snapshot);
+        self.outgoing.send_if_modified(|current| {
+            // The same full is not serialized again.
+            if is_due || !current.is_as_good_as(&outgoing) {
+                *current = Arc::new(outgoing);
+            }
+            is_due
+        });
     }
 
     fn tell_monitors(&self, changes: &state::Dirty) {
@@ -444,8 +460,19 @@ impl Handler<WatchGeneration> for ClusterData {
 impl Handler<HeartbeatHeard> for ClusterData {
     type Result = ();
 
-    fn handle(&mut self, heard: HeartbeatHeard, _: &mut Context<Self>) {
-        log::trace!(peer:% = heard.from; "heartbeat heard");
+    fn handle(&mut self, heard: HeartbeatHeard, ctx: &mut Context<Self>) {
+        let HeartbeatHeard { from, message } = heard;
+        let config = self.config.load();
+        let is_member =
+            self.state.now.cluster.nodes.contains(&from) || config.node.drpnodes.contains(&from);
+        if from == self.state.now.nodename || !is_member {
+            return;
+        }
+        let received = self.state.hear(&from, message, crate::clock::now());
+        if let Some(error) = received.error {
+            log::info!(peer:% = from, error:% = error; "change of a peer not applied: all is asked for");
+        }
+        self.schedule(ctx);
     }
 }
 
@@ -453,7 +480,20 @@ impl Handler<ForgetPeer> for ClusterData {
     type Result = ();
 
     fn handle(&mut self, ForgetPeer(peer): ForgetPeer, _: &mut Context<Self>) {
-        log::info!(peer:% = peer; "peer forgotten");
+        if self.state.forget_peer(&peer) {
+            log::info!(peer:% = peer; "peer forgotten");
+        }
+        // Who forgets it decides on what is left.
+        self.publish();
+    }
+}
+
+impl Handler<AskFull> for ClusterData {
+    type Result = ();
+
+    fn handle(&mut self, AskFull(peer): AskFull, ctx: &mut Context<Self>) {
+        self.state.ask_full(&peer);
+        self.schedule(ctx);
     }
 }
 

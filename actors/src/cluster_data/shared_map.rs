@@ -36,6 +36,16 @@ impl<V> Chunk<V> {
     }
 }
 
+impl<V: Serialize> Chunk<V> {
+    fn text(&self) -> &str {
+        self.json.get_or_init(|| {
+            let mut text = String::new();
+            write_entries(&mut text, self.entries.iter());
+            text.into()
+        })
+    }
+}
+
 impl<V> Clone for SharedMap<V> {
     fn clone(&self) -> Self {
         Self { chunks: self.chunks.clone(), len: self.len }
@@ -79,6 +89,22 @@ impl<V> SharedMap<V> {
     #[must_use]
     pub fn contains_key(&self, path: &ObjectPath) -> bool {
         self.get(path).is_some()
+    }
+
+    /// A map of objects that come sorted, each once.
+    #[must_use]
+    pub fn from_sorted(entries: Vec<(ObjectPath, Arc<V>)>) -> Self {
+        let len = entries.len();
+        let mut entries = entries.into_iter();
+        let mut chunks = Vec::with_capacity(len / (CHUNK / 2) + 1);
+        loop {
+            // Half full, as after a split: the next objects find room.
+            let chunk: Vec<_> = entries.by_ref().take(CHUNK / 2).collect();
+            if chunk.is_empty() {
+                return Self { chunks, len };
+            }
+            chunks.push(Chunk::new(chunk));
+        }
     }
 
     /// Sets the value of an object; returns the one it had.
@@ -183,13 +209,8 @@ impl<V: Serialize> SharedMap<V> {
             let separator = if out.len() > start { "," } else { "" };
             match keep {
                 None => {
-                    let text = chunk.json.get_or_init(|| {
-                        let mut text = String::new();
-                        write_entries(&mut text, chunk.entries.iter());
-                        text.into()
-                    });
                     out.push_str(separator);
-                    out.push_str(text);
+                    out.push_str(chunk.text());
                 }
                 Some(keep) => {
                     let mut kept = chunk.entries.iter().filter(|(path, _)| keep(path)).peekable();
@@ -201,6 +222,13 @@ impl<V: Serialize> SharedMap<V> {
             }
         }
         out.push('}');
+    }
+}
+
+impl<V: Serialize> SharedMap<V> {
+    /// Bytes that [`write_json`](Self::write_json) would write, about.
+    pub(super) fn json_bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.text().len()).sum()
     }
 }
 
@@ -242,6 +270,18 @@ mod tests {
             assert_eq!(map.len(), model.len());
         }
         assert!(map.iter().eq(model.iter()));
+    }
+
+    #[test]
+    fn a_map_of_sorted_objects_is_the_map_of_those_objects() {
+        for count in [0, 1, 32, 33, 500] {
+            let mut model = BTreeMap::new();
+            model.extend((0..count).map(|number| (path(number), Arc::new(number))));
+            let mut map = SharedMap::from_sorted(model.clone().into_iter().collect());
+            assert_eq!(map.len(), model.len());
+            assert_eq!(map.insert(path(7), Arc::new(0)), model.insert(path(7), Arc::new(0)));
+            assert!(map.iter().eq(model.iter()));
+        }
     }
 
     #[test]

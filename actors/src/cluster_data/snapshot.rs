@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::SharedMap;
+use super::peer::Told;
 
 /// Name, id and members of the cluster.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -29,6 +30,34 @@ pub struct NodeEntry {
     pub status: SharedMap<InstanceStatus>,
     /// Its configurations.
     pub config: SharedMap<ConfigEntry>,
+    /// What a peer told, all of it; none for the local node, and for one never heard.
+    pub(super) told: Option<Told>,
+    /// A peer that was heard and not forgotten.
+    pub(super) is_heard: bool,
+}
+
+impl NodeEntry {
+    /// Whether a peer has told its objects.
+    #[must_use]
+    pub fn has_services(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.has_services)
+    }
+
+    /// The instance of an object as it is shown.
+    pub(super) fn shown_instance(&self, path: &ObjectPath) -> Option<Value> {
+        match &self.told {
+            None => self.status.get(path).map(value),
+            Some(told) => told.status.get(path).map(value),
+        }
+    }
+
+    /// The configuration of an object as it is shown.
+    pub(super) fn shown_config(&self, path: &ObjectPath) -> Option<Value> {
+        match &self.told {
+            None => self.config.get(path).map(value),
+            Some(told) => told.config.get(path).map(value),
+        }
+    }
 }
 
 /// The cluster data at one generation. Cheap to keep and to copy: what is large inside is shared.
@@ -210,11 +239,11 @@ impl Snapshot {
     pub fn object_status(&self, path: &ObjectPath) -> Value {
         let mut nodes = Map::new();
         for (name, node) in &self.nodes {
-            let (status, config) = (node.status.get(path), node.config.get(path));
+            let (status, config) = (node.shown_instance(path), node.shown_config(path));
             if status.is_some() || config.is_some() {
                 let entry = serde_json::json!({
-                    "status": status.map(value).unwrap_or_else(|| Value::Object(Map::new())),
-                    "config": config.map(value).unwrap_or_else(|| Value::Object(Map::new())),
+                    "status": status.unwrap_or_else(|| Value::Object(Map::new())),
+                    "config": config.unwrap_or_else(|| Value::Object(Map::new())),
                 });
                 nodes.insert(name.to_string(), entry);
             }
@@ -270,30 +299,52 @@ impl Snapshot {
         for (key, value) in &self.node_head(name, node) {
             push(out, key, value);
         }
-        if node.data.monitor.is_some() {
-            push_key(out, "services");
-            out.push_str("{\"status\":");
-            node.status.write_json(out, keep);
-            out.push_str(",\"config\":");
-            node.config.write_json(out, keep);
-            out.push('}');
+        if let Some(told) = node.told.as_ref().filter(|told| told.has_services) {
+            push_services(out, &told.status, &told.config, keep);
+        } else if *name == self.nodename {
+            push_services(out, &node.status, &node.config, keep);
         }
         out.push('}');
+    }
+
+    /// The data of the local node, as peers get them whole.
+    pub(super) fn local_text(&self) -> String {
+        let mut out = String::new();
+        if let Some(local) = self.local() {
+            self.write_node(&mut out, &self.nodename, local, None);
+        }
+        out
+    }
+
+    /// Bytes of [`local_text`](Self::local_text), about.
+    pub(super) fn local_bytes(&self) -> usize {
+        self.local().map_or(0, |local| local.status.json_bytes() + local.config.json_bytes())
     }
 
     /// The data of a node without its objects; empty for a node never heard since the daemon started (cluster.md §d).
     /// `gen` of a peer is cut down to the local node's entry.
     pub(super) fn node_head(&self, name: &NodeName, node: &NodeEntry) -> Map<String, Value> {
-        if node.data.monitor.is_none() {
-            return Map::new();
+        if *name == self.nodename {
+            return match value(&node.data) {
+                Value::Object(head) => head,
+                _ => Map::new(),
+            };
         }
-        let Value::Object(mut head) = value(&node.data) else { return Map::new() };
-        if *name != self.nodename
-            && let Some(Value::Object(gens)) = head.get_mut("gen")
-        {
+        let Some(told) = &node.told else { return Map::new() };
+        let mut head = told.head.clone();
+        if let Some(Value::Object(gens)) = head.get_mut("gen") {
             gens.retain(|node, _| node == self.nodename.as_str());
         }
         head
+    }
+
+    /// Whether a peer is heard that has not told its objects: nothing can be decided.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        let peers = self.nodes.iter().filter(|(name, _)| **name != self.nodename);
+        peers
+            .filter(|(name, _)| self.cluster.nodes.contains(name))
+            .any(|(_, node)| node.is_heard && !node.has_services())
     }
 
     /// The block of the thread `monitor` without nodes and services.
@@ -319,7 +370,7 @@ pub(super) fn value<T: Serialize>(value: &T) -> Value {
 }
 
 /// Escapes what is outside ASCII, which in JSON text is inside strings only: deployed agents read no other.
-fn to_ascii(text: String) -> String {
+pub(super) fn to_ascii(text: String) -> String {
     if text.is_ascii() {
         return text;
     }
@@ -334,6 +385,20 @@ fn to_ascii(text: String) -> String {
         }
     }
     out
+}
+
+fn push_services<S: Serialize, C: Serialize>(
+    out: &mut String,
+    status: &SharedMap<S>,
+    config: &SharedMap<C>,
+    keep: Option<&dyn Fn(&ObjectPath) -> bool>,
+) {
+    push_key(out, "services");
+    out.push_str("{\"status\":");
+    status.write_json(out, keep);
+    out.push_str(",\"config\":");
+    config.write_json(out, keep);
+    out.push('}');
 }
 
 fn push_key(out: &mut String, key: &str) {

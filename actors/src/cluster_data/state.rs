@@ -1,4 +1,7 @@
-//! The cluster data being changed, and what changed since the last snapshot.
+//! The cluster data being changed.
+
+mod dirty;
+mod peers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,12 +10,14 @@ use model::{
     Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
     NodeMonitorData, NodeName, ObjectPath, Status, Timestamp,
 };
-use monitor::ObjectView;
+use monitor::{Exchange, ObjectView, Ops};
 use serde_json::{Map, Value, json};
 
+use super::peer::DroppedLog;
 use super::snapshot::value;
-use super::{Emit, NodeEntry, Ops, SetNode, Snapshot, View};
+use super::{Emit, NodeEntry, SetNode, Snapshot, View};
 use crate::config::LoadedConfig;
+pub(super) use dirty::Dirty;
 
 /// Compatibility level of the deployed agents: never to be changed (cluster.md, hazards).
 const COMPAT: u32 = 10;
@@ -23,104 +28,6 @@ const API: u32 = 7;
 /// or down.
 const GROUPS_SHARED: usize = 16;
 
-/// What changed since the last snapshot.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Dirty {
-    /// Instances of the local node.
-    instances: BTreeSet<ObjectPath>,
-    /// Configurations of the local node.
-    configs: BTreeSet<ObjectPath>,
-    /// Objects whose state was computed anew and differs.
-    aggregates: BTreeSet<ObjectPath>,
-    threads: BTreeSet<String>,
-    /// Own data of the local node.
-    is_node: bool,
-    /// Own data of the local node that decisions look at.
-    is_node_decisive: bool,
-    is_cluster: bool,
-}
-
-impl Dirty {
-    /// Whether nothing changed.
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether every monitor has to look.
-    pub(super) fn concerns_all(&self) -> bool {
-        self.is_node_decisive || self.is_cluster
-    }
-
-    /// Whether the local node data changed: they have a new generation.
-    pub(super) fn is_local(&self) -> bool {
-        self.is_node || !self.instances.is_empty() || !self.configs.is_empty()
-    }
-
-    /// Objects that changed.
-    pub(super) fn objects(&self) -> impl Iterator<Item = &ObjectPath> {
-        self.instances.iter().chain(&self.configs).chain(&self.aggregates)
-    }
-
-    /// The patch from one snapshot to the next.
-    pub(super) fn ops(&self, old: &Snapshot, new: &Snapshot) -> Vec<(Option<ObjectPath>, Ops)> {
-        let mut all = Vec::new();
-        let mut add =
-            |path: Option<&ObjectPath>, at: &[&str], old: Option<Value>, new: Option<Value>| {
-                let mut ops = Ops::new();
-                let mut at = at.iter().map(|key| (*key).to_owned()).collect();
-                ops.diff(&mut at, old.as_ref(), new.as_ref());
-                if !ops.is_empty() {
-                    all.push((path.cloned(), ops));
-                }
-            };
-        if self.is_cluster {
-            add(None, &["cluster"], Some(value(&old.cluster)), Some(value(&new.cluster)));
-        }
-        for id in self.threads.iter().filter(|id| *id != "monitor") {
-            let block =
-                |snapshot: &Snapshot| snapshot.threads.get(id).map(|block| (**block).clone());
-            add(None, &[id], block(old), block(new));
-        }
-        let head = |snapshot: &Snapshot| Some(Value::Object(snapshot.monitor_head()));
-        add(None, &["monitor"], head(old), head(new));
-        for (name, node) in &new.nodes {
-            let before = old.nodes.get(name);
-            if before.is_some_and(|before| Arc::ptr_eq(before, node)) {
-                continue;
-            }
-            let node_head =
-                |snapshot: &Snapshot, node| Value::Object(snapshot.node_head(name, node));
-            let at = ["monitor", "nodes", name.as_str()];
-            let Some(before) = before else {
-                let mut whole = new.node_head(name, node);
-                if node.data.monitor.is_some() {
-                    whole.insert("services".to_owned(), json!({"status": {}, "config": {}}));
-                }
-                add(None, &at, None, Some(Value::Object(whole)));
-                continue;
-            };
-            add(None, &at, Some(node_head(old, before)), Some(node_head(new, node)));
-        }
-        let local = new.nodename.as_str();
-        for path in &self.instances {
-            let at = ["monitor", "nodes", local, "services", "status", path.as_str()];
-            let status = |snapshot: &Snapshot| snapshot.local_instance(path).map(value);
-            add(Some(path), &at, status(old), status(new));
-        }
-        for path in &self.configs {
-            let at = ["monitor", "nodes", local, "services", "config", path.as_str()];
-            let config = |snapshot: &Snapshot| snapshot.config(&snapshot.nodename, path).map(value);
-            add(Some(path), &at, config(old), config(new));
-        }
-        for path in &self.aggregates {
-            let at = ["monitor", "services", path.as_str()];
-            let state = |snapshot: &Snapshot| snapshot.aggregate(path).map(value);
-            add(Some(path), &at, state(old), state(new));
-        }
-        all
-    }
-}
-
 /// The state of the writer.
 #[derive(Debug)]
 pub(super) struct State {
@@ -128,37 +35,38 @@ pub(super) struct State {
     pub(super) now: Snapshot,
     /// What differs from the last one.
     pub(super) dirty: Dirty,
-    /// Objects that have an object as slave: their state includes its own.
-    masters: BTreeMap<ObjectPath, BTreeSet<ObjectPath>>,
+    /// Objects that have an object as slave, and the node that says so: their state includes its own.
+    masters: BTreeMap<ObjectPath, BTreeSet<(ObjectPath, NodeName)>>,
     /// Local objects with an action running.
     acting: BTreeSet<ObjectPath>,
     /// States per driver group that were published lately, to be shared: the last one used comes last.
     groups: Vec<Arc<BTreeMap<String, Status>>>,
-    /// Number of the last state of the local node data (cluster.md, generations). Starts at the clock in milliseconds, so
-    /// that it is higher than any of an earlier life: publications are 3 ms apart.
-    r#gen: u64,
+    /// Generations, here and at the peers. Those of the local node start at the clock in milliseconds, so that they are
+    /// higher than any of an earlier life: publications are 3 ms apart.
+    pub(super) exchange: Exchange,
+    /// The peers are to be told at once, although nothing changed here.
+    is_send_due: bool,
+    dropped: DroppedLog,
 }
 
 impl State {
     /// Goes on from a snapshot.
     pub(super) fn new(now: Snapshot) -> Self {
+        let generation = (crate::clock::now().0 * 1_000.0) as u64;
         let mut state = Self {
-            now,
             dirty: Dirty::default(),
             masters: BTreeMap::new(),
             acting: BTreeSet::new(),
             groups: vec![],
-            r#gen: (crate::clock::now().0 * 1_000.0) as u64,
+            exchange: Exchange::new(now.nodename.clone(), generation),
+            is_send_due: false,
+            dropped: DroppedLog::default(),
+            now,
         };
-        let instances: Vec<_> = state
-            .now
-            .local()
-            .into_iter()
-            .flat_map(|local| local.status.iter())
-            .map(|(path, status)| (path.clone(), status.clone()))
-            .collect();
-        for (path, status) in instances {
-            state.index(&path, None, Some(&status));
+        for (name, node) in state.now.nodes.clone() {
+            for (path, status) in node.status.iter() {
+                state.index(&name, path, None, Some(status));
+            }
         }
         state.local();
         state
@@ -185,14 +93,10 @@ impl State {
         Arc::make_mut(entry)
     }
 
-    /// Generation of the local node data.
-    pub(super) fn local_generation(&self) -> u64 {
-        self.r#gen
-    }
-
-    /// Keeps the indexes in step with an instance.
+    /// Keeps the indexes in step with an instance on a node.
     fn index(
         &mut self,
+        node: &NodeName,
         path: &ObjectPath,
         old: Option<&InstanceStatus>,
         new: Option<&InstanceStatus>,
@@ -203,14 +107,17 @@ impl State {
         };
         for slave in slaves(old) {
             if let Some(masters) = self.masters.get_mut(&slave) {
-                masters.remove(path);
+                masters.remove(&(path.clone(), node.clone()));
                 if masters.is_empty() {
                     self.masters.remove(&slave);
                 }
             }
         }
         for slave in slaves(new) {
-            self.masters.entry(slave).or_default().insert(path.clone());
+            self.masters.entry(slave).or_default().insert((path.clone(), node.clone()));
+        }
+        if *node != self.now.nodename {
+            return;
         }
         let is_acting = new.and_then(|status| status.monitor.as_ref()).is_some_and(|monitor| {
             monitor.status.is_transitioning() && monitor.status != MonitorStatus::Scaling
@@ -223,9 +130,12 @@ impl State {
     }
 
     fn put(&mut self, path: ObjectPath, status: InstanceStatus) {
+        // Deployed agents crash on an instance without monitor (cluster.md, hazards).
+        debug_assert!(status.monitor.is_some(), "{path} without monitor");
         let status = Arc::new(status);
         let old = self.local().status.insert(path.clone(), status.clone());
-        self.index(&path, old.as_deref(), Some(&status));
+        let local = self.now.nodename.clone();
+        self.index(&local, &path, old.as_deref(), Some(&status));
         self.dirty.instances.insert(path);
     }
 
@@ -282,7 +192,8 @@ impl State {
     /// The local instance is no more.
     pub(super) fn remove_instance(&mut self, path: &ObjectPath) {
         if let Some(old) = self.local().status.remove(path) {
-            self.index(path, Some(&old), None);
+            let local = self.now.nodename.clone();
+            self.index(&local, path, Some(&old), None);
             self.dirty.instances.insert(path.clone());
         }
     }
@@ -290,6 +201,8 @@ impl State {
     /// Configurations were read, changed or deleted.
     pub(super) fn set_configs(&mut self, entries: Vec<(ObjectPath, Option<ConfigEntry>)>) {
         for (path, entry) in entries {
+            // What is no number would be null for the peers, and deployed agents crash on it.
+            let entry = entry.filter(|entry| entry.updated.0.is_finite());
             let config = &mut self.local().config;
             let is_changed = match entry {
                 Some(entry) if config.get(&path).is_some_and(|old| **old == entry) => false,
@@ -346,9 +259,15 @@ impl State {
             return;
         }
         let local = self.now.nodename.clone();
-        self.now.nodes.retain(|name, _| *name == local || cluster.nodes.contains(name));
-        for name in cluster.nodes.iter().filter(|name| **name != local) {
-            self.now.nodes.entry(name.clone()).or_default();
+        let gone: Vec<NodeName> = self.now.nodes.keys().cloned().collect();
+        for name in gone.iter().filter(|name| **name != local && !cluster.nodes.contains(name)) {
+            self.forget_peer(name);
+        }
+        // A member that was forgotten stays so until it is heard.
+        for name in &cluster.nodes {
+            if *name != local && !self.now.cluster.nodes.contains(name) {
+                self.now.nodes.entry(name.clone()).or_default();
+            }
         }
         self.now.cluster = cluster;
         self.dirty.is_cluster = true;
@@ -393,20 +312,32 @@ impl State {
         }
     }
 
-    /// Computes what follows from the changes and numbers them. Returns what changed.
-    pub(super) fn settle(&mut self, config: &LoadedConfig, now: Timestamp) -> Dirty {
-        let is_local = self.dirty.is_local();
+    /// Computes what follows from the changes and numbers them. `old` is the snapshot that was published. Returns what
+    /// changed.
+    pub(super) fn settle(
+        &mut self,
+        old: &Snapshot,
+        config: &LoadedConfig,
+        now: Timestamp,
+    ) -> Dirty {
         self.compute_aggregates(config);
         self.now.transitions = self.acting.len();
         let view = View::new(&self.now, config, false);
         let (compat, frozen) = (monitor::is_compatible(&view), monitor::cluster_frozen(&view));
         (self.now.compat, self.now.frozen) = (compat, frozen);
-        if is_local {
-            self.r#gen += 1;
-            let (name, number) = (self.now.nodename.clone(), self.r#gen);
-            let data = &mut self.local().data;
-            data.r#gen.insert(name, number);
-            data.updated = now;
+        if self.dirty.is_local() || self.exchange.is_raise_due() {
+            let ops = if self.exchange.is_alone() {
+                Ops::new()
+            } else {
+                self.dirty.local_ops(old, &self.now)
+            };
+            let snapshot = &self.now;
+            self.exchange.record(ops, now, || snapshot.local_bytes());
+            self.local().data.updated = now;
+        }
+        let gens = self.exchange.gens();
+        if self.local().data.r#gen != gens {
+            self.local().data.r#gen = gens;
         }
         self.now.generation += 1;
         std::mem::take(&mut self.dirty)
@@ -430,7 +361,7 @@ impl State {
                 .iter()
                 .filter_map(|path| self.masters.get(path))
                 .flatten()
-                .cloned()
+                .map(|(master, _)| master.clone())
                 .collect();
             self.dirty.aggregates.extend(changed);
             if paths.is_empty() {

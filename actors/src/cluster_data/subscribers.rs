@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use model::ObjectPath;
+use monitor::Ops;
 use tokio::sync::mpsc;
 
-use super::{ObjectFilter, Ops};
+use super::ObjectFilter;
 
 /// Documents that wait for one subscriber before it loses some.
 const QUEUE: usize = 256;

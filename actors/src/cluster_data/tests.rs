@@ -1,3 +1,5 @@
+mod peers;
+
 use arc_swap::ArcSwap;
 use model::{MonitorStatus, NodeMonitorData, Status};
 use serde_json::json;
@@ -10,29 +12,41 @@ struct Bench {
     _folder: tempfile::TempDir,
     cell: SnapshotCell,
     data: Addr<ClusterData>,
+    entries: Vec<(ObjectPath, Option<ConfigEntry>)>,
 }
 
-/// Cluster data of a node `n1` with a service `svc1`.
+/// Cluster data of a node `n1` with two services.
 async fn bench() -> Bench {
+    bench_of("n1", &["n1"]).await
+}
+
+/// Cluster data of a node with two services.
+async fn bench_of(name: &str, nodes: &[&str]) -> Bench {
+    let bench = bench_without_configurations(name, nodes).await;
+    bench.data.send(SetConfigEntries(bench.entries.clone())).await.unwrap();
+    bench
+}
+
+async fn bench_without_configurations(name: &str, nodes: &[&str]) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let paths = Paths::under(folder.path());
     paths.create().unwrap();
-    let node = NodeName::new("n1").unwrap();
-    let text = "[DEFAULT]\nid = 1\nnodes = n1\n[app#1]\nstart = /bin/true\n";
+    let node = NodeName::new(name).unwrap();
+    let text = format!("[DEFAULT]\nid = 1\nnodes = {name}\n[app#1]\nstart = /bin/true\n");
     for name in ["svc1", "svc2"] {
-        std::fs::write(paths.etc.join(format!("{name}.conf")), text).unwrap();
+        std::fs::write(paths.etc.join(format!("{name}.conf")), &text).unwrap();
     }
     let config = LoadedConfig::load(&paths, &node);
     let cell: SnapshotCell = Arc::new(ArcSwap::from_pointee(Snapshot::empty(node.clone())));
     let entries: Vec<_> =
         config.objects.iter().map(|(path, object)| (path.clone(), Some(object.entry()))).collect();
     let data = ClusterData::new(cell.clone(), Arc::new(ArcSwap::from_pointee(config))).start();
-    let cluster = ClusterInfo { id: "i".into(), name: "c".into(), nodes: vec![node] };
+    let nodes = nodes.iter().map(|name| NodeName::new(name).unwrap()).collect();
+    let cluster = ClusterInfo { id: "i".into(), name: "c".into(), nodes };
     let settings = Some(NodePublic { cluster, env: "TST".into(), ..NodePublic::default() });
     let monitor = Some(NodeMonitorData::default());
     data.send(SetNode { monitor, settings, ..SetNode::default() }).await.unwrap();
-    data.send(SetConfigEntries(entries)).await.unwrap();
-    Bench { _folder: folder, cell, data }
+    Bench { _folder: folder, cell, data, entries }
 }
 
 fn path(name: &str) -> ObjectPath {

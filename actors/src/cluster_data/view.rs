@@ -28,7 +28,7 @@ impl<'a> View<'a> {
             max_parallel: config.max_parallel(),
             transitions: snapshot.transitions(),
             grace: is_grace,
-            blind: false,
+            blind: snapshot.is_blind(),
         };
         Self { snapshot, config, conditions }
     }

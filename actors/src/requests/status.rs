@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use model::{Kind, ObjectPath};
 use serde_json::{Map, Value, json};
-use wire::{AskFull, DaemonStatus, GetObjectMonitor, ObjectSelector, ObjectStatus};
+use wire::{
+    AskFull as AskFullOptions, DaemonStatus, GetObjectMonitor, ObjectSelector, ObjectStatus,
+};
 
 use super::selection::Scope;
 use super::{Context, Outcome, refusal};
+use crate::cluster_data::AskFull;
 
 fn prepared(text: String) -> Outcome {
     Outcome::Prepared(Arc::new(wire::Prepared::from_json(text.into_bytes())))
@@ -89,7 +92,7 @@ pub(super) fn nodes_info(context: &Context) -> Outcome {
 }
 
 /// POST `ask_full`: the local node wants all data of a peer.
-pub(super) fn ask_full(context: &Context, options: &AskFull) -> Outcome {
+pub(super) fn ask_full(context: &Context, options: &AskFullOptions) -> Outcome {
     let Some(peer) = &options.peer else {
         return refusal(400, "The 'peer' option must be set").into();
     };
@@ -97,12 +100,11 @@ pub(super) fn ask_full(context: &Context, options: &AskFull) -> Outcome {
         return refusal(400, "Can't ask a full from ourself").into();
     }
     let snapshot = context.snapshot();
-    if !snapshot.cluster().nodes.iter().any(|node| node.as_str() == peer) {
+    let Some(node) = snapshot.cluster().nodes.iter().find(|node| node.as_str() == peer) else {
         let peer = super::shorten(peer);
         let error = format!("Can't ask a full from {peer}: not in cluster.nodes");
         return refusal(400, error).into();
-    }
-    // Nothing of a peer was ever merged while there is no heartbeat: the local node announces generation 0 of it, which
-    // is the demand for a full.
+    };
+    context.routes.cluster_data.do_send(AskFull(node.clone()));
     json!({"status": 0, "info": format!("remote {peer} asked for a full")}).into()
 }

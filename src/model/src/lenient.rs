@@ -80,7 +80,7 @@ impl InstanceStatus {
                 if resource.is_none() {
                     name(&mut dropped, "resources.", &rid);
                 }
-                Some((rid, resource?))
+                Some((rid, resource?.into()))
             };
             resources.into_iter().filter_map(read).collect()
         });

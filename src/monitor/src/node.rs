@@ -267,7 +267,9 @@ impl NodeCore {
             };
             matches!(status, Some(NodeMonitorStatus::Idle | NodeMonitorStatus::Rejoin))
         };
-        let have_all_joined = world.cluster_nodes().iter().all(has_joined);
+        // A peer that pings has a status, and no data yet.
+        let have_all_joined =
+            !world.conditions().blind && world.cluster_nodes().iter().all(has_joined);
         let left = self.timing.rejoin_grace_period_secs - now.since(self.started);
         if world.cluster_nodes().len() <= 1 || have_all_joined {
             self.end_grace(now, world, false);

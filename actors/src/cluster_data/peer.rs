@@ -1,0 +1,349 @@
+//! The data of a peer: as it told them, and as decisions read them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{ConfigEntry, InstanceStatus, NodeData, NodeName, ObjectPath, Op, OpKey};
+use monitor::{ApplyError, PeerData, apply_at, preserve};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+
+use super::{NodeEntry, SharedMap};
+
+/// Largest data of a peer, in bytes of JSON: changes that make it larger fail.
+const MOST_BYTES: usize = 128 << 20;
+
+/// Dropped keys that are logged; beyond, nobody reads them.
+const MOST_LOGGED: usize = 1_000;
+
+/// JSON text of an object.
+pub(super) type Text = Box<RawValue>;
+
+/// The data of a peer as it told them, unknown keys included: what its next changes apply to, and what others are shown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// Everything but `services`.
+    pub(super) head: Map<String, Value>,
+    /// Whether `services` was ever told.
+    pub(super) has_services: bool,
+    /// `services.status`.
+    pub(super) status: SharedMap<Text>,
+    /// `services.config`.
+    pub(super) config: SharedMap<Text>,
+    /// Bytes of `status` and `config`.
+    bytes: usize,
+}
+
+/// What a message changed of a peer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Touched {
+    /// Instances.
+    pub(super) status: BTreeSet<ObjectPath>,
+    /// Configurations.
+    pub(super) config: BTreeSet<ObjectPath>,
+    /// The rest.
+    pub(super) is_head: bool,
+    /// What every monitor looks at.
+    pub(super) is_decisive: bool,
+}
+
+impl Touched {
+    pub(super) fn extend(&mut self, other: Self) {
+        self.status.extend(other.status);
+        self.config.extend(other.config);
+        self.is_head |= other.is_head;
+        self.is_decisive |= other.is_decisive;
+    }
+}
+
+/// Dropped keys of peers, each logged once.
+#[derive(Debug, Default)]
+pub(super) struct DroppedLog(BTreeSet<(NodeName, String)>);
+
+impl DroppedLog {
+    fn report(&mut self, peer: &NodeName, dropped: Vec<String>) {
+        for key in dropped {
+            if self.0.len() < MOST_LOGGED && self.0.insert((peer.clone(), key.clone())) {
+                log::warn!(peer:% = peer, key:% = key; "peer publishes what does not parse: ignored");
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    Status,
+    Config,
+}
+
+impl Section {
+    fn from_key(key: &OpKey) -> Option<Self> {
+        match key {
+            OpKey::Name(name) if name == "status" => Some(Self::Status),
+            OpKey::Name(name) if name == "config" => Some(Self::Config),
+            _ => None,
+        }
+    }
+}
+
+/// A peer being changed by a message.
+pub(super) struct PeerStore<'a> {
+    pub(super) peer: &'a NodeName,
+    pub(super) entry: NodeEntry,
+    pub(super) touched: Touched,
+    pub(super) log: &'a mut DroppedLog,
+}
+
+impl PeerStore<'_> {
+    /// Sets what the peer told of an object, if it differs.
+    fn put(&mut self, section: Section, path: &ObjectPath, object: Option<&Map<String, Value>>) {
+        let told = self.entry.told.get_or_insert_default();
+        let texts = match section {
+            Section::Status => &mut told.status,
+            Section::Config => &mut told.config,
+        };
+        let text = object.map(text);
+        let old = texts.get(path);
+        if old.map(|old| old.get()) == text.as_ref().map(|text| text.get()) {
+            return;
+        }
+        told.bytes -= old.map_or(0, |old| old.get().len());
+        told.bytes += text.as_ref().map_or(0, |text| text.get().len());
+        match text {
+            Some(text) => texts.insert(path.clone(), Arc::new(text)),
+            None => texts.remove(path),
+        };
+        self.read(section, path, object);
+    }
+
+    /// Reads what the peer told of an object.
+    fn read(&mut self, section: Section, path: &ObjectPath, object: Option<&Map<String, Value>>) {
+        match section {
+            Section::Status => {
+                self.touched.status.insert(path.clone());
+                match object.map(InstanceStatus::lenient) {
+                    Some((status, dropped)) => {
+                        self.log.report(self.peer, dropped);
+                        self.entry.status.insert(path.clone(), Arc::new(status));
+                    }
+                    None => _ = self.entry.status.remove(path),
+                }
+            }
+            Section::Config => {
+                self.touched.config.insert(path.clone());
+                match object.and_then(ConfigEntry::lenient) {
+                    Some(entry) => _ = self.entry.config.insert(path.clone(), Arc::new(entry)),
+                    None => _ = self.entry.config.remove(path),
+                }
+            }
+        }
+    }
+
+    /// What the peer told of an object.
+    fn get(&self, section: Section, path: &ObjectPath) -> Option<Map<String, Value>> {
+        let told = self.entry.told.as_ref()?;
+        let text = match section {
+            Section::Status => told.status.get(path)?,
+            Section::Config => told.config.get(path)?,
+        };
+        serde_json::from_str(text.get()).ok()
+    }
+
+    /// Sets all objects of a section. What is told as before is kept and not read again.
+    fn put_all(&mut self, section: Section, objects: &Map<String, Value>) {
+        // What is no path, or no object, decides nothing, and changes of it are skipped.
+        let new: BTreeMap<ObjectPath, &Map<String, Value>> = objects
+            .iter()
+            .filter_map(|(path, value)| Some((ObjectPath::parse(path).ok()?, value.as_object()?)))
+            .collect();
+        let told = self.entry.told.get_or_insert_default();
+        let old = match section {
+            Section::Status => &mut told.status,
+            Section::Config => &mut told.config,
+        };
+        if old.is_empty() {
+            // One by one, each would copy its neighbours.
+            let texts: Vec<(ObjectPath, Arc<Text>)> =
+                new.iter().map(|(path, object)| (path.clone(), Arc::new(text(object)))).collect();
+            told.bytes += texts.iter().map(|(_, text)| text.get().len()).sum::<usize>();
+            *old = SharedMap::from_sorted(texts);
+            self.read_all(section, &new);
+            return;
+        }
+        let gone: Vec<ObjectPath> =
+            old.keys().filter(|path| !new.contains_key(*path)).cloned().collect();
+        for path in gone {
+            self.put(section, &path, None);
+        }
+        for (path, object) in new {
+            self.put(section, &path, Some(object));
+        }
+    }
+
+    /// Reads all objects of a section that was empty.
+    fn read_all(&mut self, section: Section, new: &BTreeMap<ObjectPath, &Map<String, Value>>) {
+        let paths = new.keys().cloned();
+        match section {
+            Section::Status => {
+                self.touched.status.extend(paths);
+                let read = |(path, object): (&ObjectPath, &&Map<String, Value>)| {
+                    let (status, dropped) = InstanceStatus::lenient(object);
+                    self.log.report(self.peer, dropped);
+                    (path.clone(), Arc::new(status))
+                };
+                self.entry.status = SharedMap::from_sorted(new.iter().map(read).collect());
+            }
+            Section::Config => {
+                self.touched.config.extend(paths);
+                let read = |(path, object): (&ObjectPath, &&Map<String, Value>)| {
+                    Some((path.clone(), Arc::new(ConfigEntry::lenient(object)?)))
+                };
+                self.entry.config = SharedMap::from_sorted(new.iter().filter_map(read).collect());
+            }
+        }
+    }
+
+    fn put_services(&mut self, services: Option<&Map<String, Value>>) {
+        let none = Map::new();
+        let section =
+            |name| services.and_then(|services| services.get(name)?.as_object()).unwrap_or(&none);
+        self.put_all(Section::Status, section("status"));
+        self.put_all(Section::Config, section("config"));
+        let told = self.entry.told.get_or_insert_default();
+        if told.has_services != services.is_some() {
+            told.has_services = services.is_some();
+            self.touched.is_decisive = true;
+            self.touched.is_head = true;
+        }
+    }
+
+    /// Reads everything but the objects.
+    fn read_head(&mut self) {
+        let head = self.entry.told.as_ref().map(|told| &told.head);
+        let (data, dropped) = head.map(NodeData::lenient).unwrap_or_default();
+        self.log.report(self.peer, dropped);
+        let old = std::mem::replace(&mut self.entry.data, data);
+        let new = &self.entry.data;
+        self.touched.is_head = true;
+        self.touched.is_decisive |= old.monitor != new.monitor
+            || old.frozen != new.frozen
+            || old.labels != new.labels
+            || old.compat != new.compat;
+    }
+
+    /// Sets the generations that are kept of a peer: what it has of the local node, and what is merged of it.
+    pub(super) fn set_gens(&mut self, gens: BTreeMap<NodeName, u64>) {
+        let Some(told) = &mut self.entry.told else { return };
+        let value = gens.iter().map(|(node, number)| (node.to_string(), (*number).into()));
+        told.head.insert("gen".to_owned(), Value::Object(value.collect()));
+        self.entry.data.r#gen = gens;
+        self.touched.is_head = true;
+    }
+
+    fn apply_all(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
+        /// Objects being changed: read once, written once.
+        type Open = BTreeMap<(Section, ObjectPath), Option<Map<String, Value>>>;
+        let mut open = Open::new();
+        let close = |store: &mut Self, open: &mut Open| {
+            for ((section, path), object) in std::mem::take(open) {
+                store.put(section, &path, object.as_ref());
+            }
+        };
+        let mut is_head = false;
+        for op in ops {
+            let value = op.value.as_ref();
+            let (first, rest) = match op.path.split_first() {
+                Some((OpKey::Name(first), rest)) => (first.as_str(), rest),
+                Some((OpKey::Index(_), _)) => return Err(ApplyError::NotFound),
+                None => {
+                    open.clear();
+                    let Some(Value::Object(data)) = value else { return Err(ApplyError::Root) };
+                    self.replace(data.clone());
+                    continue;
+                }
+            };
+            if first != "services" {
+                let told = self.entry.told.get_or_insert_default();
+                apply_at(&mut told.head, &op.path, value)?;
+                is_head = true;
+                continue;
+            }
+            match rest {
+                [] => {
+                    open.clear();
+                    self.put_services(value.and_then(Value::as_object));
+                }
+                _ if !self.entry.has_services() => return Err(ApplyError::NotFound),
+                [key] => {
+                    close(self, &mut open);
+                    let Some(section) = Section::from_key(key) else { continue };
+                    let objects = value.and_then(Value::as_object).cloned().unwrap_or_default();
+                    self.put_all(section, &objects);
+                }
+                [key, OpKey::Name(name), deep @ ..] => {
+                    let (Some(section), Ok(path)) =
+                        (Section::from_key(key), ObjectPath::parse(name))
+                    else {
+                        continue;
+                    };
+                    if deep.is_empty() {
+                        let mut object = Map::new();
+                        apply_at(&mut object, &[OpKey::from("o")], value)?;
+                        let object = match object.remove("o") {
+                            Some(Value::Object(object)) => Some(object),
+                            _ => None,
+                        };
+                        open.insert((section, path), object);
+                        continue;
+                    }
+                    let object = open
+                        .entry((section, path))
+                        .or_insert_with_key(|(section, path)| self.get(*section, path));
+                    apply_at(object.as_mut().ok_or(ApplyError::NotFound)?, deep, value)?;
+                }
+                _ => return Err(ApplyError::NotFound),
+            }
+        }
+        close(self, &mut open);
+        if is_head {
+            self.read_head();
+        }
+        let told = self.entry.told.as_ref();
+        let head = told.map_or(0, |told| {
+            told.bytes + serde_json::to_string(&told.head).map_or(0, |text| text.len())
+        });
+        if head > MOST_BYTES { Err(ApplyError::TooLarge) } else { Ok(()) }
+    }
+}
+
+fn text(object: &Map<String, Value>) -> Text {
+    to_raw_value(object).expect("JSON is written as it was")
+}
+
+impl PeerData for PeerStore<'_> {
+    fn replace(&mut self, mut data: Map<String, Value>) {
+        preserve(&mut data, |path| self.get(Section::Status, &ObjectPath::parse(path).ok()?));
+        let services = match data.remove("services") {
+            Some(Value::Object(services)) => Some(services),
+            _ => None,
+        };
+        self.put_services(services.as_ref());
+        self.entry.told.get_or_insert_default().head = data;
+        self.read_head();
+    }
+
+    fn set_monitor(&mut self, monitor: Map<String, Value>) {
+        let told = self.entry.told.get_or_insert_default();
+        told.head.insert("monitor".to_owned(), Value::Object(monitor));
+        self.read_head();
+    }
+
+    fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
+        let before = (self.entry.clone(), self.touched.clone());
+        let end = self.apply_all(ops);
+        if end.is_err() {
+            (self.entry, self.touched) = before;
+        }
+        end
+    }
+}

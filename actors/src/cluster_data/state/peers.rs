@@ -1,0 +1,106 @@
+//! What peers told.
+
+use model::HeartbeatMessage;
+use monitor::Received;
+
+use super::*;
+use crate::cluster_data::peer::{PeerStore, Touched};
+
+impl State {
+    /// Takes a message of a member in.
+    pub(in crate::cluster_data) fn hear(
+        &mut self,
+        from: &NodeName,
+        message: HeartbeatMessage,
+        now: Timestamp,
+    ) -> Received {
+        let before = self.now.nodes.get(from).cloned();
+        let entry = before.as_deref().cloned().unwrap_or_default();
+        let log = &mut self.dropped;
+        let mut store = PeerStore { peer: from, entry, touched: Touched::default(), log };
+        let received = self.exchange.receive(from, message, now, &mut store);
+        self.is_send_due |= received.is_send_due;
+        self.dirty.is_exchange |= received.is_exchange_changed || self.exchange.is_raise_due();
+        if !store.entry.is_heard && self.exchange.is_known(from) {
+            store.entry.is_heard = true;
+            store.touched.is_decisive = true;
+        }
+        if received.is_exchange_changed || received.is_data_changed {
+            let local = &self.now.nodename;
+            let gens = [
+                (local.clone(), self.exchange.acked(from).unwrap_or(0)),
+                (from.clone(), self.exchange.merged(from).unwrap_or(0)),
+            ];
+            store.set_gens(gens.into());
+        }
+        let PeerStore { entry, touched, .. } = store;
+        if touched == Touched::default() {
+            return received;
+        }
+        let is_locks_changed =
+            before.as_ref().is_none_or(|before| before.data.locks != entry.data.locks);
+        for path in &touched.status {
+            let old = before.as_ref().and_then(|before| before.status.get(path));
+            let new = entry.status.get(path);
+            self.index(from, path, old.map(|old| &**old), new.map(|new| &**new));
+        }
+        self.dirty.peers.entry(from.clone()).or_default().extend(touched);
+        self.now.nodes.insert(from.clone(), Arc::new(entry));
+        if is_locks_changed {
+            self.merge_locks();
+        }
+        received
+    }
+
+    /// A peer is lost or no member any more. False when there was nothing to forget.
+    pub(in crate::cluster_data) fn forget_peer(&mut self, peer: &NodeName) -> bool {
+        let is_known = self.exchange.is_known(peer);
+        self.exchange.forget(peer);
+        self.dirty.is_exchange |= is_known;
+        let Some(entry) = self.now.nodes.remove(peer) else { return is_known };
+        for (path, status) in entry.status.iter() {
+            self.index(peer, path, Some(status), None);
+        }
+        let told = entry.told.as_ref();
+        let touched = Touched {
+            status: told.into_iter().flat_map(|told| told.status.keys()).cloned().collect(),
+            config: told.into_iter().flat_map(|told| told.config.keys()).cloned().collect(),
+            is_head: true,
+            is_decisive: true,
+        };
+        self.dirty.peers.entry(peer.clone()).or_default().extend(touched);
+        // Nobody else will release what it held.
+        let held_by_it = |lock: &Value| {
+            monitor::Claim::from_json(lock).is_some_and(|claim| claim.requester == *peer)
+        };
+        if self.local().data.locks.values().any(held_by_it) {
+            self.local().data.locks.retain(|_, lock| !held_by_it(lock));
+            self.dirty.is_node = true;
+        }
+        true
+    }
+
+    /// A full of a peer is wanted.
+    pub(in crate::cluster_data) fn ask_full(&mut self, peer: &NodeName) {
+        if self.exchange.ask_full(peer) {
+            self.dirty.is_exchange = true;
+            self.is_send_due = true;
+        }
+    }
+
+    /// Whether the peers are to be told at once; asked once.
+    pub(in crate::cluster_data) fn take_send_due(&mut self) -> bool {
+        std::mem::take(&mut self.is_send_due)
+    }
+
+    fn merge_locks(&mut self) {
+        let peers = self.now.nodes.iter().filter(|(_, node)| node.told.is_some());
+        let peers = peers.map(|(name, node)| (name.clone(), &node.data.locks)).collect();
+        let Some(local) = self.now.local() else { return };
+        let merged = monitor::merge_locks(&self.now.nodename, &local.data.locks, &peers);
+        if merged != local.data.locks {
+            self.local().data.locks = merged;
+            self.dirty.is_node = true;
+        }
+    }
+}
