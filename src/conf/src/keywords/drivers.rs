@@ -131,9 +131,9 @@ pub(super) fn tables(group: &str, driver: &str) -> Option<&'static [&'static [Ke
         ("task", "host") => &[TASK, CONTEXT],
         ("fs", "flag") => &[FS_FLAG],
         ("fs", "directory") => &[FS_DIRECTORY],
-        ("fs", "tmpfs") => &[FS_TMPFS],
+        ("fs", "tmpfs") => &[FS_TMPFS, MOUNT],
         ("fs", "zfs" | "docker" | "none") => return None,
-        ("fs", _) => &[FS],
+        ("fs", _) => &[FS, MOUNT],
         ("ip", "host") => &[IP],
         ("ip", "netns" | "docker") => &[IP, IP_NETNS],
         ("container", "docker" | "podman" | "oci") => &[CONTAINER],
@@ -205,8 +205,8 @@ const FS_FLAG: &[Keyword] = &[kw("stat_timeout").to(Duration).or("5").at()];
 const FS_DIRECTORY: &[Keyword] =
     &[kw("path").required().at(), kw("user").at(), kw("group").at(), kw("perm").at()];
 
-const FS_TMPFS: &[Keyword] = &[
-    kw("dev").at(),
+/// What is mounted, whatever from.
+const MOUNT: &[Keyword] = &[
     kw("mnt").required().at(),
     kw("mnt_opt").at(),
     kw("stat_timeout").to(Duration).or("5").at(),
@@ -218,23 +218,16 @@ const FS_TMPFS: &[Keyword] = &[
     kw("zone").at(),
 ];
 
+const FS_TMPFS: &[Keyword] = &[kw("dev").at()];
+
 const FS: &[Keyword] = &[
     kw("dev").required().at(),
-    kw("mnt").required().at(),
-    kw("mnt_opt").at(),
-    kw("stat_timeout").to(Duration).or("5").at(),
-    kw("check_read").to(Boolean),
-    kw("user").at(),
-    kw("group").at(),
-    kw("perm").at(),
-    kw("size").to(Size).at(),
     kw("vg").at(),
     kw("mkfs_opt").to(Words).or("").at(),
     kw("create_options").to(Words).or("").at(),
     kw("snap_size").at(),
     kw("snap_size_orig").at(),
     kw("promote_rw").to(Boolean).at(),
-    kw("zone").at(),
     kw("prkey").at(),
     kw("scsireserv").to(Boolean).at(),
     kw("no_preempt_abort").to(Boolean).at(),
