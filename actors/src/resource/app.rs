@@ -179,6 +179,20 @@ impl App {
         Ok(Some(ended))
     }
 
+    /// Runs the stop command, if there is one. What counts is whether the app is down afterwards: that it ends badly is
+    /// told, and no more.
+    pub(crate) fn run_stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let _lock = Self::lock(scene)?;
+        match self.run(Verb::Stop, scene) {
+            Ok(Some(ended)) if ended.code != 0 => {
+                scene.journal.warn(format_args!("stop: exit code {}", ended.code));
+            }
+            Ok(_) => {}
+            Err(error) => scene.journal.warn(format_args!("stop: {error}")),
+        }
+        Ok(())
+    }
+
     /// Whether there is a check command.
     pub(crate) fn has_check(&self) -> bool {
         !matches!(self.lines.get("check"), None | Some(Line::Nothing))

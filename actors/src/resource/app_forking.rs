@@ -73,17 +73,7 @@ impl Driver for Forking {
             scene.journal.info(format_args!("{} is already stopped", self.label()));
             return Ok(());
         }
-        let lock = App::lock(scene)?;
-        // What counts is whether it is down afterwards, which the next evaluation tells.
-        match self.app.run(Verb::Stop, scene) {
-            Ok(Some(ended)) if ended.code != 0 => {
-                scene.journal.warn(format_args!("stop: exit code {}", ended.code));
-            }
-            Ok(_) => {}
-            Err(error) => scene.journal.warn(format_args!("stop: {error}")),
-        }
-        drop(lock);
-        Ok(())
+        self.app.run_stop(scene)
     }
 
     fn may_hang(&self) -> bool {

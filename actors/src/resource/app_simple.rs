@@ -125,15 +125,7 @@ impl Driver for Simple {
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let found = self.to_kill(scene)?;
-        let lock = App::lock(scene)?;
-        match self.app.run(Verb::Stop, scene) {
-            Ok(Some(ended)) if ended.code != 0 => {
-                scene.journal.warn(format_args!("stop: exit code {}", ended.code));
-            }
-            Ok(_) => {}
-            Err(error) => scene.journal.warn(format_args!("stop: {error}")),
-        }
-        drop(lock);
+        self.app.run_stop(scene)?;
         if found.is_empty() {
             scene.journal.info(format_args!("{} is already stopped", self.label()));
             return Ok(());
