@@ -211,7 +211,7 @@ impl Context {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        owner.send(message).timeout(ASK_PATIENCE).await.map_err(|_| NotNow)
+        self.ask_for(owner, message, ASK_PATIENCE).await
     }
 
     /// The same, for what may take its time: no longer than `patience`.

@@ -121,16 +121,7 @@ fn ini_text(data: &Map<String, Value>) -> Result<String, Failure> {
             return Err(Failure::new(format!("section {section} is not an object of keywords")));
         };
         for (keyword, value) in keywords {
-            let value = match value {
-                Value::Null => continue,
-                Value::String(text) => text.clone(),
-                Value::Array(words) => words
-                    .iter()
-                    .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
-                    .collect::<Vec<_>>()
-                    .join(" "),
-                other => other.to_string(),
-            };
+            let Some(value) = Ini::text_of(value) else { continue };
             ini.set(section, keyword, &value)
                 .map_err(|error| Failure::new(format!("{section}.{keyword}: {error}")))?;
         }

@@ -25,16 +25,7 @@ fn document(sections: &Value) -> Result<Ini, String> {
     for (section, keywords) in sections.iter().filter(|(name, _)| *name != "metadata") {
         let keywords = keywords.as_object().ok_or("a section is an object of keywords")?;
         for (keyword, value) in keywords {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Array(words) => words
-                    .iter()
-                    .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
-                    .collect::<Vec<_>>()
-                    .join(" "),
-                Value::Null => String::new(),
-                other => other.to_string(),
-            };
+            let text = Ini::text_of(value).unwrap_or_default();
             ini.set(section, keyword, &text).map_err(|error| error.to_string())?;
         }
     }

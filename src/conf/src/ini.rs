@@ -250,6 +250,23 @@ impl Ini {
         all
     }
 
+    /// The text of a keyword that a JSON document holds: texts as they are, lists as words, numbers and booleans as they are
+    /// written. None for null.
+    #[must_use]
+    pub fn text_of(value: &serde_json::Value) -> Option<String> {
+        let word = |value: &serde_json::Value| match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => value.to_string(),
+        };
+        match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::Array(words) => {
+                Some(words.iter().map(word).collect::<Vec<_>>().join(" "))
+            }
+            other => Some(word(other)),
+        }
+    }
+
     /// Sets one keyword. See [`Ini::apply`].
     ///
     /// # Errors

@@ -27,3 +27,13 @@ fn a_removed_section_leaves_the_comment_of_the_next() {
     assert!(ini.remove_section("app#1"));
     assert_eq!(ini.text(), "# top\n[DEFAULT]\nnodes = n1  \n; why\n a=b\n\n# about env\n[env]\n");
 }
+
+#[test]
+fn a_value_of_json_is_written_as_an_operator_would() {
+    let told = |value: serde_json::Value| Ini::text_of(&value);
+    assert_eq!(told(serde_json::json!("a b")), Some("a b".to_owned()));
+    assert_eq!(told(serde_json::json!(["n1", "n2", 3])), Some("n1 n2 3".to_owned()));
+    assert_eq!(told(serde_json::json!(true)), Some("true".to_owned()));
+    assert_eq!(told(serde_json::json!(1.5)), Some("1.5".to_owned()));
+    assert_eq!(told(serde_json::Value::Null), None);
+}
