@@ -180,6 +180,8 @@ fn the_lock_says_who_does_what() {
         let running = scope.spawn(|| node.act(Start));
         wait_until("it runs", || node.file("on").exists());
         let text = std::fs::read_to_string(node.var("lock.generic")).unwrap();
+        // First, so that a failure ends.
+        std::fs::write(node.file("off"), "").unwrap();
         let note: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             note,
@@ -187,7 +189,6 @@ fn the_lock_says_who_does_what() {
                 "pid": std::process::id(), "intent": "start", "progress": {"rid": "app#1"}
             })
         );
-        std::fs::write(node.file("off"), "").unwrap();
         running.join().unwrap();
     });
 }
