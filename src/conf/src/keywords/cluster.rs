@@ -121,8 +121,8 @@ const NODE: &[Keyword] = &[
 ];
 
 const LISTENER: &[Keyword] = &[
-    kw("addr").or(""),
-    kw("port").to(Integer).or("1214"),
+    kw("addr").or("").at(),
+    kw("port").to(Integer).or("1214").at(),
     kw("tls_addr").or(""),
     kw("tls_port").to(Integer).or("1215"),
     kw("crl").or("{var}/certs/ca_crl"),

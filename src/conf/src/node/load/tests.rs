@@ -112,3 +112,14 @@ fn an_unreadable_file_is_named_with_its_line() {
         "node.conf line 3: \"oops\" is neither a comment, a [section], nor `keyword = value`"
     );
 }
+
+#[test]
+fn a_cluster_conf_may_say_where_each_node_listens() {
+    let cluster =
+        "[cluster]\nnodes = n1 n2\n[listener]\naddr@n1 = 127.0.0.11\nport@n1 = 1300\nport = 1214\n";
+    for (name, addr, port) in [("n1", "127.0.0.11", 1300), ("n2", "", 1214)] {
+        let settings = NodeSettings::parse(NodeName::new(name).unwrap(), cluster, "").unwrap();
+        assert_eq!((settings.listener.addr.as_str(), settings.listener.port), (addr, port));
+        assert_eq!(settings.complaints, []);
+    }
+}
