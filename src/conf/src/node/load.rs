@@ -51,6 +51,9 @@ fn mistakes(conf: &NodeConf, ctx: &Context, known: &[Complaint]) -> Vec<Complain
     all
 }
 
+/// `hb#n.port` of a unicast heartbeat that says none.
+const UNICAST_PORT: u16 = 10_000;
+
 struct Loader<'a> {
     conf: &'a NodeConf,
     ctx: &'a Context,
@@ -358,6 +361,8 @@ impl Loader<'_> {
             }
             let secret = if kind == "relay" { self.text(&name, "secret") } else { None };
             let secret = secret.map(|secret| Secret::new(&secret));
+            let peers =
+                if kind == "unicast" { self.unicast_peers(&name, &nodes) } else { BTreeMap::new() };
             heartbeats.push(HeartbeatSettings {
                 name,
                 kind,
@@ -365,10 +370,34 @@ impl Loader<'_> {
                 interval,
                 timeout,
                 keywords,
+                peers,
                 secret,
             });
         }
         heartbeats
+    }
+
+    /// Where the other participants are called.
+    fn unicast_peers(
+        &self,
+        section: &str,
+        nodes: &[NodeName],
+    ) -> BTreeMap<NodeName, (String, u16)> {
+        let mut peers = BTreeMap::new();
+        for peer in nodes.iter().filter(|peer| **peer != self.conf.nodename) {
+            let seen = self.ctx.impersonating(peer);
+            let said = |keyword| match self.conf.eval(&seen, section, keyword).ok()?.value {
+                Value::Null => None,
+                value => Some(value.to_string().trim().to_owned()),
+            };
+            let is_any = |host: &String| {
+                host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified())
+            };
+            let host = said("addr").filter(|host| !host.is_empty() && !is_any(host));
+            let port = said("port").and_then(|port| port.parse().ok()).unwrap_or(UNICAST_PORT);
+            peers.insert(peer.clone(), (host.unwrap_or_else(|| peer.to_string()), port));
+        }
+        peers
     }
 
     fn arbitrators(&mut self) -> Vec<ArbitratorSettings> {

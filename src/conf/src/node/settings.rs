@@ -193,6 +193,9 @@ pub struct HeartbeatSettings {
     pub timeout: Duration,
     /// The other keywords of its driver, evaluated: `addr`, `port`, `intf`, `dev`, `relay`.
     pub keywords: BTreeMap<String, String>,
+    /// Where a unicast one calls the other participants: `addr` and `port` scoped for each, the node name where `addr` is
+    /// unset or stands for any address.
+    pub peers: BTreeMap<NodeName, (String, u16)>,
     /// `secret` of a relay.
     pub secret: Option<Secret>,
 }

@@ -98,10 +98,32 @@ fn heartbeats_arbitrators_and_stonith_are_those_of_this_node() {
     assert_eq!(one.nodes, names(&["n1", "n2"]));
     assert_eq!(one.keywords["addr"], "10.0.0.1");
     assert_eq!(one.keywords["port"], "10000");
+    assert_eq!(one.peers, BTreeMap::from([(names(&["n2"])[0].clone(), ("n2".into(), 1))]));
+    assert_eq!(relay.peers, BTreeMap::new());
     assert_eq!(relay.nodes, names(&["n1", "n2", "n3"]));
     assert_eq!(relay.secret, Some(Secret::new("x")));
     assert_eq!(found.arbitrators[0].host, "a1");
     assert_eq!(found.stonith[&names(&["n2"])[0]], ["/bin/off", "n 2"]);
+}
+
+#[test]
+fn the_listener_of_each_node_may_stand_in_cluster_conf() {
+    let cluster = "[cluster]\nnodes = n1 n2\n[listener]\naddr@n1 = 127.0.0.1\nport@n1 = 7\naddr@n2 = 127.0.0.2\nport@n2 = 8\n";
+    let found = settings(cluster, "");
+    assert_eq!(complaints(&found), Vec::<String>::new());
+    assert_eq!((found.listener.addr.as_str(), found.listener.port), ("127.0.0.1", 7));
+}
+
+#[test]
+fn a_unicast_peer_is_called_where_it_listens() {
+    let cluster = "[cluster]\nnodes = n1 n2 n3 n4\n[hb#1]\ntype = unicast\naddr = ::\naddr@n2 = 127.0.0.2\nport = 77\nport@n3 = 99\naddr@n4 = x4\n";
+    let found = settings(cluster, "");
+    let peers: Vec<String> = found.heartbeats[0]
+        .peers
+        .iter()
+        .map(|(peer, (host, port))| format!("{peer} {host} {port}"))
+        .collect();
+    assert_eq!(peers, ["n2 127.0.0.2 77", "n3 n3 99", "n4 x4 77"]);
 }
 
 #[test]
