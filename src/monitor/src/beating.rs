@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use model::{NodeName, Timestamp};
 
-/// A look that comes later than this part of the timeout says that this process stood still (paused, swapped out): the
-/// silence is its own then. Stale peers are promised to be noticed within the same tenth.
+/// Part of the timeout after which the worker looks again, whoever is due: that is how it notices that it stood still.
+const LOOKS: u32 = 5;
+
+/// A look that comes later than planned by this part of the timeout says that this process stood still (paused, swapped
+/// out): the silence is its own then. Stale peers are promised to be noticed within the same tenth.
 const LATE: u32 = 10;
 
 /// Part of the timeout that peers get after the process stood still: what they sent meanwhile waits in the sockets.
@@ -31,13 +34,15 @@ pub struct Pulse {
 pub struct Beating {
     timeout: Duration,
     peers: BTreeMap<NodeName, Pulse>,
+    /// When the worker should have run again at the latest.
+    planned: Option<Duration>,
 }
 
 impl Beating {
     /// Peers that were never heard. `timeout`: silence that makes one stale, keyword `hb#n.timeout`.
     pub fn new(timeout: Duration, peers: impl IntoIterator<Item = NodeName>) -> Self {
         let peers = peers.into_iter().map(|peer| (peer, Pulse::default())).collect();
-        Self { timeout, peers }
+        Self { timeout, peers, planned: None }
     }
 
     /// Takes new settings over. Peers that stay keep what is known of them, a shorter timeout counts from their last
@@ -48,6 +53,7 @@ impl Beating {
         peers: impl IntoIterator<Item = NodeName>,
     ) -> Vec<NodeName> {
         let mut old = std::mem::replace(self, Self::new(timeout, peers));
+        self.planned = old.planned;
         for (peer, pulse) in &mut self.peers {
             if let Some(known) = old.peers.remove(peer) {
                 *pulse = known;
@@ -59,6 +65,7 @@ impl Beating {
 
     /// A peer was heard, at `at` by the clock. True: it was not beating before. None: it does not take part.
     pub fn on_beat(&mut self, now: Duration, at: Timestamp, peer: &NodeName) -> Option<bool> {
+        self.on_run(now);
         let pulse = self.peers.get_mut(peer)?;
         let was_beating = pulse.is_beating;
         let deadline = now + self.timeout;
@@ -68,33 +75,44 @@ impl Beating {
 
     /// Looks for peers that were not heard in time, and returns those that just became stale.
     pub fn on_look(&mut self, now: Duration) -> Vec<NodeName> {
-        let late = self.timeout / LATE;
-        let stood_still = self.next_look().is_some_and(|planned| now > planned + late);
+        self.on_run(now);
         let mut stale = vec![];
         for (peer, pulse) in &mut self.peers {
-            if !pulse.is_beating || now < pulse.deadline {
-                continue;
+            if pulse.is_beating && now >= pulse.deadline {
+                pulse.is_beating = false;
+                stale.push(peer.clone());
             }
-            // Once per silence: a process that is always late still notices.
-            if stood_still && !std::mem::replace(&mut pulse.is_excused, true) {
-                pulse.deadline = now + self.timeout / EXCUSE;
-                continue;
-            }
-            pulse.is_beating = false;
-            stale.push(peer.clone());
         }
         stale
+    }
+
+    /// The worker runs. If it stood still, those who would be stale by that are given a moment: once per silence, so that
+    /// a process that is always late still notices.
+    fn on_run(&mut self, now: Duration) {
+        let late = self.timeout / LATE;
+        let planned = self.planned.replace(now + self.timeout / LOOKS);
+        if planned.is_none_or(|planned| now <= planned + late) {
+            return;
+        }
+        let until = now + self.timeout / EXCUSE;
+        for pulse in self.peers.values_mut().filter(|pulse| pulse.is_beating) {
+            if pulse.deadline < until && !std::mem::replace(&mut pulse.is_excused, true) {
+                pulse.deadline = until;
+            }
+        }
     }
 
     /// When to look next; none while nobody beats.
     #[must_use]
     pub fn next_look(&self) -> Option<Duration> {
         let beating = self.peers.values().filter(|pulse| pulse.is_beating);
-        beating.map(|pulse| pulse.deadline).min()
+        let first = beating.map(|pulse| pulse.deadline).min()?;
+        Some(self.planned.map_or(first, |planned| first.min(planned)))
     }
 
     /// The worker stops: nobody beats any more. Returns those that did.
     pub fn on_stop(&mut self) -> Vec<NodeName> {
+        self.planned = None;
         let mut stopped = vec![];
         for (peer, pulse) in &mut self.peers {
             if std::mem::take(&mut pulse.is_beating) {
@@ -136,10 +154,14 @@ mod tests {
     #[test]
     fn a_peer_beats_from_its_first_message_until_it_is_silent_for_the_timeout() {
         let mut it = beating();
-        assert_eq!((it.next_look(), it.on_look(s(100.0))), (None, vec![]), "never heard");
+        assert_eq!((it.on_look(s(100.0)), it.next_look()), (vec![], None), "never heard");
         assert_eq!(it.on_beat(s(100.0), at(0.0), &node("n2")), Some(true));
         assert_eq!(it.on_beat(s(101.0), at(1.0), &node("n2")), Some(false));
         assert_eq!(it.on_beat(s(101.0), at(1.0), &node("n9")), None);
+        assert_eq!(it.next_look(), Some(s(103.0)), "to notice whether it stands still");
+        for look in [103.0, 105.0, 107.0, 109.0] {
+            assert_eq!(it.on_look(s(look)), []);
+        }
         assert_eq!(it.next_look(), Some(s(111.0)));
         assert_eq!(it.on_look(s(110.999)), []);
         assert!(it.peers()[&node("n2")].is_beating);
@@ -155,16 +177,32 @@ mod tests {
         let mut it = beating();
         _ = it.on_beat(s(0.0), at(0.0), &node("n2"));
         _ = it.on_beat(s(0.0), at(0.0), &node("n3"));
-        assert_eq!(it.on_look(s(60.0)), [], "50 s late");
-        assert_eq!(it.next_look(), Some(s(62.5)));
-        assert_eq!(it.on_beat(s(60.1), at(60.1), &node("n3")), Some(false));
-        assert_eq!(it.on_look(s(62.5)), [node("n2")]);
-        assert_eq!(it.on_look(s(70.1)), [node("n3")]);
-        // Late by a tenth is not late; and nobody is excused twice for one silence.
-        _ = it.on_beat(s(100.0), at(100.0), &node("n2"));
-        assert_eq!(it.clone().on_look(s(111.0)), [node("n2")]);
-        assert_eq!(it.on_look(s(111.001)), []);
-        assert_eq!(it.on_look(s(200.0)), [node("n2")]);
+        assert_eq!(it.on_look(s(10.1)), [], "planned at 2 s");
+        assert_eq!(it.next_look(), Some(s(12.1)));
+        assert_eq!(it.on_look(s(12.1)), []);
+        assert_eq!(it.next_look(), Some(s(12.6)));
+        assert_eq!(it.on_beat(s(12.2), at(12.2), &node("n3")), Some(false));
+        assert_eq!(it.on_look(s(12.6)), [node("n2")]);
+        // Nobody is excused twice for one silence, and late by a tenth is not late.
+        assert_eq!(it.on_look(s(21.0)), [], "excused");
+        assert_eq!(it.on_look(s(30.0)), [node("n3")]);
+        let mut it = beating();
+        _ = it.on_beat(s(0.0), at(0.0), &node("n2"));
+        for look in [3.0, 6.0, 9.0] {
+            assert_eq!(it.on_look(s(look)), []);
+        }
+        assert_eq!(it.clone().on_look(s(12.0)), [node("n2")]);
+        assert_eq!(it.on_look(s(12.001)), []);
+    }
+
+    #[test]
+    fn a_message_that_is_read_first_excuses_the_others_too() {
+        let mut it = beating();
+        _ = it.on_beat(s(0.0), at(0.0), &node("n2"));
+        _ = it.on_beat(s(0.0), at(0.0), &node("n3"));
+        assert_eq!(it.on_beat(s(60.0), at(60.0), &node("n2")), Some(false));
+        assert_eq!(it.on_look(s(60.0)), []);
+        assert_eq!(it.on_look(s(62.5)), [node("n3")]);
     }
 
     #[test]
@@ -173,10 +211,11 @@ mod tests {
         _ = it.on_beat(s(1.0), at(1.0), &node("n2"));
         _ = it.on_beat(s(2.0), at(2.0), &node("n3"));
         assert_eq!(it.reconfigure(s(3.0), [node("n2"), node("n4")]), [node("n3")]);
+        assert_eq!(it.on_look(s(3.9)), []);
         assert_eq!(it.next_look(), Some(s(4.0)));
         assert_eq!(it.peers().keys().cloned().collect::<Vec<_>>(), [node("n2"), node("n4")]);
         assert_eq!(it.reconfigure(s(30.0), [node("n2")]), []);
-        assert_eq!(it.next_look(), Some(s(31.0)));
+        assert_eq!(it.on_look(s(30.9)), [], "excused");
         assert_eq!(it.on_stop(), [node("n2")]);
         assert_eq!((it.on_stop(), it.next_look()), (vec![], None));
     }
