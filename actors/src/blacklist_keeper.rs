@@ -152,7 +152,7 @@ impl BlacklistKeeper {
         let blacklisted = self.list.entries().filter(|(_, count)| *count >= THRESHOLD).count();
         let mut fields = Map::new();
         fields.insert("stats".into(), json!({ "blacklisted": blacklisted }));
-        self.root.do_send(ThreadReport { id: "blacklist", fields });
+        self.root.do_send(ThreadReport { id: "blacklist".into(), fields });
     }
 }
 

@@ -268,7 +268,7 @@ impl ConfigWatcher {
         for id in ["config", "monitor"] {
             let fields: Map<String, Value> =
                 [("alerts".to_owned(), json!(alerts))].into_iter().collect();
-            self.neighbours.root.1.do_send(ThreadReport { id, fields });
+            self.neighbours.root.1.do_send(ThreadReport { id: id.into(), fields });
         }
     }
 

@@ -28,6 +28,7 @@ use crate::connection::{Freshness, Gate, Shared, Unopened};
 use crate::control_socket::ControlSocket;
 use crate::listener::Listener;
 use crate::logs::{self, LogContext, LogKeeper, LogOptions};
+use crate::membership::Membership;
 use crate::node_monitor::{NodeMonitor, stats};
 use crate::paths::Paths;
 use crate::peer::Peers;
@@ -172,6 +173,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
 
     let here = Arbiter::current();
     let (network, writer) = (Arbiter::try_new()?, Arbiter::try_new()?);
+    // Nothing else runs there: whatever blocks, the beats go on.
+    let beats = Arbiter::try_new()?.handle();
     let workers = Workers::start(config::processors().clamp(1, MOST_WORKERS))?;
 
     let (root, root_seat) = supervision::seat::<Root>(QUEUE);
@@ -184,6 +187,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (keeper, keeper_seat) = supervision::seat::<BlacklistKeeper>(QUEUE);
     let (quorum, quorum_seat) = supervision::seat::<Quorum>(QUEUE);
     let (peers, peers_seat) = supervision::seat::<Peers>(QUEUE);
+    let (membership, membership_seat) = supervision::seat::<Membership>(QUEUE);
     let (relay, relay_seat) = supervision::seat::<RelayKeeper>(QUEUE);
     let (log_keeper, log_seat) = supervision::seat::<LogKeeper>(logs::QUEUE);
     let view = Arc::new(BlacklistView::default());
@@ -207,6 +211,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         listener,
         peers,
         quorum,
+        membership,
         relay,
         root,
     };
@@ -222,7 +227,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
 
     let child = |id: &str| Child::new(id, routes.root.clone().recipient());
     let keeping = log_keeper.clone();
-    let started = (routes.clone(), freshness, log_keeper.clone());
+    let started = (routes.clone(), freshness, log_keeper.clone(), beats);
     supervision::start_here(
         root_seat,
         // The root feeds everybody else: it comes back at once.
@@ -231,8 +236,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
             ..child("root")
         },
         move || {
-            let (routes, freshness, logs) = started.clone();
-            Root::new(routes, freshness, logs)
+            let (routes, freshness, logs, beats) = started.clone();
+            Root::new(routes, freshness, logs, beats)
         },
     );
     let paths = routes.paths.clone();
@@ -270,6 +275,9 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         _ = &own;
         Propagation::new(&told)
     });
+    // After the heartbeats, so that it stops before them: a stop is no loss of peers.
+    let told = routes.clone();
+    supervision::start(membership_seat, child("membership"), &here, move || Membership::new(&told));
     let (told, threads) = (shared.clone(), workers.clone());
     supervision::start(listener_seat, child("listener"), &network.handle(), move || {
         Listener::new(told.clone(), threads.clone())

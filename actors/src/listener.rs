@@ -3,7 +3,7 @@
 //! Hears: configuration changes, ends of connections, requests to end a session. Tells: the root (configuration,
 //! counters, alerts). Restart: binds again; established connections live on and stay known.
 
-mod accept;
+pub(crate) mod accept;
 mod sessions;
 
 use std::net::IpAddr;
@@ -276,7 +276,7 @@ impl Listener {
         fields.insert("config".into(), config);
         fields.insert("alerts".into(), self.alerts.iter().map(alert).collect());
         fields.insert("stats".into(), json!({ "sessions": self.sessions.to_json() }));
-        self.shared.routes.root.do_send(ThreadReport { id: "listener", fields });
+        self.shared.routes.root.do_send(ThreadReport { id: "listener".into(), fields });
     }
 }
 

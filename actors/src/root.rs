@@ -5,6 +5,7 @@
 //! kept; when it does not come back, the watchdog of systemd restarts the whole.
 
 mod children;
+mod heartbeats;
 mod service_manager;
 
 use std::collections::BTreeMap;
@@ -12,16 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_rt::ArbiterHandle;
 use conf::NodeSettings;
 use monitor::Backoff;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use self::children::{Children, State};
+use self::heartbeats::Heartbeats;
 use self::service_manager::ServiceManager;
 use crate::cluster_data::{Flush, SetThread};
 use crate::config_watcher::{self, NodeConfigChanged};
 use crate::connection::{Freshness, Gate};
+use crate::heartbeat::Ties;
 use crate::listener::{self, Reconfigure};
 use crate::logs;
 use crate::node_monitor::{Announce, ShutdownInstances};
@@ -71,7 +75,7 @@ pub enum ThreadError {
 #[rtype(result = "()")]
 pub struct ThreadReport {
     /// Its id.
-    pub id: &'static str,
+    pub id: ChildId,
     /// Keys to set; null removes one. `alerts` is an array of `{"severity", "message"}`.
     pub fields: Map<String, Value>,
 }
@@ -141,6 +145,7 @@ pub struct Root {
     freshness: Arc<Freshness>,
     logs: Addr<logs::LogKeeper>,
     children: Children,
+    heartbeats: Heartbeats,
     waiters: Vec<Waiter>,
     manager: ServiceManager,
     is_stopping: bool,
@@ -154,11 +159,19 @@ impl std::fmt::Debug for Root {
 }
 
 impl Root {
-    /// The supervisor of a daemon whose children are about to be started.
+    /// The supervisor of a daemon whose children are about to be started. Those that it starts itself, the heartbeats, run
+    /// on `beats`.
     #[must_use]
-    pub fn new(routes: Routes, freshness: Arc<Freshness>, logs: Addr<logs::LogKeeper>) -> Self {
+    pub fn new(
+        routes: Routes,
+        freshness: Arc<Freshness>,
+        logs: Addr<logs::LogKeeper>,
+        beats: ArbiterHandle,
+    ) -> Self {
+        let heartbeats = Heartbeats::new(Ties::new(&routes, freshness.clone()), beats);
         Self {
             routes,
+            heartbeats,
             freshness,
             logs,
             children: Children::default(),
@@ -253,6 +266,13 @@ impl Root {
         self.routes.gate.store(Arc::new(Gate::new(new)));
     }
 
+    /// Starts, reconfigures and ends heartbeats as the configuration asks for. Not while the daemon stops.
+    fn heartbeats(&mut self, node: &NodeSettings, ctx: &mut Context<Self>) {
+        if !self.is_stopping {
+            self.heartbeats.reconcile(node, &ctx.address().recipient());
+        }
+    }
+
     /// Learns which addresses are whose, off the arbiter: names may take long to resolve.
     fn resolve(&self, new: Arc<NodeSettings>) {
         let view = self.routes.blacklist.view.clone();
@@ -302,6 +322,8 @@ impl Actor for Root {
             ctx.notify_later(Beat, period);
         }
         self.watch_recovery(None, ctx);
+        let node = self.routes.config.load().node.clone();
+        self.heartbeats(&node, ctx);
     }
 }
 
@@ -320,6 +342,16 @@ impl Handler<ChildEvent> for Root {
             let retry_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
             log::error!(child = &**id, reason = reason.as_str(), tries, retry_ms; "an actor fell");
         }
+        if let ChildEvent::Ended { id } = &event
+            && self.heartbeats.on_ended(id)
+        {
+            self.children.remove(id);
+            self.publish(id);
+            // It may be wanted again meanwhile.
+            let node = self.routes.config.load().node.clone();
+            self.heartbeats(&node, ctx);
+            return;
+        }
         let Some(id) = self.children.on_event(event) else { return };
         self.watch_recovery(Some(&id), ctx);
         self.publish(&id);
@@ -334,8 +366,8 @@ impl Handler<ThreadReport> for Root {
     type Result = ();
 
     fn handle(&mut self, ThreadReport { id, fields }: ThreadReport, _: &mut Context<Self>) {
-        self.children.on_report(id, fields);
-        self.publish(id);
+        self.children.on_report(&id, fields);
+        self.publish(&id);
     }
 }
 
@@ -441,9 +473,10 @@ impl Handler<TestPanic> for Root {
 impl Handler<NodeConfigChanged> for Root {
     type Result = ();
 
-    fn handle(&mut self, change: NodeConfigChanged, _: &mut Context<Self>) {
+    fn handle(&mut self, change: NodeConfigChanged, ctx: &mut Context<Self>) {
         let NodeConfigChanged { old, new } = change;
         self.apply(&new);
+        self.heartbeats(&new, ctx);
         if old.nodes != new.nodes {
             self.resolve(new.clone());
         }

@@ -14,6 +14,7 @@ use crate::config::ConfigCell;
 use crate::config_watcher::ConfigWatcher;
 use crate::connection::GateCell;
 use crate::listener::Listener;
+use crate::membership::Membership;
 use crate::node_monitor::NodeMonitor;
 use crate::paths::Paths;
 use crate::peer::Peers;
@@ -59,6 +60,8 @@ pub struct Routes {
     pub peers: Addr<Peers>,
     /// Judges splits.
     pub quorum: Addr<Quorum>,
+    /// Who is lost, and what follows.
+    pub membership: Addr<Membership>,
     /// The slots of the relay.
     pub relay: Addr<RelayKeeper>,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.

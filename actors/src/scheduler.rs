@@ -344,7 +344,7 @@ impl Scheduler {
             return;
         }
         if let Value::Object(fields) = &block {
-            self.tell.root.do_send(ThreadReport { id: "scheduler", fields: fields.clone() });
+            self.tell.root.do_send(ThreadReport { id: "scheduler".into(), fields: fields.clone() });
         }
         self.shown = block;
     }

@@ -95,6 +95,7 @@ impl fmt::Debug for ChildHandle {
 #[derive(Default)]
 struct Control {
     is_stop_wanted: AtomicBool,
+    is_end_wanted: AtomicBool,
     is_panic_wanted: AtomicBool,
     is_probed: AtomicBool,
     waker: AtomicWaker,
@@ -118,6 +119,12 @@ impl ChildHandle {
     pub fn start(&self) {
         self.control.is_stop_wanted.store(false, Ordering::Release);
         self.control.waker.wake();
+    }
+
+    /// Asks the child to stop for good, whatever it does now: it tells [`ChildEvent::Ended`].
+    pub fn end(&self) {
+        self.control.is_end_wanted.store(true, Ordering::Release);
+        self.stop();
     }
 
     /// Whether it was asked to stop.
@@ -370,6 +377,10 @@ where
         this.control.is_probed.store(false, Ordering::Release);
         loop {
             let is_stop_wanted = this.control.is_stop_wanted.load(Ordering::Acquire);
+            let is_end_wanted = this.control.is_end_wanted.load(Ordering::Acquire);
+            if is_end_wanted && !matches!(this.phase, Phase::Running | Phase::Stopping) {
+                return Poll::Ready(());
+            }
             match &mut this.phase {
                 Phase::New | Phase::Waiting(_) if is_stop_wanted => this.halt(),
                 Phase::New => {
@@ -407,6 +418,7 @@ where
                     }
                     match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(())) if is_end_wanted => return Poll::Ready(()),
                         Ok(Poll::Ready(())) if matches!(this.phase, Phase::Stopping) => this.halt(),
                         Ok(Poll::Ready(())) => match stop {
                             Some(Stop::End) => return Poll::Ready(()),

@@ -1,10 +1,12 @@
 //! Real nodes for the suites: each has a root folder, a free port and a daemon of its own.
 
+mod cluster;
 mod events;
 mod node;
 mod peer;
 mod ports;
 
+pub use cluster::{Cluster, ClusterConf};
 pub use events::Events;
 pub use node::{Node, Output};
 pub use peer::{GIVES_UP, Peer};

@@ -198,7 +198,7 @@ async fn a_bad_file_raises_an_alert_and_a_good_one_ends_it() {
     write(&bench.file("svc1.conf"), GOOD);
     loop {
         if let Heard::Report(report) = bench.next().await
-            && report.id == "monitor"
+            && *report.id == *"monitor"
             && alerts(report).is_empty()
         {
             break;

@@ -19,16 +19,16 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     /// Non-blocking.
-    pub(super) stream: TcpStream,
+    pub(crate) stream: TcpStream,
     /// Its peer.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// Why an address cannot be listened on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum BindError {
+pub(crate) enum BindError {
     /// Somebody else does.
     InUse,
     /// It is neither an address nor the name of one.
@@ -49,17 +49,17 @@ impl fmt::Display for BindError {
 
 /// What is listened on.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(crate) struct Bound {
     /// Keywords `listener.addr` and `listener.port`.
-    pub(super) wanted: (String, u16),
+    pub(crate) wanted: (String, u16),
     /// The address in force.
-    pub(super) local: SocketAddr,
+    pub(crate) local: SocketAddr,
 }
 
 impl Bound {
     /// Binds the first of `addresses` that can be bound, any address in both families when there is none, IPv4 alone where
     /// there is no IPv6 (wire.md §1). For port 0, `instead_of_any` is tried.
-    pub(super) fn new(
+    pub(crate) fn new(
         wanted: &(String, u16),
         addresses: &[IpAddr],
         instead_of_any: u16,
@@ -90,7 +90,7 @@ impl Bound {
 }
 
 /// The address that keyword `listener.addr` writes: none where it is empty, nothing where it is a name.
-pub(super) fn addresses(addr: &str) -> Option<Vec<IpAddr>> {
+pub(crate) fn addresses(addr: &str) -> Option<Vec<IpAddr>> {
     if addr.is_empty() {
         return Some(vec![]);
     }
@@ -98,7 +98,7 @@ pub(super) fn addresses(addr: &str) -> Option<Vec<IpAddr>> {
 }
 
 /// The addresses of a name, never none. Blocks.
-pub(super) fn resolve(name: &str) -> Result<Vec<IpAddr>, BindError> {
+pub(crate) fn resolve(name: &str) -> Result<Vec<IpAddr>, BindError> {
     use std::net::ToSocketAddrs as _;
     let unknown = |text: String| BindError::Unknown(text);
     let found = (name, 0).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;

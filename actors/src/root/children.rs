@@ -71,6 +71,14 @@ impl Record {
         if let Some(next_try) = self.next_try {
             set("next_try", json!(next_try));
         }
+        if self.state != State::Running
+            && let Some(Value::Object(peers)) = block.get_mut("peers")
+        {
+            // A heartbeat that does not run hears nobody, whatever it reported last.
+            for beating in peers.values_mut().filter_map(|peer| peer.get_mut("beating")) {
+                *beating = false.into();
+            }
+        }
         if let Some(alert) = self.alert() {
             match block.entry("alerts").or_insert_with(|| json!([])) {
                 Value::Array(alerts) => alerts.push(alert),
@@ -109,7 +117,7 @@ pub(super) struct Children {
     /// Boxed: service monitors are thousands, and half of the places of a map are empty.
     records: BTreeMap<ChildId, Box<Record>>,
     /// Reports of children that are not known yet.
-    early: BTreeMap<&'static str, Map<String, Value>>,
+    early: BTreeMap<ChildId, Map<String, Value>>,
     started: u64,
 }
 
@@ -195,10 +203,10 @@ impl Children {
     }
 
     /// Merges what a child reports of itself.
-    pub(super) fn on_report(&mut self, id: &'static str, fields: Map<String, Value>) {
+    pub(super) fn on_report(&mut self, id: &ChildId, fields: Map<String, Value>) {
         let own = match self.records.get_mut(id) {
             Some(record) => &mut record.own,
-            None => self.early.entry(id).or_default(),
+            None => self.early.entry(id.clone()).or_default(),
         };
         for (key, value) in fields {
             if value.is_null() {
@@ -207,6 +215,12 @@ impl Children {
                 own.insert(key, value)
             };
         }
+    }
+
+    /// Forgets a child that ended and is not wanted any more.
+    pub(super) fn remove(&mut self, id: &str) {
+        self.records.remove(id);
+        self.early.remove(id);
     }
 
     /// A new configuration is in force.

@@ -183,6 +183,22 @@ async fn an_ended_child_is_gone_for_good() {
 }
 
 #[actix::test]
+async fn a_child_is_ended_from_outside_whether_it_runs_or_stands() {
+    let mut nursery = Nursery::new();
+    let (running, handle) = nursery.counter();
+    assert_eq!(running.send(Count).await, Ok(1));
+    handle.end();
+    nursery.expect(&["created", "running", "ended"]).await;
+    assert_eq!(running.send(Count).await, Err(MailboxError::Closed));
+    let (_standing, handle) = nursery.counter();
+    nursery.expect(&["created", "running"]).await;
+    handle.stop();
+    nursery.expect(&["stopped"]).await;
+    handle.end();
+    nursery.expect(&["ended"]).await;
+}
+
+#[actix::test]
 async fn a_child_whose_address_is_dropped_ends() {
     let mut nursery = Nursery::new();
     drop(nursery.counter());

@@ -1,0 +1,165 @@
+//! Heartbeats: what nodes tell each other, over any number of drivers (cluster.md §b).
+//!
+//! Each section `hb#n` has two workers, `hb#n.tx` and `hb#n.rx`, both a [`Worker`], on a thread that runs nothing else:
+//! what blocks (opening large messages, disks) is done elsewhere. A driver is an `async fn` that carries bytes: a
+//! transmitter gets the newest [`Beat`](beat::Beat), a receiver hands frames to the [`Inbox`](inbox::Inbox); both tell
+//! their worker what happened ([`Note`](note::Note)), and return only when they cannot go on.
+//!
+//! Hears: the cluster data (what is to be sent), peers, changes of its section. Tells: the cluster data (what was heard,
+//! events), the membership (who beats), the root (its block), the blacklist keeper (what did not open).
+//! Restart: always; what is known of the peers is kept, connections are made again.
+
+mod beat;
+mod board;
+mod disk;
+mod inbox;
+mod multicast;
+mod note;
+mod relay;
+#[cfg(test)]
+mod testing;
+mod unicast;
+mod worker;
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use conf::{HeartbeatSettings, NodeSettings};
+use model::NodeName;
+
+use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
+use crate::cluster_data::{Emit, HeartbeatHeard, SnapshotCell, WatchOutgoing};
+use crate::connection::{Freshness, GateCell};
+use crate::membership;
+use crate::root::ThreadReport;
+use crate::routes::Routes;
+use crate::supervision::ChildId;
+
+pub use worker::Worker;
+
+/// Which half of a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// Sends.
+    Tx,
+    /// Receives.
+    Rx,
+}
+
+impl Direction {
+    /// How thread ids end.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tx => "tx",
+            Self::Rx => "rx",
+        }
+    }
+}
+
+/// The settings of a section took these values: the worker goes on with them, keeping what it knows of its peers.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Reconfigure(pub Arc<Section>);
+
+/// All that a worker takes from the configuration. One that is equal is no reason to touch it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Section {
+    /// The section.
+    pub settings: HeartbeatSettings,
+    /// The local node.
+    pub nodename: NodeName,
+    /// Keyword `cluster.name`, which slots of a relay show.
+    pub cluster_name: String,
+    /// Keyword `cluster.id`, the key of the slots of a relay.
+    pub cluster_id: String,
+}
+
+impl Section {
+    /// The sections that the local node takes part in.
+    #[must_use]
+    pub fn all(node: &NodeSettings) -> Vec<Self> {
+        let takes_part = |heartbeat: &&HeartbeatSettings| heartbeat.nodes.contains(&node.nodename);
+        let section = |settings: &HeartbeatSettings| Self {
+            settings: settings.clone(),
+            nodename: node.nodename.clone(),
+            cluster_name: node.cluster_name.clone(),
+            cluster_id: node.cluster_id.clone(),
+        };
+        node.heartbeats.iter().filter(takes_part).map(section).collect()
+    }
+
+    /// Thread id of one of its workers.
+    #[must_use]
+    pub fn id(&self, direction: Direction) -> ChildId {
+        format!("{}.{}", self.settings.name, direction.as_str()).into()
+    }
+
+    /// The other participants.
+    pub fn peers(&self) -> impl Iterator<Item = &NodeName> {
+        self.settings.nodes.iter().filter(|node| **node != self.nodename)
+    }
+
+    /// A keyword of its driver.
+    fn keyword(&self, name: &str) -> Option<&str> {
+        self.settings.keywords.get(name).map(String::as_str)
+    }
+
+    /// Keyword `port`, 10000 by default.
+    fn port(&self) -> u16 {
+        self.keyword("port").and_then(|port| port.parse().ok()).unwrap_or(10_000)
+    }
+}
+
+/// Whom the workers know.
+#[derive(Clone)]
+pub struct Ties {
+    /// Names and keys.
+    pub gate: GateCell,
+    /// The sealed messages seen lately.
+    pub freshness: Arc<Freshness>,
+    /// Whom not to listen to.
+    pub blacklist: Arc<BlacklistView>,
+    /// Counts what did not open.
+    pub invalid: Recipient<Invalid>,
+    /// Forgives who sends what opens.
+    pub valid: Recipient<Valid>,
+    /// Which dialect peers say they speak.
+    pub snapshot: SnapshotCell,
+    /// Says what is to be sent.
+    pub watch: Recipient<WatchOutgoing>,
+    /// Takes what was heard.
+    pub heard: Recipient<HeartbeatHeard>,
+    /// Tells events.
+    pub emit: Recipient<Emit>,
+    /// Decides who is lost.
+    pub membership: Recipient<membership::Beat>,
+    /// Shows the blocks.
+    pub root: Recipient<ThreadReport>,
+}
+
+impl std::fmt::Debug for Ties {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ties(..)")
+    }
+}
+
+impl Ties {
+    /// The actors of a daemon.
+    #[must_use]
+    pub fn new(routes: &Routes, freshness: Arc<Freshness>) -> Self {
+        Self {
+            gate: routes.gate.clone(),
+            freshness,
+            blacklist: routes.blacklist.view.clone(),
+            invalid: routes.blacklist.keeper.clone().recipient(),
+            valid: routes.blacklist.keeper.clone().recipient(),
+            snapshot: routes.snapshot.clone(),
+            watch: routes.cluster_data.clone().recipient(),
+            heard: routes.cluster_data.clone().recipient(),
+            emit: routes.cluster_data.clone().recipient(),
+            membership: routes.membership.clone().recipient(),
+            root: routes.root.clone().recipient(),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! From the bytes of a driver to a message that is heard.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Content, HeartbeatError, HeartbeatMessage, NodeName, Timestamp};
+use wire::heartbeat::Unheard;
+use wire::{Limits, Opened, Refusal};
+
+use super::note::{Notes, Severity};
+use super::{Section, Ties};
+use crate::blacklist_keeper::{Invalid, Valid};
+use crate::clock;
+use crate::cluster_data::HeartbeatHeard;
+use crate::connection::Gate;
+
+/// Messages from this size on are opened outside of the thread of heartbeats.
+const LARGE: usize = 16 << 10;
+
+/// Longest wait for the blacklist keeper.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What became of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was heard.
+    Heard { peer: NodeName, is_sealed: bool },
+    /// It opened, but comes late, again, or out of order: no beat.
+    Old,
+    /// Nothing for this heartbeat.
+    Foreign,
+    /// Nothing that a peer would send: counted.
+    Invalid,
+}
+
+/// The newest classic message of a peer.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    updated: Timestamp,
+    at: Instant,
+}
+
+/// Takes frames. Clones share what they know.
+#[derive(Clone)]
+pub(super) struct Inbox {
+    section: Arc<Section>,
+    ties: Arc<Ties>,
+    notes: Notes,
+    newest: Rc<RefCell<BTreeMap<NodeName, Newest>>>,
+}
+
+impl Inbox {
+    pub(super) fn new(section: Arc<Section>, ties: Arc<Ties>, notes: Notes) -> Self {
+        Self { section, ties, notes, newest: Rc::default() }
+    }
+
+    pub(super) fn section(&self) -> &Arc<Section> {
+        &self.section
+    }
+
+    pub(super) fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// Limits of frames in force.
+    pub(super) fn limits(&self) -> Limits {
+        self.ties.gate.load().limits()
+    }
+
+    /// Whether what a sender sends is not even read.
+    pub(super) fn is_blacklisted(&self, address: IpAddr) -> bool {
+        self.ties.blacklist.is_blacklisted(address)
+    }
+
+    /// Takes a frame. `address` is that of its sender if it is proved, as that of a TCP connection is: mistakes count
+    /// against it. The source of a datagram can be anybody's, and blacklisting it would silence a member.
+    pub(super) async fn take(&self, bytes: Vec<u8>, address: Option<IpAddr>) -> Taken {
+        let length = bytes.len();
+        let gate = self.ties.gate.load_full();
+        let section = self.section.clone();
+        let work = move || open(&bytes, &gate, &section);
+        let opened = if length < LARGE {
+            work()
+        } else {
+            match tokio::task::spawn_blocking(work).await {
+                Ok(opened) => opened,
+                Err(_) => return Taken::Foreign,
+            }
+        };
+        let (opened, peer, message) = match opened {
+            Ok(opened) => opened,
+            Err(Unheard::Foreign) => return Taken::Foreign,
+            Err(Unheard::Refused(refusal)) => {
+                self.notes.failed(None, &refusal);
+                self.count(refusal, address).await;
+                return Taken::Invalid;
+            }
+        };
+        self.forgive(address).await;
+        if let Err(refusal) = self.check_fresh(&opened) {
+            self.on_old(&peer, &refusal);
+            return Taken::Old;
+        }
+        let is_sealed = opened.stamp().is_some();
+        match message {
+            Ok(message) => {
+                if !is_sealed && !self.is_newest(&peer, &message) {
+                    self.notes.failed(None, format_args!("a message of {peer} comes late"));
+                    return Taken::Old;
+                }
+                let heard = HeartbeatHeard { from: peer.clone(), message };
+                if self.ties.heard.try_send(heard).is_err() {
+                    // It is sent again until it is acknowledged.
+                    self.notes.failed(None, "the cluster data is busy");
+                }
+            }
+            // Whoever says something strange is alive.
+            Err(error) => self.notes.failed(None, format_args!("{peer}: {error}")),
+        }
+        self.notes.alert(&format!("clock {peer}"), None);
+        self.notes.beat(&peer, length);
+        Taken::Heard { peer, is_sealed }
+    }
+
+    fn check_fresh(&self, opened: &Opened) -> Result<(), Refusal> {
+        match opened.stamp() {
+            Some(stamp) => self.ties.freshness.take(clock::now_ms(), stamp),
+            None => Ok(()),
+        }
+    }
+
+    fn on_old(&self, peer: &NodeName, refusal: &Refusal) {
+        let text = format!("{peer}: {refusal}");
+        if matches!(refusal, Refusal::Stale { .. }) {
+            self.notes.alert(&format!("clock {peer}"), Some((Severity::Error, text.clone())));
+        }
+        self.notes.failed(None, text);
+    }
+
+    /// Whether a classic message was not sent long before one that was heard already. Fulls are repeated as they are,
+    /// and drivers overtake each other: only what is older by more than the timeout is refused, and only while newer
+    /// ones come, because clocks are set back.
+    fn is_newest(&self, peer: &NodeName, message: &HeartbeatMessage) -> bool {
+        if matches!(message.content, Content::Full { .. }) {
+            return true;
+        }
+        let timeout = self.section.settings.timeout;
+        let mut all = self.newest.borrow_mut();
+        if let Some(newest) = all.get(peer)
+            && newest.updated.since(message.updated) > timeout.as_secs_f64()
+            && newest.at.elapsed() < timeout
+        {
+            return false;
+        }
+        let newest = Newest { updated: message.updated, at: Instant::now() };
+        all.insert(peer.clone(), newest);
+        true
+    }
+
+    async fn count(&self, reason: Refusal, address: Option<IpAddr>) {
+        if let Some(sender) = address
+            && reason.is_counted()
+        {
+            let counted = self.ties.invalid.send(Invalid { sender, reason });
+            _ = tokio::time::timeout(KEEPER_PATIENCE, counted).await;
+        }
+    }
+
+    async fn forgive(&self, address: Option<IpAddr>) {
+        if let Some(sender) = address
+            && self.ties.blacklist.count(sender) > 0
+        {
+            let forgiven = self.ties.valid.send(Valid(sender));
+            _ = tokio::time::timeout(KEEPER_PATIENCE, forgiven).await;
+        }
+    }
+}
+
+type Message = Result<HeartbeatMessage, HeartbeatError>;
+
+/// Opens and reads a frame: from a member of the cluster that takes part in this heartbeat.
+fn open(
+    bytes: &[u8],
+    gate: &Gate,
+    section: &Section,
+) -> Result<(Opened, NodeName, Message), Unheard> {
+    let Some(keyring) = &gate.keyring else { return Err(Unheard::Foreign) };
+    let is_peer = |sender: &str| {
+        gate.members.contains(sender) && section.peers().any(|peer| peer.as_str() == sender)
+    };
+    let opened = keyring.open_heartbeat(bytes, is_peer)?;
+    let peer = NodeName::new(opened.nodename()).map_err(|_| Unheard::Foreign)?;
+    let message = match opened.read() {
+        Ok(value) => HeartbeatMessage::from_value(value),
+        Err(_) => Err(HeartbeatError::NotAnObject),
+    };
+    Ok((opened, peer, message))
+}

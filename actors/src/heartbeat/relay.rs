@@ -1,0 +1,172 @@
+//! Frames left at a relay, any agent outside of the cluster, for the peers to fetch.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use model::NodeName;
+use serde_json::{Map, Value, json};
+use wire::{ClusterSecret, Dialect, Limits, Prepared};
+
+use super::Section;
+use super::inbox::{Inbox, Taken};
+use super::note::{Note, Notes, Severity};
+use super::worker::Outbox;
+use crate::peer::{PeerError, Stranger, ask_stranger};
+use crate::peer_address::PeerAddress;
+
+/// The relay of a section, and what is known of it.
+struct Relay {
+    section: Arc<Section>,
+    stranger: Stranger,
+    notes: Notes,
+    /// The dialect to speak: the other one is tried when it does not answer, once per beat, because what it does not
+    /// understand counts against us.
+    dialect: Cell<Dialect>,
+    /// Whether it answered in that dialect.
+    is_known: Cell<bool>,
+}
+
+impl Relay {
+    fn of(section: &Arc<Section>, notes: &Notes) -> Result<Self, String> {
+        let host = section.keyword("relay").unwrap_or_default();
+        let address =
+            PeerAddress::parse(host).map_err(|reason| format!("relay {host}: {reason}"))?;
+        let Some(secret) = &section.settings.secret else {
+            return Err("the secret of the relay is not set".to_owned());
+        };
+        let stranger = Stranger {
+            address,
+            nodename: section.nodename.clone(),
+            secret: ClusterSecret::new(secret.expose()),
+            limits: Limits::default(),
+        };
+        Ok(Self {
+            section: section.clone(),
+            stranger,
+            notes: notes.clone(),
+            dialect: Cell::new(Dialect::Sealed),
+            is_known: Cell::new(false),
+        })
+    }
+
+    /// Asks the relay. None: it did not do what was asked, which is told.
+    async fn ask(&self, request: &Value) -> Option<Value> {
+        let dialect = self.dialect.get();
+        let patience = self.section.settings.timeout;
+        let asked = ask_stranger(&self.stranger, dialect, &Prepared::new(request), patience).await;
+        let reason = match asked {
+            Ok(reply) if reply["status"] == 0 || reply["error"] == "no data" => {
+                self.is_known.set(true);
+                self.notes.alert("relay", None);
+                return (reply["status"] == 0).then_some(reply);
+            }
+            Ok(reply) => {
+                let text: String = reply.to_string().chars().take(200).collect();
+                format!("answers {text}")
+            }
+            Err(error) => {
+                // What an agent does to a dialect that it does not speak.
+                if matches!(error, PeerError::Closed | PeerError::Reply(_)) {
+                    self.is_known.set(false);
+                    self.dialect.set(match dialect {
+                        Dialect::Sealed => Dialect::Classic,
+                        Dialect::Classic => Dialect::Sealed,
+                    });
+                }
+                error.to_string()
+            }
+        };
+        self.notes.failed(None, &reason);
+        let text = format!("relay {}: {reason}", self.stranger.address);
+        self.notes.alert("relay", Some((Severity::Error, text)));
+        None
+    }
+}
+
+/// Leaves each beat at the relay.
+pub(super) async fn transmit(mut outbox: Outbox) -> String {
+    let relay = match Relay::of(&outbox.section, &outbox.notes) {
+        Ok(relay) => relay,
+        Err(reason) => return reason,
+    };
+    outbox.notes.tell(Note::Config(Map::new()));
+    loop {
+        if outbox.beats.changed().await.is_err() {
+            return "nothing is sent any more".to_owned();
+        }
+        let Some(beat) = outbox.beats.borrow_and_update().clone() else { continue };
+        let Some(frame) = beat.common_frame().and_then(|frame| std::str::from_utf8(frame).ok())
+        else {
+            continue;
+        };
+        let request = json!({
+            "action": "relay_tx",
+            "method": "POST",
+            "options": {
+                "cluster_name": outbox.section.cluster_name,
+                "cluster_id": outbox.section.cluster_id,
+                "msg": frame,
+            },
+        });
+        if relay.ask(&request).await.is_some() {
+            outbox.notes.tell(Note::BeatToAll { bytes: frame.len() });
+        }
+    }
+}
+
+/// Fetches what the peers left, once per interval.
+pub(super) async fn receive(inbox: Inbox) -> String {
+    let section = inbox.section().clone();
+    let relay = match Relay::of(&section, inbox.notes()) {
+        Ok(relay) => relay,
+        Err(reason) => return reason,
+    };
+    let shown = section.keyword("relay").unwrap_or_default();
+    let config = [("relay".to_owned(), Value::from(shown))].into_iter().collect();
+    inbox.notes().tell(Note::Config(config));
+    let peers: Vec<NodeName> = section.peers().cloned().collect();
+    let mut seen: BTreeMap<NodeName, f64> = BTreeMap::new();
+    loop {
+        let begun = tokio::time::Instant::now();
+        // The first one alone, until the dialect of the relay is known.
+        let first = usize::from(!relay.is_known.get()).min(peers.len());
+        let (alone, together) = peers.split_at(first);
+        let mut replies = vec![];
+        for peer in alone {
+            replies.push((peer, fetch(&relay, peer).await));
+        }
+        if relay.is_known.get() {
+            let relay = &relay;
+            let asked = together.iter().map(|peer| async move { (peer, fetch(relay, peer).await) });
+            replies.extend(join_all(asked).await);
+        }
+        for (peer, reply) in replies {
+            let Some((frame, updated)) = reply else { continue };
+            // The clock of the relay only tells new from old.
+            if seen.insert(peer.clone(), updated) == Some(updated) {
+                continue;
+            }
+            if inbox.take(frame.into_bytes(), None).await == Taken::Invalid {
+                log::debug!(peer:% = peer; "the message at the relay does not open");
+            }
+        }
+        tokio::time::sleep_until(begun + section.settings.interval).await;
+    }
+}
+
+/// The message that a peer left, and when.
+async fn fetch(relay: &Relay, peer: &NodeName) -> Option<(String, f64)> {
+    let request = json!({
+        "action": "relay_rx",
+        "method": "GET",
+        "options": {"slot": peer, "cluster_id": relay.section.cluster_id},
+    });
+    let mut reply = relay.ask(&request).await?;
+    let updated = reply["updated"].as_f64()?;
+    match reply["data"].take() {
+        Value::String(frame) => Some((frame, updated)),
+        _ => None,
+    }
+}

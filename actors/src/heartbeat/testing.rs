@@ -1,0 +1,149 @@
+//! What the tests of drivers share: a node `n1` of a cluster of three, and an ear in place of all others.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use ring::rand::SystemRandom;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use wire::{ClusterSecret, Dialect, Form, Prepared, Sender};
+
+use super::note::{Note, Notes};
+use super::*;
+use crate::blacklist_keeper::{Invalid, Valid};
+use crate::clock;
+use crate::cluster_data::{ClusterData, NodePublic};
+use crate::config::LoadedConfig;
+use crate::connection::Gate;
+use crate::paths::Paths;
+
+pub(super) const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+/// What others were told.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Told {
+    Heard(NodeName, Value),
+    Invalid,
+    Valid,
+    Event(String, Value),
+    Beat { peer: NodeName, is_beating: bool },
+    Report(Value),
+}
+
+pub(super) struct Ear(mpsc::UnboundedSender<Told>);
+
+impl Actor for Ear {
+    type Context = Context<Self>;
+}
+
+macro_rules! hears {
+    ($($message:ty => |$msg:pat_param| $told:expr;)+) => {
+        $(impl Handler<$message> for Ear {
+            type Result = ();
+
+            fn handle(&mut self, $msg: $message, _: &mut Context<Self>) {
+                _ = self.0.send($told);
+            }
+        })+
+    };
+}
+
+hears! {
+    HeartbeatHeard => |msg| Told::Heard(msg.from, msg.message.to_json());
+    Invalid => |_| Told::Invalid;
+    Valid => |_| Told::Valid;
+    Emit => |msg| Told::Event(msg.id, msg.data.into());
+    membership::Beat => |msg| Told::Beat { peer: msg.peer, is_beating: msg.is_beating };
+    ThreadReport => |msg| Told::Report(msg.fields.into());
+}
+
+/// A section of node n1, and its neighbours.
+pub(super) struct Bench {
+    pub(super) section: Arc<Section>,
+    pub(super) ties: Arc<Ties>,
+    pub(super) notes: Notes,
+    pub(super) noted: mpsc::Receiver<Note>,
+    pub(super) told: mpsc::UnboundedReceiver<Told>,
+}
+
+impl Bench {
+    /// With these keywords in `hb#1`, and these in `cluster`.
+    pub(super) fn new(keywords: &str, cluster: &str) -> Self {
+        let text = format!(
+            "[cluster]\nname = demo\nsecret = {SECRET}\nnodes = n1 n2 n3\nid = i1\n{cluster}\n[hb#1]\n{keywords}\n"
+        );
+        let settings = NodeSettings::parse(node("n1"), &text, "").unwrap();
+        let section = Arc::new(Section::all(&settings).remove(0));
+        let (sender, told) = mpsc::unbounded_channel();
+        let ear = Ear(sender).start();
+        let paths = Paths::under(std::path::Path::new("/nonexistent"));
+        let config = LoadedConfig::empty(&paths, node("n1"));
+        let first = ClusterData::first(node("n1"), NodePublic::default(), &config);
+        let snapshot: SnapshotCell = Arc::new(ArcSwap::from_pointee(first));
+        let data = ClusterData::new(snapshot.clone(), Arc::new(ArcSwap::from_pointee(config)));
+        let ties = Ties {
+            gate: Arc::new(ArcSwap::from_pointee(Gate::new(&settings))),
+            freshness: Arc::new(Freshness::new(Duration::from_secs(30), 0)),
+            blacklist: Arc::default(),
+            invalid: ear.clone().recipient(),
+            valid: ear.clone().recipient(),
+            snapshot,
+            watch: data.start().recipient(),
+            heard: ear.clone().recipient(),
+            emit: ear.clone().recipient(),
+            membership: ear.clone().recipient(),
+            root: ear.recipient(),
+        };
+        let (notes, noted) = Notes::new();
+        Self { section, ties: Arc::new(ties), notes, noted, told }
+    }
+
+    pub(super) fn inbox(&self) -> inbox::Inbox {
+        inbox::Inbox::new(self.section.clone(), self.ties.clone(), self.notes.clone())
+    }
+
+    /// The next note of interest.
+    pub(super) async fn note(&mut self, is_it: impl Fn(&Note) -> bool) -> Note {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.noted.recv());
+            let note = next.await.expect("a note in time").expect("the notes go on");
+            if is_it(&note) {
+                return note;
+            }
+        }
+    }
+
+    /// What the next others are told, but for reports.
+    pub(super) async fn told(&mut self) -> Told {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.told.recv());
+            match next.await.expect("told in time").expect("the ear lives") {
+                Told::Report(_) => {}
+                told => return told,
+            }
+        }
+    }
+}
+
+/// A ping of a node, sealed, with its final NUL.
+pub(super) fn ping(from: &str, secret: &str, dialect: Dialect) -> Vec<u8> {
+    let random = SystemRandom::new();
+    let form = Form::request(dialect, clock::now_ms(), &random);
+    let sender = Sender {
+        clustername: "demo".into(),
+        nodename: from.into(),
+        secret: ClusterSecret::new(secret),
+    };
+    sender.seal(&form, &Prepared::new(&ping_of(from)), &random).unwrap()
+}
+
+/// What [`ping`] says.
+pub(super) fn ping_of(from: &str) -> Value {
+    json!({"kind": "ping", "compat": 10, "gen": {from: 7}, "monitor": {}, "updated": 1.5})
+}

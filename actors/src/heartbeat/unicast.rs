@@ -1,0 +1,269 @@
+//! Frames over TCP, to each peer by itself.
+//!
+//! A deployed agent takes one message per connection and never closes one that is left open; between nodes of ours, which
+//! speak sealed, the connection is kept.
+
+mod connections;
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use model::NodeName;
+use serde_json::{Map, Value};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use wire::{Framing, Incoming};
+
+use self::connections::Connections;
+use super::inbox::{Inbox, Taken};
+use super::worker::Outbox;
+use crate::listener::accept::{self, Accepted, BindError, Bound};
+
+/// Longest wait for a connection (cluster.md §b).
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Shortest limit of the time that sending a message may take; else the timeout of the section.
+const LEAST_SEND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long sent bytes may stay unacknowledged before the system gives the connection up: a kept one shows the loss of
+/// its peer by nothing else, and after a cut a new one is faster than the resending of the old.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+
+/// Silence that closes a connection in the middle of a message, or before its first one.
+const STALL: Duration = Duration::from_secs(5);
+
+/// Longest time a message may take to arrive.
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Timeouts of the section that a kept connection may be silent.
+const IDLE_TIMEOUTS: u32 = 4;
+
+/// Bytes of one read.
+const READ: usize = 16 << 10;
+
+/// Sends to every peer, each by a task of its own: one that cannot be reached delays nobody.
+pub(super) async fn transmit(outbox: Outbox) -> String {
+    let outbox = Rc::new(outbox);
+    let mut links = JoinSet::new();
+    for peer in outbox.section.peers() {
+        links.spawn_local(send_to(peer.clone(), outbox.clone()));
+    }
+    match links.join_next().await {
+        Some(Err(error)) => format!("a link failed: {error}"),
+        Some(Ok(())) => "nothing is sent any more".to_owned(),
+        // Alone: until the section changes.
+        None => std::future::pending().await,
+    }
+}
+
+async fn send_to(peer: NodeName, outbox: Rc<Outbox>) {
+    let mut beats = outbox.beats.clone();
+    let Some((host, port)) = outbox.section.settings.peers.get(&peer).cloned() else { return };
+    let patience = outbox.section.settings.timeout.max(LEAST_SEND_PATIENCE);
+    let mut kept: Option<TcpStream> = None;
+    loop {
+        if beats.changed().await.is_err() {
+            return;
+        }
+        // Of those that came while the last one was sent, only the newest counts.
+        let Some(beat) = beats.borrow_and_update().clone() else { continue };
+        let Some((is_sealed, frame)) = beat.frame(&peer) else { continue };
+        let sent = tokio::time::timeout(patience, async {
+            if is_sealed {
+                send_kept(&mut kept, &host, port, frame).await
+            } else {
+                kept = None;
+                send_once(&host, port, frame).await
+            }
+        });
+        let sent = sent.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        match sent {
+            Ok(()) => outbox.notes.beat(&peer, frame.len()),
+            Err(error) => {
+                kept = None;
+                outbox.notes.failed(Some(&peer), error);
+            }
+        }
+    }
+}
+
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let connected = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect((host, port)));
+    let stream = connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(stream)
+}
+
+/// One connection for one message.
+async fn send_once(host: &str, port: u16, frame: &[u8]) -> io::Result<()> {
+    let mut stream = connect(host, port).await?;
+    stream.write_all(frame).await?;
+    stream.shutdown().await
+}
+
+/// Over the connection kept, or a new one when the peer closed it.
+async fn send_kept(
+    kept: &mut Option<TcpStream>,
+    host: &str,
+    port: u16,
+    frame: &[u8],
+) -> io::Result<()> {
+    // Nothing is ever answered: what can be read is an end.
+    if let Some(mut stream) = kept.take_if(|stream| is_open(stream))
+        && stream.write_all(frame).await.is_ok()
+    {
+        *kept = Some(stream);
+        return Ok(());
+    }
+    let mut stream = connect(host, port).await?;
+    stream.write_all(frame).await?;
+    *kept = Some(stream);
+    Ok(())
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Listens, and takes what comes from each connection.
+pub(super) async fn receive(inbox: Inbox) -> String {
+    let section = inbox.section().clone();
+    let addr = section.keyword("addr").unwrap_or_default().to_owned();
+    let port = section.port();
+    let bound = match resolve(&addr).await {
+        Ok(addresses) => Bound::new(&(addr.clone(), port), &addresses, 0),
+        Err(error) => Err(error),
+    };
+    let shown = if addr.is_empty() { "any address" } else { &addr };
+    let (bound, mut accepted) = match bound {
+        Ok(bound) => bound,
+        Err(error) => return format!("cannot listen on {shown}, port {port}: {error}"),
+    };
+    let mut config = Map::new();
+    config.insert("addr".into(), bound.local.ip().to_string().into());
+    config.insert("port".into(), Value::from(bound.local.port()));
+    inbox.notes().tell(super::note::Note::Config(config));
+    let connections = Rc::new(Connections::default());
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    log::error!("a heartbeat connection failed: {error}");
+                }
+            }
+            next = accepted.next() => match next {
+                Some(Ok(accepted)) => {
+                    inbox.notes().alert("accept", None);
+                    admit(accepted, &inbox, &connections, &mut tasks);
+                }
+                Some(Err(error)) => {
+                    let text = format!("cannot accept connections: {error}");
+                    inbox.notes().alert("accept", Some((super::note::Severity::Error, text)));
+                }
+                None => return "no connections are accepted any more".to_owned(),
+            },
+        }
+    }
+}
+
+/// The addresses that a keyword names; none for all.
+async fn resolve(addr: &str) -> Result<Vec<IpAddr>, BindError> {
+    // All addresses of both families, as deployed agents take it.
+    if addr == "::" {
+        return Ok(vec![]);
+    }
+    if let Some(addresses) = accept::addresses(addr) {
+        return Ok(addresses);
+    }
+    let name = addr.to_owned();
+    let resolved = tokio::task::spawn_blocking(move || accept::resolve(&name)).await;
+    resolved.unwrap_or_else(|error| Err(BindError::Refused(error.to_string())))
+}
+
+fn admit(
+    Accepted { stream, address }: Accepted,
+    inbox: &Inbox,
+    connections: &Rc<Connections>,
+    tasks: &mut JoinSet<()>,
+) {
+    let address = address.ip().to_canonical();
+    if inbox.is_blacklisted(address) {
+        return;
+    }
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let id = connections.next_id();
+    let task = tasks.spawn_local(serve(stream, id, address, inbox.clone(), connections.clone()));
+    connections.open(id, task);
+}
+
+/// Takes the messages of one connection.
+async fn serve(
+    stream: TcpStream,
+    id: u64,
+    address: IpAddr,
+    inbox: Inbox,
+    connections: Rc<Connections>,
+) {
+    let _closes = connections.closing(id);
+    let limits = inbox.limits();
+    let idle = inbox.section().settings.timeout * IDLE_TIMEOUTS;
+    let mut framing = Framing::new(&limits);
+    let mut patience = STALL;
+    let mut begun: Option<Instant> = None;
+    loop {
+        let wait = match begun {
+            None => patience,
+            Some(begun) => STALL.min(MESSAGE_PATIENCE.saturating_sub(begun.elapsed())),
+        };
+        match tokio::time::timeout(wait, stream.readable()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+        let length = match read_into(&stream, &mut framing) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => return,
+        };
+        loop {
+            let incoming = framing.next_frame();
+            let incoming =
+                if length == 0 { incoming.or_else(|| framing.finish()) } else { incoming };
+            let Some(incoming) = incoming else { break };
+            // The collector's words mean nothing here.
+            let Incoming::Frame(bytes) = incoming else { return };
+            if inbox.is_blacklisted(address) {
+                return;
+            }
+            match inbox.take(bytes, Some(address)).await {
+                Taken::Heard { peer, is_sealed: true } => {
+                    connections.prove(id, &peer);
+                    patience = idle;
+                }
+                Taken::Old => {}
+                // Classic: one message per connection.
+                Taken::Heard { .. } | Taken::Foreign | Taken::Invalid => return,
+            }
+        }
+        if length == 0 || !connections.hold(id, address, framing.held_bytes(), limits.max_frame) {
+            return;
+        }
+        begun = if framing.pending() > 0 { begun.or_else(|| Some(Instant::now())) } else { None };
+    }
+}
+
+/// One read; zero at the end. The buffer lives here, so that an idle connection has none.
+fn read_into(stream: &TcpStream, framing: &mut Framing) -> io::Result<usize> {
+    let mut buffer = [0; READ];
+    let length = stream.try_read(&mut buffer)?;
+    framing.push(&buffer[..length]).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests;
