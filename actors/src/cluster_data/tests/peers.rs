@@ -372,3 +372,55 @@ async fn what_does_not_parse_is_shown_and_changed_but_decides_nothing() {
     assert_eq!(shown["services"]["status"].get("svc2"), None);
     assert_eq!(shown["stats"], "odd");
 }
+
+/// A recorded peer's data, changed by operations drawn from a seed, good and bad: whatever it says, what subscribers
+/// follow is what is shown, and nothing panics.
+#[actix::test]
+async fn no_change_of_a_peer_breaks_what_is_shown() {
+    let mut seed = 7_u64;
+    let mut below = |bound: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % bound
+    };
+    let bench = alone().await;
+    let mut stream = bench.data.send(Subscribe { filter: None, full: true }).await.unwrap();
+    let first: Value = serde_json::from_str(&stream.try_recv().unwrap()).unwrap();
+    let mut data = first["data"].clone();
+    let full = object(&recorded()["monitor"]["nodes"]["n21"]);
+    let keys =
+        ["services", "status", "config", "svc1", "svc2", "monitor", "frozen", "x,y", "locks"];
+    let values = [
+        json!(null),
+        json!({}),
+        json!([]),
+        json!(-1),
+        json!("up"),
+        json!({"status": {"svc1": {"avail": "up", "slaves": ["svc2"]}, "/": 3}, "config": []}),
+        json!({"avail": ["x"], "monitor": {"status": "starting"}, "resources": {"fs#1": 1}}),
+        json!({"id": "x", "requester": "n21", "requested": 1.0}),
+    ];
+    for generation in 1..400_u64 {
+        let content = if generation % 20 == 1 {
+            Content::Full { data: full.clone() }
+        } else {
+            let op = |_| model::Op {
+                path: (0..below(5)).map(|_| OpKey::from(keys[below(keys.len())])).collect(),
+                value: (below(5) > 0).then(|| values[below(values.len())].clone()),
+            };
+            Content::Patch { deltas: [(generation, (0..2).map(op).collect())].into() }
+        };
+        let updated = Timestamp(1_795_364_300.0 + generation as f64);
+        let r#gen = [(node("n21"), generation)].into();
+        let message = HeartbeatMessage { r#gen, updated, content };
+        bench.data.send(HeartbeatHeard { from: node("n21"), message }).await.unwrap();
+        if below(30) == 0 {
+            bench.data.send(ForgetPeer(node("n21"))).await.unwrap();
+        }
+        let snapshot = bench.flush().await;
+        while let Ok(document) = stream.try_recv() {
+            let document: Value = serde_json::from_str(&document).unwrap();
+            apply(&mut data, document["data"].as_array().unwrap());
+        }
+        assert_eq!(data, snapshot.status(None), "generation {generation}");
+    }
+}
