@@ -84,7 +84,8 @@ pub struct Exchange {
     compare_at: usize,
     /// All changes after this generation are in `deltas`.
     complete_after: u64,
-    /// A new generation is needed so that peers look at the next full, although nothing changed.
+    /// A new generation is needed so that peers look at what the next message acknowledges and asks for, although nothing
+    /// changed.
     is_raise_due: bool,
 }
 
@@ -208,7 +209,7 @@ impl Exchange {
     pub fn ask_full(&mut self, peer: &NodeName) -> bool {
         let Some(known) = self.peers.get_mut(peer) else { return false };
         known.merged = 0;
-        self.raise_if_full();
+        self.is_raise_due = true;
         true
     }
 

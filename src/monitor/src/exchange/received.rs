@@ -129,6 +129,8 @@ impl Exchange {
         if peer.merged != before.merged || is_full_due {
             self.raise_if_full();
         }
+        // A deployed agent looks at what is asked of it only beside a generation that it does not have.
+        self.is_raise_due |= peer.merged == 0 && (before.merged != 0 || known.is_none());
         received
     }
 

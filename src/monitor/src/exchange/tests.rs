@@ -141,6 +141,7 @@ fn a_gap_asks_for_a_full_at_once_and_a_full_ends_the_wait() {
     let mut bench = Bench::in_step();
     let received = bench.hear(patch(&[("n2", 9), ("n1", 100)], 10.0, &[9]));
     assert_eq!((bench.state(), received.is_send_due), ((Some(0), Some(100)), true));
+    assert!(bench.exchange.is_raise_due(), "a deployed agent would not look at it");
     assert_eq!(bench.data["a"], 7.0);
     let received = bench.hear(patch(&[("n2", 9), ("n1", 100)], 11.0, &[8, 9]));
     assert_eq!(received, Received::default(), "waiting for a full");
@@ -259,7 +260,7 @@ fn many_repetitions_get_an_early_acknowledgement() {
 #[test]
 fn asking_for_a_full_and_forgetting() {
     let mut bench = Bench::in_step();
-    assert!(bench.exchange.ask_full(&node("n2")));
+    assert!(bench.exchange.ask_full(&node("n2")) && bench.exchange.is_raise_due());
     assert_eq!(bench.exchange.gens()[&node("n2")], 0);
     assert!(!bench.exchange.ask_full(&node("n9")));
     bench.exchange.forget(&node("n2"));
