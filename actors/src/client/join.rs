@@ -323,15 +323,11 @@ fn stage(
     dialect: Dialect,
 ) -> Result<Files, Failure> {
     let failed = |error: conf::JoinError| Failure::new(error.to_string());
-    let cluster = match reply.cluster_conf(secret).map_err(failed)? {
-        None => None,
-        // With its comments, and the same for all members: nobody has to fetch it again.
-        Some(written) => Some(
-            original(om, member, secret)
-                .map(|(text, mtime)| (text, Some(mtime)))
-                .unwrap_or_else(|| (written.text().to_owned(), reply.mtime)),
-        ),
-    };
+    // As the joined node has it, with its comments: the same for all members, so that nobody has to fetch it again.
+    let cluster = reply.cluster_conf(secret).map_err(failed)?.map(|written| {
+        let original = original(om, member, secret).map(|(text, mtime)| (text, Some(mtime)));
+        original.unwrap_or_else(|| (written.text().to_owned(), reply.mtime))
+    });
     let locks = edit_locks(om)?;
     let mut node = read(&om.paths.node_conf())?;
     let is_changed = conf::join_node_conf(&mut node, reply, dialect == Dialect::Classic);

@@ -76,7 +76,7 @@ fn a_node_leaves_also_a_cluster_that_does_not_answer_and_has_a_new_secret() {
     std::fs::write(om.paths.node_conf(), text).unwrap();
     assert_eq!(leave(&om), Ok(0));
     let settings = config::load_node(&om.paths, om.nodename.clone()).unwrap();
-    assert_eq!(settings.nodes, [om.nodename.clone()]);
+    assert_eq!(settings.nodes, std::slice::from_ref(&om.nodename));
     assert_ne!(settings.cluster_id, "i");
     assert_ne!(settings.secret.unwrap().expose(), "0123456789abcdef0123456789abcdef");
     assert!(om.paths.node_frozen().exists());
