@@ -107,11 +107,8 @@ async fn start(count: usize, folder: &std::path::Path) -> Vec<BenchNode> {
         let settings = Some(NodePublic { cluster, env: "TST".into(), ..NodePublic::default() });
         let monitor = Some(NodeMonitorData::default());
         data.do_send(SetNode { monitor, settings, ..SetNode::default() });
-        let entry = ConfigEntry {
-            updated: Timestamp(1.0),
-            csum: "x".into(),
-            scope: vec![name.clone()].into(),
-        };
+        let entry =
+            ConfigEntry { updated: Timestamp(1.0), csum: "x".into(), scope: vec![name.clone()] };
         data.do_send(SetConfigEntries(vec![(path("svc1"), Some(entry))]));
         let status = Box::new(instance(1.0));
         data.do_send(SetInstance { path: path("svc1"), status });
