@@ -51,6 +51,44 @@ fn a_node_that_dies_is_stale_within_the_timeout_and_a_tenth_then_forgotten_then_
     cluster.wait_beating();
 }
 
+/// What a node says of all nodes, without what differs by who says it (`gen`) and by the moment (`stats`, `updated`).
+fn dataset(node: &Node) -> Value {
+    let mut nodes = node.status()["monitor"]["nodes"].clone();
+    for data in nodes.as_object_mut().expect("nodes").values_mut() {
+        if let Some(data) = data.as_object_mut() {
+            data.retain(|key, _| !["gen", "stats", "updated"].contains(&key.as_str()));
+        }
+    }
+    nodes
+}
+
+#[test]
+fn the_dataset_of_all_is_the_same_and_follows_who_comes_and_goes() {
+    let mut cluster = Cluster::start(3);
+    let is_idle = |nodes: &Value| {
+        ["n1", "n2", "n3"].iter().all(|name| nodes[name]["monitor"]["status"] == "idle")
+    };
+    let is_same = |cluster: &Cluster| {
+        let all: Vec<Value> = cluster.nodes.iter().map(dataset).collect();
+        is_idle(&all[0]) && all.iter().all(|one| *one == all[0])
+    };
+    wait_for("all say the same of all", || is_same(&cluster));
+    cluster.nodes[0].om_ok(&["node", "freeze"]);
+    let is_frozen = |name: &str| {
+        cluster
+            .nodes
+            .iter()
+            .all(|node| dataset(node)[name]["frozen"].as_f64().is_some_and(|frozen| frozen > 0.0))
+    };
+    wait_for("all nodes are frozen for all", || ["n1", "n2", "n3"].into_iter().all(is_frozen));
+    cluster.nodes[2].kill();
+    wait_for("n3 is forgotten", || {
+        cluster.nodes[..2].iter().all(|node| dataset(node).get("n3").is_none())
+    });
+    cluster.nodes[2].start();
+    wait_for("all say the same of all again", || is_same(&cluster));
+}
+
 #[test]
 fn the_status_of_a_heartbeat_has_the_shape_of_the_field() {
     let cluster = Cluster::start(2);

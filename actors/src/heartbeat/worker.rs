@@ -1,6 +1,5 @@
 //! One direction of one heartbeat.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -206,25 +205,23 @@ impl Worker {
 }
 
 /// Runs the driver. Returns why it cannot go on.
-fn work(
+async fn work(
     direction: Direction,
     section: Arc<Section>,
     ties: Arc<Ties>,
     notes: Notes,
-) -> impl Future<Output = String> + use<> {
-    async move {
-        match direction {
-            Direction::Tx => {
-                let (sender, beats) = watch::channel(None);
-                let outbox = Outbox { section: section.clone(), beats, notes: notes.clone() };
-                let pulse = beat::pulse(section, ties, sender, notes);
-                tokio::select! {
-                    () = pulse => "nothing is sent any more".to_owned(),
-                    reason = transmit(outbox) => reason,
-                }
+) -> String {
+    match direction {
+        Direction::Tx => {
+            let (sender, beats) = watch::channel(None);
+            let outbox = Outbox { section: section.clone(), beats, notes: notes.clone() };
+            let pulse = beat::pulse(section, ties, sender, notes);
+            tokio::select! {
+                () = pulse => "nothing is sent any more".to_owned(),
+                reason = transmit(outbox) => reason,
             }
-            Direction::Rx => receive(Inbox::new(section, ties, notes)).await,
         }
+        Direction::Rx => receive(Inbox::new(section, ties, notes)).await,
     }
 }
 
