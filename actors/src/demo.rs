@@ -1,26 +1,34 @@
 //! The demo: the main job on an embedded default, told as it happens.
 //!
-//! `om demo` makes a node under a temporary root, drops the configuration of a service into its folder, and shows the
-//! monitor table at each change: the service starts, its process is killed, it is repaired, it is stopped. Every step is
-//! checked from outside, by talking to the service: the exit code is 0 only if all of it really happened.
+//! `om demo` makes three nodes under a temporary root, drops the configuration of a service into the folder of one, and
+//! shows the monitor table at each change: the service starts, its process is killed, it is repaired; its node is killed,
+//! another one takes over; the node is back; the service is stopped. Every step is checked from outside, by talking to
+//! the service: the exit code is 0 only if all of it really happened.
+
+mod node;
+mod server;
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use om::DemoCommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Name of the demo's node.
-const NODE: &str = "demo1";
+use node::Node;
+use server::Server;
+
+/// Names of the demo's nodes.
+const NODES: [&str; 3] = ["demo1", "demo2", "demo3"];
 /// Path of the demo's service.
 const SERVICE: &str = "web";
 /// Longest wait for one step; all of them together take a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks at what is waited for.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why the demo did not show what it should.
 #[derive(Debug)]
@@ -47,7 +55,7 @@ impl std::fmt::Display for DemoError {
 #[must_use]
 pub fn run(options: &DemoCommand) -> ExitCode {
     if let Some(port) = options.serve {
-        return serve(port);
+        return server::serve(port, node_number());
     }
     let begin = Instant::now();
     let mut demo = match Demo::new() {
@@ -61,7 +69,7 @@ pub fn run(options: &DemoCommand) -> ExitCode {
         demo.show().and_then(|()| if options.interactive { demo.hand_over() } else { demo.end() });
     if let Err(error) = shown {
         eprintln!("demo failed: {error}");
-        eprintln!("the node's log: {}", demo.root.join("log/node.log").display());
+        eprintln!("the logs of the nodes: {}", demo.root.join("demo*/log/node.log").display());
         demo.kill();
         return ExitCode::FAILURE;
     }
@@ -69,7 +77,7 @@ pub fn run(options: &DemoCommand) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if options.keep {
-        println!("The node's folder is left in {}", demo.root.display());
+        println!("The folders of the nodes are left in {}", demo.root.display());
     } else if let Err(error) = fs::remove_dir_all(&demo.root) {
         eprintln!("demo failed: removing {}: {error}", demo.root.display());
         return ExitCode::FAILURE;
@@ -78,13 +86,21 @@ pub fn run(options: &DemoCommand) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A throw-away node and its service.
+/// The number at the end of the name of the node that runs this program: 1 for demo1.
+fn node_number() -> u32 {
+    let name = crate::clock::local_nodename().map(|name| name.to_string()).unwrap_or_default();
+    NODES.iter().zip(1..).find(|(node, _)| **node == name).map_or(0, |(_, number)| number)
+}
+
+/// A throw-away cluster and its service.
 struct Demo {
     root: PathBuf,
     program: PathBuf,
     /// Port of the service.
     port: u16,
-    daemon: Option<Child>,
+    nodes: Vec<Node>,
+    /// Whom the table is asked of.
+    viewer: usize,
     /// What the last state said of the service, and the table that showed it: only changes are printed.
     said: String,
     shown: String,
@@ -96,16 +112,19 @@ impl Demo {
         let program = std::env::current_exe()
             .map_err(|error| DemoError::Machine("finding this program", error))?;
         let root = std::env::temp_dir().join(format!("om-demo-{}", std::process::id()));
-        for folder in ["etc", "var", "log", "tmp"] {
-            fs::create_dir_all(root.join(folder))
-                .map_err(|error| DemoError::Machine("making its folder", error))?;
-        }
-        let port = free_port()?;
+        let mut ports = free_ports(1 + 2 * NODES.len())?.into_iter();
+        let port = ports.next().expect("one was asked for");
+        let cluster = cluster(ports);
+        let nodes = NODES
+            .iter()
+            .map(|name| Node::new(name, &root, &program, &cluster))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             root,
             program,
             port,
-            daemon: None,
+            nodes,
+            viewer: 0,
             said: String::new(),
             shown: String::new(),
             begin: Instant::now(),
@@ -114,99 +133,105 @@ impl Demo {
 
     /// The steps, each checked.
     fn show(&mut self) -> Result<(), DemoError> {
-        self.say(&format!("A node starts, with everything it has below {}", self.root.display()));
-        self.write(
-            "etc/node.conf",
-            &format!("[listener]\naddr = 127.0.0.1\nport = {}\n", free_port()?),
-        )?;
-        let errors = fs::File::create(self.root.join("log/stderr"));
-        let errors = errors.map_err(|error| DemoError::Machine("making its log", error))?;
-        let daemon = self
-            .om(&["daemon", "start", "--foreground"])
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn();
-        self.daemon =
-            Some(daemon.map_err(|error| DemoError::Machine("starting the daemon", error))?);
-        self.wait("the daemon answers", |demo| demo.status().is_some())?;
+        self.say(&format!("Three nodes start, with all they have below {}", self.root.display()));
+        for node in &mut self.nodes {
+            node.start()?;
+        }
+        self.wait("the nodes are idle", |demo| demo.are_idle())?;
+        self.say("They hear each other (O), and are one cluster");
+        self.show_table(&["mon"]);
 
-        self.say(&format!(
-            "The configuration of a service is dropped into {}",
-            self.root.join("etc").display()
-        ));
+        let folder = self.nodes[0].root.join("etc");
+        self.say(&format!("The configuration of a service is dropped into {}", folder.display()));
         let text = configuration(&self.program, self.port);
         for line in text.lines() {
             println!("    {line}");
         }
-        self.write(&format!("etc/{SERVICE}.conf"), &text)?;
+        self.nodes[0].write(&format!("etc/{SERVICE}.conf"), &text)?;
+        self.say("It starts there, and reaches the other nodes, frozen (*) until somebody looked");
+        self.wait("the service is up on demo1", |demo| demo.is_up_on(0))?;
+        self.wait("every node has an instance", |demo| {
+            NODES.iter().all(|node| demo.instance(node)["avail"].is_string())
+        })?;
+        self.say(&format!("The operator lets it go: om {SERVICE} thaw"));
+        self.nodes[0].run(&[SERVICE, "thaw"])?;
+        self.wait("the instances are thawed", |demo| {
+            NODES.iter().all(|node| {
+                let instance = demo.instance(node);
+                instance["frozen"] == 0.0 && instance["monitor"]["status"] == "idle"
+            })
+        })?;
+        let first = self.answer("the service answers", |_| true)?;
+        let port = self.port;
+        self.say(&format!("It answers: HTTP on 127.0.0.1:{port}, from process {}", first.pid));
 
-        self.say("It is loaded and, being orchestrated, started");
-        self.wait("the service is up", |demo| demo.avail() == "up")?;
-        self.wait("the service answers", |demo| demo.served_by().is_some())?;
-        let first = self.served_by().ok_or(DemoError::Late("the service answers"))?;
-        self.say(&format!("It answers: HTTP on 127.0.0.1:{}, from process {first}", self.port));
-
-        self.say(&format!("That process is killed: kill -9 {first}"));
+        self.say(&format!("That process is killed: kill -9 {}", first.pid));
         let killed = Instant::now();
-        kill(first)?;
-        self.wait("another process answers", |demo| {
-            demo.served_by().is_some_and(|pid| pid != first)
-        })?;
+        server::kill(first)?;
+        let second = self.answer("another process answers", |server| server.pid != first.pid)?;
         let outage = killed.elapsed();
-        let second = self.served_by().ok_or(DemoError::Late("another process answers"))?;
-        self.wait("the service is up again", |demo| {
-            demo.avail() == "up" && demo.monitor_status() == "idle"
-        })?;
+        self.wait("the service is up again", |demo| demo.is_up_on(0))?;
         self.say(&format!(
-            "Repaired: process {second} answers, {} ms after the kill",
+            "Repaired: process {} answers, {} ms after the kill",
+            second.pid,
             outage.as_millis()
         ));
+
+        self.say("Node demo1 dies: its daemon and all it ran are killed at once");
+        self.viewer = 1;
+        let killed = Instant::now();
+        self.nodes[0].kill();
+        server::kill(second)?;
+        let third = self.answer("another node answers", |server| server.node != 1)?;
+        let outage = killed.elapsed();
+        self.wait("the service is up on demo2", |demo| demo.is_up_on(1))?;
+        self.say(&format!(
+            "Taken over: process {} of demo{} answers, the service was down for {} ms",
+            third.pid,
+            third.node,
+            outage.as_millis()
+        ));
+
+        self.say("Node demo1 is back. It joins the others, and leaves the service where it is");
+        self.nodes[0].start()?;
+        self.wait("the nodes are idle", |demo| demo.are_idle())?;
+        self.wait("the service is still up on demo2", |demo| {
+            demo.is_up_on(1) && demo.instance(NODES[0])["avail"] == "down"
+        })?;
+        self.show_table(&["mon"]);
+        if server::ask(self.port) != Some(third) {
+            return Err(DemoError::Late("the service is left alone"));
+        }
         Ok(())
     }
 
-    /// Stops the service and the node.
+    /// Stops the service and the nodes.
     fn end(&mut self) -> Result<(), DemoError> {
         self.say(&format!("The operator stops the service: om {SERVICE} stop"));
-        self.run_om(&[SERVICE, "stop"])?;
+        self.nodes[0].run(&[SERVICE, "stop"])?;
         self.wait("the service is down", |demo| {
-            demo.avail() == "down" && demo.monitor_status() == "idle"
+            NODES.iter().all(|node| {
+                let instance = demo.instance(node);
+                instance["avail"] == "down" && instance["monitor"]["status"] == "idle"
+            })
         })?;
-        if self.served_by().is_some() {
+        if server::ask(self.port).is_some() {
             return Err(DemoError::Late("the service no longer answers"));
         }
-        self.say(
-            "It is down, nothing answers any more. The operator stops the daemon: om daemon stop",
-        );
-        self.run_om(&["daemon", "stop"])?;
-        let Some(mut daemon) = self.daemon.take() else { return Ok(()) };
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match daemon.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => {
-                    return Err(DemoError::Command(format!("the daemon ended with {status}")));
-                }
-                Ok(None) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(10))
-                }
-                Ok(None) => {
-                    self.daemon = Some(daemon);
-                    return Err(DemoError::Late("the daemon ends"));
-                }
-                Err(error) => return Err(DemoError::Machine("waiting for the daemon", error)),
-            }
-        }
+        self.say("It is down, nothing answers any more. The daemons are stopped: om daemon stop");
+        self.nodes.iter_mut().try_for_each(Node::stop)
     }
 
-    /// Leaves the node to the user.
+    /// Leaves the nodes to the user.
     fn hand_over(&mut self) -> Result<(), DemoError> {
-        self.say("The node is yours. In a shell:");
-        println!("    export OSVC_ROOT_PATH={} OSVC_NODENAME={NODE}", self.root.display());
+        let root = self.root.display();
+        self.say("The nodes are yours. In a shell:");
+        println!("    export OSVC_ROOT_PATH={root}/demo1 OSVC_NODENAME=demo1    # or demo2, demo3");
         println!("    alias om={}", self.program.display());
         println!("    om mon            # the table above, from now on with --watch");
         println!("    om {SERVICE} print status");
-        println!("    om {SERVICE} stop; om {SERVICE} start");
-        println!("    om daemon shutdown && rm -r {}    # the end", self.root.display());
+        println!("    om {SERVICE} giveback; om {SERVICE} switch --to demo3");
+        println!("    om daemon shutdown, on each node, && rm -r {root}    # the end");
         Ok(())
     }
 
@@ -216,7 +241,7 @@ impl Demo {
         _ = io::stdout().flush();
     }
 
-    /// Waits for `condition`, showing the table at each change.
+    /// Waits for `condition`, showing the services at each change.
     fn wait(
         &mut self,
         what: &'static str,
@@ -225,157 +250,128 @@ impl Demo {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let is_met = condition(self);
-            self.show_table();
+            self.show_change();
             if is_met {
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 return Err(DemoError::Late(what));
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(PAUSE);
         }
     }
 
-    /// Prints the monitor table when what it says of the service has changed: whole at first, then the services.
-    fn show_table(&mut self) {
-        let instance = self.instance();
-        if instance.is_null() {
-            return;
+    /// Waits until the service answers as wanted: an outage ends with the first answer, not with a table.
+    fn answer(
+        &self,
+        what: &'static str,
+        is_wanted: impl Fn(Server) -> bool,
+    ) -> Result<Server, DemoError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match server::ask(self.port) {
+                Some(server) if is_wanted(server) => return Ok(server),
+                _ if Instant::now() >= deadline => return Err(DemoError::Late(what)),
+                _ => std::thread::sleep(PAUSE),
+            }
         }
-        let said = ["avail", "overall", "frozen"].map(|key| instance[key].to_string()).join(" ");
-        let said = format!(
-            "{said} {} {}",
-            instance["monitor"]["status"], instance["monitor"]["global_expect"]
-        );
-        if said == self.said {
-            return;
+    }
+
+    /// Prints the services when what the viewer knows of the demo's one has changed.
+    fn show_change(&mut self) {
+        let status = self.nodes[self.viewer].status().unwrap_or_default();
+        let said: Vec<String> = NODES
+            .iter()
+            .map(|node| {
+                let instance = &status["monitor"]["nodes"][*node]["services"]["status"][SERVICE];
+                let own = ["avail", "overall", "frozen"].map(|key| instance[key].to_string());
+                let doing = ["status", "global_expect", "placement"]
+                    .map(|key| instance["monitor"][key].to_string());
+                format!("{own:?}{doing:?}")
+            })
+            .collect();
+        let said = said.join(" ");
+        if said != self.said && status["monitor"]["services"][SERVICE].is_object() {
+            self.said = said;
+            self.show_table(&["mon", "--sections", "services"]);
         }
-        let words: &[&str] =
-            if self.said.is_empty() { &["mon"] } else { &["mon", "--sections", "services"] };
-        self.said = said;
-        let Ok(output) = self.om(words).output() else { return };
+    }
+
+    /// Prints a monitor table when it differs from the last one.
+    fn show_table(&mut self, words: &[&str]) {
+        let Ok(output) = self.nodes[self.viewer].om(words).output() else { return };
         let table = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        if table != self.shown {
+        if !table.is_empty() && table != self.shown {
             println!("\n{table}");
             _ = io::stdout().flush();
             self.shown = table;
         }
     }
 
-    fn om(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(words).env("OSVC_ROOT_PATH", &self.root).env("OSVC_NODENAME", NODE);
-        // Started by a unit or from a terminal: the demo's node is nobody's but the demo's.
-        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").stdin(Stdio::null());
-        command
+    /// The instance of the service on a node, as the viewer knows it.
+    fn instance(&self, node: &str) -> Value {
+        let status = self.nodes[self.viewer].status().unwrap_or_default();
+        status["monitor"]["nodes"][node]["services"]["status"][SERVICE].clone()
     }
 
-    fn run_om(&self, words: &[&str]) -> Result<(), DemoError> {
-        let output =
-            self.om(words).output().map_err(|error| DemoError::Machine("running om", error))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(DemoError::Command(format!(
-            "om {} ended with {}: {errors}",
-            words.join(" "),
-            output.status
-        )))
+    /// Whether the service is up on this node and on no other.
+    fn is_up_on(&self, node: usize) -> bool {
+        let instance = self.instance(NODES[node]);
+        let up = NODES.iter().filter(|node| self.instance(node)["avail"] == "up").count();
+        instance["avail"] == "up" && instance["monitor"]["status"] == "idle" && up == 1
     }
 
-    fn write(&self, file: &str, text: &str) -> Result<(), DemoError> {
-        fs::write(self.root.join(file), text)
-            .map_err(|error| DemoError::Machine("writing a configuration", error))
-    }
-
-    /// The cluster data; none while the daemon does not answer.
-    fn status(&self) -> Option<Value> {
-        let mut stream = UnixStream::connect(self.root.join("var/lsnr/lsnr.sock")).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.write_all(format!("{}\0", json!({"action": "daemon_status"})).as_bytes()).ok()?;
-        let mut reply = vec![];
-        stream.read_to_end(&mut reply).ok()?;
-        serde_json::from_slice(reply.strip_suffix(b"\0")?).ok()
-    }
-
-    fn instance(&self) -> Value {
-        let status = self.status().unwrap_or_default();
-        status["monitor"]["nodes"][NODE]["services"]["status"][SERVICE].clone()
-    }
-
-    fn avail(&self) -> String {
-        self.instance()["avail"].as_str().unwrap_or_default().to_owned()
-    }
-
-    fn monitor_status(&self) -> String {
-        self.instance()["monitor"]["status"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// Process that answers HTTP on the service's port.
-    fn served_by(&self) -> Option<u32> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-        let mut reply = String::new();
-        stream.take(4096).read_to_string(&mut reply).ok()?;
-        reply.rsplit_once("process ")?.1.trim().parse().ok()
+    /// Whether each node knows that all of them are there.
+    fn are_idle(&self) -> bool {
+        self.nodes.iter().all(|viewer| {
+            let status = viewer.status().unwrap_or_default();
+            let state = |node| &status["monitor"]["nodes"][node]["monitor"]["status"];
+            NODES.iter().all(|node| state(*node) == "idle")
+        })
     }
 
     /// After a failure: leaves no process behind.
     fn kill(&mut self) {
-        if let Some(pid) = self.served_by() {
-            _ = kill(pid);
-        }
-        if let Some(daemon) = &mut self.daemon {
-            _ = daemon.kill();
-            _ = daemon.wait();
+        self.nodes.iter_mut().for_each(Node::kill);
+        if let Some(server) = server::ask(self.port) {
+            _ = server::kill(server);
         }
     }
+}
+
+/// The cluster of the demo: on the loopback address, each node with ports of its own, and short times.
+fn cluster(mut ports: impl Iterator<Item = u16>) -> String {
+    let mut text = format!(
+        "[cluster]\nname = demo\nid = {}\nsecret = {}\nnodes = {}\nprofile = fast\n\n",
+        crate::config::random_uuid(),
+        crate::config::random_uuid(),
+        NODES.join(" ")
+    );
+    for section in ["[listener]", "[hb#1]\ntype = unicast"] {
+        text.push_str(&format!("{section}\naddr = 127.0.0.1\n"));
+        for node in NODES {
+            text.push_str(&format!("port@{node} = {}\n", ports.next().expect("one for each")));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// The service of the demo.
 fn configuration(program: &Path, port: u16) -> String {
     format!(
-        "[DEFAULT]\nnodes = {NODE}\norchestrate = ha\n\n\
+        "[DEFAULT]\nnodes = {}\norchestrate = ha\n\n\
          [app#1]\ntype = simple\nstart = {} demo --serve {port}\nrestart = 3\n",
+        NODES.join(" "),
         program.display()
     )
 }
 
-fn free_port() -> Result<u16, DemoError> {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|probe| probe.local_addr());
-    probe
-        .map(|address| address.port())
-        .map_err(|error| DemoError::Machine("finding a free port", error))
-}
-
-fn kill(pid: u32) -> Result<(), DemoError> {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    let pid = pid.ok_or_else(|| DemoError::Command("the service names no process".into()))?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
-        .map_err(|error| DemoError::Machine("killing the process", error.into()))
-}
-
-/// The service itself: answers every connection with its process id.
-fn serve(port: u16) -> ExitCode {
-    let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-        Ok(listener) => listener,
-        Err(error) => {
-            eprintln!("port {port}: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    for stream in listener.incoming() {
-        // A client that went away is no concern of the next one.
-        _ = stream.and_then(|mut stream| {
-            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-            let mut request = [0; 1024];
-            _ = stream.read(&mut request)?;
-            let body = format!("this is process {}\n", std::process::id());
-            write!(stream, "HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        });
-    }
-    ExitCode::SUCCESS
+/// Free ports, all held until the last one is found.
+fn free_ports(count: usize) -> Result<Vec<u16>, DemoError> {
+    let probes = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    probes
+        .collect::<io::Result<Vec<_>>>()
+        .and_then(|probes| probes.iter().map(|probe| Ok(probe.local_addr()?.port())).collect())
+        .map_err(|error| DemoError::Machine("finding free ports", error))
 }

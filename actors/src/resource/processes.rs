@@ -4,11 +4,14 @@
 //! whose processes are known only looks at these.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use regex::Regex;
+
+use crate::paths::ROOT_VARIABLE;
 
 /// How old a scan may be. Shorter than the 0.2 s that a start takes at least, so that whoever asks after a start sees its
 /// process.
@@ -110,7 +113,18 @@ pub(crate) fn without_children(processes: &[Process]) -> Vec<&Process> {
     processes.iter().filter(|process| !pids.contains(&process.parent)).collect()
 }
 
-/// The owner and the process, if it has an owner and is alive.
+/// The private root of this agent, as what it starts inherits it.
+fn own_root() -> Option<String> {
+    std::env::var_os(ROOT_VARIABLE).map(|root| root.to_string_lossy().into_owned())
+}
+
+/// Whether two agents have the same files; none and empty are those of a package.
+fn is_same_root(one: Option<&str>, other: Option<&str>) -> bool {
+    let path = |root: Option<&str>| root.filter(|root| !root.is_empty()).map(PathBuf::from);
+    path(one) == path(other)
+}
+
+/// The owner and the process, if it is one that this agent started, and alive.
 fn read_process(pid: u32) -> Option<((String, String), Process)> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let variable = |name: &[u8]| {
@@ -120,6 +134,10 @@ fn read_process(pid: u32) -> Option<((String, String), Process)> {
             .map(|value| String::from_utf8_lossy(value).into_owned())
     };
     let owner = (variable(b"OPENSVC_SVC_ID=")?, variable(b"OPENSVC_RID=")?);
+    // Another node on this machine has instances of the same objects.
+    if !is_same_root(variable(b"OSVC_ROOT_PATH=").as_deref(), own_root().as_deref()) {
+        return None;
+    }
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold blanks and parentheses: fields are counted from the last one.
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
@@ -185,6 +203,25 @@ mod tests {
         running.0.wait().unwrap();
         // Neither a known pid nor a fresh scan outlives the process.
         assert!(find("app#1", Some(&BTreeSet::from([pid]))).is_empty());
+    }
+
+    #[test]
+    fn a_process_of_another_node_on_this_machine_is_not_ours() {
+        let id = "9c0c7f0e-0000-4000-8000-000000000002";
+        let start = |root: &str| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", "while :; do read line || sleep 5; done"]).stdout(Stdio::null());
+            command.env("OPENSVC_SVC_ID", id).env("OPENSVC_RID", "app#1").env(ROOT_VARIABLE, root);
+            Running(command.spawn().unwrap())
+        };
+        let (_theirs, ours) = (start("/n2"), start(own_root().as_deref().unwrap_or_default()));
+        let table = ProcessTable::default();
+        let pids = || -> Vec<u32> {
+            table.find(id, "app#1", &pattern(), None).iter().map(|process| process.pid).collect()
+        };
+        wait_until(|| pids() == [ours.0.id()]);
+        assert!(is_same_root(Some("/n1/"), Some("/n1")) && is_same_root(Some(""), None));
+        assert!(!is_same_root(Some("/n1"), None));
     }
 
     #[test]
