@@ -34,7 +34,7 @@ fn converges(mut network: Network, seed: u64, peace: &Faults) {
     network.heal();
     for _ in 0..PEACE {
         network.step(peace);
-        if network.tick % 10 == 0 && network.differences().is_empty() {
+        if network.tick.is_multiple_of(10) && network.differences().is_empty() {
             return;
         }
     }
