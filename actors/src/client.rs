@@ -26,7 +26,7 @@ use std::time::Duration;
 use model::NodeName;
 use om::render::{flat_json, json, printable};
 use om::{ColorChoice, Command, Format, Output, Target};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use wire::NodeSpec;
 use wire::reply::Lines;
 
@@ -204,6 +204,11 @@ impl Om {
 
     /// Prints the lines of a reply. The exit code is 1 when its status is not 0.
     fn report(&self, reply: &Value) -> Done {
+        // The daemon's answer is a success, as in deployed agents; whoever named nodes wanted something done there.
+        if reply.get("nodes").and_then(Value::as_object).is_some_and(Map::is_empty) {
+            let line = "none of the selected nodes has an instance of it".to_owned();
+            return Err(Failure { lines: vec![line], code: 1 });
+        }
         let lines = Lines::of(reply);
         if self.is_machine_readable() {
             self.show(reply, json);

@@ -342,7 +342,8 @@ impl Demo {
 /// The cluster of the demo: on the loopback address, each node with ports of its own, and short times.
 fn cluster(mut ports: impl Iterator<Item = u16>) -> String {
     let mut text = format!(
-        "[cluster]\nname = demo\nid = {}\nsecret = {}\nnodes = {}\nprofile = fast\n\n",
+        "[DEFAULT]\nid = {}\n\n[cluster]\nname = demo\nid = {}\nsecret = {}\nnodes = {}\nprofile = fast\n\n",
+        crate::config::random_uuid(),
         crate::config::random_uuid(),
         crate::config::random_uuid(),
         NODES.join(" ")

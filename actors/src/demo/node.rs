@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,9 +43,13 @@ impl Node {
     /// Writes a file below its folder, whole at once: the daemon may be reading.
     pub(super) fn write(&self, file: &str, text: &str) -> Result<(), DemoError> {
         let (path, whole) = (self.root.join(file), self.root.join("tmp/new"));
-        fs::write(&whole, text)
-            .and_then(|()| fs::rename(&whole, path))
-            .map_err(|error| DemoError::Machine("writing a configuration", error))
+        let write = || {
+            let mut file = fs::OpenOptions::new();
+            file.write(true).create(true).truncate(true).mode(0o600);
+            file.open(&whole)?.write_all(text.as_bytes())?;
+            fs::rename(&whole, path)
+        };
+        write().map_err(|error| DemoError::Machine("writing a configuration", error))
     }
 
     /// Starts the daemon.

@@ -101,7 +101,10 @@ impl Handler<ActionEnded> for Runner {
     fn handle(&mut self, ActionEnded { id, exit_code }: ActionEnded, ctx: &mut Context<Self>) {
         let Some(action) = self.actions.remove(&id) else { return };
         let (path, name) = (&action.path, action.name.as_str());
-        log::info!(path:% = path, action = name, exit_code:? = exit_code; "action ended");
+        match exit_code {
+            Some(exit_code) => log::info!(path:% = path, action = name, exit_code; "action ended"),
+            None => log::warn!(path:% = path, action = name; "action killed, or not run"),
+        }
         // Of what is deleted nothing is left to evaluate.
         let has_instance = !action.is_about_node && name != "delete";
         let evaluated = has_instance.then(|| self.evaluated(action.path.clone(), ctx));
