@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use model::{
     Aggregate, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus,
-    NodeName, ObjectPath, ObjectSettings, Status, Timestamp,
+    NodeName, ObjectPath, ObjectSettings, Status, Timestamp, Topology,
 };
 
 use crate::{
@@ -68,6 +68,8 @@ pub struct InstanceCore {
     effects: Vec<Effect>,
     /// Why the last pass did nothing, or waits; none while nobody wants to know.
     holds: Option<Vec<Hold>>,
+    /// The last pass would have started an action, and waits for its turn.
+    waits_slot: bool,
 }
 
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
@@ -95,6 +97,19 @@ impl Cx<'_> {
 
     fn is_instance_frozen(&self) -> bool {
         self.view.local().is_some_and(|seen| rules::is_frozen(seen))
+    }
+
+    /// Whether a failover object is up on another node, or about to be, and not up here.
+    fn is_elsewhere(&self) -> bool {
+        self.settings.topology == Topology::Failover
+            && self.local_avail() != Some(&Status::Up)
+            && self.view.peers().any(|seen| {
+                seen.status.avail == Some(Status::Up)
+                    || matches!(
+                        seen.monitor.status,
+                        MonitorStatus::Starting | MonitorStatus::Restarting
+                    )
+            })
     }
 
     fn is_node_frozen(&self) -> bool {
@@ -130,6 +145,7 @@ impl InstanceCore {
             given_up: BTreeMap::new(),
             effects: vec![],
             holds: None,
+            waits_slot: false,
         }
     }
 
@@ -356,10 +372,12 @@ impl InstanceCore {
         let starts_one = is_transition(&self.monitor.status) && !is_acting;
         if starts_one && conditions.transitions >= conditions.max_parallel {
             *self = kept;
+            self.waits_slot = true;
             let (running, allowed) = (conditions.transitions, conditions.max_parallel);
             self.hold(|| Hold::NoSlot { running, allowed });
             self.effects.push(Effect::WaitSlot);
         } else {
+            self.waits_slot = false;
             self.effects.splice(0..0, ready);
         }
         self.take_effects()

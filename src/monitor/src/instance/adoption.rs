@@ -1,7 +1,8 @@
 //! Targets that peers have, taken over (orchestration.md §10, Adoption from peers).
 
 use model::{
-    Aggregate, Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Status, Timestamp,
+    Aggregate, Frozen, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, Provisioned,
+    Status, Timestamp, Topology,
 };
 
 use super::{InstanceCore, rules};
@@ -41,11 +42,24 @@ impl InstanceCore {
             if is_disabled && !applies_to_disabled(target) {
                 continue;
             }
-            if accepts(&view, target) {
+            if accepts(&view, target) || is_outrun(&view, &self.monitor, peer.monitor) {
                 self.set_global_expect(now, Some(target.clone()));
             }
         }
     }
+}
+
+/// Whether this node is the destination of a move, and a peer was told later to move the object elsewhere: of two
+/// destinations one is enough. Deployed agents start on both.
+fn is_outrun(view: &ObjectView<'_>, ours: &InstanceMonitor, theirs: &InstanceMonitor) -> bool {
+    let is_failover = view.settings.is_some_and(|settings| settings.topology == Topology::Failover);
+    let local = view.world.local_node().as_str();
+    let (Some(GlobalExpect::PlacedAt(here)), Some(GlobalExpect::PlacedAt(_))) =
+        (&ours.global_expect, &theirs.global_expect)
+    else {
+        return false;
+    };
+    is_failover && &**here == local && ours.global_expect_updated < theirs.global_expect_updated
 }
 
 fn applies_to_disabled(target: &GlobalExpect) -> bool {

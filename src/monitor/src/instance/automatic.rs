@@ -7,6 +7,10 @@ use crate::{
     Action, Filters, Hold, Seen, candidates, counts_as_up, is_compatible, is_overloaded, ranks,
 };
 
+/// An alarm for an announced start that rings that much later, beyond the period itself, tells that time did not pass
+/// here as it did elsewhere.
+const LATE_SECS: f64 = 1.0;
+
 impl InstanceCore {
     /// A failed start is forgotten when the object runs all the same and nobody asks for anything.
     pub(super) fn clear_failed_start(&mut self, cx: &Cx<'_>) -> bool {
@@ -131,9 +135,11 @@ impl InstanceCore {
             }
         }
         let avail = cx.avail();
+        // Two are up already: deployed agents would start a third one.
+        let is_up_elsewhere = cx.view.peers().any(|seen| seen.status.avail == Some(Status::Up));
         let is_startable =
             matches!(avail, Some(Status::Down | Status::StdbyDown | Status::StdbyUp))
-                || (avail == Some(&Status::Warn) && cx.wants_start());
+                || (avail == Some(&Status::Warn) && cx.wants_start() && !is_up_elsewhere);
         let is_degraded = |seen: &&Seen<'_>| {
             seen.status.avail == Some(Status::Warn) && !seen.monitor.status.is_transitioning()
         };
@@ -240,8 +246,15 @@ impl InstanceCore {
             return;
         }
         let waited = cx.now.since(cx.before.status_updated.unwrap_or_default());
-        let left = cx.conditions.ready_period_secs - waited;
-        if left < 0.0 {
+        let period = cx.conditions.ready_period_secs;
+        let left = period - waited;
+        // This process stood still, or the clock was set: nobody has heard the announcement for as long as it seems.
+        let is_late = left > period + LATE_SECS || -left > period + LATE_SECS;
+        if is_late && !self.waits_slot {
+            self.monitor.status_updated = Some(cx.now);
+            self.hold(|| Hold::Ready(period));
+            self.wake_after(period);
+        } else if left < 0.0 {
             self.start(cx, "from_ready");
         } else {
             self.hold(|| Hold::Ready(left));

@@ -236,10 +236,32 @@ impl InstanceCore {
                     !is_named(seen.node) && !rules::is_stopped(seen.status.avail.as_ref())
                 }))
             });
-            if (is_flex || are_others_stopped) && can_start {
+            // A node that has just come up has not heard yet where the object runs. Deployed agents start.
+            let is_early = !is_flex && cx.conditions.grace && !self.knows_all_peers(cx);
+            self.hold_if(is_early, || Hold::Grace);
+            // Down for now: it may be starting. Deployed agents start beside it.
+            let is_acting =
+                |seen: &&Seen<'_>| !is_named(seen.node) && seen.monitor.status.is_transitioning();
+            let acting: Vec<_> =
+                if is_flex { vec![] } else { cx.view.peers().filter(is_acting).collect() };
+            self.hold_if(!acting.is_empty(), || {
+                let peers = acting.iter();
+                Hold::PeerActing(
+                    peers.map(|seen| (seen.node.clone(), seen.monitor.status.clone())).collect(),
+                )
+            });
+            let is_contested = is_early || !acting.is_empty();
+            if (is_flex || are_others_stopped) && can_start && !is_contested {
                 self.start(cx, "target");
             }
         }
+    }
+
+    /// Whether every peer of the object has told of its instance.
+    fn knows_all_peers(&self, cx: &Cx<'_>) -> bool {
+        let is_known =
+            |node: &NodeName| cx.view.on(node).is_some_and(|seen| seen.status.is_known());
+        cx.settings.peers.iter().all(is_known)
     }
 
     fn step_provisioned(&mut self, cx: &Cx<'_>) {
@@ -351,7 +373,10 @@ impl InstanceCore {
 
     fn step_restarted(&mut self, cx: &Cx<'_>, time: Timestamp) {
         match cx.before.status {
-            MonitorStatus::Idle if cx.before.local_expect == Some(LocalExpect::Started) => {
+            // Up on another node: not to be started here. Deployed agents do.
+            MonitorStatus::Idle
+                if cx.before.local_expect == Some(LocalExpect::Started) && !cx.is_elsewhere() =>
+            {
                 let started = cx.before.local_expect_updated;
                 let is_due = started.is_none_or(|started| started <= time);
                 let status = if is_due { MonitorStatus::WaitPriors } else { MonitorStatus::Idle };
@@ -364,6 +389,9 @@ impl InstanceCore {
                 } else {
                     self.wake_after(left);
                 }
+            }
+            MonitorStatus::WaitPriors if cx.is_elsewhere() => {
+                self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
             }
             MonitorStatus::WaitPriors => {
                 let candidates = candidates(&cx.view, Filters::ALL);

@@ -160,6 +160,10 @@ impl InstanceCore {
             let standby = status.standby && !monitored;
             return Need::UsedUp { tries: done + 1, allowed, monitored, standby };
         }
+        // Up on another node meanwhile: one is enough. Deployed agents restart beside it.
+        if !standby && cx.is_elsewhere() {
+            return Need::Nothing;
+        }
         if let Some(counter) = counter {
             let waited = cx.now.since(counter.updated);
             if waited < delay {
@@ -211,15 +215,20 @@ impl InstanceCore {
 }
 
 fn is_supervised(cx: &Cx<'_>) -> bool {
-    let is_going = matches!(
-        cx.before.global_expect,
+    let is_going = match &cx.before.global_expect {
         Some(
             GlobalExpect::Unprovisioned
-                | GlobalExpect::Purged
-                | GlobalExpect::Deleted
-                | GlobalExpect::Frozen
-        )
-    );
+            | GlobalExpect::Purged
+            | GlobalExpect::Deleted
+            | GlobalExpect::Frozen,
+        ) => true,
+        // It is to run elsewhere, and may be starting there. Deployed agents restart it all the same.
+        Some(GlobalExpect::PlacedAt(nodes)) => {
+            let local = cx.view.world.local_node();
+            !nodes.split(',').any(|node| node == local.as_str())
+        }
+        _ => false,
+    };
     cx.node_status() != Some(&NodeMonitorStatus::Shutting)
         && !cx.is_node_frozen()
         && !cx.is_instance_frozen()
