@@ -8,6 +8,7 @@ mod config_edit;
 mod create;
 mod daemon;
 mod dequeue;
+mod explain;
 mod instance;
 mod join;
 mod keys;

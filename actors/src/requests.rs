@@ -11,6 +11,7 @@ mod config;
 mod create;
 mod edit;
 mod events;
+mod explain;
 pub(crate) mod jsonpath;
 pub mod keys;
 mod locks;
@@ -127,6 +128,9 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
         Action::NodeDrain(options) => monitors::drain(context, options).await,
         Action::SetObjectStatus(options) => monitors::set_status(context, options).await,
         Action::ObjectStatus(options) => status::object_status(context, options),
+        Action::ObjectExplain(options) => {
+            explain::explain(context, options, request.multiplexed).await
+        }
         Action::ObjectSelector(options) => status::object_selector(context, options),
         Action::NodesInfo(_) => status::nodes_info(context),
         Action::AskFull(options) => status::ask_full(context, options),

@@ -13,7 +13,8 @@ use wire::{NodeSpec, Request};
 use super::object::{Known, known};
 use super::select::{Selection, is_here, scope_of};
 use super::{
-    ANSWER, Done, Failure, Link, Om, addressed, complain, mon, node_spec, note, object, seconds,
+    ANSWER, Done, Failure, Link, Om, addressed, complain, explain, mon, node_spec, note, object,
+    seconds,
 };
 use crate::config::LoadedObject;
 use crate::logs::{LogContext, LogOptions};
@@ -51,6 +52,9 @@ pub(super) fn run(
             let code = if plain.is_empty() { 0 } else { run_here(om, &plain, action, options)? };
             if monitored.is_empty() {
                 return Ok(code);
+            }
+            if options.dry_run {
+                return explain::dry_run(om, link, &monitored, &expect);
             }
             Ok(code.saturating_add(set_target(om, link, &monitored, &expect, wait)?))
         }

@@ -11,7 +11,7 @@ use wire::{NodeSpec, Request};
 
 use super::select::{Scope, Selection, in_states, is_here, namespace};
 use super::{
-    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, config_edit, create,
+    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, config_edit, create, explain,
     instance as act, keys, logs, mon, node_spec, print,
 };
 use crate::config;
@@ -73,6 +73,7 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             let node = node_spec(&target, Some(NodeSpec::Selector("*".to_owned())));
             logs::objects(om, &link, &select()?, &options, node)
         }
+        ObjectAction::Explain => explain::run(om, &link, &select()?),
         ObjectAction::Keys => keys::list(om, &link, &select()?),
         ObjectAction::Key(action) => {
             let paths = if command.server.is_some() {

@@ -326,6 +326,8 @@ pub enum ObjectAction {
     Ls,
     /// `logs`.
     Logs(LogOptions),
+    /// `explain`: why it is where it is, and what is waited for.
+    Explain,
     /// `keys`: names of the keys of a cfg, sec or usr.
     Keys,
     /// `add`, `change`, `decode`, `remove`: one key of a cfg, sec or usr.

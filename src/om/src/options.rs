@@ -100,7 +100,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     value("downto", "RID", "Stop no further than this resource or group"),
     // actions
     short(flag("force", "Skip the sanity checks; stop standby resources too"), 'f'),
-    flag("dry-run", "Tell what would be done, do nothing"),
+    flag("dry-run", "Tell what would be done, here with --local, and do nothing"),
     flag("leader", "Provision or unprovision what the instances share, too"),
     flag("disable-rollback", "Leave what was started when the start fails"),
     short(flag("parallel", "Act on several objects at a time, at most node.max_parallel"), 'p'),

@@ -416,6 +416,7 @@ fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usag
         "frozen" => return Ok(ObjectAction::Frozen),
         "ls" => return Ok(ObjectAction::Ls),
         "logs" => return Ok(ObjectAction::Logs(reader.logs())),
+        "explain" => return Ok(ObjectAction::Explain),
         "keys" => return Ok(ObjectAction::Keys),
         "add" | "change" | "decode" | "remove" => {
             return Ok(ObjectAction::Key(reader.key_action(action)?));

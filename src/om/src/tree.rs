@@ -177,6 +177,7 @@ const OBJECT_ACTIONS: &[Action] = &[
     action("print devs", "Print the devices of the resources", &[RESOURCES]),
     action("print schedule", "Print what the scheduler runs, and when", &[]),
     action("frozen", "The exit code tells: 1 frozen, 0 thawed", &[]),
+    action("explain", "Tell why it is where it is, and what is waited for", &[]),
     action("ls", "List the objects", &[]),
     action("monitor", "Show the cluster", &[&["watch", "interval", "stats", "sections"]]),
     action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),

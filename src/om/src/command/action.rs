@@ -206,11 +206,6 @@ impl ActionOptions {
     /// Whether a command with these options acts here instead of setting a target.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.has_filter()
-            || self.master
-            || self.slaves
-            || self.slave.is_some()
-            || self.dry_run
-            || self.cron
+        self.has_filter() || self.master || self.slaves || self.slave.is_some() || self.cron
     }
 }

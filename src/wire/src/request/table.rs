@@ -435,6 +435,13 @@ requests! {
         /// Object to read.
         path: String, ObjectPath required;
     }
+    /// Explains why an object is where it is, or what a target would do. Not a request of deployed agents.
+    ObjectExplain "GET" ["object_explain"] "guest" {
+        /// Object to explain.
+        path: String, ObjectPath required;
+        /// Target whose effect to tell instead; it is not set.
+        global_expect: Option<String>, String;
+    }
     /// Stores the status of the local instance.
     SetObjectStatus "POST" ["object_status"] "root" {
         /// Object of the instance.
