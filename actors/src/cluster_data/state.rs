@@ -80,7 +80,8 @@ impl State {
                 data: NodeData {
                     compat: Some(COMPAT),
                     api: Some(API),
-                    agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                    agent: Some(String::new()),
+                    release: Some(env!("CARGO_PKG_VERSION").to_owned()),
                     monitor: Some(NodeMonitorData::default()),
                     targets: json!([]),
                     frozen: Some(Timestamp::NEVER),

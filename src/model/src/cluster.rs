@@ -352,9 +352,13 @@ pub struct NodeData {
     /// API level, 7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<u32>,
-    /// Version of the agent.
+    /// Version of a deployed agent. Empty for nodes of this project: deployed agents warn of versions that differ, and
+    /// leave out those that say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Version of a node of this project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// The node monitor; absent for a node never heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<NodeMonitorData>,

@@ -144,6 +144,11 @@ async fn the_status_in_a_mixed_cluster_has_the_shape_of_a_deployed_agent() {
     let keys = |data: &Value| object(data).keys().cloned().collect::<BTreeSet<_>>();
     let mut local = keys(&ours["n22"]);
     local.remove("envelope");
+    local.remove("release");
+    assert_eq!(
+        ours["n22"]["agent"], "",
+        "a version of its own raises a warning on all deployed agents"
+    );
     assert_eq!(local, keys(&recorded["monitor"]["nodes"]["n22"]));
     let services = &status["monitor"]["services"];
     for path in ["svc1", "svc2", "cluster"] {

@@ -248,10 +248,16 @@ impl<'a> View<'a> {
         });
         add(" mem", Cell::default(), &|node| self.memory("mem", node));
         add(" swap", Cell::default(), &|node| self.memory("swap", node));
-        let version = |node: &str| text(self.node(node), "agent");
-        let versions: BTreeSet<&str> = self.nodes.iter().map(|node| version(node)).collect();
-        if versions.iter().filter(|version| !version.is_empty()).count() > 1 {
-            add("version", Cell::new(Tone::Warn, "warn"), &|node| Cell::plain(version(node)));
+        // Deployed agents number their versions as `agent`, nodes of this project as `release`: only the same are compared.
+        let differs = |key: &str| {
+            let versions = self.nodes.iter().map(|node| text(self.node(node), key));
+            versions.filter(|version| !version.is_empty()).collect::<BTreeSet<_>>().len() > 1
+        };
+        if differs("agent") || differs("release") {
+            add("version", Cell::new(Tone::Warn, "warn"), &|node| {
+                let agent = text(self.node(node), "agent");
+                Cell::plain(if agent.is_empty() { text(self.node(node), "release") } else { agent })
+            });
         }
         add("state", Cell::default(), &|node| self.node_state(node));
     }
@@ -470,6 +476,25 @@ Alerts
  scheduler: warning: it fell\\u{1b}
 "
         );
+    }
+
+    #[test]
+    fn versions_are_compared_between_nodes_of_one_kind() {
+        let row = |versions: [(&str, &str); 3]| {
+            let mut data = cluster();
+            for (node, (agent, release)) in ["n1", "n2", "n3"].into_iter().zip(versions) {
+                data["monitor"]["nodes"][node]["agent"] = json!(agent);
+                data["monitor"]["nodes"][node]["release"] = json!(release);
+            }
+            let text = monitor(&data, None, &Sections::named(&["nodes".to_owned()]), "**");
+            let row = text.plain().lines().find(|line| line.contains("version")).map(str::to_owned);
+            row.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(row([("2.1", ""), ("2.1", ""), ("", "0.1.0")]), None);
+        let mixed = row([("2.1", ""), ("2.2", ""), ("", "0.1.0")]);
+        assert_eq!(mixed.as_deref(), Some("version warn | 2.1 2.2 0.1.0"));
+        let ours = row([("2.1", ""), ("", "0.2.0"), ("", "0.1.0")]);
+        assert_eq!(ours.as_deref(), Some("version warn | 2.1 0.2.0 0.1.0"));
     }
 
     #[test]
