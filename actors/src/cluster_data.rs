@@ -23,7 +23,7 @@ use model::{
     NodeStats, ObjectPath, Timestamp,
 };
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use outgoing::Outgoing;
 pub use shared_map::SharedMap;
@@ -183,6 +183,12 @@ pub struct WatchOutgoing;
 #[rtype(result = "u64")]
 pub struct Flush;
 
+/// Publishes pending changes now, and answers when no peer takes decisions without them any more: each has acknowledged
+/// them, is leaving itself, or is forgotten. At once on a node that knows of no peer. No limit of time.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct AwaitAcked;
+
 /// Claims a cluster lock for a node. Answers with its id, or none while another holder has it.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<String>")]
@@ -247,6 +253,8 @@ pub struct ClusterData {
     node_monitor: Option<Recipient<NodeViewChanged>>,
     generation: watch::Sender<u64>,
     outgoing: watch::Sender<Arc<Outgoing>>,
+    /// Who waits until the peers have a generation of the local node data.
+    awaiting: Vec<(u64, oneshot::Sender<()>)>,
     /// The alarm of the next publication.
     alarm: Option<SpawnHandle>,
     /// A panic in between means that the pending changes cannot be published.
@@ -276,6 +284,7 @@ impl ClusterData {
             node_monitor: None,
             generation,
             outgoing: watch::Sender::new(Arc::new(Outgoing::nothing())),
+            awaiting: vec![],
             alarm: None,
             is_publishing: false,
         }
@@ -333,6 +342,15 @@ impl ClusterData {
             }
             is_due
         });
+    }
+
+    /// Tells those who wait for acknowledgements that have come.
+    fn release(&mut self) {
+        let state = &self.state;
+        for (_, done) in self.awaiting.extract_if(.., |(generation, _)| state.is_acked(*generation))
+        {
+            _ = done.send(());
+        }
     }
 
     fn tell_monitors(&self, changes: &state::Dirty) {
@@ -472,6 +490,7 @@ impl Handler<HeartbeatHeard> for ClusterData {
         if let Some(error) = received.error {
             log::info!(peer:% = from, error:% = error; "change of a peer not applied: all is asked for");
         }
+        self.release();
         self.schedule(ctx);
     }
 }
@@ -483,6 +502,7 @@ impl Handler<ForgetPeer> for ClusterData {
         if self.state.forget_peer(&peer) {
             log::info!(peer:% = peer; "peer forgotten");
         }
+        self.release();
         // Who forgets it decides on what is left.
         self.publish();
     }
@@ -511,6 +531,20 @@ impl Handler<Flush> for ClusterData {
     fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> u64 {
         self.publish();
         self.state.now.generation
+    }
+}
+
+impl Handler<AwaitAcked> for ClusterData {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: AwaitAcked, _: &mut Context<Self>) -> Self::Result {
+        self.publish();
+        let (done, acked) = oneshot::channel();
+        self.awaiting.push((self.state.exchange.generation(), done));
+        self.release();
+        Box::pin(async move {
+            _ = acked.await;
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use model::{NodeMonitorStatus, NodeName, Timestamp};
+use model::{NodeName, Timestamp};
 use monitor::{Forget, LastWords, Peers};
 use serde_json::{Map, Value};
 
@@ -119,18 +119,7 @@ impl Membership {
 /// Whether the local daemon is being stopped.
 fn is_leaving(snapshot: &Arc<Snapshot>) -> bool {
     let monitor = snapshot.local().and_then(|local| local.data.monitor.as_ref());
-    monitor.is_some_and(|monitor| match monitor.status {
-        NodeMonitorStatus::Maintenance
-        | NodeMonitorStatus::Upgrade
-        | NodeMonitorStatus::Shutting => true,
-        NodeMonitorStatus::Init
-        | NodeMonitorStatus::Rejoin
-        | NodeMonitorStatus::Idle
-        | NodeMonitorStatus::Draining
-        | NodeMonitorStatus::Freezing
-        | NodeMonitorStatus::Thawing
-        | NodeMonitorStatus::Other(_) => false,
-    })
+    monitor.is_some_and(|monitor| monitor.status.is_leaving())
 }
 
 fn last_words(snapshot: &Snapshot, peer: &NodeName) -> LastWords {

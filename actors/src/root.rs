@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use self::children::{Children, State};
 use self::heartbeats::Heartbeats;
 use self::service_manager::ServiceManager;
-use crate::cluster_data::{Flush, SetThread};
+use crate::cluster_data::{AwaitAcked, Flush, SetThread};
 use crate::config_watcher::{self, NodeConfigChanged};
 use crate::connection::{Freshness, Gate};
 use crate::heartbeat::Ties;
@@ -39,7 +39,10 @@ const THREAD_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait for the announcement of a stop.
 const ANNOUNCE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// What peers and subscribers get to read the announcement, and the requester to read its reply.
+/// Longest wait for the peers to know of the announcement. Deployed agents always wait that long (orchestration.md §6).
+const ACK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What subscribers get to read the announcement, and the requester to read its reply.
 const STOP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest wait for the children to stop: the daemon then ends without them.
@@ -240,22 +243,38 @@ impl Root {
         })
     }
 
-    /// Announces the end, then begins it. Answers when the announcement is published.
-    fn stop(&mut self, upgrade: bool, ctx: &mut Context<Self>) -> ResponseActFuture<Self, ()> {
+    /// Announces the end, then begins it. Answers when the announcement is published. None: `shutting` said it all.
+    fn stop(
+        &mut self,
+        announce: Option<Announce>,
+        ctx: &mut Context<Self>,
+    ) -> ResponseActFuture<Self, ()> {
         if std::mem::replace(&mut self.is_stopping, true) {
             return Box::pin(actix::fut::ready(()));
         }
         log::info!("daemon stopping");
         self.manager.on_stopping();
-        let announced =
-            self.routes.node_monitor.send(Announce { upgrade }).timeout(ANNOUNCE_PATIENCE);
+        let announced = announce.map(|it| self.routes.node_monitor.send(it));
+        let announced = async move {
+            match announced {
+                Some(announced) => announced.timeout(ANNOUNCE_PATIENCE).await,
+                None => Ok(()),
+            }
+        };
         // Whatever became of the announcement, the daemon ends.
-        ctx.notify_later(StopChildren, ANNOUNCE_PATIENCE + STOP_PAUSE);
-        Box::pin(announced.into_actor(self).map(|announced, _, ctx| {
+        ctx.notify_later(StopChildren, ANNOUNCE_PATIENCE + ACK_PATIENCE + STOP_PAUSE);
+        Box::pin(announced.into_actor(self).map(|announced, this, ctx| {
             if announced.is_err() {
                 log::warn!("the stop could not be announced");
             }
-            ctx.notify_later(StopChildren, STOP_PAUSE);
+            // A peer that does not know of it when the heartbeats end takes over what goes on running here.
+            let known = this.routes.cluster_data.send(AwaitAcked).timeout(ACK_PATIENCE);
+            ctx.spawn(known.into_actor(this).map(|known, _, ctx| {
+                if known.is_err() {
+                    log::warn!("a peer has not acknowledged the announcement of the stop");
+                }
+                ctx.notify_later(StopChildren, STOP_PAUSE);
+            }));
         }))
     }
 
@@ -404,7 +423,7 @@ impl Handler<StopDaemon> for Root {
         StopDaemon { upgrade }: StopDaemon,
         ctx: &mut Context<Self>,
     ) -> Self::Result {
-        self.stop(upgrade, ctx)
+        self.stop(Some(Announce { upgrade }), ctx)
     }
 }
 
@@ -428,8 +447,13 @@ impl Handler<ShutdownDaemon> for Root {
         self.manager.on_status("stopping the instances");
         let stopped = self.routes.node_monitor.send(ShutdownInstances { time });
         Box::pin(stopped.into_actor(self).then(|left, this, ctx| {
+            // What is not down must not be taken over: it goes on running here, as after a stop.
+            let mut announce = Some(Announce { upgrade: false });
             let result = match left {
-                Ok(left) if left.is_empty() => Ok(()),
+                Ok(left) if left.is_empty() => {
+                    announce = None;
+                    Ok(())
+                }
                 Ok(left) => {
                     let left: Vec<String> = left.iter().map(ToString::to_string).collect();
                     Err(format!("not down: {}", left.join(", ")))
@@ -439,7 +463,7 @@ impl Handler<ShutdownDaemon> for Root {
             if let Err(text) = &result {
                 log::error!("{text}");
             }
-            this.stop(false, ctx).map(|(), _, _| result)
+            this.stop(announce, ctx).map(|(), _, _| result)
         }))
     }
 }

@@ -132,6 +132,12 @@ words! {
 }
 
 impl NodeMonitorStatus {
+    /// Whether the daemon of the node is about to end: it takes no decision any more.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        matches!(self, Self::Maintenance | Self::Upgrade | Self::Shutting)
+    }
+
     /// Whether the node is no placement candidate and its data is preserved (orchestration.md §6).
     #[must_use]
     pub fn is_preserved(&self) -> bool {

@@ -125,6 +125,12 @@ impl Exchange {
         self.peers.get(peer).map(|peer| peer.acked)
     }
 
+    /// Known peers that do not have this generation of the local node data yet.
+    pub fn lacking(&self, generation: u64) -> impl Iterator<Item = &NodeName> {
+        let peers = self.peers.iter();
+        peers.filter(move |(_, peer)| peer.acked < generation).map(|(name, _)| name)
+    }
+
     /// Generation of a peer's data that the local node has, 0 while it waits for a full; none for a peer that is not
     /// known.
     #[must_use]

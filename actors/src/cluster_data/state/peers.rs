@@ -37,6 +37,11 @@ impl State {
         if touched == Touched::default() {
             return received;
         }
+        let is_leaving = |entry: &NodeEntry| {
+            entry.data.monitor.as_ref().is_some_and(|monitor| monitor.status.is_leaving())
+        };
+        // It goes on once it knows that this is known here.
+        self.is_send_due |= is_leaving(&entry) && !before.as_deref().is_some_and(is_leaving);
         let is_locks_changed =
             before.as_ref().is_none_or(|before| before.data.locks != entry.data.locks);
         for path in &touched.status {
@@ -78,6 +83,16 @@ impl State {
             self.dirty.is_node = true;
         }
         true
+    }
+
+    /// Whether no peer takes decisions from less than this generation of the local node data. Those that are leaving take
+    /// none.
+    pub(in crate::cluster_data) fn is_acked(&self, generation: u64) -> bool {
+        let is_leaving = |peer: &NodeName| {
+            let monitor = self.now.node(peer).and_then(|entry| entry.data.monitor.as_ref());
+            monitor.is_some_and(|monitor| monitor.status.is_leaving())
+        };
+        self.exchange.lacking(generation).all(is_leaving)
     }
 
     /// A full of a peer is wanted.

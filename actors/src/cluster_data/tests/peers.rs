@@ -4,7 +4,9 @@ use model::{Content, OpKey};
 use monitor::{Exchange, faults};
 
 use super::*;
-use crate::cluster_data::{AskFull, ForgetPeer, HeartbeatHeard, Outgoing, WatchOutgoing};
+use crate::cluster_data::{
+    AskFull, AwaitAcked, ForgetPeer, HeartbeatHeard, Outgoing, WatchOutgoing,
+};
 
 /// The status of `n22`, a deployed agent, with what it knows of `n21` and `n23`.
 fn recorded() -> Value {
@@ -239,6 +241,33 @@ async fn a_peer_gets_a_ping_then_a_full_then_what_changed() {
     assert!(!watch.has_changed().unwrap());
     let text = watch.borrow().message(Timestamp(1.0)).unwrap().json().into_owned();
     assert_eq!(serde_json::from_slice::<Value>(&text).unwrap()["deltas"], json!({}));
+}
+
+#[actix::test]
+async fn who_stops_waits_for_the_peers_that_decide_and_for_no_other() {
+    let bench = alone().await;
+    bench.data.send(AwaitAcked).await.expect("nobody is there to wait for");
+    let mut watch = bench.data.send(WatchOutgoing).await.unwrap();
+    let (mut one, mut other) = (Peer::new("n21"), Peer::new("n23"));
+    for peer in [&mut one, &mut other] {
+        peer.speak(&bench).await;
+        peer.hear(&watch.borrow_and_update());
+        peer.speak(&bench).await;
+    }
+    bench.set("svc1", Status::Up, 1.0);
+    let mut acked = std::pin::pin!(bench.data.send(AwaitAcked));
+    let is_over = tokio::time::timeout(Duration::ZERO, &mut acked).await;
+    assert!(is_over.is_err(), "nobody has the change");
+    one.hear(&watch.borrow_and_update());
+    one.speak(&bench).await;
+    let is_over = tokio::time::timeout(Duration::ZERO, &mut acked).await;
+    assert!(is_over.is_err(), "one does not have the change");
+    // It announces its own stop instead, and hears at once that this is known.
+    watch.mark_unchanged();
+    other.change(&["monitor", "status"], Some("maintenance".into()));
+    other.speak(&bench).await;
+    acked.await.expect("who decides has the change");
+    assert!(watch.has_changed().unwrap());
 }
 
 #[actix::test]

@@ -97,6 +97,23 @@ const CHANGED: Received = Received {
 };
 
 #[test]
+fn who_lacks_a_generation_is_told_until_it_acknowledges_it_or_is_forgotten() {
+    let mut bench = Bench::in_step();
+    let lacking = |bench: &Bench, generation| -> Vec<NodeName> {
+        bench.exchange.lacking(generation).cloned().collect()
+    };
+    assert_eq!(lacking(&bench, 100), []);
+    bench.hear_from("n3", ping(&[("n3", 1)], 1.0));
+    assert_eq!(lacking(&bench, 100), [node("n3")]);
+    let generation = bench.record();
+    assert_eq!(lacking(&bench, generation), [node("n2"), node("n3")]);
+    bench.hear(patch(&[("n2", 7), ("n1", generation)], 8.0, &[]));
+    assert_eq!(lacking(&bench, generation), [node("n3")]);
+    bench.exchange.forget(&node("n3"));
+    assert_eq!(lacking(&bench, generation), []);
+}
+
+#[test]
 fn a_node_alone_pings_and_answers_a_ping_by_a_full_at_once() {
     let mut bench = Bench::new();
     assert_eq!((bench.sent().as_str(), bench.exchange.generation()), ("ping", 100));
