@@ -5,12 +5,14 @@ mod events;
 mod node;
 mod peer;
 mod ports;
+mod scene;
 
 pub use cluster::{Cluster, ClusterConf};
 pub use events::Events;
 pub use node::{Node, Output};
 pub use peer::{GIVES_UP, Peer};
 pub use ports::Port;
+pub use scene::{Scene, id_of};
 
 use std::time::{Duration, Instant};
 
