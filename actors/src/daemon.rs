@@ -185,6 +185,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (config_watcher, config_watcher_seat) = supervision::seat::<ConfigWatcher>(QUEUE);
     let (listener, listener_seat) = supervision::seat::<Listener>(QUEUE);
     let (keeper, keeper_seat) = supervision::seat::<BlacklistKeeper>(QUEUE);
+    let (propagation, propagation_seat) = supervision::seat::<Propagation>(QUEUE);
     let (quorum, quorum_seat) = supervision::seat::<Quorum>(QUEUE);
     let (peers, peers_seat) = supervision::seat::<Peers>(QUEUE);
     let (membership, membership_seat) = supervision::seat::<Membership>(QUEUE);
@@ -210,6 +211,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         config_watcher,
         listener,
         peers,
+        propagation,
         quorum,
         membership,
         relay,
@@ -269,10 +271,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         ConfigWatcher::new(&told)
     });
     let told = routes.clone();
-    let (own, propagation_seat) = supervision::seat::<Propagation>(QUEUE);
     supervision::start(propagation_seat, child("propagation"), &here, move || {
-        // Nobody sends it anything: its address is kept here, for as long as it is to live.
-        _ = &own;
         Propagation::new(&told)
     });
     // After the heartbeats, so that it stops before them: a stop is no loss of peers.

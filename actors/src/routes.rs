@@ -18,6 +18,7 @@ use crate::membership::Membership;
 use crate::node_monitor::NodeMonitor;
 use crate::paths::Paths;
 use crate::peer::Peers;
+use crate::propagation::Propagation;
 use crate::quorum::Quorum;
 use crate::requests::relay::RelayKeeper;
 use crate::root::Root;
@@ -58,6 +59,8 @@ pub struct Routes {
     pub blacklist: BlacklistRoute,
     /// Asks the other nodes.
     pub peers: Addr<Peers>,
+    /// Takes newer configurations over. Nobody sends it anything, but an actor without address is gone.
+    pub propagation: Addr<Propagation>,
     /// Judges splits.
     pub quorum: Addr<Quorum>,
     /// Who is lost, and what follows.

@@ -4,7 +4,7 @@ use harness::{Events, Node, Peer, wait_for};
 use serde_json::{Value, json};
 
 /// Every actor of the daemon, by the id that `daemon_status` shows.
-const ACTORS: [&str; 11] = [
+const ACTORS: [&str; 15] = [
     "listener",
     "control_socket",
     "monitor",
@@ -15,6 +15,10 @@ const ACTORS: [&str; 11] = [
     "runner",
     "logs",
     "relay",
+    "peers",
+    "membership",
+    "quorum",
+    "propagation",
     "service_monitor svc1",
 ];
 
