@@ -151,7 +151,11 @@ impl<'a> View<'a> {
             }
             let config = block.get("config");
             let address = match number(config, "port") {
-                None => String::new(),
+                // The heartbeats without a port meet at a relay or on a device.
+                None => match text(config, "relay") {
+                    "" => text(config, "dev").to_owned(),
+                    relay => relay.to_owned(),
+                },
                 Some(port) => match text(config, "addr") {
                     addr if addr.contains(':') => format!("[{addr}]:{port}"),
                     addr => format!("{addr}:{port}"),
@@ -438,6 +442,8 @@ mod tests {
             "scheduler": {"state": "restarting", "alerts": [{"severity": "warning", "message": "it fell\u{1b}"}]},
             "hb#1.rx": {"state": "running", "config": {"addr": "::", "port": 10000},
                 "peers": {"n1": {}, "n2": {"beating": true, "last": 1.0}, "n3": {"beating": false, "last": 1.0}}},
+            "hb#2.rx": {"state": "running", "config": {"relay": "relay1", "timeout": 15}, "peers": {"n1": {}}},
+            "hb#3.rx": {"state": "running", "config": {"dev": "/dev/hb", "timeout": 15}, "peers": {"n1": {}}},
             "monitor": {
                 "state": "running",
                 "nodes": {
@@ -458,6 +464,8 @@ mod tests {
 Threads                                n1          n2                    n3
  daemon    running                   |
  hb#1.rx   running        [::]:10000 | /           O                     X
+ hb#2.rx   running            relay1 | /           /                     /
+ hb#3.rx   running           /dev/hb | /           /                     /
  listener  running             :1214 |
  monitor   running                   |
  scheduler restarting!               |
