@@ -205,10 +205,8 @@ impl Om {
 
     /// Prints the lines of a reply. The exit code is 1 when its status is not 0.
     fn report(&self, reply: &Value) -> Done {
-        // The daemon's answer is a success, as in deployed agents; whoever named nodes wanted something done there.
-        if reply.get("nodes").and_then(Value::as_object).is_some_and(Map::is_empty) {
-            let line = "none of the selected nodes has an instance of it".to_owned();
-            return Err(Failure { lines: vec![line], code: 1 });
+        if let Some(nobody) = nobody(reply) {
+            return Err(nobody);
         }
         let lines = Lines::of(reply);
         if self.is_machine_readable() {
@@ -226,6 +224,17 @@ impl Om {
         };
         Err(Failure { lines, code: 1 })
     }
+}
+
+/// The failure of a request that went to no node. The daemon's answer is a success, as in deployed agents; but whoever
+/// named nodes wanted something done there.
+fn nobody(reply: &Value) -> Option<Failure> {
+    let fail = |line: &str| Failure { lines: vec![line.to_owned()], code: 1 };
+    if reply.get("nodes").and_then(Value::as_object).is_some_and(Map::is_empty) {
+        return Some(fail("none of the selected nodes has an instance"));
+    }
+    (reply.get("info").and_then(Value::as_str) == Some("empty node selection"))
+        .then(|| fail("no node is selected: `om node ls` lists them"))
 }
 
 /// The nodes of a request.

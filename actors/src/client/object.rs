@@ -117,6 +117,9 @@ pub(super) fn remote(
 pub(super) fn show_outputs(om: &Om, reply: &Value) -> Done {
     let empty = Map::new();
     let nodes = reply.get("nodes").and_then(Value::as_object);
+    if let Some(nobody) = super::nobody(reply) {
+        return Err(nobody);
+    }
     let several = nodes.is_some_and(|nodes| nodes.len() > 1);
     let parts: Vec<(&str, &Value)> = match nodes {
         Some(nodes) => nodes.iter().map(|(node, reply)| (node.as_str(), reply)).collect(),
