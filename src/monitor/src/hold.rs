@@ -84,6 +84,8 @@ pub enum Hold {
     PeerStartFailed(Vec<NodeName>),
     /// A start is announced here, and by a node that the policy prefers.
     Contested(Vec<NodeName>),
+    /// It is asked for on these other nodes, and may start there.
+    PlacedElsewhere(Vec<NodeName>),
     /// A start is announced, due after so many seconds.
     Ready(f64),
     /// These parents are not up.
@@ -186,6 +188,7 @@ impl Hold {
             Self::PeerActing(_) => "peer_acting",
             Self::PeerStartFailed(_) => "peer_start_failed",
             Self::Contested(_) => "contested",
+            Self::PlacedElsewhere(_) => "placed_elsewhere",
             Self::Ready(_) => "ready",
             Self::Parents(_) => "parents",
             Self::ParentsMoving(_) => "parents_moving",
@@ -239,6 +242,7 @@ impl Hold {
             | Self::Grace
             | Self::NotNatural(_)
             | Self::PeerActing(_)
+            | Self::PlacedElsewhere(_)
             | Self::Ready(_)
             | Self::Parents(_)
             | Self::ParentsMoving(_)
@@ -364,6 +368,7 @@ impl fmt::Display for Hold {
                 names(nodes)
             ),
             Self::Contested(nodes) => write!(f, "{} {} ready too", names(nodes), be(nodes)),
+            Self::PlacedElsewhere(nodes) => write!(f, "is to be placed on {}", names(nodes)),
             Self::Ready(left) => write!(f, "starts in {left:.1} s, unless a peer contests it"),
             Self::Parents(parents) => write!(f, "waits for its parents: {}", list(parents)),
             Self::ParentsMoving(parents) => {

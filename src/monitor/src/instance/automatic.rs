@@ -146,6 +146,9 @@ impl InstanceCore {
         let is_acting = |seen: &&Seen<'_>| seen.monitor.status.is_transitioning();
         let is_peer_degraded = cx.view.peers().any(|seen| is_degraded(&seen));
         let is_peer_acting = cx.view.peers().any(|seen| is_acting(&seen));
+        let placed_elsewhere = destinations_elsewhere(cx);
+        let is_placed_elsewhere = !placed_elsewhere.is_empty();
+        self.hold_if(is_placed_elsewhere, || Hold::PlacedElsewhere(placed_elsewhere));
         let is_up = cx.local_avail() == Some(&Status::Up);
         let is_leader = cx.before.is_leader();
         self.hold_if(!Self::is_orchestrated(cx), || Hold::NotOrchestrated);
@@ -170,6 +173,7 @@ impl InstanceCore {
                     || is_peer_degraded
                     || is_peer_acting
                     || is_contested
+                    || is_placed_elsewhere
                     || !Self::is_orchestrated(cx)
                 {
                     self.take_back(cx);
@@ -189,6 +193,7 @@ impl InstanceCore {
                     && !is_peer_degraded
                     && !is_blocked
                     && !is_peer_acting
+                    && !is_placed_elsewhere
                     && is_leader
                 {
                     self.announce_start(cx);
@@ -357,6 +362,29 @@ impl InstanceCore {
 /// Peers of which a claim is true.
 fn nodes_of(cx: &Cx<'_>, is_so: impl FnMut(&&Seen<'_>) -> bool) -> Vec<NodeName> {
     cx.view.peers().filter(is_so).map(|seen| seen.node.clone()).collect()
+}
+
+/// Nodes other than this one where an operator wants the instance, and where it may still start.
+///
+/// The old instance has stopped, the new one does not act yet, and this one, stopped all along, has no target: deployed
+/// agents announce a start here meanwhile, and count on the ready period of 5 s being longer than that moment. With a
+/// short one, both would start.
+fn destinations_elsewhere(cx: &Cx<'_>) -> Vec<NodeName> {
+    let local = cx.view.world.local_node();
+    let is_able = |seen: &&Seen<'_>| seen.status.is_known() && !seen.monitor.status.is_failed();
+    let mut elsewhere = vec![];
+    for seen in cx.view.peers() {
+        if let Some(GlobalExpect::PlacedAt(nodes)) = &seen.monitor.global_expect
+            && nodes.split(',').all(|node| node != local.as_str())
+        {
+            let named =
+                cx.view.peers().filter(|seen| nodes.split(',').any(|it| it == seen.node.as_str()));
+            elsewhere.extend(named.filter(is_able).map(|seen| seen.node.clone()));
+        }
+    }
+    elsewhere.sort();
+    elsewhere.dedup();
+    elsewhere
 }
 
 /// The node that the placement policy ranks first.
