@@ -26,7 +26,7 @@ use crate::sysrq::{Sysrq, sysrq};
 /// How often the arbitrators are asked when nothing happens.
 const POLL: Duration = Duration::from_secs(60);
 
-/// Time left to logs and subscribers between the verdict and the end.
+/// Time left to logs and subscribers between the verdict and the end, as on deployed agents (cluster.md §h).
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A peer is lost: its data are dropped, or about to be.
@@ -249,7 +249,14 @@ impl Quorum {
             ]),
         );
         self.is_over = true;
-        ctx.run_later(self.tell.last_words, move |this, ctx| this.act(action, ctx));
+        // The other segment starts what runs here after its ready period, counted from the same moment.
+        let last_words = match action {
+            SplitAction::Stop => Duration::ZERO,
+            SplitAction::Crash | SplitAction::Reboot => {
+                self.tell.last_words.min(config.node.ready_period / 2)
+            }
+        };
+        ctx.run_later(last_words, move |this, ctx| this.act(action, ctx));
     }
 
     /// Carries the sentence out.
