@@ -1,11 +1,12 @@
 //! The measurements: one table of ratios against a reference server, in one run.
 //!
-//! `cargo run --release -p e2e --bin bench [-- [--quick] [--json FILE] [requests|idle|files|exchange]...]`
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--json FILE] [requests|idle|files|exchange|failover]...]`
 //!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
 
 mod exchange;
+mod failover;
 mod idle;
 mod load;
 mod reference;
@@ -86,10 +87,12 @@ fn main() -> ExitCode {
         match word.as_str() {
             "--quick" => options.quick = true,
             "--json" => options.json = words.next(),
-            part @ ("requests" | "idle" | "files" | "exchange") => options.parts.push(part.into()),
+            part @ ("requests" | "idle" | "files" | "exchange" | "failover") => {
+                options.parts.push(part.into());
+            }
             other => {
                 eprintln!(
-                    "unknown word {other:?}: [--quick] [--json FILE] [requests|idle|files|exchange]..."
+                    "unknown word {other:?}: [--quick] [--json FILE] [requests|idle|files|exchange|failover]..."
                 );
                 return ExitCode::from(2);
             }
@@ -112,6 +115,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("exchange") {
         rows.extend(exchange::measure(&options));
+    }
+    if is_wanted("failover") {
+        rows.extend(failover::measure(&options));
     }
     if let Some(file) = options.json {
         let rows: Vec<_> = rows.iter().map(Row::to_json).collect();

@@ -48,7 +48,16 @@ impl Scene {
         services: &[(&str, &str)],
         prepare: impl FnOnce(&Self),
     ) -> Self {
-        let cluster = Cluster::configured(3, conf);
+        Self::of(Cluster::configured(3, conf), services, prepare)
+    }
+
+    /// The same on a cluster that is not started.
+    ///
+    /// # Panics
+    ///
+    /// When the nodes do not find each other.
+    #[must_use]
+    pub fn of(cluster: Cluster, services: &[(&str, &str)], prepare: impl FnOnce(&Self)) -> Self {
         let mut scene = Self { cluster, folder: tempfile::tempdir().expect("a folder") };
         for (name, keywords) in services {
             scene.add(name, keywords);
