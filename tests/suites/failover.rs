@@ -50,6 +50,22 @@ fn a_daemon_that_stops_is_known_to_and_its_instances_are_left_alone() {
 }
 
 #[test]
+fn a_peer_that_hears_nothing_delays_a_stop_by_five_seconds() {
+    let mut scene = Scene::start(&[("web", "nodes = n1 n3")]);
+    scene.wait_up(2, "web", &[0]);
+    // It goes on beating, and cannot acknowledge.
+    scene.cluster.nodes[1].om_ok(&["daemon", "stop", "--thread-id", "hb#1.rx"]);
+    let begun = Instant::now();
+    scene.cluster.nodes[0].om_ok(&["daemon", "stop"]);
+    assert_eq!(scene.cluster.nodes[0].wait_end(), Some(0));
+    assert!((5..15).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let log = scene.cluster.nodes[0].read("log/node.log");
+    assert!(log.contains("a peer has not acknowledged the announcement of the stop"), "{log}");
+    assert_eq!(node_status(&scene.cluster.nodes[2], "n1"), "maintenance");
+    assert_eq!(scene.journal("web"), ["start n1"]);
+}
+
+#[test]
 fn a_daemon_that_shuts_down_hands_its_instances_over() {
     let mut scene = Scene::start(&[("web", "")]);
     scene.wait_up(1, "web", &[0]);
