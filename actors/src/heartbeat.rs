@@ -2,8 +2,8 @@
 //!
 //! Each section `hb#n` has two workers, `hb#n.tx` and `hb#n.rx`, both a [`Worker`], on a thread that runs nothing else:
 //! what blocks (opening large messages, disks) is done elsewhere. A driver is an `async fn` that carries bytes: a
-//! transmitter gets the newest [`Beat`](beat::Beat), a receiver hands frames to the [`Inbox`](inbox::Inbox); both tell
-//! their worker what happened ([`Note`](note::Note)), and return only when they cannot go on.
+//! transmitter gets the newest `Beat`, a receiver hands frames to the `Inbox`; both tell their worker what happened
+//! (`Note`), and return only when they cannot go on.
 //!
 //! Hears: the cluster data (what is to be sent), peers, changes of its section. Tells: the cluster data (what was heard,
 //! events), the membership (who beats), the root (its block), the blacklist keeper (what did not open).

@@ -9,7 +9,7 @@ use crate::{
     ResourceStatus,
 };
 
-/// The keys that were dropped, as dotted paths; at most [`MOST_NAMED`].
+/// The keys that were dropped, as dotted paths; at most `MOST_NAMED`.
 pub type Dropped = Vec<String>;
 
 /// Dropped keys that are named.
