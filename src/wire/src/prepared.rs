@@ -75,6 +75,12 @@ impl Prepared {
         self.length == 0
     }
 
+    /// Bytes that the next seal works on: of the text, or of its compressed form once that is made.
+    #[must_use]
+    pub fn seal_bytes(&self) -> usize {
+        self.deflated.get().map_or(self.length, |deflated| deflated.piece.len())
+    }
+
     /// Bytes kept in memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
