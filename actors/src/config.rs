@@ -6,10 +6,12 @@
 mod first_start;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::Metadata;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -46,12 +48,16 @@ pub struct LoadedConfig {
 }
 
 /// The configuration of one object.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LoadedObject {
     /// The object.
     pub path: ObjectPath,
     /// The text of its file: the document is read from it again by whoever needs it, see [`LoadedObject::conf`].
     text: Arc<str>,
+    /// What tells whether the file is still the one that was read.
+    stamp: FileStamp,
+    /// The answer to `object_config`, made for the first one who asks.
+    reply: OnceLock<Arc<wire::Prepared>>,
     /// What the monitors need of it.
     pub settings: Arc<ObjectSettings>,
     /// Modification time of the file.
@@ -64,7 +70,28 @@ pub struct LoadedObject {
     pub complaints: Vec<Complaint>,
 }
 
+impl fmt::Debug for LoadedObject {
+    /// Without its text, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedObject")
+            .field("path", &self.path)
+            .field("updated", &self.updated)
+            .field("csum", &self.csum)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
 impl LoadedObject {
+    /// The answer to `object_config` (wire.md §5.7), as long as `file` is the one that was read: one look at its
+    /// metadata instead of reading it for each peer that asks. A change that the metadata do not show (within a tick of
+    /// the kernel's clock, of the same length) is followed when the config watcher has read it.
+    #[must_use]
+    pub fn reply(&self, file: &Path) -> Option<Arc<wire::Prepared>> {
+        let make = || Arc::new(wire::Prepared::new(&config_reply(&self.text, self.updated)));
+        (FileStamp::of(file) == Some(self.stamp)).then(|| self.reply.get_or_init(make).clone())
+    }
+
     /// Its document. Read anew each time: thousands of documents take ten times the memory of their texts, and are
     /// looked at every few minutes.
     #[must_use]
@@ -172,8 +199,9 @@ impl LoadedConfig {
                             && old.scope == object.scope
                             && old.settings == object.settings
                     });
+                    // The same content in another file is no change, but it is what is compared with from now on.
+                    self.objects.insert(path.clone(), Arc::new(object));
                     if !is_same {
-                        self.objects.insert(path.clone(), Arc::new(object));
                         changed.push(path.clone());
                     }
                 }
@@ -328,13 +356,13 @@ fn read_object(
     path: &ObjectPath,
 ) -> Result<Option<LoadedObject>, Box<Complaint>> {
     let file = paths.config_file(path);
-    let Some((mut text, mut updated)) = read_text(paths, &file)? else { return Ok(None) };
+    let Some((mut text, mut metadata)) = read_text(paths, &file)? else { return Ok(None) };
     let mut conf = parse_object(path, &text)?;
     if conf.id().is_none() {
         match give_id(paths, path) {
             Ok(()) => {
                 let Some(again) = read_text(paths, &file)? else { return Ok(None) };
-                (text, updated) = again;
+                (text, metadata) = again;
                 conf = parse_object(path, &text)?;
             }
             Err(error) => log::debug!(path:% = path, error:% = error; "no id given"),
@@ -346,8 +374,10 @@ fn read_object(
         path: path.clone(),
         csum: csum(text.as_bytes()),
         text: text.into(),
+        stamp: FileStamp::new(&metadata),
+        reply: OnceLock::new(),
         settings: Arc::new(settings),
-        updated,
+        updated: modified(&metadata),
         scope,
         complaints,
     }))
@@ -391,8 +421,8 @@ fn give_id(paths: &Paths, path: &ObjectPath) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A whole file and its modification time; none if it does not exist.
-fn read_text(paths: &Paths, file: &Path) -> Result<Option<(String, Timestamp)>, Box<Complaint>> {
+/// A whole file and its metadata from before it was read; none if it does not exist.
+fn read_text(paths: &Paths, file: &Path) -> Result<Option<(String, Metadata)>, Box<Complaint>> {
     let name = || file.strip_prefix(&paths.etc).unwrap_or(file).display().to_string();
     let failed = |error: std::io::Error| complaint(name(), error.to_string());
     let opened = match std::fs::File::open(file) {
@@ -411,7 +441,7 @@ fn read_text(paths: &Paths, file: &Path) -> Result<Option<(String, Timestamp)>, 
         return Err(complaint(name(), reason));
     }
     match String::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(Some((text, modified(&metadata)))),
+        Ok(text) if !text.contains('\0') => Ok(Some((text, metadata))),
         Ok(text) => {
             let line = text[..text.find('\0').unwrap_or(0)].matches('\n').count() + 1;
             Err(Box::new(Complaint { line, ..*complaint(name(), "has a NUL byte".to_owned()) }))
@@ -426,8 +456,14 @@ fn read_text(paths: &Paths, file: &Path) -> Result<Option<(String, Timestamp)>, 
 
 /// Modification time of a file, as nodes publish it.
 #[must_use]
-pub fn modified(metadata: &std::fs::Metadata) -> Timestamp {
+pub fn modified(metadata: &Metadata) -> Timestamp {
     Timestamp(metadata.mtime() as f64 + metadata.mtime_nsec() as f64 / 1e9)
+}
+
+/// The answer to `object_config` and `node_config` in their format `ini` (wire.md §5.7).
+#[must_use]
+pub fn config_reply(text: &str, updated: Timestamp) -> serde_json::Value {
+    serde_json::json!({"status": 0, "data": text, "mtime": updated})
 }
 
 /// MD5 in hex: what nodes compare configurations by.
@@ -449,12 +485,16 @@ impl FileStamp {
     /// The stamp of a file; none if it does not exist.
     #[must_use]
     pub fn of(file: &Path) -> Option<Self> {
-        std::fs::metadata(file).ok().map(|metadata| Self {
+        std::fs::metadata(file).ok().map(|metadata| Self::new(&metadata))
+    }
+
+    fn new(metadata: &Metadata) -> Self {
+        Self {
             inode: metadata.ino(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        }
     }
 }
 

@@ -138,3 +138,37 @@ fn work_done_in_parallel_keeps_its_order() {
         items.iter().map(|item| item * 2).collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn a_configuration_is_answered_from_memory_as_long_as_its_file_is_the_one_that_was_read() {
+    let root = root();
+    let text = "[DEFAULT]\nid = 11111111-2222-3333-4444-555555555555\nnodes = n1\n";
+    root.write("svc1.conf", text.as_bytes());
+    let mut config = root.load();
+    let (svc1, file) = (object("svc1"), root.paths.etc.join("svc1.conf"));
+    let reply = |config: &LoadedConfig| config.objects.get(&svc1).unwrap().reply(&file);
+    let first = reply(&config).unwrap();
+    let mtime = modified(&fs::metadata(&file).unwrap());
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&first.json()).unwrap(),
+        serde_json::json!({"status": 0, "data": text, "mtime": mtime})
+    );
+    assert!(Arc::ptr_eq(&first, &reply(&config).unwrap()), "made once");
+    // Another file, another length, another time: each has to be read.
+    root.write("svc1.conf.tmp", text.as_bytes());
+    fs::rename(root.paths.etc.join("svc1.conf.tmp"), &file).unwrap();
+    assert!(reply(&config).is_none());
+    // The same text and time is no change of the object, but the file that counts from now on.
+    fs::File::options()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_modified(std::time::UNIX_EPOCH + Duration::from_secs_f64(mtime.0))
+        .unwrap();
+    config.reload_objects(&root.paths, std::slice::from_ref(&svc1));
+    assert!(reply(&config).is_some());
+    root.write("svc1.conf", format!("{text}app = x\n").as_bytes());
+    assert!(reply(&config).is_none());
+    fs::remove_file(&file).unwrap();
+    assert!(reply(&config).is_none());
+}

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use model::{GlobalExpect, MonitorStatus, NodeName, ObjectPath};
+use model::{GlobalExpect, MonitorStatus, NodeName, ObjectPath, Timestamp};
 use serde_json::{Value, json};
 use wire::{NodeConfig, ObjectConfig};
 
 use super::{Context, Outcome, blocking, refusal, shorten};
+use crate::config::{self, config_reply};
 
 /// Largest configuration that is served: many times what any operator wrote.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -16,8 +16,8 @@ const MAX_CONFIG_BYTES: u64 = 16 << 20;
 /// A configuration file as it lies there.
 pub(super) struct ConfigFile {
     pub(super) text: String,
-    /// Modification time, in seconds.
-    pub(super) mtime: f64,
+    /// Modification time.
+    pub(super) mtime: Timestamp,
 }
 
 /// Reads a configuration file. Blocks.
@@ -32,14 +32,13 @@ pub(super) fn read_file(file: &Path) -> io::Result<ConfigFile> {
     open.by_ref().take(MAX_CONFIG_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))?;
-    let since = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(ConfigFile { text, mtime: since.as_secs_f64() })
+    Ok(ConfigFile { text, mtime: config::modified(&meta) })
 }
 
 async fn ini_reply(file: PathBuf) -> Outcome {
     let shown = file.display().to_string();
     match blocking(move || read_file(&file)).await {
-        Ok(Ok(read)) => json!({"status": 0, "data": read.text, "mtime": read.mtime}).into(),
+        Ok(Ok(read)) => config_reply(&read.text, read.mtime).into(),
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             refusal(3, format!("{shown} does not exist")).into()
         }
@@ -69,7 +68,12 @@ pub(super) async fn object_config(context: &Context, options: &ObjectConfig) -> 
         if is_being_deleted(context, &path) {
             return refusal(2, "delete in progress").into();
         }
-        return ini_reply(context.routes.paths.config_file(&path)).await;
+        let file = context.routes.paths.config_file(&path);
+        let config = context.config();
+        return match config.objects.get(&path).and_then(|object| object.reply(&file)) {
+            Some(reply) => Outcome::Prepared(reply),
+            None => ini_reply(file).await,
+        };
     }
     let config = context.config();
     let Some(object) = config.objects.get(&path) else {
@@ -103,7 +107,7 @@ pub(super) async fn node_config(context: &Context, options: &NodeConfig) -> Outc
     let file = context.routes.paths.node_conf();
     let shown = file.display().to_string();
     match blocking(move || read_file(&file)).await {
-        Ok(Ok(read)) => json!({"status": 0, "data": read.text, "mtime": read.mtime}).into(),
+        Ok(Ok(read)) => config_reply(&read.text, read.mtime).into(),
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             json!({"status": 0, "data": "", "mtime": 0.0}).into()
         }
