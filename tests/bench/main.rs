@@ -1,6 +1,6 @@
 //! The measurements: one table of ratios against a reference server, in one run.
 //!
-//! `cargo run --release -p e2e --bin bench [-- [--quick] [--json FILE] [requests|idle|files|exchange|failover]...]`
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|failover]...]`
 //!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
@@ -24,6 +24,8 @@ const ROLE: &str = "BENCH_ROLE";
 struct Options {
     /// Shorter runs, fewer cases.
     quick: bool,
+    /// Text in the names of the requests to measure; none for all.
+    only: Option<String>,
     /// Where the results are written as JSON.
     json: Option<String>,
     /// Parts to run; empty for all.
@@ -81,18 +83,19 @@ fn main() -> ExitCode {
         Ok("reference") => return reference::serve(),
         _ => {}
     }
-    let mut options = Options { quick: false, json: None, parts: vec![] };
+    let mut options = Options { quick: false, only: None, json: None, parts: vec![] };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--quick" => options.quick = true,
+            "--only" => options.only = words.next(),
             "--json" => options.json = words.next(),
             part @ ("requests" | "idle" | "files" | "exchange" | "failover") => {
                 options.parts.push(part.into());
             }
             other => {
                 eprintln!(
-                    "unknown word {other:?}: [--quick] [--json FILE] [requests|idle|files|exchange|failover]..."
+                    "unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|failover]..."
                 );
                 return ExitCode::from(2);
             }

@@ -44,6 +44,9 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
     let mut rows = vec![];
     let mut node = None;
     for (name, services, request) in cases(options.quick) {
+        if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
         if node.as_ref().is_none_or(|(count, _)| *count != services) {
             drop(node.take());
             node = Some((services, node_with(services)));
