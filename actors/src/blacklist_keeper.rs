@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -36,6 +37,8 @@ pub struct BlacklistView {
     // Random keys: a sender cannot choose addresses that fall into one part.
     hasher: RandomState,
     names: ArcSwap<BTreeMap<IpAddr, NodeName>>,
+    /// Senders in all parts: nearly always none.
+    length: AtomicUsize,
 }
 
 impl Default for BlacklistView {
@@ -44,6 +47,7 @@ impl Default for BlacklistView {
             shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             hasher: RandomState::new(),
             names: ArcSwap::default(),
+            length: AtomicUsize::new(0),
         }
     }
 }
@@ -81,6 +85,9 @@ impl BlacklistView {
     }
 
     fn all(&self) -> Vec<(IpAddr, u32)> {
+        if self.length.load(Ordering::Acquire) == 0 {
+            return vec![];
+        }
         let shards = self.shards.iter().map(ArcSwap::load);
         shards.flat_map(|part| part.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>()).collect()
     }
@@ -94,10 +101,14 @@ impl BlacklistView {
     fn set(&self, sender: IpAddr, count: Option<u32>) {
         let cell = self.shard(sender);
         let mut part = BTreeMap::clone(&cell.load());
+        let before = part.len();
         match count {
             Some(count) => part.insert(sender, count),
             None => part.remove(&sender),
         };
+        // Only the keeper writes: no other change comes between.
+        let length = self.length.load(Ordering::Relaxed) - before + part.len();
+        self.length.store(length, Ordering::Release);
         cell.store(Arc::new(part));
     }
 }

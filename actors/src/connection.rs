@@ -20,17 +20,18 @@ use tokio::sync::Semaphore;
 use wire::{Form, Framing, Incoming, Prepared};
 
 use self::examine::{Examined, examine, examine_plain};
-use self::socket::{Close, Socket};
+use self::socket::{Close, Kind, Socket};
 use self::unopened::Account;
 use crate::blacklist_keeper::{Invalid, Valid};
 use crate::clock;
+use crate::listener::SessionsChanged;
 use crate::requests::{self, Caller, Outcome};
 use crate::root::TestPanic;
 use crate::routes::Routes;
 use crate::runner::DequeueActions;
 
 pub use gate::{Freshness, Gate, GateCell};
-pub use session::{Session, SessionClosed, SessionGuard};
+pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
 pub use unopened::Unopened;
 
 /// Silence that closes a connection in the middle of a message, as in deployed agents (wire.md §1.1), and a reply that the
@@ -47,12 +48,14 @@ const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
 /// What connections share.
 #[derive(Debug)]
 pub struct Shared {
-    /// The other actors.
-    pub routes: Routes,
+    /// The other actors. Shared by all connections: a copy for each request would touch every one of its counters.
+    pub routes: Arc<Routes>,
     /// Who may connect, and how.
     pub gate: GateCell,
     /// The sealed messages seen lately.
     pub freshness: Arc<Freshness>,
+    /// The sessions that came and went since the listener counted them.
+    pub sessions: SessionLog,
     /// The memory of messages that are on their way.
     pub unopened: Unopened,
     /// Large replies being sealed: each takes several times its size while it is, and processors are few.
@@ -62,24 +65,27 @@ pub struct Shared {
     pub is_panic_allowed: bool,
 }
 
-/// Serves a connection from the network until it ends. To be spawned on a worker arbiter.
-pub async fn serve_tcp(stream: std::net::TcpStream, shared: Arc<Shared>, session: SessionGuard) {
-    match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => serve(Socket::Tcp(stream), &shared, &session).await,
-        Err(error) => log::warn!(error:% = error; "a connection cannot be served"),
+impl Shared {
+    /// Tells the listener what happened to a session, when it looks next.
+    pub fn note(&self, event: SessionEvent) {
+        if self.sessions.push(event) {
+            self.routes.listener.do_send(SessionsChanged);
+        }
     }
 }
 
-/// Serves a connection of the control socket until it ends. To be spawned on a worker arbiter.
+/// Serves a connection from the network, non-blocking, until it ends. To be spawned on a worker arbiter.
+pub async fn serve_tcp(stream: std::net::TcpStream, shared: Arc<Shared>, session: SessionGuard) {
+    serve(Socket::tcp(stream), &shared, &session).await;
+}
+
+/// Serves a connection of the control socket, non-blocking, until it ends. To be spawned on a worker arbiter.
 pub async fn serve_unix(
     stream: std::os::unix::net::UnixStream,
     shared: Arc<Shared>,
     session: SessionGuard,
 ) {
-    match tokio::net::UnixStream::from_std(stream) {
-        Ok(stream) => serve(Socket::Unix(stream), &shared, &session).await,
-        Err(error) => log::warn!(error:% = error; "a connection cannot be served"),
-    }
+    serve(Socket::unix(stream), &shared, &session).await;
 }
 
 async fn serve(socket: Socket, shared: &Shared, session: &SessionGuard) {
@@ -194,15 +200,15 @@ impl Talk<'_> {
 
     /// Answers one message. False: the connection ends.
     async fn answer(&self, bytes: Vec<u8>, account: &mut Account<'_>) -> Result<bool, Close> {
-        let examined = match self.socket {
-            Socket::Unix(_) => {
+        let examined = match self.socket.kind() {
+            Kind::Unix => {
                 if let Some(reply) = self.test_panic(&bytes).await {
                     self.reply(&Form::Plain, Arc::new(Prepared::new(&reply))).await?;
                     return Ok(false);
                 }
                 examine_plain(&bytes, &self.shared.routes.nodename)
             }
-            Socket::Tcp(_) => {
+            Kind::Tcp => {
                 let gate = self.shared.gate.load_full();
                 let freshness = self.shared.freshness.clone();
                 if bytes.len() < LARGE {
@@ -300,7 +306,7 @@ impl Talk<'_> {
                 let gate = self.shared.gate.load_full();
                 let random = SystemRandom::new();
                 let form = form.reply(clock::now_ms(), &random);
-                let is_large = body.len() >= LARGE_REPLY;
+                let is_large = body.seal_bytes() >= LARGE_REPLY;
                 let seal = move || {
                     let sender = &gate.keyring.as_ref()?.own;
                     sender.seal(&form, &body, &random).ok()

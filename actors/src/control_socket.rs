@@ -16,10 +16,14 @@ use actix::prelude::*;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use inotify::{Inotify, WatchMask};
 use rustix::fs::{Mode, OFlags};
-use tokio::net;
+use rustix::net::SocketFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-use crate::connection::{Session, SessionGuard, Shared, serve_unix};
-use crate::listener::{SessionOpened, next_session_id};
+use crate::connection::{Session, SessionEvent, SessionGuard, Shared, serve_unix};
+use crate::descriptor;
+use crate::listener::accept::accept;
+use crate::listener::next_session_id;
 use crate::supervision;
 use crate::workers::Workers;
 
@@ -77,7 +81,7 @@ impl ControlSocket {
         let removals = removals(&path);
         let opened = listen(&path).and_then(|listener| {
             let file = identity(&path)?;
-            Ok((file, net::UnixListener::from_std(listener)?))
+            Ok((file, descriptor::follow(listener, Interest::READABLE)?))
         });
         match opened {
             Ok((file, listener)) => {
@@ -101,10 +105,9 @@ impl ControlSocket {
             return;
         }
         let session = Session::new(next_session_id(&mut self.seed, &mut self.number), None);
-        let listener = &self.shared.routes.listener;
-        listener.do_send(SessionOpened(session.clone()));
-        let guard = SessionGuard::new(session, listener.clone().recipient());
         let shared = self.shared.clone();
+        shared.note(SessionEvent::Opened(session.clone()));
+        let guard = SessionGuard::new(session, shared.clone());
         self.workers.run(Box::new(move || {
             actix_rt::spawn(serve_unix(stream, shared, guard));
         }));
@@ -188,24 +191,18 @@ fn removals(path: &Path) -> Pin<Box<dyn Stream<Item = Look>>> {
 }
 
 async fn accept_next(
-    (listener, is_exhausted): (net::UnixListener, bool),
-) -> Option<(io::Result<UnixStream>, (net::UnixListener, bool))> {
+    (listener, is_exhausted): (AsyncFd<UnixListener>, bool),
+) -> Option<(io::Result<UnixStream>, (AsyncFd<UnixListener>, bool))> {
     if is_exhausted {
         tokio::time::sleep(EXHAUSTED_PAUSE).await;
     }
-    let item = accept(&listener).await;
+    let accepted = accept(&listener, |listener| {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(rustix::net::accept_with(listener, flags)?.into())
+    });
+    let item = accepted.await;
     let is_exhausted = item.is_err();
     Some((item, (listener, is_exhausted)))
-}
-
-async fn accept(listener: &net::UnixListener) -> io::Result<UnixStream> {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream.into_std(),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Makes the socket, readable and writable by its owner only. One that a killed daemon left is removed: whoever gets

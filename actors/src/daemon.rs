@@ -24,7 +24,7 @@ use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
 use crate::cluster_data::{ClusterData, Flush, SetThread};
 use crate::config::{self, LoadedConfig};
 use crate::config_watcher::{self, ConfigWatcher};
-use crate::connection::{Freshness, Gate, Shared, Unopened};
+use crate::connection::{Freshness, Gate, SessionLog, Shared, Unopened};
 use crate::control_socket::ControlSocket;
 use crate::listener::Listener;
 use crate::logs::{self, LogContext, LogKeeper, LogOptions};
@@ -219,9 +219,10 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     };
     let freshness = Arc::new(Freshness::new(node.listener.replay_window, clock::now_ms()));
     let shared = Arc::new(Shared {
-        routes: routes.clone(),
+        routes: Arc::new(routes.clone()),
         gate: routes.gate.clone(),
         freshness: freshness.clone(),
+        sessions: SessionLog::default(),
         unopened: Unopened::default(),
         sealing: Semaphore::new(config::processors()),
         is_panic_allowed: std::env::var_os(PANIC_VARIABLE).is_some_and(|value| value == "1"),

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod control_socket;
 pub mod daemon;
 pub mod demo;
+mod descriptor;
 pub mod durable;
 pub mod heartbeat;
 mod limits;

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use self::accept::{Accepted, BindError, Bound};
 use self::sessions::Sessions;
 pub(crate) use self::sessions::next_id as next_session_id;
-use crate::connection::{Session, SessionClosed, SessionGuard, Shared, serve_tcp};
+use crate::connection::{Session, SessionEvent, SessionGuard, Shared, serve_tcp};
 use crate::root::ThreadReport;
 use crate::workers::Workers;
 
@@ -31,6 +31,9 @@ const OWN_RETRY: Duration = Duration::from_millis(10);
 /// The same where it cannot be bound for another reason: its interface, or its name, may still come.
 const BIND_RETRY_SLOW: Duration = Duration::from_secs(5);
 
+/// How long sessions come and go before the listener is told again. It looks by itself before it admits or reports one.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Shortest pause between two reports of counters: each report is a new generation of the cluster data.
 const REPORT_PAUSE: Duration = Duration::from_secs(2);
 
@@ -39,10 +42,10 @@ const REPORT_PAUSE: Duration = Duration::from_secs(2);
 #[rtype(result = "()")]
 pub struct Reconfigure;
 
-/// A client connected to the control socket.
-#[derive(Debug, Clone, Message)]
+/// Sessions came or went: they are in the [`SessionLog`](crate::connection::SessionLog).
+#[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct SessionOpened(pub Arc<Session>);
+pub struct SessionsChanged;
 
 /// Ends a client session. False: there is none with this id.
 #[derive(Debug, Clone, Message)]
@@ -59,6 +62,10 @@ struct Retry;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Report;
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct LookAgain;
 
 /// The actor.
 pub struct Listener {
@@ -211,8 +218,23 @@ impl Listener {
         true
     }
 
+    /// Counts the sessions that came and went. False: none did.
+    fn look(&mut self) -> bool {
+        let events = self.shared.sessions.take();
+        let is_something = !events.is_empty();
+        for event in events {
+            match event {
+                SessionEvent::Opened(session) => self.sessions.on_opened(session),
+                SessionEvent::Closed(session) => self.sessions.on_closed(&session),
+            }
+        }
+        is_something
+    }
+
     fn admit(&mut self, accepted: Accepted) {
         let Accepted { stream, address } = accepted;
+        // Who left makes room.
+        self.look();
         let sender = address.ip().to_canonical();
         if self.shared.routes.blacklist.view.is_blacklisted(sender) {
             self.sessions.on_dropped();
@@ -243,10 +265,9 @@ impl Listener {
         }
         let session = Session::new(self.sessions.next_id(), Some(sender));
         self.sessions.on_opened(session.clone());
-        let (shared, listener) =
-            (self.shared.clone(), self.shared.routes.listener.clone().recipient());
+        let shared = self.shared.clone();
         // Should no worker take it, the guard is dropped here and the session ends.
-        let guard = SessionGuard::new(session, listener);
+        let guard = SessionGuard::new(session, shared.clone());
         self.workers.run(Box::new(move || {
             actix_rt::spawn(serve_tcp(stream, shared, guard));
         }));
@@ -266,6 +287,7 @@ impl Listener {
     }
 
     fn report_now(&mut self) {
+        self.look();
         self.reported = Some(Instant::now());
         let mut fields = Map::new();
         let config = match &self.bound {
@@ -294,6 +316,8 @@ impl Actor for Listener {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("listener started");
+        // Told before a fall, it might wait for a look that never comes.
+        self.shared.sessions.listen();
         self.bind(ctx);
     }
 
@@ -340,21 +364,13 @@ impl Handler<Reconfigure> for Listener {
     }
 }
 
-impl Handler<SessionOpened> for Listener {
+impl Handler<SessionsChanged> for Listener {
     type Result = ();
 
-    fn handle(&mut self, SessionOpened(session): SessionOpened, ctx: &mut Context<Self>) {
-        self.sessions.on_opened(session);
+    fn handle(&mut self, _: SessionsChanged, ctx: &mut Context<Self>) {
+        self.look();
         self.changed(ctx);
-    }
-}
-
-impl Handler<SessionClosed> for Listener {
-    type Result = ();
-
-    fn handle(&mut self, SessionClosed(session): SessionClosed, ctx: &mut Context<Self>) {
-        self.sessions.on_closed(&session);
-        self.changed(ctx);
+        ctx.notify_later(LookAgain, LOOK_PAUSE);
     }
 }
 
@@ -362,6 +378,7 @@ impl Handler<StopSession> for Listener {
     type Result = bool;
 
     fn handle(&mut self, StopSession { id }: StopSession, _: &mut Context<Self>) -> bool {
+        self.look();
         self.sessions.stop(&id)
     }
 }
@@ -381,5 +398,16 @@ impl Handler<Report> for Listener {
     fn handle(&mut self, _: Report, _: &mut Context<Self>) {
         self.is_report_due = false;
         self.report_now();
+    }
+}
+
+impl Handler<LookAgain> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, _: LookAgain, ctx: &mut Context<Self>) {
+        self.shared.sessions.listen();
+        if self.look() {
+            self.changed(ctx);
+        }
     }
 }

@@ -96,7 +96,7 @@ pub fn refusal(status: u16, error: impl Into<String>) -> Value {
 }
 
 /// Carries out a request that its sender may make, and answers it. Never panics, and never waits without a deadline.
-pub async fn handle(routes: &Routes, caller: &Caller, request: Request) -> Outcome {
+pub async fn handle(routes: &Arc<Routes>, caller: &Caller, request: Request) -> Outcome {
     let context = Context { routes: routes.clone(), caller: caller.clone() };
     match &request.action {
         // Never run where it was received: each object goes to its own nodes (wire.md §5.20).
@@ -194,7 +194,7 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
 
 /// What a handler works with.
 struct Context {
-    routes: Routes,
+    routes: Arc<Routes>,
     caller: Caller,
 }
 

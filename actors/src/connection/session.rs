@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix::prelude::*;
 use arc_swap::ArcSwapOption;
 use model::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::Shared;
 use crate::clock;
 
 /// One connection, as the listener counts it. Shared between the connection, which counts, and the listener, which reads.
@@ -130,23 +130,71 @@ impl Session {
     }
 }
 
-/// A connection ended.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct SessionClosed(pub Arc<Session>);
+/// What happened to a session.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// A client connected to the control socket.
+    Opened(Arc<Session>),
+    /// A connection ended.
+    Closed(Arc<Session>),
+}
+
+/// Events kept for a listener that is stopped. Those of the control socket are not counted beyond; the others are no more
+/// than the connections that it left open.
+const MOST_UNSEEN: usize = 4_096;
+
+/// What happened to sessions since the listener looked.
+///
+/// A lock, held for one push, and one message for all that happens until the listener has looked: a message for each
+/// connection would wake its thread as often as all requests together.
+#[derive(Debug, Default)]
+pub struct SessionLog {
+    events: Mutex<Vec<SessionEvent>>,
+    is_told: AtomicBool,
+}
+
+impl SessionLog {
+    /// Adds an event; true when the listener has to be told that there is something.
+    #[must_use]
+    pub fn push(&self, event: SessionEvent) -> bool {
+        let (SessionEvent::Opened(session) | SessionEvent::Closed(session)) = &event;
+        let is_local = session.address().is_none();
+        let mut events = self.lock();
+        if is_local && events.len() >= MOST_UNSEEN {
+            return false;
+        }
+        events.push(event);
+        drop(events);
+        !self.is_told.swap(true, Ordering::AcqRel)
+    }
+
+    /// Takes what happened, in order. Whoever pushes next still tells nobody, until [`SessionLog::listen`].
+    pub fn take(&self) -> Vec<SessionEvent> {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// Whoever pushes next tells the listener: to be called before the last look.
+    pub fn listen(&self) {
+        self.is_told.store(false, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SessionEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A session as its connection holds it: when dropped, whatever the reason, the listener hears of the end.
 #[derive(Debug)]
 pub struct SessionGuard {
     session: Arc<Session>,
-    listener: Recipient<SessionClosed>,
+    shared: Arc<Shared>,
 }
 
 impl SessionGuard {
-    /// Tells `listener` when it is dropped.
+    /// Tells the listener of `shared` when it is dropped.
     #[must_use]
-    pub fn new(session: Arc<Session>, listener: Recipient<SessionClosed>) -> Self {
-        Self { session, listener }
+    pub fn new(session: Arc<Session>, shared: Arc<Shared>) -> Self {
+        Self { session, shared }
     }
 }
 
@@ -160,6 +208,6 @@ impl Deref for SessionGuard {
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.listener.do_send(SessionClosed(self.session.clone()));
+        self.shared.note(SessionEvent::Closed(self.session.clone()));
     }
 }

@@ -1,12 +1,18 @@
 //! Bytes of a connection, with a time limit on everything.
 
-use std::io;
+use std::cell::OnceCell;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use wire::{Framing, TooLong};
 
 use super::STALL;
+use crate::descriptor;
 
 /// Bytes of one read.
 const READ: usize = 16 * 1024;
@@ -32,11 +38,22 @@ pub(super) enum Close {
     Broken,
 }
 
-/// Either kind of stream.
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The network.
+    Tcp,
+    /// The control socket.
+    Unix,
+}
+
+/// A stream of either kind. The event loop knows of it from the first wait on: a request that is there already, and a
+/// reply that is taken at once, never need it.
 #[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+pub(super) struct Socket {
+    kind: Kind,
+    stream: Arc<socket2::Socket>,
+    events: OnceCell<AsyncFd<Arc<socket2::Socket>>>,
 }
 
 /// Deadline of something that moves bytes: from its start, extended by what moved.
@@ -45,39 +62,56 @@ fn deadline(start: Instant, bytes: u64) -> Instant {
 }
 
 impl Socket {
-    async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-        }
+    /// A connection from the network. Non-blocking.
+    pub(super) fn tcp(stream: TcpStream) -> Self {
+        Self { kind: Kind::Tcp, stream: Arc::new(stream.into()), events: OnceCell::new() }
     }
 
-    async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.writable().await,
-            Self::Unix(stream) => stream.writable().await,
-        }
+    /// A connection to the control socket. Non-blocking.
+    pub(super) fn unix(stream: UnixStream) -> Self {
+        Self { kind: Kind::Unix, stream: Arc::new(stream.into()), events: OnceCell::new() }
     }
 
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Unix(stream) => stream.try_read(buffer),
-        }
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
+    /// Does `work` once it does not have to wait, before `until`. `work` also tells whether the next one would have to.
+    async fn when_ready<T>(
+        &self,
+        interest: Interest,
+        until: Instant,
+        mut work: impl FnMut(&socket2::Socket) -> io::Result<(T, bool)>,
+    ) -> Result<T, Close> {
+        loop {
+            let done = match self.events.get() {
+                None => match work(&self.stream) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        let interest = Interest::READABLE | Interest::WRITABLE;
+                        let events = descriptor::follow(self.stream.clone(), interest);
+                        _ = self.events.set(events.map_err(|_| Close::Broken)?);
+                        continue;
+                    }
+                    done => done,
+                },
+                Some(events) => {
+                    let ready = tokio::time::timeout_at(until.into(), events.ready(interest));
+                    let mut ready =
+                        ready.await.map_err(|_| Close::Slow)?.map_err(|_| Close::Broken)?;
+                    // A false alarm is forgotten, and the next one waited for.
+                    let Ok(done) = ready.try_io(|events| work(events.get_ref())) else { continue };
+                    if matches!(done, Ok((_, true))) {
+                        ready.clear_ready();
+                    }
+                    done
+                }
+            };
+            match done {
+                Ok((done, _)) => return Ok(done),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Close::Broken),
+            }
         }
-    }
-
-    /// One read into `framing`. The buffer lives here, so that an idle connection has none.
-    fn read_into(&self, framing: &mut Framing) -> io::Result<Result<usize, TooLong>> {
-        let mut buffer = [0; READ];
-        let length = self.try_read(&mut buffer)?;
-        Ok(framing.push(&buffer[..length]).map(|()| length))
     }
 
     /// Waits for bytes and hands one read to `framing`. Zero: end of stream. `start` is when the message in
@@ -88,81 +122,69 @@ impl Socket {
         start: Option<Instant>,
         patience: Duration,
     ) -> Result<usize, Close> {
-        loop {
-            let patience = match start {
-                None => patience,
-                Some(start) => {
-                    let until = deadline(start, framing.pending() as u64);
-                    STALL.min(until.saturating_duration_since(Instant::now()))
-                }
-            };
-            match tokio::time::timeout(patience, self.readable()).await {
-                Err(_) => return Err(Close::Slow),
-                Ok(Err(_)) => return Err(Close::Broken),
-                Ok(Ok(())) => {}
-            }
-            match self.read_into(framing) {
-                Ok(Ok(length)) => return Ok(length),
-                Ok(Err(TooLong { .. })) => return Err(Close::TooLong),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Err(Close::Broken),
-            }
-        }
+        let now = Instant::now();
+        let until = match start {
+            None => now + patience,
+            Some(start) => (now + STALL).min(deadline(start, framing.pending() as u64)),
+        };
+        let read = self.when_ready(Interest::READABLE, until, |stream| read_into(stream, framing));
+        read.await?.map_err(|TooLong { .. }| Close::TooLong)
     }
 
     /// Writes all of `bytes`, unless the peer stops reading or reads too slowly.
     pub(super) async fn send(&self, bytes: &[u8]) -> Result<(), Close> {
         let (start, mut sent) = (Instant::now(), 0);
         while sent < bytes.len() {
-            match self.try_write(&bytes[sent..]) {
-                Ok(length) => sent += length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left =
-                        deadline(start, sent as u64).saturating_duration_since(Instant::now());
-                    match tokio::time::timeout(STALL.min(left), self.writable()).await {
-                        Err(_) => return Err(Close::Slow),
-                        Ok(Err(_)) => return Err(Close::Broken),
-                        Ok(Ok(())) => {}
-                    }
-                }
-                Err(_) => return Err(Close::Broken),
-            }
+            let until = (Instant::now() + STALL).min(deadline(start, sent as u64));
+            let rest = &bytes[sent..];
+            let write = self.when_ready(Interest::WRITABLE, until, |mut stream| {
+                stream.write(rest).map(|length| (length, length < rest.len()))
+            });
+            sent += write.await?;
         }
         Ok(())
     }
 
     /// Returns when the peer closes; what it sends meanwhile is discarded.
     pub(super) async fn closed(&self) {
-        let mut is_open = self.readable().await.is_ok();
-        while is_open {
-            is_open = match self.discard() {
-                Ok(0) => false,
-                Ok(_) => true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable().await.is_ok()
-                }
-                Err(_) => false,
-            };
-        }
+        // As good as never: streams end when either side ends them.
+        let never = Instant::now() + Duration::from_secs(86_400 * 365);
+        while matches!(self.when_ready(Interest::READABLE, never, discard).await, Ok(1..)) {}
     }
 
-    fn discard(&self) -> io::Result<usize> {
-        self.try_read(&mut [0; 1024])
-    }
-
-    /// Ends the sending side after a reply. Unread bytes would make the system reset the connection and the peer lose
-    /// the reply, so some are read.
+    /// Ends the connection after a reply. Unread bytes would make the system reset it and the peer lose the reply, so
+    /// some are read.
     pub(super) fn finish(&self) {
-        _ = match self {
-            Self::Tcp(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
-            Self::Unix(stream) => {
-                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
-            }
-        };
-        for _ in 0..64 {
-            if !matches!(self.discard(), Ok(1..)) {
-                break;
+        let has_more = || matches!(discard(&self.stream), Ok((1.., _)));
+        if has_more() {
+            _ = self.stream.shutdown(std::net::Shutdown::Write);
+            for _ in 0..64 {
+                if !has_more() {
+                    break;
+                }
             }
         }
     }
+}
+
+/// One read into `framing`. The buffer lives here, so that an idle connection has none.
+fn read_into(
+    mut stream: &socket2::Socket,
+    framing: &mut Framing,
+) -> io::Result<(Result<usize, TooLong>, bool)> {
+    let mut buffer = [0; READ];
+    let length = stream.read(&mut buffer)?;
+    let pushed = framing.push(&buffer[..length]).map(|()| length);
+    Ok((pushed, is_drained(length, READ)))
+}
+
+fn discard(mut stream: &socket2::Socket) -> io::Result<(usize, bool)> {
+    let mut buffer = [0; 1024];
+    let length = stream.read(&mut buffer)?;
+    Ok((length, is_drained(length, buffer.len())))
+}
+
+/// Whether a read of `length` bytes, with room for `room`, took all there was. The end of a stream stays readable.
+fn is_drained(length: usize, room: usize) -> bool {
+    (1..room).contains(&length)
 }

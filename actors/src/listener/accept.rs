@@ -3,10 +3,16 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::descriptor;
 
 /// Connections that may wait to be accepted: more than deployed agents' 128, so that a burst is not refused.
 const BACKLOG: i32 = 4_096;
@@ -84,7 +90,7 @@ impl Bound {
         };
         let listener = listener.map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(refused)?;
+        let listener = descriptor::follow(listener, Interest::READABLE).map_err(refused)?;
         Ok((Self { wanted: wanted.clone(), local }, accept_all(listener)))
     }
 }
@@ -131,27 +137,37 @@ fn listen(address: IpAddr, port: u16, is_v6_only: bool) -> io::Result<TcpListene
 
 /// Every connection, and every error that is ours. Never ends.
 fn accept_all(
-    listener: tokio::net::TcpListener,
+    listener: AsyncFd<TcpListener>,
 ) -> impl Stream<Item = io::Result<Accepted>> + Unpin + use<> {
     Box::pin(stream::unfold((listener, false), |(listener, is_exhausted)| async move {
         if is_exhausted {
             tokio::time::sleep(EXHAUSTED_PAUSE).await;
         }
-        let item = accept(&listener).await;
+        let accepted = accept(&listener, |listener| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let (stream, address) = acceptfrom_with(listener, flags)?;
+            let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+            let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+            Ok(Accepted { stream: stream.into(), address })
+        });
+        let item = accepted.await;
         let is_exhausted = item.is_err();
         Some((item, (listener, is_exhausted)))
     }))
 }
 
-async fn accept(listener: &tokio::net::TcpListener) -> io::Result<Accepted> {
+/// The next connection, as `take` takes it: non-blocking, and in no event loop, because a worker serves it.
+pub(crate) async fn accept<L: AsRawFd, T>(
+    listener: &AsyncFd<L>,
+    take: impl Fn(&L) -> io::Result<T>,
+) -> io::Result<T> {
     loop {
-        match listener.accept().await {
-            // Freed from this thread's event loop: a worker's takes it.
-            Ok((stream, address)) => {
-                return Ok(Accepted { stream: stream.into_std()?, address });
-            }
-            Err(error) if is_peers(&error) => {}
-            Err(error) => return Err(error),
+        let mut ready = listener.readable().await?;
+        match ready.try_io(|listener| take(listener.get_ref())) {
+            Ok(Err(error)) if is_peers(&error) => {}
+            Ok(accepted) => return accepted,
+            // Nobody is there any more: wait for the next one.
+            Err(_) => {}
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::descriptor;
 use crate::durable::FileLock;
 use crate::paths::Paths;
 
@@ -54,18 +55,10 @@ impl Adopted {
 pub(super) fn watch_process(pid: i32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-        Ok(process) => follow(process).map(Some),
+        Ok(process) => descriptor::follow(process, Interest::READABLE).map(Some),
         Err(rustix::io::Errno::SRCH) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe to call; an owned descriptor that nobody replaces is sound"
-)]
-fn follow(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(process, Interest::READABLE)
 }
 
 /// Waits for the end of a process.
