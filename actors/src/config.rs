@@ -11,7 +11,7 @@ use std::fs::Metadata;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -256,10 +256,13 @@ impl LoadedConfig {
     }
 }
 
-/// Number of processors.
+/// Number of processors that this process may use, as it was when it started: asking the system reads the files of its
+/// control groups, and every decision asks.
 #[must_use]
 pub fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    static COUNT: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    *COUNT
 }
 
 /// A random uuid.

@@ -327,7 +327,15 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
     for count in [2, 4, 32] {
         add(system.block_on(measure_cluster(count, time)));
     }
-    add(system.block_on(measure_merge()));
+    println!();
+    rows
+}
+
+/// What a node hears from a peer with many services.
+pub(crate) fn measure_merges() -> Vec<Row> {
+    println!("Merge\n");
+    let rows = System::new().block_on(measure_merge());
+    rows.iter().for_each(Row::print);
     println!();
     rows
 }

@@ -1,6 +1,6 @@
 //! The measurements: one table of ratios against a reference server, in one run.
 //!
-//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|failover]...]`
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|failover]...]`
 //!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
@@ -90,12 +90,12 @@ fn main() -> ExitCode {
             "--quick" => options.quick = true,
             "--only" => options.only = words.next(),
             "--json" => options.json = words.next(),
-            part @ ("requests" | "idle" | "files" | "exchange" | "failover") => {
+            part @ ("requests" | "idle" | "files" | "exchange" | "merge" | "failover") => {
                 options.parts.push(part.into());
             }
             other => {
                 eprintln!(
-                    "unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|failover]..."
+                    "unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|failover]..."
                 );
                 return ExitCode::from(2);
             }
@@ -118,6 +118,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("exchange") {
         rows.extend(exchange::measure(&options));
+    }
+    if is_wanted("merge") {
+        rows.extend(exchange::measure_merges());
     }
     if is_wanted("failover") {
         rows.extend(failover::measure(&options));
