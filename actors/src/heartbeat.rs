@@ -7,6 +7,8 @@
 //!
 //! Hears: the cluster data (what is to be sent), peers, changes of its section. Tells: the cluster data (what was heard,
 //! events), the membership (who beats), the root (its block), the blacklist keeper (what did not open).
+//! A section that is replaced by one on another medium, or removed, goes on under the name `hb#n.previous` until all peers
+//! have the configuration and are heard by what came instead (`monitor::Retiring`).
 //! Restart: always; what is known of the peers is kept, connections are made again.
 
 mod beat;
@@ -73,6 +75,8 @@ pub struct Section {
     pub cluster_name: String,
     /// Keyword `cluster.id`, the key of the slots of a relay.
     pub cluster_id: String,
+    /// The configuration has it no more, and it goes on until it is needed no more.
+    pub is_retiring: bool,
 }
 
 impl Section {
@@ -85,6 +89,7 @@ impl Section {
             nodename: node.nodename.clone(),
             cluster_name: node.cluster_name.clone(),
             cluster_id: node.cluster_id.clone(),
+            is_retiring: false,
         };
         node.heartbeats.iter().filter(takes_part).map(section).collect()
     }
@@ -98,6 +103,45 @@ impl Section {
     /// The other participants.
     pub fn peers(&self) -> impl Iterator<Item = &NodeName> {
         self.settings.nodes.iter().filter(|node| **node != self.nodename)
+    }
+
+    /// Whether one direction of both uses the same medium: who hears one hears the other.
+    #[must_use]
+    pub fn is_same_medium(&self, other: &Self, direction: Direction) -> bool {
+        let (ours, theirs) = (&self.settings, &other.settings);
+        let is_same_peer = |(peer, address)| theirs.peers.get(peer).is_none_or(|it| it == address);
+        ours.kind == theirs.kind
+            && match (ours.kind.as_str(), direction) {
+                // Those who joined or left use none that would be left.
+                ("unicast", Direction::Tx) => ours.peers.iter().all(is_same_peer),
+                ("relay", _) => {
+                    ours.keywords == theirs.keywords
+                        && ours.secret == theirs.secret
+                        && self.cluster_id == other.cluster_id
+                }
+                _ => ours.keywords == theirs.keywords,
+            }
+    }
+
+    /// Whether one direction of both cannot be at once: they would listen on the same port.
+    #[must_use]
+    pub fn excludes(&self, other: &Self, direction: Direction) -> bool {
+        let is_unicast = |section: &Self| section.settings.kind == "unicast";
+        direction == Direction::Rx
+            && is_unicast(self)
+            && is_unicast(other)
+            && self.port() == other.port()
+    }
+
+    /// The same as one that retires under this name, with those participants that are still members. None: there is no
+    /// peer left that could need it.
+    #[must_use]
+    pub fn retired(&self, name: &str, members: &[NodeName]) -> Option<Self> {
+        let mut retired = Self { is_retiring: true, ..self.clone() };
+        name.clone_into(&mut retired.settings.name);
+        retired.settings.nodes.retain(|node| members.contains(node));
+        retired.peers().next()?;
+        Some(retired)
     }
 
     /// A keyword of its driver.

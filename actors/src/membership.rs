@@ -1,13 +1,16 @@
 //! The membership: who of the peers is lost, and what follows.
 //!
-//! Hears: rx workers (who beats), its own alarm. Tells: the cluster data (a peer is forgotten, events), the quorum.
+//! Hears: rx workers (who beats), the root (heartbeats that end, and those that retire), its own alarm. Tells: the cluster
+//! data (a peer is forgotten, events), the quorum, the root (a heartbeat is needed no more).
 //! Restart: who beats is kept, because the workers tell changes only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
-use model::{NodeName, Timestamp};
-use monitor::{Forget, LastWords, Peers};
+use model::{NodeName, ObjectPath};
+use monitor::{Forget, LastWords, Peers, Retiring, RetiringHeartbeat, Sign};
 use serde_json::{Map, Value};
 
 use crate::clock;
@@ -17,9 +20,13 @@ use crate::quorum::PeerLost;
 use crate::routes::Routes;
 
 /// How soon a node that stops looks again whether it still does.
-const STOPPING_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+const STOPPING_PAUSE: Duration = Duration::from_secs(1);
 
-/// A peer became beating on an rx, or stale; also when the rx stops. On changes only.
+/// How often it is looked at whether a heartbeat that retires is still needed: what the peers have is no message to this
+/// actor, and such a heartbeat is rare.
+const RETIRING_PAUSE: Duration = Duration::from_millis(250);
+
+/// A peer became beating on an rx, or stale, or the rx does not hear it any more for another reason. On changes only.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Beat {
@@ -27,10 +34,40 @@ pub struct Beat {
     pub hb: String,
     /// The peer.
     pub peer: NodeName,
-    /// Whether it was heard in time.
-    pub is_beating: bool,
-    /// When it was heard last.
-    pub last: Timestamp,
+    /// What became of it.
+    pub sign: Sign,
+}
+
+/// The rx of a heartbeat is about to be ended, because the configuration has another one, or none: its stop is no stop that
+/// an operator asked for.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Ending {
+    /// The heartbeat, `hb#1`.
+    pub hb: String,
+    /// Its timeout.
+    pub grace: Duration,
+}
+
+/// It has ended: another one may have its name.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Ended {
+    /// The heartbeat.
+    pub hb: String,
+}
+
+/// These heartbeats go on although the configuration has them no more, until they are needed no more.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Retire(pub BTreeMap<Box<str>, RetiringHeartbeat>);
+
+/// A heartbeat that retires is needed no more.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Retired {
+    /// The heartbeat, `hb#1.previous`.
+    pub hb: Box<str>,
 }
 
 /// Whom the membership knows.
@@ -46,6 +83,8 @@ pub struct Neighbours {
     pub emit: Recipient<Emit>,
     /// Judges whether this segment goes on.
     pub quorum: Recipient<PeerLost>,
+    /// Ends the heartbeats.
+    pub root: Recipient<Retired>,
 }
 
 /// The actor.
@@ -53,6 +92,9 @@ pub struct Neighbours {
 pub struct Membership {
     neighbours: Neighbours,
     peers: Peers,
+    retiring: Retiring,
+    /// Heartbeats whose rx is about to stop for good, and for how long their peers are waited for.
+    ending: BTreeMap<String, Duration>,
     alarm: Option<SpawnHandle>,
 }
 
@@ -66,13 +108,20 @@ impl Membership {
             forget: routes.cluster_data.clone().recipient(),
             emit: routes.cluster_data.clone().recipient(),
             quorum: routes.quorum.clone().recipient(),
+            root: routes.root.clone().recipient(),
         })
     }
 
     /// A membership with these neighbours.
     #[must_use]
     pub fn with(neighbours: Neighbours) -> Self {
-        Self { neighbours, peers: Peers::default(), alarm: None }
+        Self {
+            neighbours,
+            peers: Peers::default(),
+            retiring: Retiring::default(),
+            ending: BTreeMap::new(),
+            alarm: None,
+        }
     }
 
     /// Decides who is lost, and does what follows.
@@ -89,16 +138,25 @@ impl Membership {
         let config = self.neighbours.config.load_full();
         self.peers.retain(|peer| config.node.nodes.contains(peer));
         let grace = config.node.maintenance_grace_period.as_secs_f64();
-        let decision = self.peers.decide(clock::now(), grace, |peer| last_words(&snapshot, peer));
+        let now = clock::now();
+        let decision = self.peers.decide(now, grace, |peer| last_words(&snapshot, peer));
         for Forget { peer, was_shutting } in decision.forget {
             self.forget(peer, was_shutting);
         }
-        if let Some(pause) = decision.look_after {
-            self.look_again(std::time::Duration::from_secs_f64(pause.max(0.001)), ctx);
+        let mut pause = decision.look_after.map(|pause| Duration::from_secs_f64(pause.max(0.001)));
+        if !self.retiring.is_empty() {
+            let has_config = |peer: &NodeName| has_same_cluster_conf(&snapshot, peer);
+            for hb in self.retiring.decide(now, &self.peers, has_config) {
+                self.neighbours.root.do_send(Retired { hb });
+            }
+            pause = Some(pause.map_or(RETIRING_PAUSE, |pause| pause.min(RETIRING_PAUSE)));
+        }
+        if let Some(pause) = pause {
+            self.look_again(pause, ctx);
         }
     }
 
-    fn look_again(&mut self, pause: std::time::Duration, ctx: &mut Context<Self>) {
+    fn look_again(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         self.alarm = Some(ctx.run_later(pause, |this, ctx| {
             this.alarm = None;
             this.decide(ctx);
@@ -120,6 +178,13 @@ impl Membership {
 fn is_leaving(snapshot: &Arc<Snapshot>) -> bool {
     let monitor = snapshot.local().and_then(|local| local.data.monitor.as_ref());
     monitor.is_some_and(|monitor| monitor.status.is_leaving())
+}
+
+/// Whether a peer publishes the cluster.conf that this node has.
+fn has_same_cluster_conf(snapshot: &Snapshot, peer: &NodeName) -> bool {
+    let csum = |node| snapshot.config(node, &ObjectPath::cluster()).map(|entry| &entry.csum);
+    let ours = csum(snapshot.nodename());
+    ours.is_some() && csum(peer) == ours
 }
 
 fn last_words(snapshot: &Snapshot, peer: &NodeName) -> LastWords {
@@ -153,7 +218,37 @@ impl Handler<Beat> for Membership {
     type Result = ();
 
     fn handle(&mut self, beat: Beat, ctx: &mut Context<Self>) {
-        self.peers.on_beat(clock::now(), &beat.hb, &beat.peer, beat.is_beating);
+        let Beat { hb, peer, sign } = beat;
+        let sign = match (sign, self.ending.get(&hb)) {
+            (Sign::Stopped, Some(grace)) => Sign::Ended { grace_seconds: grace.as_secs_f64() },
+            (sign, _) => sign,
+        };
+        self.peers.on_sign(clock::now(), &hb, &peer, sign);
+        self.decide(ctx);
+    }
+}
+
+impl Handler<Ending> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, Ending { hb, grace }: Ending, _: &mut Context<Self>) {
+        self.ending.insert(hb, grace);
+    }
+}
+
+impl Handler<Ended> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, Ended { hb }: Ended, _: &mut Context<Self>) {
+        self.ending.remove(&hb);
+    }
+}
+
+impl Handler<Retire> for Membership {
+    type Result = ();
+
+    fn handle(&mut self, Retire(heartbeats): Retire, ctx: &mut Context<Self>) {
+        self.retiring.set(heartbeats);
         self.decide(ctx);
     }
 }
@@ -200,43 +295,95 @@ mod tests {
         }
     }
 
-    fn beat(hb: &str, peer: &str, is_beating: bool) -> Beat {
-        let (hb, peer) = (hb.to_owned(), NodeName::new(peer).unwrap());
-        Beat { hb, peer, is_beating, last: clock::now() }
+    impl Handler<Retired> for Ear {
+        type Result = ();
+
+        fn handle(&mut self, Retired { hb }: Retired, _: &mut Context<Self>) {
+            _ = self.0.send(format!("retired {hb}"));
+        }
     }
 
-    #[actix::test]
-    async fn a_member_that_no_heartbeat_hears_is_forgotten_and_a_stranger_is_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = Paths::under(folder.path());
+    fn beat(hb: &str, peer: &str, sign: Sign) -> Beat {
+        Beat { hb: hb.to_owned(), peer: NodeName::new(peer).unwrap(), sign }
+    }
+
+    /// A membership of n1 with member n2, and what it tells.
+    fn membership(folder: &std::path::Path) -> (Addr<Membership>, mpsc::UnboundedReceiver<String>) {
+        let paths = Paths::under(folder);
         paths.create().unwrap();
         std::fs::write(paths.cluster_conf(), "[cluster]\nnodes = n1 n2\n").unwrap();
         let node = NodeName::new("n1").unwrap();
         let config = LoadedConfig::load(&paths, &node);
-        let (sender, mut heard) = mpsc::unbounded_channel();
+        let (sender, heard) = mpsc::unbounded_channel();
         let ear = Ear(sender).start();
         let membership = Membership::with(Neighbours {
             snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(node))),
             config: Arc::new(ArcSwap::from_pointee(config)),
             forget: ear.clone().recipient(),
             emit: ear.clone().recipient(),
-            quorum: ear.recipient(),
-        })
-        .start();
+            quorum: ear.clone().recipient(),
+            root: ear.recipient(),
+        });
+        (membership.start(), heard)
+    }
+
+    async fn next(heard: &mut mpsc::UnboundedReceiver<String>) -> String {
+        let next = tokio::time::timeout(Duration::from_secs(10), heard.recv());
+        next.await.expect("told in time").expect("the ear lives")
+    }
+
+    #[actix::test]
+    async fn a_member_that_no_heartbeat_hears_is_forgotten_and_a_stranger_is_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (membership, mut heard) = membership(folder.path());
         for told in [
-            beat("hb#1", "n2", true),
-            beat("hb#2", "n2", true),
-            beat("hb#1", "n9", true),
-            beat("hb#1", "n9", false),
-            beat("hb#1", "n2", false),
-            beat("hb#2", "n2", false),
+            beat("hb#1", "n2", Sign::Beating),
+            beat("hb#2", "n2", Sign::Beating),
+            beat("hb#1", "n9", Sign::Beating),
+            beat("hb#1", "n9", Sign::Stale),
+            beat("hb#1", "n2", Sign::Stale),
+            beat("hb#2", "n2", Sign::Stale),
         ] {
             membership.send(told).await.unwrap();
         }
-        let next = tokio::time::timeout(Duration::from_secs(10), heard.recv());
-        assert_eq!(next.await.unwrap().unwrap(), r#"forget_peer {"peer":"n2","reason":"no_rx"}"#);
-        assert_eq!(heard.recv().await.unwrap(), "forget n2");
-        assert_eq!(heard.recv().await.unwrap(), "lost n2");
+        assert_eq!(next(&mut heard).await, r#"forget_peer {"peer":"n2","reason":"no_rx"}"#);
+        assert_eq!(next(&mut heard).await, "forget n2");
+        assert_eq!(next(&mut heard).await, "lost n2");
         assert!(heard.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn a_stop_that_was_asked_for_judges_nobody_and_an_end_does_after_its_grace() {
+        let folder = tempfile::tempdir().unwrap();
+        let (membership, mut heard) = membership(folder.path());
+        membership.send(beat("hb#1", "n2", Sign::Beating)).await.unwrap();
+        membership.send(beat("hb#1", "n2", Sign::Stopped)).await.unwrap();
+        membership.send(beat("hb#1", "n2", Sign::Beating)).await.unwrap();
+        let grace = Duration::from_millis(200);
+        membership.send(Ending { hb: "hb#1".into(), grace }).await.unwrap();
+        assert!(heard.try_recv().is_err());
+        let ended = std::time::Instant::now();
+        membership.send(beat("hb#1", "n2", Sign::Stopped)).await.unwrap();
+        membership.send(Ended { hb: "hb#1".into() }).await.unwrap();
+        assert!(next(&mut heard).await.starts_with("forget_peer"));
+        assert!(ended.elapsed() >= grace);
+    }
+
+    #[actix::test]
+    async fn a_heartbeat_that_retires_is_told_to_be_needed_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (membership, mut heard) = membership(folder.path());
+        membership.send(beat("hb#1.previous", "n2", Sign::Beating)).await.unwrap();
+        let nodes = ["n1", "n2"].map(|name| NodeName::new(name).unwrap()).into();
+        let heartbeat = RetiringHeartbeat { nodes, overlap_seconds: 0.1 };
+        let retiring = BTreeMap::from([("hb#1.previous".into(), heartbeat)]);
+        membership.send(Retire(retiring)).await.unwrap();
+        assert!(heard.try_recv().is_err());
+        // Forgotten: nobody needs it.
+        membership.send(beat("hb#1.previous", "n2", Sign::Stale)).await.unwrap();
+        assert!(next(&mut heard).await.starts_with("forget_peer"));
+        assert_eq!(next(&mut heard).await, "forget n2");
+        assert_eq!(next(&mut heard).await, "lost n2");
+        assert_eq!(next(&mut heard).await, "retired hb#1.previous");
     }
 }

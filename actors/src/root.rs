@@ -28,6 +28,7 @@ use crate::connection::{Freshness, Gate};
 use crate::heartbeat::Ties;
 use crate::listener::{self, Reconfigure};
 use crate::logs;
+use crate::membership::Retired;
 use crate::node_monitor::{Announce, ShutdownInstances};
 use crate::quorum;
 use crate::routes::Routes;
@@ -171,7 +172,8 @@ impl Root {
         logs: Addr<logs::LogKeeper>,
         beats: ArbiterHandle,
     ) -> Self {
-        let heartbeats = Heartbeats::new(Ties::new(&routes, freshness.clone()), beats);
+        let ties = Ties::new(&routes, freshness.clone());
+        let heartbeats = Heartbeats::new(ties, routes.membership.clone(), beats);
         Self {
             routes,
             heartbeats,
@@ -507,6 +509,17 @@ impl Handler<NodeConfigChanged> for Root {
         self.children.on_configured();
         self.routes.listener.do_send(Reconfigure);
         self.routes.quorum.do_send(quorum::Reconfigure);
+    }
+}
+
+impl Handler<Retired> for Root {
+    type Result = ();
+
+    fn handle(&mut self, Retired { hb }: Retired, ctx: &mut Context<Self>) {
+        log::info!("{hb} is needed no more");
+        self.heartbeats.on_retired(&hb);
+        let node = self.routes.config.load().node.clone();
+        self.heartbeats(&node, ctx);
     }
 }
 

@@ -131,8 +131,10 @@ fn a_receiver_that_is_stopped_hears_nobody_until_it_is_started() {
     cluster.nodes[0].om_ok(&["daemon", "stop", "--thread-id", "hb#1.rx"]);
     let rx = cluster.worker(0, "hb#1.rx");
     assert_eq!((&rx["state"], &rx["peers"]["n2"]["beating"]), (&json!("stopped"), &json!(false)));
-    events.wait("n2 is forgotten", |document| is_event(document, "forget_peer", "n2"));
+    events.wait("n2 is stale there", |document| is_event(document, "hb_stale", "n2"));
     assert!(cluster.is_beating(1, "hb#1.rx", 0), "it still sends");
+    // That was asked for, and is no sign of its death: nothing of it is taken over.
+    assert!(cluster.nodes[0].status()["monitor"]["nodes"]["n2"]["monitor"].is_object());
     // A change of the configuration does not start it.
     cluster.reconfigure(&ClusterConf {
         heartbeat: "timeout = 900ms".into(),
@@ -144,6 +146,8 @@ fn a_receiver_that_is_stopped_hears_nobody_until_it_is_started() {
     cluster.wait_beating();
     cluster.nodes[0].om_ok(&["daemon", "stop", "--thread-id", "tx"]);
     assert_eq!(cluster.worker(0, "hb#1.tx")["state"], "stopped");
+    let log = cluster.nodes[0].read("log/node.log");
+    assert!(!log.contains("forgotten"), "{log}");
     cluster.wait_flag(1, "hb#1.rx", 0, false);
     cluster.nodes[0].om_ok(&["daemon", "start", "--thread-id", "tx"]);
     cluster.wait_beating();
@@ -196,6 +200,49 @@ fn heartbeats_come_change_and_go_without_losing_a_beat_of_the_others() {
     assert_eq!((created("hb#1.rx"), created("hb#1.tx")), (rx, tx));
     let log = cluster.nodes[0].read("log/node.log");
     assert!(!log.contains("hb#1.rx: stale") && !log.contains("hb#1.rx reconfigured"), "{log}");
+}
+
+/// A change that is written on one node reaches the others by the very heartbeat that it changes.
+#[test]
+fn a_heartbeat_that_becomes_another_one_costs_no_peer() {
+    let cluster = Cluster::start(3);
+    let multicast = |name: &str| {
+        format!("[{name}]\ntype = multicast\nintf = lo\nport = {}\n", Port::reserve().number())
+    };
+    let unicast: String = (0..3)
+        .map(|at| {
+            let (name, address) = (cluster.nodes[at].name(), cluster.address(at));
+            format!("addr@{name} = {address}\nport@{name} = {}\n", Port::reserve().number())
+        })
+        .collect();
+    // Another driver, another section, other ports of the same driver, and back.
+    for (at, heartbeat, section) in [
+        (0, "hb#1", multicast("hb#1")),
+        (1, "hb#2", multicast("hb#2")),
+        (2, "hb#2", format!("[hb#2]\ntype = unicast\n{unicast}")),
+        (0, "hb#1", format!("[hb#1]\ntype = unicast\n{unicast}")),
+    ] {
+        let text = cluster.nodes[at].read("etc/cluster.conf");
+        let (before, _) = text.split_once("[hb#").expect("a heartbeat");
+        let text = format!("{before}{section}");
+        cluster.nodes[at].write("etc/cluster.conf", &text);
+        for node in &cluster.nodes {
+            wait_for("all have it", || node.read("etc/cluster.conf") == text);
+        }
+        let kind = if section.contains("multicast") { "multicast" } else { "unicast" };
+        cluster.wait_beating_on(heartbeat);
+        let workers = json!([format!("{heartbeat}.rx"), format!("{heartbeat}.tx")]);
+        for node in &cluster.nodes {
+            wait_for(&format!("only {workers} by {kind} are left"), || {
+                let status = node.status();
+                let keys = status.as_object().into_iter().flat_map(|status| status.keys());
+                json!(keys.filter(|key| key.starts_with("hb#")).collect::<Vec<_>>()) == workers
+            });
+            let log = node.read("log/node.log");
+            assert!(!log.contains("forgotten"), "{section}\n{log}");
+        }
+        cluster.wait_beating_on(heartbeat);
+    }
 }
 
 #[test]

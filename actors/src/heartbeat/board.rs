@@ -12,6 +12,10 @@ use super::{Direction, Section};
 /// What the alert of a driver that cannot work is about.
 pub(super) const DRIVER: &str = "driver";
 
+/// The alert of a heartbeat that retires.
+const RETIRING: &str = "not in the configuration any more: goes on until all peers have the same cluster.conf, and are \
+                        heard by another heartbeat";
+
 /// Most alerts shown.
 const MOST_ALERTS: usize = 32;
 
@@ -128,7 +132,10 @@ impl Board {
             "errors": self.errors,
         });
         let alert = |(severity, message): &(Severity, String)| json!({ "severity": severity.as_str(), "message": message });
-        let alerts: Vec<Value> = self.alerts.values().map(alert).collect();
+        let mut alerts: Vec<Value> = self.alerts.values().map(alert).collect();
+        if section.is_retiring {
+            alerts.push(alert(&(Severity::Warning, RETIRING.to_owned())));
+        }
         let mut fields = Map::new();
         fields.insert("config".into(), self.config(section, direction).into());
         fields.insert("stats".into(), stats);

@@ -32,7 +32,7 @@ pub(super) enum Told {
     Invalid,
     Valid,
     Event(String, Value),
-    Beat { peer: NodeName, is_beating: bool },
+    Beat { peer: NodeName, sign: monitor::Sign },
     Report(Value),
 }
 
@@ -59,7 +59,7 @@ hears! {
     Invalid => |_| Told::Invalid;
     Valid => |_| Told::Valid;
     Emit => |msg| Told::Event(msg.id, msg.data.into());
-    membership::Beat => |msg| Told::Beat { peer: msg.peer, is_beating: msg.is_beating };
+    membership::Beat => |msg| Told::Beat { peer: msg.peer, sign: msg.sign };
     ThreadReport => |msg| Told::Report(msg.fields.into());
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use model::{NodeName, Timestamp};
-use monitor::{Backoff, Beating, Restarts};
+use monitor::{Backoff, Beating, Restarts, Sign};
 use serde_json::{Map, json};
 use tokio::sync::watch;
 
@@ -124,14 +124,15 @@ impl Worker {
         let Some(is_new) = self.beating.on_beat(self.epoch.elapsed(), now, peer) else { return };
         if is_new {
             log::info!(peer:% = peer; "{}: beating", self.id());
-            self.on_flag(peer, true, now);
+            self.on_sign(peer, Sign::Beating, now);
             self.report();
         }
         self.arm(ctx);
     }
 
     /// Tells a change of a peer's flag.
-    fn on_flag(&self, peer: &NodeName, is_beating: bool, last: Timestamp) {
+    fn on_sign(&self, peer: &NodeName, sign: Sign, last: Timestamp) {
+        let is_beating = sign == Sign::Beating;
         let settings = &self.section.settings;
         let mut hb = json!({ "name": settings.name, "id": self.id() });
         if !is_beating {
@@ -146,7 +147,7 @@ impl Worker {
         self.ties.emit.do_send(Emit { id: id.into(), path: None, data });
         if self.direction == Direction::Rx {
             let (hb, peer) = (settings.name.clone(), peer.clone());
-            self.ties.membership.do_send(membership::Beat { hb, peer, is_beating, last });
+            self.ties.membership.do_send(membership::Beat { hb, peer, sign });
         }
     }
 
@@ -156,7 +157,7 @@ impl Worker {
         for peer in &stale {
             let last = self.beating.peers()[peer].last;
             log::warn!(peer:% = peer, last = last.0; "{}: stale", self.id());
-            self.on_flag(peer, false, last);
+            self.on_sign(peer, Sign::Stale, last);
         }
         if !stale.is_empty() {
             self.report();
@@ -262,7 +263,7 @@ impl Actor for Worker {
         // A panic is no loss of peers: the worker is back before they are late.
         if !std::thread::panicking() {
             for peer in self.beating.on_stop() {
-                self.on_flag(&peer, false, self.beating.peers()[&peer].last);
+                self.on_sign(&peer, Sign::Stopped, self.beating.peers()[&peer].last);
             }
             self.report();
         }
@@ -347,7 +348,8 @@ impl Handler<Reconfigure> for Worker {
         let lasts: Vec<_> = self.beating.peers().iter().map(|(n, p)| (n.clone(), p.last)).collect();
         for gone in self.beating.reconfigure(timeout, peers) {
             let last = lasts.iter().find(|(name, _)| *name == gone).map(|(_, last)| *last);
-            self.on_flag(&gone, false, last.unwrap_or_default());
+            let grace_seconds = old.settings.timeout.as_secs_f64();
+            self.on_sign(&gone, Sign::Ended { grace_seconds }, last.unwrap_or_default());
         }
         self.look(ctx);
         let is_same_work = {

@@ -26,6 +26,7 @@ mod placement;
 mod quorum;
 mod requests;
 mod restart;
+mod retiring;
 mod unopened;
 mod world;
 
@@ -50,7 +51,7 @@ pub use journal::{ApplyError, Ops, apply, apply_at};
 pub use load::{is_overloaded, node_stats, score};
 pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use node::{NodeChange, NodeCore, NodeTiming};
-pub use peers::{Decision, Forget, LastWords, Peers};
+pub use peers::{Decision, Forget, LastWords, Peers, Sign};
 pub use placement::{
     Discard, Filters, candidates, counts_as_up, discarded, is_leader, is_natural_leader, leaders,
     ranks,
@@ -60,5 +61,6 @@ pub use requests::{
     NodeRequest, ObjectRequest, Reply, clear, set_node_monitor, set_service_monitor,
 };
 pub use restart::{Backoff, Restarts};
+pub use retiring::{Retiring, RetiringHeartbeat};
 pub use unopened::Unopened;
 pub use world::{Conditions, ObjectView, Seen, World, is_compatible, live_nodes};

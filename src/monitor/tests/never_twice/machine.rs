@@ -10,7 +10,7 @@ use model::{
 };
 use monitor::{
     Ballot, Beating, Conditions, InstanceCore, LastWords, Loss, NodeCore, NodeTiming, ObjectView,
-    Peers, World, is_transition,
+    Peers, Sign, World, is_transition,
 };
 
 /// Periods, by default or with `cluster.profile = fast`.
@@ -207,7 +207,7 @@ impl Machine {
         let clock = self.clock(now);
         let Some(daemon) = &mut self.daemon else { return false };
         if daemon.beating.on_beat(Duration::from_secs_f64(now), clock, from) == Some(true) {
-            daemon.peers.on_beat(clock, "hb#1", from, true);
+            daemon.peers.on_sign(clock, "hb#1", from, Sign::Beating);
         }
         daemon.lost.remove(from);
         if daemon.versions.get(from).is_some_and(|known| *known >= version) {
@@ -239,7 +239,7 @@ impl Machine {
         let is_frozen = self.node_frozen.0 != 0.0;
         let Some(daemon) = &mut self.daemon else { return Verdict::Nothing };
         for stale in daemon.beating.on_look(Duration::from_secs_f64(now)) {
-            daemon.peers.on_beat(clock, "hb#1", &stale, false);
+            daemon.peers.on_sign(clock, "hb#1", &stale, Sign::Stale);
         }
         let view = &daemon.view;
         let decision = daemon.peers.decide(clock, 60.0, |peer| {
