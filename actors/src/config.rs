@@ -5,7 +5,7 @@
 
 mod first_start;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::Metadata;
 use std::io::Read as _;
@@ -45,6 +45,8 @@ pub struct LoadedConfig {
     pub complaints: BTreeMap<String, Vec<Complaint>>,
     /// Whether the objects were read: until then, none is not an answer.
     pub is_loaded: bool,
+    /// Whether cluster.conf says what a deployed agent cannot follow: it is not in force and not published.
+    pub is_held: bool,
 }
 
 /// The configuration of one object.
@@ -128,6 +130,7 @@ impl LoadedConfig {
             objects: SharedMap::default(),
             complaints: BTreeMap::new(),
             is_loaded: false,
+            is_held: false,
         }
     }
 
@@ -135,7 +138,7 @@ impl LoadedConfig {
     #[must_use]
     pub fn load(paths: &Paths, nodename: &NodeName) -> Self {
         let mut config = Self::empty(paths, nodename.clone());
-        config.reload_node(paths);
+        config.reload_node(paths, &BTreeSet::new());
         let objects: Vec<ObjectPath> = list_objects(paths).into_keys().collect();
         config.reload_objects(paths, &objects);
         config.is_loaded = true;
@@ -143,15 +146,21 @@ impl LoadedConfig {
     }
 
     /// Reads node.conf and cluster.conf again. True when something changed; a file that cannot be read changes nothing
-    /// but its complaints.
-    pub fn reload_node(&mut self, paths: &Paths) -> bool {
+    /// but its complaints, nor does what the agents of the peers `deployed` cannot follow.
+    pub fn reload_node(&mut self, paths: &Paths, deployed: &BTreeSet<NodeName>) -> bool {
         let files = [paths.cluster_conf(), paths.node_conf()];
         for name in ["cluster.conf", "node.conf"] {
             self.complaints.remove(name);
         }
+        self.is_held = false;
         let nodename = self.node.nodename.clone();
         match load_node_files(paths, nodename, &files) {
             Ok((node, csum)) => {
+                if let Some(complaint) = unfollowed(&self.node, &node, deployed) {
+                    self.is_held = true;
+                    self.complain(complaint);
+                    return false;
+                }
                 for complaint in &node.complaints {
                     self.complain(complaint.clone());
                 }
@@ -183,7 +192,10 @@ impl LoadedConfig {
     /// Reads these objects again, on all processors. Returns those that changed, appeared or disappeared. An object whose
     /// file cannot be read stays as it is.
     pub fn reload_objects(&mut self, paths: &Paths, objects: &[ObjectPath]) -> Vec<ObjectPath> {
-        let read = in_parallel(objects, |path| read_object(paths, &self.context, path));
+        let is_held = self.is_held;
+        let is_read = |path: &&ObjectPath| !is_held || **path != ObjectPath::cluster();
+        let objects: Vec<ObjectPath> = objects.iter().filter(is_read).cloned().collect();
+        let read = in_parallel(&objects, |path| read_object(paths, &self.context, path));
         let mut changed = Vec::new();
         for (path, read) in objects.iter().zip(read) {
             let file = path.config_file();
@@ -254,6 +266,39 @@ impl LoadedConfig {
     pub fn max_parallel(&self) -> usize {
         self.node.max_parallel.unwrap_or_else(|| (processors() / 2).max(2))
     }
+}
+
+/// A heartbeat whose type changes while a deployed agent takes part in it.
+///
+/// Seen of deployed agents: the worker goes on as what it was, with the keywords of the new type. One that was unicast and
+/// becomes multicast sends to the group by TCP and listens there: it is deaf and mute, is taken for dead, takes over what
+/// runs elsewhere, and so do the others with what runs there. A section of another name is followed.
+fn unfollowed(
+    old: &NodeSettings,
+    new: &NodeSettings,
+    deployed: &BTreeSet<NodeName>,
+) -> Option<Complaint> {
+    new.heartbeats.iter().find_map(|after| {
+        let before = old.heartbeats.iter().find(|before| before.name == after.name)?;
+        if before.kind == after.kind {
+            return None;
+        }
+        let takes_part =
+            |node: &&NodeName| before.nodes.contains(*node) && after.nodes.contains(*node);
+        let node = deployed.iter().find(takes_part)?;
+        Some(Complaint {
+            severity: conf::Severity::Error,
+            file: "cluster.conf".to_owned(),
+            line: 0,
+            section: after.name.clone(),
+            keyword: "type".to_owned(),
+            reason: format!(
+                "the agent of {node} does not follow a change from {} to {}: leave {} as it was, add another section, and \
+                 remove {} once all nodes beat on the new one",
+                before.kind, after.kind, before.name, before.name
+            ),
+        })
+    })
 }
 
 /// Number of processors that this process may use, as it was when it started: asking the system reads the files of its

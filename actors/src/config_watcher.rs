@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use conf::{Complaint, NodeSettings};
-use model::ObjectPath;
+use model::{NodeName, ObjectPath};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
-use crate::cluster_data::{ClusterInfo, NodePublic, SetConfigEntries, SetNode};
+use crate::cluster_data::{
+    ClusterInfo, NodePublic, SetConfigEntries, SetNode, Snapshot, SnapshotCell,
+};
 use crate::config::{self, ConfigCell, FileStamp, LoadedConfig};
 use crate::node_monitor::{ObjectsChanged, Wake, stats};
 use crate::paths::Paths;
@@ -64,6 +66,8 @@ const MAX_ALERTS: usize = 50;
 /// Whom the watcher tells.
 #[derive(Debug, Clone)]
 pub struct Neighbours {
+    /// Says which peers run a deployed agent.
+    pub snapshot: SnapshotCell,
     /// Publishes what the configuration makes public.
     pub cluster_data: (Recipient<SetConfigEntries>, Recipient<SetNode>),
     /// Starts and ends service monitors.
@@ -123,6 +127,7 @@ impl ConfigWatcher {
     #[must_use]
     pub fn new(routes: &Routes) -> Self {
         let neighbours = Neighbours {
+            snapshot: routes.snapshot.clone(),
             cluster_data: (
                 routes.cluster_data.clone().recipient(),
                 routes.cluster_data.clone().recipient(),
@@ -179,9 +184,10 @@ impl ConfigWatcher {
         let (paths, config) = (self.paths.clone(), (**self.cell.load()).clone());
         // The first look and requested ones trust no stamp.
         let stamps = (is_all && waiters.is_empty()).then(|| std::mem::take(&mut self.stamps));
+        let deployed = deployed(&self.neighbours.snapshot.load());
         let work = tokio::task::spawn_blocking(move || {
             let looks = Looks { is_node, is_labels, is_all };
-            read_files(&paths, config, looks, objects, stamps)
+            read_files(&paths, config, looks, objects, stamps, &deployed)
         });
         ctx.spawn(work.into_actor(self).map(move |read, this, ctx| {
             this.is_reading = false;
@@ -291,6 +297,18 @@ struct Looks {
     is_all: bool,
 }
 
+/// The peers that are heard and are no nodes of ours.
+fn deployed(snapshot: &Snapshot) -> BTreeSet<NodeName> {
+    let is_deployed = |name: &NodeName| {
+        snapshot.node(name).is_some_and(|entry| {
+            name != snapshot.nodename()
+                && entry.data.monitor.is_some()
+                && entry.data.release.is_none()
+        })
+    };
+    snapshot.nodes().keys().filter(|name| is_deployed(name)).cloned().collect()
+}
+
 /// Reads files: those of the node, and all object files or some.
 fn read_files(
     paths: &Paths,
@@ -298,8 +316,13 @@ fn read_files(
     Looks { is_node, is_labels, is_all }: Looks,
     mut objects: BTreeSet<ObjectPath>,
     old_stamps: Option<BTreeMap<ObjectPath, FileStamp>>,
+    deployed: &BTreeSet<NodeName>,
 ) -> Read {
-    let is_node_changed = (is_node || is_all) && config.reload_node(paths);
+    let was_held = config.is_held;
+    let is_node_changed = (is_node || is_all) && config.reload_node(paths, deployed);
+    if was_held && !config.is_held {
+        objects.insert(ObjectPath::cluster());
+    }
     let mut changed = BTreeSet::new();
     let is_relabeled = is_labels && config.reload_labels(paths);
     if is_node_changed || is_relabeled {

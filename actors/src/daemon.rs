@@ -166,7 +166,7 @@ fn run() -> Result<(), DaemonError> {
 /// Starts every actor; the root says when the control socket can be connected to.
 async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonError> {
     let mut loaded = LoadedConfig::empty(&paths, nodename.clone());
-    loaded.reload_node(&paths);
+    loaded.reload_node(&paths, &std::collections::BTreeSet::new());
     let node = loaded.node.clone();
     logs::set_level(level_of(node.loglevel));
     logs::set_secrets(secrets_of(&node));

@@ -105,13 +105,44 @@ fn what_cannot_be_read_keeps_the_last_good_configuration_and_names_the_line() {
         assert_eq!((complaints.len(), complaints[0].line), (1, line), "{complaints:?}");
     }
     root.write("node.conf", b"[node]\n\xff\n");
-    assert!(!config.reload_node(&root.paths));
+    assert!(!config.reload_node(&root.paths, &BTreeSet::new()));
     assert_eq!(config.complaints["node.conf"][0].line, 2);
     root.write("node.conf", b"[node]\nenv = PRD\nmax_parallel = 3\n");
     root.write("svc1.conf", b"[DEFAULT]\nid = 1\nnodes = n1\n");
-    assert!(config.reload_node(&root.paths));
+    assert!(config.reload_node(&root.paths, &BTreeSet::new()));
     config.reload_objects(&root.paths, &[object("svc1")]);
     assert_eq!(config.complaints, BTreeMap::new());
+}
+
+#[test]
+fn a_change_that_a_deployed_agent_cannot_follow_is_not_in_force_and_not_published() {
+    let root = root();
+    let conf = |hb: &str| format!("[cluster]\nnodes = n1 n2 n3\n{hb}");
+    let before = conf("[hb#1]\ntype = unicast\n");
+    root.write("cluster.conf", before.as_bytes());
+    let mut config = root.load();
+    let cluster = [ObjectPath::cluster()];
+    let csum = |config: &LoadedConfig| config.objects.get(&cluster[0]).unwrap().csum.clone();
+    let good = csum(&config);
+    let deployed = BTreeSet::from([NodeName::new("n3").unwrap()]);
+    root.write("cluster.conf", conf("[hb#1]\ntype = multicast\n").as_bytes());
+    assert!(!config.reload_node(&root.paths, &deployed));
+    assert_eq!(config.reload_objects(&root.paths, &cluster), []);
+    assert_eq!((config.node.heartbeats[0].kind.as_str(), csum(&config)), ("unicast", good));
+    let complaint = config.complaints["cluster.conf"][0].to_string();
+    assert!(complaint.contains("hb#1") && complaint.contains("the agent of n3"), "{complaint}");
+    // It is, once that agent is gone; and so is what such an agent follows.
+    assert!(config.clone().reload_node(&root.paths, &BTreeSet::new()));
+    for followed in [
+        "[hb#1]\ntype = unicast\nport = 10001\n",
+        "[hb#2]\ntype = multicast\n",
+        "[hb#1]\ntype = unicast\n",
+        "[hb#1]\ntype = multicast\nnodes = n1 n2\n",
+    ] {
+        root.write("cluster.conf", conf(followed).as_bytes());
+        assert!(config.reload_node(&root.paths, &deployed), "{followed}");
+        assert_eq!(config.reload_objects(&root.paths, &cluster), cluster);
+    }
 }
 
 #[test]

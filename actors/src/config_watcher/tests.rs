@@ -62,7 +62,9 @@ impl Bench {
         paths.create().unwrap();
         let (sender, heard) = mpsc::unbounded_channel();
         let ear = Ear(sender).start();
+        let first = Snapshot::empty(NodeName::new("n1").unwrap());
         let neighbours = Neighbours {
+            snapshot: Arc::new(ArcSwap::from_pointee(first)),
             cluster_data: (ear.clone().recipient(), ear.clone().recipient()),
             node_monitor: (ear.clone().recipient(), ear.clone().recipient()),
             scheduler: ear.clone().recipient(),

@@ -92,7 +92,7 @@ impl Case {
         std::fs::write(paths.cluster_conf(), text).unwrap();
         std::fs::write(paths.node_conf(), setup.keywords).unwrap();
         let mut loaded = LoadedConfig::empty(&paths, node("n1"));
-        loaded.reload_node(&paths);
+        loaded.reload_node(&paths, &std::collections::BTreeSet::new());
         assert_eq!(loaded.node.complaints, []);
         let cluster = ClusterInfo { nodes: loaded.node.nodes.clone(), ..ClusterInfo::default() };
         let public = NodePublic { cluster, ..NodePublic::default() };
