@@ -46,8 +46,8 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::DequeueActions => dequeue::run(om),
         NodeAction::Ls => {
             let names = match target {
-                Target::Nodes(selector) => expand(&link()?, selector),
-                Target::Default | Target::Local => members(om)?,
+                Target::Nodes(selector) if selector != "*" => expand(&link()?, selector),
+                Target::Nodes(_) | Target::Default | Target::Local => members(om)?,
             };
             om.show(&json!(names), |_| {
                 names.iter().map(|name| format!("{}\n", printable(name))).collect()

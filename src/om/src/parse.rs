@@ -60,7 +60,10 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
     let reader = Reader(matches);
     match name {
         "mon" => monitor(&reader, reader.operands().into_iter().next()),
-        "ls" => object("svc", None, &Reader(matches), "ls"),
+        "ls" => {
+            let is_named = !reader.operands().is_empty() || reader.text("service").is_some();
+            object("svc", (!is_named).then(|| "**".to_owned()), &reader, "ls")
+        }
         "completion" => {
             let shell = reader.operands().into_iter().next().unwrap_or_default();
             let script = crate::complete::script(&shell);
@@ -362,7 +365,6 @@ fn object(
         match action {
             "freeze" | "thaw" => return node(reader, action),
             "print status" => return daemon(reader, "status"),
-            "ls" => selector = selector.or_else(|| Some("**".to_owned())),
             _ => selector = Some("cluster".to_owned()),
         }
     }
@@ -374,6 +376,10 @@ fn object(
             }
             selector = Some(operands.join(","));
         }
+    }
+    // Those of the kind, as the other groups do; a selector may name others.
+    if (kind, action) == (Kind::Svc, "ls") && selector.is_none() {
+        selector = Some("*/svc/*".to_owned());
     }
     if action == "monitor" {
         return monitor(reader, selector);

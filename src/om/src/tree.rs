@@ -242,7 +242,7 @@ const CLUSTER_ACTIONS: &[Action] = &[
     action("freeze", "Block orchestration on all nodes", &[WAIT]),
     action("thaw", "Allow orchestration again", &[WAIT]),
     action("print status", "Show threads, nodes and services", &[]),
-    action("ls", "List the objects", &[]),
+    action("ls", "Print the object of its configuration", &[]),
     action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),
 ];
 

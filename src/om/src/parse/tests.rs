@@ -55,6 +55,24 @@ fn a_selector_before_the_action_is_the_long_form() {
     );
 }
 
+/// As deployed agents list them, but for `om ls` alone, which they refuse.
+#[test]
+fn a_group_lists_its_kind_and_ls_alone_lists_all() {
+    for (line, selector) in [
+        ("ls", Some("**")),
+        ("ls web*", Some("web*")),
+        ("svc ls", Some("*/svc/*")),
+        ("svc -s */vol/* ls", Some("*/vol/*")),
+        ("web ls", Some("web")),
+        ("vol ls", None),
+        ("cluster ls", Some("cluster")),
+        ("cluster ls --namespace test", Some("cluster")),
+    ] {
+        let Command::Object(command) = command(line) else { panic!("{line}") };
+        assert_eq!((command.selector.as_deref(), &command.action), (selector, &ObjectAction::Ls));
+    }
+}
+
 #[test]
 fn the_manuals_older_spelling_is_understood() {
     assert_eq!(command("node daemon blacklist status"), command("daemon blacklist status"));
