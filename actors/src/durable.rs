@@ -9,6 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::FlockOperation;
 
+use crate::crash;
+
 /// Replaces the content of `file`, durably: a temporary file beside it, synced, renamed over, the folder synced.
 /// Keeps mode and owner of an existing file; a new one gets `mode`. Creates missing folders. A link is followed.
 ///
@@ -82,7 +84,9 @@ impl Staged {
     ///
     /// As [`write()`].
     pub fn commit(self) -> io::Result<()> {
+        crash::on_write();
         let done = std::fs::rename(&self.temporary, &self.target);
+        crash::on_write();
         done.and_then(|()| sync_folder(&self.folder)).map_err(|error| named(&self.target, &error))
     }
 }
@@ -100,7 +104,9 @@ fn named(file: &Path, error: &io::Error) -> io::Error {
 
 fn replace(file: &Path, content: &[u8], mode: u32, is_synced: bool) -> io::Result<()> {
     let staged = prepare(file, content, mode, is_synced, None)?;
+    crash::on_write();
     std::fs::rename(&staged.temporary, &staged.target)?;
+    crash::on_write();
     if is_synced { sync_folder(&staged.folder) } else { Ok(()) }
 }
 
@@ -134,6 +140,7 @@ fn fill(
     is_synced: bool,
     modified: Option<SystemTime>,
 ) -> io::Result<()> {
+    crash::on_write();
     // A leftover of a killed process that had our pid.
     _ = std::fs::remove_file(temporary);
     let mut out =
@@ -145,6 +152,7 @@ fn fill(
     } else {
         out.set_permissions(Permissions::from_mode(mode & 0o7777))?;
     }
+    crash::on_write();
     out.write_all(content)?;
     if let Some(modified) = modified {
         out.set_modified(modified)?;
@@ -158,6 +166,7 @@ fn fill(
 ///
 /// Whatever the file system answers, with the name of the file.
 pub fn remove(file: &Path) -> io::Result<()> {
+    crash::on_write();
     match std::fs::remove_file(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(named(file, &error)),

@@ -8,6 +8,7 @@ pub mod config;
 pub mod config_watcher;
 pub mod connection;
 pub mod control_socket;
+mod crash;
 pub mod daemon;
 pub mod demo;
 mod descriptor;

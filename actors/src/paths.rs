@@ -142,6 +142,12 @@ impl Paths {
         self.node_var().join("frozen")
     }
 
+    /// There while a join or a leave has the node frozen that was not frozen before.
+    #[must_use]
+    pub fn node_frozen_by_join(&self) -> PathBuf {
+        self.node_var().join("frozen_by_join")
+    }
+
     /// The file whose existence freezes an instance.
     #[must_use]
     pub fn instance_frozen(&self, path: &ObjectPath) -> PathBuf {

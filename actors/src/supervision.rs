@@ -376,8 +376,10 @@ where
         this.control.waker.register(cx.waker());
         this.control.is_probed.store(false, Ordering::Release);
         loop {
-            let is_stop_wanted = this.control.is_stop_wanted.load(Ordering::Acquire);
             let is_end_wanted = this.control.is_end_wanted.load(Ordering::Acquire);
+            // A start that comes after the end was asked for does not undo it.
+            let is_stop_wanted =
+                is_end_wanted || this.control.is_stop_wanted.load(Ordering::Acquire);
             if is_end_wanted && !matches!(this.phase, Phase::Running | Phase::Stopping) {
                 return Poll::Ready(());
             }

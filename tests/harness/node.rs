@@ -88,6 +88,12 @@ impl Node {
         self
     }
 
+    /// Sets a variable of that environment for what is run from now on; none removes it.
+    pub fn set_env(&mut self, key: &str, value: Option<&str>) {
+        self.environment.retain(|(name, _)| name != key);
+        self.environment.extend(value.map(|value| (key.to_owned(), value.to_owned())));
+    }
+
     /// Root folder.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -161,6 +167,21 @@ impl Node {
     #[must_use]
     pub fn with_program(mut self, program: PathBuf) -> Self {
         self.program = program;
+        self
+    }
+
+    /// Runs the program, the daemon too, so that no file it writes gets longer than this: it meets what it would meet on a
+    /// full disk, without a disk of its own.
+    #[must_use]
+    pub fn with_files_up_to(mut self, kib: u32) -> Self {
+        // In blocks of 512 bytes. Ignored, the signal leaves the error of the write.
+        let body = format!(
+            "trap '' XFSZ; ulimit -f {}; exec '{}' \"$@\"",
+            kib * 2,
+            Self::built().display()
+        );
+        self.script("tmp/limited", &body);
+        self.program = self.path("tmp/limited");
         self
     }
 

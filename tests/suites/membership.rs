@@ -161,6 +161,45 @@ fn a_joiner_that_cannot_write_stays_as_it_was_and_is_no_member() {
     wait_for("the joined node takes it back", || members(&n1) == json!(["n1"]));
 }
 
+/// As on a full disk, without root.
+#[test]
+fn who_cannot_write_what_a_join_needs_changes_nothing_on_either_side() {
+    let filler = format!("# {}\n", "x".repeat(300 << 10));
+    for is_joiner in [true, false] {
+        let limited = |node: Node, is_limited| match is_limited {
+            true => node.with_files_up_to(256),
+            false => node,
+        };
+        let mut n2 = limited(stranger("n2"), is_joiner);
+        let mut n1 = limited(member("n1", &[&n2], ""), !is_joiner);
+        n1.write("etc/cluster.conf", &(n1.read("etc/cluster.conf") + &filler));
+        n1.start();
+        n2.start();
+        let before = (state(&n1), state(&n2));
+        let failed = join(&n2, &n1, &[]);
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        assert!(
+            failed.err.contains("cluster.conf") && failed.err.contains("File too large"),
+            "{failed:?}"
+        );
+        assert_eq!(state(&n2), before.1);
+        if is_joiner {
+            wait_for("n2 is taken back", || members(&n1) == json!(["n1"]));
+            assert!(n1.read("etc/cluster.conf").contains("nodes = n1\n"));
+        } else {
+            assert_eq!(state(&n1), before.0);
+        }
+        for folder in [n1.path("etc"), n2.path("etc")] {
+            let files = std::fs::read_dir(&folder).expect("the folder").flatten();
+            let names: Vec<_> = files.map(|file| file.file_name()).collect();
+            assert!(
+                names.iter().all(|name| !name.as_encoded_bytes().starts_with(b".")),
+                "{names:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_cluster_that_speaks_both_dialects_is_joined_in_either() {
     for dialect in ["classic", "sealed"] {

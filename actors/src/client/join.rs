@@ -5,7 +5,7 @@
 //! again (cluster.md §f).
 
 use std::io::BufRead as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conf::{Ini, JoinReply, NodeSettings};
@@ -19,6 +19,7 @@ use super::config_edit::MODE;
 use super::{ANSWER, AskError, Done, Failure, Link, Om, complain, note};
 use crate::config;
 use crate::durable::{self, FileLock, Staged};
+use crate::paths::Paths;
 
 /// The joined node waits 120 s for the cluster lock (wire.md §5.16), and for its members to fetch.
 pub(super) const PATIENCE: Duration = Duration::from_secs(150);
@@ -61,26 +62,37 @@ pub(super) fn secret(source: &SecretSource) -> Result<String, Failure> {
 }
 
 /// The flag that freezes the node, set for the time of a join or a leave.
-struct Freeze<'a> {
-    flag: &'a Path,
+///
+/// A mark beside tells a run that follows a crash that it was not the operator who froze the node.
+struct Freeze {
+    flag: PathBuf,
+    mark: PathBuf,
     was_frozen: bool,
 }
 
-impl<'a> Freeze<'a> {
-    fn set(flag: &'a Path) -> Result<Self, Failure> {
-        let was_frozen = flag.exists();
-        if !was_frozen {
-            durable::write(flag, b"", 0o644)?;
+impl Freeze {
+    fn set(paths: &Paths) -> Result<Self, Failure> {
+        let (flag, mark) = (paths.node_frozen(), paths.node_frozen_by_join());
+        let is_frozen = flag.exists();
+        let was_frozen = is_frozen && !mark.exists();
+        if !is_frozen {
+            durable::write(&mark, b"", 0o644)?;
+            durable::write(&flag, b"", 0o644)?;
         }
-        Ok(Self { flag, was_frozen })
+        Ok(Self { flag, mark, was_frozen })
     }
 
     /// Thaws the node, unless it was frozen before.
     fn undo(self) -> Result<(), Failure> {
         if !self.was_frozen {
-            durable::remove(self.flag)?;
+            durable::remove(&self.flag)?;
         }
-        Ok(())
+        self.keep()
+    }
+
+    /// Leaves it frozen, as if an operator had frozen it.
+    fn keep(self) -> Result<(), Failure> {
+        Ok(durable::remove(&self.mark)?)
     }
 }
 
@@ -94,9 +106,8 @@ pub(super) fn join(
     within: Duration,
 ) -> Done {
     let link = om.link(None)?.to_address(node)?;
-    let flag = om.paths.node_frozen();
     let _only = only(om)?;
-    let freeze = Freeze::set(&flag)?;
+    let freeze = Freeze::set(&om.paths)?;
     let failed = |mut failure: Failure| {
         failure.lines.insert(0, format!("join {node} failed"));
         failure
@@ -122,6 +133,9 @@ pub(super) fn join(
     }
     note(&format!("this node is now a member of the cluster of {node}"));
     super::node::wake(om, "join");
+    if let Ok(link) = om.link(None) {
+        start_sending(&link);
+    }
     Ok(0)
 }
 
@@ -359,12 +373,13 @@ pub(super) fn leave(om: &Om) -> Done {
     let settings = config::load_node(&om.paths, om.nodename.clone())?;
     let peers: Vec<&NodeName> = peers(&settings).collect();
     if peers.is_empty() {
+        // Of a leave that was over but for this.
+        durable::remove(&om.paths.node_frozen_by_join())?;
         note("this node is a cluster of its own: there is nothing to leave");
         return Ok(0);
     }
     let link = om.link(None)?;
-    let flag = om.paths.node_frozen();
-    let freeze = Freeze::set(&flag)?;
+    let freeze = Freeze::set(&om.paths)?;
     // What cannot be read or written is known before anybody is told.
     let staged = match stage_leave(om) {
         Ok(staged) => staged,
@@ -380,6 +395,7 @@ pub(super) fn leave(om: &Om) -> Done {
         .filter_map(|(peer, told)| Some((*peer, told.err()?)))
         .collect();
     staged.commit()?;
+    freeze.keep()?;
     super::node::wake(om, "leave");
     for (peer, reason) in &unaware {
         note(&format!("warning: {peer}: {reason}"));
@@ -418,6 +434,12 @@ fn stop_sending(link: &Link) {
     let thr_id = Some("tx".to_owned());
     let stop = wire::DaemonStop { thr_id, session_id: None, wait: true, upgrade: false };
     _ = link.ask(&Request::new(stop), Some(ANSWER * 2));
+}
+
+/// Starts what sends heartbeats: a leave that did not come to its end stopped it, and nothing else starts it again.
+fn start_sending(link: &Link) {
+    let start = wire::DaemonStart { thr_id: Some("tx".to_owned()) };
+    _ = link.ask(&Request::new(start), Some(ANSWER));
 }
 
 /// Tells all members at once that this node leaves. One that no longer knows this node was told before.

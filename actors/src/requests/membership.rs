@@ -10,6 +10,7 @@ use super::config::read_file;
 use super::edit::{Target, edit};
 use super::{Context, Outcome, Transport, blocking, locks, refusal};
 use crate::cluster_data::ForgetPeer;
+use crate::crash;
 
 /// Name of the cluster lock of a join (cluster.md §f).
 const LOCK: &str = "join";
@@ -53,11 +54,14 @@ pub(super) async fn join(context: &Context) -> Outcome {
         }
         Err(not_now) => return not_now.into(),
     };
+    crash::point("join.locked");
     let added = add(context, &context.caller.nodename).await;
+    crash::point("join.added");
     // The members fetch the new cluster.conf meanwhile; one that went away is waited for no longer than this.
     if held.release(context, RELEASE_WAIT).await.is_err() {
         log::warn!(name = LOCK; "cluster lock not released");
     }
+    crash::point("join.released");
     match added {
         Ok(()) => joined(context).await,
         Err(error) => refusal(1, error).into(),
@@ -165,8 +169,10 @@ async fn remove(context: &Context, leaver: NodeName) -> Result<(), String> {
         Ok((is_changed, ()))
     })
     .await?;
+    crash::point("leave.removed");
     edit(context, Target::Node, |ini| Ok((ini.unset("cluster", "nodes"), ()))).await?;
     context.routes.cluster_data.do_send(ForgetPeer(leaver.clone()));
+    crash::point("leave.done");
     log::info!(node:% = leaver; "node left");
     Ok(())
 }
