@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use serde_json::{Map, Value};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -86,8 +87,10 @@ impl Group {
         let socket = self.socket()?;
         // Other agents of this machine, and other clusters, listen to the same group.
         socket.set_reuse_address(true)?;
-        // As much as the system allows.
-        _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        // Root may have more than the system allows to others, who get as much as that.
+        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+            _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        }
         socket.bind(&SocketAddr::from(self.address).into())?;
         let interface = match &self.intf {
             Some(intf) => {
@@ -174,3 +177,6 @@ pub(super) async fn receive(inbox: Inbox) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,6 +133,11 @@ impl Bench {
 
 /// A ping of a node, sealed, with its final NUL.
 pub(super) fn ping(from: &str, secret: &str, dialect: Dialect) -> Vec<u8> {
+    frame(from, secret, dialect, &ping_of(from))
+}
+
+/// A message of a node, sealed, with its final NUL.
+pub(super) fn frame(from: &str, secret: &str, dialect: Dialect, message: &Value) -> Vec<u8> {
     let random = SystemRandom::new();
     let form = Form::request(dialect, clock::now_ms(), &random);
     let sender = Sender {
@@ -140,7 +145,7 @@ pub(super) fn ping(from: &str, secret: &str, dialect: Dialect) -> Vec<u8> {
         nodename: from.into(),
         secret: ClusterSecret::new(secret),
     };
-    sender.seal(&form, &Prepared::new(&ping_of(from)), &random).unwrap()
+    sender.seal(&form, &Prepared::new(message), &random).unwrap()
 }
 
 /// What [`ping`] says.

@@ -14,7 +14,8 @@ pub const CHUNK: usize = 1_000;
 /// Most fragments of a message: deployed agents drop what has more.
 pub const MOST_FRAGMENTS: usize = 1_000;
 
-/// Most unfinished messages of a source: deployed agents drop what comes beyond.
+/// Most unfinished messages of a source; beyond, the oldest goes. Deployed agents drop what comes instead: after so many
+/// messages with a lost fragment they are deaf to all that has more than one.
 pub const MOST_MESSAGES: usize = 100;
 
 /// Most sources whose fragments are kept; a cluster has some tens of nodes.
@@ -106,7 +107,7 @@ impl<S: Ord + Clone> Reassembly<S> {
         }
         let messages = self.sources.entry(source.clone()).or_default();
         if !messages.contains_key(&id) && messages.len() >= MOST_MESSAGES {
-            return None;
+            self.bytes -= drop_oldest(messages);
         }
         self.number += 1;
         let number = self.number;
@@ -145,10 +146,7 @@ impl<S: Ord + Clone> Reassembly<S> {
     fn drop_one(&mut self) {
         let most = self.sources.iter_mut().max_by_key(|(_, messages)| sum(messages));
         let Some((source, messages)) = most else { return };
-        let oldest = messages.iter().min_by_key(|(_, message)| message.number);
-        if let Some(id) = oldest.map(|(id, _)| id.clone()) {
-            self.bytes -= messages.remove(&id).map_or(0, |message| message.bytes);
-        }
+        self.bytes -= drop_oldest(messages);
         if messages.is_empty() {
             let source = source.clone();
             self.sources.remove(&source);
@@ -160,6 +158,13 @@ impl<S: Ord + Clone> Reassembly<S> {
     pub fn held_bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// Drops the oldest message; the bytes it held.
+fn drop_oldest(messages: &mut BTreeMap<String, Message>) -> usize {
+    let oldest = messages.iter().min_by_key(|(_, message)| message.number);
+    let oldest = oldest.map(|(id, _)| id.clone());
+    oldest.and_then(|id| messages.remove(&id)).map_or(0, |message| message.bytes)
 }
 
 fn sum(messages: &BTreeMap<String, Message>) -> usize {
@@ -212,6 +217,18 @@ mod tests {
         // Message b began before: it is forgotten with the rest.
         assert_eq!(it.take(&1, &fragment("b", 1, 2, "b1")), None);
         assert_eq!(it.take(&2, &fragment("a", 1, 2, "x1")), Some(b"x1x2".to_vec()));
+    }
+
+    #[test]
+    fn a_source_that_loses_a_fragment_of_each_message_is_heard_once_it_loses_none() {
+        let mut it = Reassembly::default();
+        for id in 0..3 * MOST_MESSAGES {
+            assert_eq!(it.take(&1, &fragment(&id.to_string(), 1, 2, "x")), None);
+        }
+        assert_eq!(it.sources[&1].len(), MOST_MESSAGES);
+        assert_eq!(it.take(&1, &fragment("whole", 1, 2, "a")), None);
+        assert_eq!(it.take(&1, &fragment("whole", 2, 2, "b")), Some(b"ab".to_vec()));
+        assert_eq!(it.held_bytes(), 0);
     }
 
     #[test]
