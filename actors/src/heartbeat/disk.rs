@@ -23,9 +23,6 @@ use super::note::{Note, Notes, Severity};
 use super::worker::Outbox;
 use crate::clock;
 
-/// Rounds between two looks for the slots of peers that have none (cluster.md §b).
-const NAMES_ROUNDS: u32 = 6;
-
 /// Shortest pause between two messages: each is a synchronous write.
 const WRITE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -197,17 +194,19 @@ async fn read_all(disk: &Disk, inbox: &Inbox) -> io::Result<()> {
     disk.tell(section).await?;
     let mut names = Names::default();
     let mut seen: BTreeMap<NodeName, f64> = BTreeMap::new();
-    // The device is looked at again at once when a name was not where it was.
-    let mut rounds = NAMES_ROUNDS;
+    let mut is_moved = false;
     loop {
         let begun = tokio::time::Instant::now();
-        let is_missing = peers.iter().any(|peer| names.slot(peer.as_str()).is_none());
-        if rounds >= NAMES_ROUNDS && (is_missing || rounds > NAMES_ROUNDS) {
-            names = disk.job(Device::names).await?;
-            disk.tell_slots(section, &names);
-            rounds = 0;
+        // Deployed agents look for a missing name each sixth round: a peer that starts a moment later is not heard for 30 s.
+        if std::mem::take(&mut is_moved)
+            || peers.iter().any(|peer| names.slot(peer.as_str()).is_none())
+        {
+            let found = disk.job(Device::names).await?;
+            if found != names {
+                names = found;
+                disk.tell_slots(section, &names);
+            }
         }
-        rounds = if is_missing { rounds.saturating_add(1) } else { rounds };
         for peer in &peers {
             let Some(slot) = names.slot(peer.as_str()) else { continue };
             let Some(message) = disk.job(move |device| device.read_message(slot)).await? else {
@@ -231,7 +230,7 @@ async fn read_all(disk: &Disk, inbox: &Inbox) -> io::Result<()> {
                 && sender != *peer
             {
                 log::warn!(peer:% = peer, sender:% = sender; "a heartbeat slot holds another's message");
-                rounds = NAMES_ROUNDS + 1;
+                is_moved = true;
             }
         }
         tokio::time::sleep_until(begun + section.settings.interval).await;

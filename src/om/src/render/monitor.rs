@@ -176,9 +176,11 @@ impl<'a> View<'a> {
     /// Whether the heartbeat thread hears, or reaches, a node; none for a node it does not care for.
     fn beating(&self, id: &str, block: &Value, node: &str) -> Option<bool> {
         let peer = block.get("peers")?.get(node)?;
-        // The transmitter names only whom it reached; the receiver also the local node, with nothing in it.
+        // The transmitter names only whom it reached; the receiver also the local node, with nothing in it, and both with no
+        // more than its slot on a disk.
+        let is_bare = |peer: &Map<String, Value>| peer.keys().all(|key| key == "slot");
         match peer.get("beating").and_then(Value::as_bool) {
-            None if id.ends_with(".rx") || peer.as_object().is_none_or(Map::is_empty) => None,
+            None if id.ends_with(".rx") || peer.as_object().is_none_or(is_bare) => None,
             beating => Some(beating.unwrap_or(true)),
         }
     }
@@ -443,7 +445,7 @@ mod tests {
             "hb#1.rx": {"state": "running", "config": {"addr": "::", "port": 10000},
                 "peers": {"n1": {}, "n2": {"beating": true, "last": 1.0}, "n3": {"beating": false, "last": 1.0}}},
             "hb#2.rx": {"state": "running", "config": {"relay": "relay1", "timeout": 15}, "peers": {"n1": {}}},
-            "hb#3.rx": {"state": "running", "config": {"dev": "/dev/hb", "timeout": 15}, "peers": {"n1": {}}},
+            "hb#3.tx": {"state": "running", "config": {"dev": "/dev/hb", "timeout": 15}, "peers": {"n1": {"slot": 0}}},
             "monitor": {
                 "state": "running",
                 "nodes": {
@@ -465,7 +467,7 @@ Threads                                n1          n2                    n3
  daemon    running                   |
  hb#1.rx   running        [::]:10000 | /           O                     X
  hb#2.rx   running            relay1 | /           /                     /
- hb#3.rx   running           /dev/hb | /           /                     /
+ hb#3.tx   running           /dev/hb | /           /                     /
  listener  running             :1214 |
  monitor   running                   |
  scheduler restarting!               |
