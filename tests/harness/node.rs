@@ -13,6 +13,9 @@ use tempfile::TempDir;
 use crate::ports::Port;
 use crate::{wait_for, wait_until};
 
+/// Logs shown of a node when a test fails: those written last.
+const LOGS_SHOWN: usize = 8;
+
 /// What a command printed, and how it ended.
 #[derive(Debug)]
 pub struct Output {
@@ -426,7 +429,15 @@ impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let logs = fs::read_dir(self.path("log")).into_iter().flatten().flatten();
-            for log in logs.filter_map(|entry| entry.file_name().into_string().ok()) {
+            let mut logs: Vec<_> = logs
+                .filter_map(|entry| {
+                    let written = entry.metadata().and_then(|data| data.modified()).ok()?;
+                    Some((written, entry.file_name().into_string().ok()?))
+                })
+                .collect();
+            logs.sort();
+            let skip = logs.len().saturating_sub(LOGS_SHOWN);
+            for (_, log) in logs.into_iter().skip(skip) {
                 eprintln!("{}", self.last_lines(&format!("log/{log}")));
             }
         }

@@ -9,16 +9,25 @@ use serde_json::Value;
 use crate::{Cluster, ClusterConf, wait_for};
 
 /// What a service does: `$1` its folder, `$2` the node, `$3` the action. It is up on a node while the file `up.NODE` is
-/// there. The journal is shared by all nodes: what is started where something else is up is told.
+/// there. The journal is shared by all nodes: what is started where something else is up is told. What all services do is
+/// told in `../order`, begins and ends.
 const SERVICE: &str = r#"cd "$1" || exit 9
+tell() { echo "$1 ${PWD##*/} $2" >> ../order; }
 case $3 in
 start)
+    tell start "$2"
     others=$(ls up.* 2>/dev/null | tr '\n' ' ')
     echo "start $2${others:+ beside $others}" | sed 's/ *$//' >> journal
     test -e "hold.$2" && while test -e "hold.$2"; do sleep 0.02; done
     test -e "fail-start.$2" && exit 1
-    touch "up.$2" ;;
-stop) echo "stop $2" >> journal; rm -f "up.$2" ;;
+    touch "up.$2"
+    tell started "$2" ;;
+stop)
+    tell stop "$2"
+    echo "stop $2" >> journal
+    while test -e "hold-stop.$2"; do sleep 0.02; done
+    rm -f "up.$2"
+    tell stopped "$2" ;;
 check) test -e "up.$2" ;;
 esac
 "#;
@@ -115,7 +124,7 @@ impl Scene {
         }
     }
 
-    /// A file that a service looks at: `up.n1`, `fail-start.n1`, `hold.n1`.
+    /// A file that a service looks at: `up.n1`, `fail-start.n1`, `hold.n1`, `hold-stop.n1`.
     #[must_use]
     pub fn file(&self, name: &str, file: &str) -> PathBuf {
         self.folder.path().join(name).join(file)
@@ -142,6 +151,13 @@ impl Scene {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// What was done with all services, in order: `start web n1`, `started web n1`, `stop web n1`, `stopped web n1`.
+    #[must_use]
+    pub fn order(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("order")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
     /// A node dies: its daemon, and all that runs on it.
     pub fn kill(&mut self, at: usize) {
         self.cluster.nodes[at].kill();
@@ -149,6 +165,31 @@ impl Scene {
         for service in fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
             _ = fs::remove_file(service.path().join(&node));
         }
+    }
+
+    /// Runs an action on a node until its target is reached.
+    pub fn reach(&self, at: usize, words: &[&str]) {
+        self.cluster.nodes[at].om_ok(&[words, &["--wait", "--time", "20s"]].concat());
+    }
+
+    /// What a node knows of a service as a whole: `avail`, `frozen`, `placement`, `provisioned`.
+    #[must_use]
+    pub fn aggregate(&self, viewer: usize, name: &str, key: &str) -> Value {
+        self.cluster.nodes[viewer].status()["monitor"]["services"][name][key].clone()
+    }
+
+    /// What the monitor of an instance is at, as another node knows it.
+    #[must_use]
+    pub fn doing(&self, viewer: usize, name: &str, at: usize) -> String {
+        let status = &self.seen(viewer, name, at)["monitor"]["status"];
+        status.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the monitor of an instance is at that, as another node knows it.
+    pub fn wait_doing(&self, viewer: usize, name: &str, at: usize, status: &str) {
+        wait_for(&format!("{name} on n{} is {status}", at + 1), || {
+            self.doing(viewer, name, at) == status
+        });
     }
 
     /// The instance of a service on a node, as another one knows it, both counted from 0.
@@ -162,17 +203,33 @@ impl Scene {
     /// Waits until a node knows that a service is up on these nodes, and on no other, and that nothing moves.
     pub fn wait_up(&self, viewer: usize, name: &str, on: &[usize]) {
         let what = format!("n{} sees {name} up on {on:?}, counted from 0, alone", viewer + 1);
-        wait_for(&what, || {
-            let status = self.cluster.nodes[viewer].status();
-            (0..self.cluster.nodes.len()).all(|at| {
-                let node = format!("n{}", at + 1);
-                let instance = &status["monitor"]["nodes"][&node]["services"]["status"][name];
-                let doing = instance["monitor"]["status"].as_str().unwrap_or("idle");
-                let is_quiet = doing == "idle" || doing.ends_with("failed");
-                let has_target = instance["monitor"]["global_expect"].is_string();
-                (instance["avail"] == "up") == on.contains(&at) && is_quiet && !has_target
-            })
+        wait_for(&what, || self.settled(viewer, name).as_deref() == Some(on));
+    }
+
+    /// Waits until a node knows that a service is up on one node, whichever, and that nothing moves.
+    pub fn wait_up_anywhere(&self, viewer: usize, name: &str) {
+        wait_for(&format!("n{} sees {name} up on one node", viewer + 1), || {
+            self.settled(viewer, name).is_some_and(|on| on.len() == 1)
         });
+    }
+
+    /// Where a service is up, as a node knows; none while something moves.
+    fn settled(&self, viewer: usize, name: &str) -> Option<Vec<usize>> {
+        let status = self.cluster.nodes[viewer].status();
+        let mut up = vec![];
+        for at in 0..self.cluster.nodes.len() {
+            let node = format!("n{}", at + 1);
+            let instance = &status["monitor"]["nodes"][&node]["services"]["status"][name];
+            let doing = instance["monitor"]["status"].as_str().unwrap_or("idle");
+            let is_quiet = doing == "idle" || doing.ends_with("failed");
+            if !is_quiet || instance["monitor"]["global_expect"].is_string() {
+                return None;
+            }
+            if instance["avail"] == "up" {
+                up.push(at);
+            }
+        }
+        Some(up)
     }
 }
 

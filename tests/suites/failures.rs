@@ -2,11 +2,6 @@
 
 use harness::{ClusterConf, Scene, id_of, wait_for};
 
-fn doing(scene: &Scene, viewer: usize, name: &str, at: usize) -> String {
-    let status = &scene.seen(viewer, name, at)["monitor"]["status"];
-    status.as_str().unwrap_or_default().to_owned()
-}
-
 fn fails_at_first(name: &'static str) -> Scene {
     Scene::start_with(&ClusterConf::default(), &[(name, "")], |scene| {
         scene.touch(name, "fail-start.n1");
@@ -20,7 +15,7 @@ fn a_service_that_does_not_start_is_started_on_the_next_node() {
     // The failure is forgotten once it is up: it could start here again.
     scene.wait_up(0, "web", &[1]);
     assert_eq!(scene.journal("web"), ["start n1", "start n2"]);
-    wait_for("the failure is cleared", || doing(&scene, 2, "web", 0) == "idle");
+    scene.wait_doing(2, "web", 0, "idle");
     scene.remove("web", "fail-start.n1");
     scene.cluster.nodes[2].om_ok(&["web", "giveback", "--wait", "--time", "20s"]);
     scene.wait_up(2, "web", &[0]);
@@ -35,7 +30,7 @@ fn a_service_that_starts_nowhere_is_tried_once_on_each_node_until_it_is_cleared(
         }
     });
     for at in 0..3 {
-        wait_for("it failed everywhere", || doing(&scene, 1, "web", at) == "start failed");
+        scene.wait_doing(1, "web", at, "start failed");
     }
     assert_eq!(scene.journal("web"), ["start n1", "start n2", "start n3"]);
     scene.remove("web", "fail-start.n3");
@@ -85,7 +80,7 @@ fn what_does_not_stop_is_started_nowhere_else() {
     let switch =
         scene.cluster.nodes[1].om(&["web", "switch", "--to", "n2", "--wait", "--time", "8s"]);
     assert_eq!(switch.code, Some(1), "{switch:?}");
-    wait_for("the stop failed", || doing(&scene, 1, "web", 0) == "stop failed");
+    scene.wait_doing(1, "web", 0, "stop failed");
     for viewer in 0..3 {
         assert_eq!(scene.seen(viewer, "web", 0)["avail"], "up");
         assert_eq!(scene.seen(viewer, "web", 1)["avail"], "down");

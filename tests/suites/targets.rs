@@ -1,39 +1,28 @@
 //! Promise: what an operator asks of a service is done on the right nodes, in the right order, and told when it is done.
 
 use harness::{Scene, wait_for};
-use serde_json::Value;
 
 const FAILOVER: (&str, &str) = ("web", "");
 const FLEX: (&str, &str) = ("flex", "topology = flex\nflex_min = 1\nflex_target = 2");
-
-/// Runs an action until its target is reached.
-fn done(scene: &Scene, at: usize, words: &[&str]) {
-    let words = [words, &["--wait", "--time", "20s"]].concat();
-    scene.cluster.nodes[at].om_ok(&words);
-}
 
 fn frozen(scene: &Scene, viewer: usize, name: &str) -> Vec<bool> {
     let is_frozen = |at| scene.seen(viewer, name, at)["frozen"].as_f64() > Some(0.0);
     (0..3).map(is_frozen).collect()
 }
 
-fn aggregate(scene: &Scene, viewer: usize, name: &str, key: &str) -> Value {
-    scene.cluster.nodes[viewer].status()["monitor"]["services"][name][key].clone()
-}
-
 #[test]
 fn a_failover_service_goes_where_it_is_told_to() {
     let scene = Scene::start(&[FAILOVER]);
     scene.wait_up(1, "web", &[0]);
-    done(&scene, 0, &["web", "switch", "--to", "n3"]);
+    scene.reach(0, &["web", "switch", "--to", "n3"]);
     scene.wait_up(0, "web", &[2]);
-    done(&scene, 1, &["web", "takeover"]);
+    scene.reach(1, &["web", "takeover"]);
     scene.wait_up(0, "web", &[1]);
-    assert_eq!(aggregate(&scene, 0, "web", "placement"), "non-optimal");
-    done(&scene, 2, &["web", "giveback"]);
+    assert_eq!(scene.aggregate(0, "web", "placement"), "non-optimal");
+    scene.reach(2, &["web", "giveback"]);
     scene.wait_up(0, "web", &[0]);
-    assert_eq!(aggregate(&scene, 2, "web", "placement"), "optimal");
-    done(&scene, 2, &["web", "restart"]);
+    assert_eq!(scene.aggregate(2, "web", "placement"), "optimal");
+    scene.reach(2, &["web", "restart"]);
     scene.wait_up(2, "web", &[0]);
     let moves = [
         "start n1", "stop n1", "start n3", "stop n3", "start n2", "stop n2", "start n1", "stop n1",
@@ -41,8 +30,8 @@ fn a_failover_service_goes_where_it_is_told_to() {
     ];
     assert_eq!(scene.journal("web"), moves);
     // Already there, or nowhere.
-    done(&scene, 1, &["web", "switch", "--to", "n1"]);
-    done(&scene, 1, &["web", "start"]);
+    scene.reach(1, &["web", "switch", "--to", "n1"]);
+    scene.reach(1, &["web", "start"]);
     let nowhere = scene.cluster.nodes[1].om(&["web", "switch", "--to", "n9"]);
     assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
     assert_eq!(scene.journal("web"), moves);
@@ -54,21 +43,21 @@ fn a_stop_freezes_and_a_start_thaws_and_a_frozen_service_stays_where_it_is() {
     scene.wait_up(1, "web", &[0]);
     scene.wait_up(1, "flex", &[0, 1]);
     for name in ["web", "flex"] {
-        done(&scene, 2, &[name, "stop"]);
+        scene.reach(2, &[name, "stop"]);
         scene.wait_up(0, name, &[]);
         assert_eq!(frozen(&scene, 1, name), [true; 3]);
-        done(&scene, 1, &[name, "start"]);
+        scene.reach(1, &[name, "start"]);
         scene.wait_up(2, name, if name == "web" { &[0] } else { &[0, 1] });
         assert_eq!(frozen(&scene, 0, name), [false; 3]);
     }
-    done(&scene, 1, &["*", "freeze"]);
+    scene.reach(1, &["*", "freeze"]);
     assert_eq!(frozen(&scene, 2, "web"), [true; 3]);
-    assert_eq!(aggregate(&scene, 0, "flex", "frozen"), "frozen");
+    assert_eq!(scene.aggregate(0, "flex", "frozen"), "frozen");
     scene.kill(0);
     wait_for("n1 is forgotten", || scene.seen(1, "web", 0).is_null());
     scene.wait_up(1, "web", &[]);
     scene.wait_up(1, "flex", &[1]);
-    done(&scene, 2, &["*", "thaw"]);
+    scene.reach(2, &["*", "thaw"]);
     scene.wait_up(1, "web", &[1]);
     scene.wait_up(1, "flex", &[1, 2]);
     assert_eq!(scene.journal("web"), ["start n1", "stop n1", "start n1", "start n2"]);
@@ -78,7 +67,7 @@ fn a_stop_freezes_and_a_start_thaws_and_a_frozen_service_stays_where_it_is() {
 fn a_flex_service_keeps_its_number_and_moves_without_falling_below() {
     let scene = Scene::start(&[FLEX]);
     scene.wait_up(2, "flex", &[0, 1]);
-    done(&scene, 0, &["flex", "switch", "--to", "n3"]);
+    scene.reach(0, &["flex", "switch", "--to", "n3"]);
     let moves = scene.journal("flex");
     assert_eq!(moves[2], "start n3 beside up.n1 up.n2", "{moves:?}");
     // The others were stopped, and one of them is wanted again.
@@ -86,7 +75,7 @@ fn a_flex_service_keeps_its_number_and_moves_without_falling_below() {
         let up = |at| scene.seen(1, "flex", at)["avail"] == "up";
         scene.journal("flex").len() >= 6 && (0..3).filter(|at| up(*at)).count() == 2
     });
-    done(&scene, 1, &["flex", "giveback"]);
+    scene.reach(1, &["flex", "giveback"]);
     scene.wait_up(0, "flex", &[0, 1]);
 }
 
@@ -138,7 +127,7 @@ fn a_parent_is_stopped_once_its_children_are() {
         instance["monitor"]["status"] == "wait children"
     });
     assert_eq!(scene.journal("db"), ["start n1"]);
-    done(&scene, 2, &["web", "stop"]);
+    scene.reach(2, &["web", "stop"]);
     scene.wait_up(1, "db", &[]);
     assert_eq!(scene.journal("db"), ["start n1", "stop n1"]);
 }
@@ -148,11 +137,11 @@ fn a_purged_service_is_stopped_and_gone_everywhere() {
     let scene = Scene::start(&[FAILOVER, FLEX]);
     scene.wait_up(1, "web", &[0]);
     scene.wait_up(1, "flex", &[0, 1]);
-    done(&scene, 2, &["web", "purge"]);
+    scene.reach(2, &["web", "purge"]);
     for node in &scene.cluster.nodes {
         wait_for("its configuration is gone", || !node.path("etc/web.conf").exists());
     }
-    done(&scene, 0, &["flex", "delete"]);
+    scene.reach(0, &["flex", "delete"]);
     for (at, node) in scene.cluster.nodes.iter().enumerate() {
         wait_for("it is known nowhere", || {
             let services = &node.status()["monitor"]["services"];
@@ -186,13 +175,13 @@ fn what_is_provisioned_is_so_on_all_nodes_and_up_on_one() {
     wait_for("all have an instance", || {
         (0..3).all(|at| scene.seen(0, "dir", at)["avail"] == "down")
     });
-    done(&scene, 1, &["dir", "provision"]);
+    scene.reach(1, &["dir", "provision"]);
     for viewer in 0..3 {
         scene.wait_up(viewer, "dir", &[0]);
     }
-    assert_eq!(aggregate(&scene, 2, "dir", "provisioned"), true);
+    assert_eq!(scene.aggregate(2, "dir", "provisioned"), true);
     assert_eq!(frozen(&scene, 2, "dir"), [false; 3]);
-    done(&scene, 2, &["dir", "unprovision"]);
+    scene.reach(2, &["dir", "unprovision"]);
     scene.wait_up(1, "dir", &[]);
-    assert_eq!(aggregate(&scene, 2, "dir", "provisioned"), false);
+    assert_eq!(scene.aggregate(2, "dir", "provisioned"), false);
 }
