@@ -361,9 +361,14 @@ impl ServiceMonitor {
             .chain(&settings.hard_anti_affinity)
             .chain(&settings.soft_affinity)
             .chain(&settings.soft_anti_affinity);
+        let slices = monitor::slice_names(&path, settings)
+            .into_iter()
+            .map(|name| model::resolve_path(&name, path.namespace()));
+        let slices = slices.filter_map(|name| ObjectPath::parse(&name).ok());
         let related = names
             .chain(affinities)
             .filter_map(|name| ObjectPath::parse(name.split('@').next().unwrap_or(name)).ok())
+            .chain(slices)
             .collect();
         let monitor = Some(ctx.address().recipient());
         let priority = settings.priority;

@@ -103,8 +103,7 @@ impl State {
         new: Option<&InstanceStatus>,
     ) {
         let slaves = |status: Option<&InstanceStatus>| -> Vec<ObjectPath> {
-            let names = status.into_iter().flat_map(|s| s.slaves.iter().chain(&s.scaler_slaves));
-            names.filter_map(|name| ObjectPath::parse(name).ok()).collect()
+            status.into_iter().flat_map(|status| status.all_slaves(path)).collect()
         };
         for slave in slaves(old) {
             if let Some(masters) = self.masters.get_mut(&slave) {

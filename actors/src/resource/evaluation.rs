@@ -372,7 +372,7 @@ fn sum(
         frozen: frozen.unwrap_or(Timestamp::NEVER),
         running,
         parallel_subsets: instance.parallel.iter().cloned().collect(),
-        scaler_slaves: vec![],
+        scaler_slaves: monitor::slice_names(&instance.path, &instance.settings),
         drp: instance.settings.drpnodes.contains(here),
         pool: if is_vol { text("pool") } else { None },
         size: if is_vol { section.integer("size").ok().flatten() } else { None },

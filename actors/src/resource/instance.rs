@@ -252,7 +252,8 @@ impl Instance {
             path,
             id,
         };
-        if !instance.path.kind().has_instances() {
+        // A scaler has no resources of its own: they are those of its slices.
+        if !instance.path.kind().has_instances() || settings.scale.is_some() {
             return instance;
         }
         let setup = |rid| Setup {

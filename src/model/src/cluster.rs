@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::status::serialize_frozen;
 use crate::{
     Frozen, GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
-    ObjectPath, Provisioned, Status, Timestamp,
+    ObjectPath, Provisioned, Status, Timestamp, resolve_path,
 };
 
 fn is_false(value: &bool) -> bool {
@@ -258,6 +258,12 @@ pub struct InstanceStatus {
 }
 
 impl InstanceStatus {
+    /// Slaves and slices of the object `path`, which has this instance: those without namespace are in its own.
+    pub fn all_slaves(&self, path: &ObjectPath) -> impl Iterator<Item = ObjectPath> {
+        let names = self.slaves.iter().chain(&self.scaler_slaves);
+        names.filter_map(|name| ObjectPath::parse(&resolve_path(name, path.namespace())).ok())
+    }
+
     /// Whether the instance counts: it was evaluated.
     #[must_use]
     pub fn is_known(&self) -> bool {

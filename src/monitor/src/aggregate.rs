@@ -66,7 +66,7 @@ fn avail(object: &ObjectView<'_>) -> Status {
         return Status::Unknown;
     };
     if let Some(scale) = first.scale {
-        return scaler_avail(object.world, first.scaler_slaves.iter(), scale);
+        return scaler_avail(object.world, first.all_slaves(object.path), scale);
     }
     let states: Vec<&Status> =
         object.known().filter_map(|seen| seen.status.avail.as_ref()).collect();
@@ -74,7 +74,7 @@ fn avail(object: &ObjectView<'_>) -> Status {
         Topology::Flex => flex_avail(object, &states),
         Topology::Failover | Topology::Span | Topology::Other(_) => failover_avail(&states),
     };
-    let slaves: Vec<&String> = first.slaves.iter().chain(&first.scaler_slaves).collect();
+    let slaves: Vec<ObjectPath> = first.all_slaves(object.path).collect();
     if slaves.is_empty() { own } else { avail_with_slaves(object.world, own, &slaves) }
 }
 
@@ -108,11 +108,9 @@ fn flex_avail(object: &ObjectView<'_>, states: &[&Status]) -> Status {
     }
 }
 
-fn avail_with_slaves(world: &dyn World, own: Status, slaves: &[&String]) -> Status {
-    let mut states: BTreeSet<Status> = slaves
-        .iter()
-        .filter_map(|path| world.aggregate(&ObjectPath::parse(path).ok()?)?.avail.clone())
-        .collect();
+fn avail_with_slaves(world: &dyn World, own: Status, slaves: &[ObjectPath]) -> Status {
+    let mut states: BTreeSet<Status> =
+        slaves.iter().filter_map(|path| world.aggregate(path)?.avail.clone()).collect();
     states.insert(own);
     states
         .retain(|state| !matches!(state, Status::NotApplicable | Status::Undef | Status::Unknown));
@@ -124,18 +122,12 @@ fn avail_with_slaves(world: &dyn World, own: Status, slaves: &[&String]) -> Stat
     }
 }
 
-fn scaler_avail<'s>(
-    world: &dyn World,
-    slices: impl Iterator<Item = &'s String>,
-    scale: i64,
-) -> Status {
+fn scaler_avail(world: &dyn World, slices: impl Iterator<Item = ObjectPath>, scale: i64) -> Status {
     let is_up = |node: &NodeName, path: &ObjectPath| {
         world.instance(node, path).is_some_and(|status| status.avail == Some(Status::Up))
     };
-    let up: usize = slices
-        .filter_map(|path| ObjectPath::parse(path).ok())
-        .map(|path| live_nodes(world).filter(|(node, _)| is_up(node, &path)).count())
-        .sum();
+    let up: usize =
+        slices.map(|path| live_nodes(world).filter(|(node, _)| is_up(node, &path)).count()).sum();
     match up as i64 {
         0 => Status::NotApplicable,
         up if up < scale => Status::Warn,

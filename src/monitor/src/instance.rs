@@ -28,6 +28,7 @@ use crate::{
 
 pub use adoption::accepts;
 pub use rules::{drops_target, is_transition};
+pub use scaler::slice_names;
 
 /// Added to every alarm: one that rings a rounding error too early would set itself again and again.
 pub(crate) const ALARM_MARGIN_SECS: f64 = 0.01;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{
     Frozen, GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
-    ObjectPath, Status, resolve_path,
+    ObjectPath, Status,
 };
 use serde_json::{Map, Value, json};
 
@@ -194,10 +194,8 @@ fn targets(world: &dyn World, request: &ObjectRequest) -> Vec<String> {
         let Ok(path) = ObjectPath::parse(text) else { continue };
         let view = ObjectView::new(world, &path);
         let Some(first) = view.instances.first() else { continue };
-        let slaves = first.status.slaves.iter().chain(&first.status.scaler_slaves);
-        let slaves: Vec<String> =
-            slaves.map(|slave| resolve_path(slave, path.namespace())).collect();
-        found.extend(slaves.into_iter().filter(|slave| seen.insert(slave.clone())));
+        let slaves = first.status.all_slaves(&path).map(|slave| slave.to_string());
+        found.extend(slaves.filter(|slave| seen.insert(slave.clone())));
     }
     found
 }

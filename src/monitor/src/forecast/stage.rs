@@ -180,12 +180,11 @@ impl Stage {
     fn aggregate_again(&mut self, path: &ObjectPath) {
         let is_above = |other: &&ObjectPath| {
             *other != path
-                && self.instances.values().filter_map(|instances| instances.get(*other)).any(
-                    |status| {
-                        let slaves = status.slaves.iter().chain(&status.scaler_slaves);
-                        slaves.into_iter().any(|slave| slave == path.as_str())
-                    },
-                )
+                && self
+                    .instances
+                    .values()
+                    .filter_map(|instances| instances.get(*other))
+                    .any(|status| status.all_slaves(other).any(|slave| slave == *path))
         };
         let above: Vec<ObjectPath> = self.cast.iter().filter(is_above).cloned().collect();
         for path in std::iter::once(path).chain(&above) {
@@ -223,6 +222,7 @@ fn settings_on(settings: &ObjectSettings, node: &NodeName) -> ObjectSettings {
 /// Objects that an object looks at.
 fn named_by(world: &dyn World, path: &ObjectPath) -> Vec<ObjectPath> {
     let mut texts: Vec<&String> = vec![];
+    let mut slaves: Vec<ObjectPath> = vec![];
     if let Some(settings) = world.settings(path) {
         texts.extend(settings.parents.iter().chain(&settings.children).chain(&settings.slaves));
         texts.extend(settings.hard_affinity.iter().chain(&settings.hard_anti_affinity));
@@ -230,11 +230,11 @@ fn named_by(world: &dyn World, path: &ObjectPath) -> Vec<ObjectPath> {
     }
     for (node, _) in live_nodes(world) {
         if let Some(instance) = world.instance(node, path) {
-            texts.extend(instance.slaves.iter().chain(&instance.scaler_slaves));
+            slaves.extend(instance.all_slaves(path));
         }
     }
     let names = texts.into_iter().map(|text| text.split('@').next().unwrap_or(text));
-    names.filter_map(|text| ObjectPath::parse(text).ok()).collect()
+    names.filter_map(|text| ObjectPath::parse(text).ok()).chain(slaves).collect()
 }
 
 /// The object, those that it names and those that name it, and so on.

@@ -1,12 +1,27 @@
 //! A scaler keeps as many slices as its keyword `scale` asks for (orchestration.md §15).
 
-use model::{Frozen, GlobalExpect, MonitorStatus, ObjectPath, Provisioned, Topology};
+use model::{
+    Frozen, GlobalExpect, MonitorStatus, NodeName, ObjectPath, ObjectSettings, Provisioned,
+    Topology,
+};
 
 use super::{Cx, InstanceCore};
 use crate::{Change, Effect, Filters, Hold, ObjectView, candidates, live_nodes, ranks};
 
 /// Slices made in one pass.
 const CREATED_AT_ONCE: usize = 3;
+
+/// Names of the slices that a scaler is to have, without its namespace: as many as its keyword `scale` needs, each as wide
+/// as the cluster when it is flex. None for an object that is no scaler.
+#[must_use]
+pub fn slice_names(path: &ObjectPath, settings: &ObjectSettings) -> Vec<String> {
+    let Some(scale) = settings.scale.and_then(|scale| usize::try_from(scale).ok()) else {
+        return vec![];
+    };
+    let is_flex = settings.topology == Topology::Flex;
+    let width = if is_flex { settings.peers.len().max(1) } else { 1 };
+    (0..scale.div_ceil(width)).map(|number| format!("{number}.{}", path.name())).collect()
+}
 
 impl InstanceCore {
     pub(super) fn scale(&mut self, cx: &Cx<'_>) {
@@ -40,16 +55,17 @@ impl InstanceCore {
         }
     }
 
-    /// Slices by their number.
+    /// Slices that are there, by their number.
     fn slices(&self, cx: &Cx<'_>) -> Vec<(usize, ObjectPath)> {
-        let published = cx.view.local().map(|seen| seen.status.scaler_slaves.as_slice());
-        let mut slices: Vec<(usize, ObjectPath)> = published
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|text| {
-                let path = ObjectPath::parse(text).ok()?;
-                let number = path.name().split_once('.')?.0.parse().ok()?;
-                Some((number, path))
+        let objects = cx.view.world.local_objects().into_iter();
+        let mut slices: Vec<(usize, ObjectPath)> = objects
+            .filter(|path| {
+                path.kind() == self.path.kind() && path.namespace() == self.path.namespace()
+            })
+            .filter_map(|path| {
+                let (number, name) = path.name().split_once('.')?;
+                let number = number.parse().ok()?;
+                (name == self.path.name()).then(|| (number, path.clone()))
             })
             .collect();
         slices.sort();
@@ -68,7 +84,12 @@ impl InstanceCore {
             .collect::<Vec<_>>();
         let is_everywhere = published.windows(2).all(|pair| pair[0] == pair[1])
             && published.iter().all(Option::is_some);
-        if !is_everywhere || is_asked {
+        // An instance that is not known yet may arrive frozen.
+        let is_known = |node: &NodeName| view.on(node).is_some_and(|seen| seen.status.is_known());
+        let are_known = live_nodes(world)
+            .filter(|(node, _)| cx.settings.peers.contains(node))
+            .all(|(node, _)| is_known(node));
+        if !is_everywhere || !are_known || is_asked {
             self.hold(|| Hold::Slice(path.clone()));
             return false;
         }
