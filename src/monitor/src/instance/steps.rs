@@ -9,7 +9,8 @@ use crate::{
     Action, Effect, Filters, Hold, Seen, candidates, is_natural_leader, live_nodes, ranks,
 };
 
-/// How long an instance that was not started keeps the target `restarted`, for its peers to take it over.
+/// How long an instance that was not started keeps the target `restarted`, for its peers to take it over, and how long one
+/// that was waits for better ranked ones to do so.
 const RESTARTED_SECS: f64 = 2.0;
 
 impl InstanceCore {
@@ -397,6 +398,16 @@ impl InstanceCore {
                 let candidates = candidates(&cx.view, Filters::ALL);
                 let ranks = ranks(&cx.view, &candidates);
                 let local = cx.view.world.local_node();
+                // One that has not heard of the target yet shows nothing. Deployed agents count on their passes being
+                // further apart than that takes, and restart at once where they are not.
+                let waited = cx.now.since(cx.before.status_updated.unwrap_or_default());
+                let may_be_deaf = (0.0..RESTARTED_SECS).contains(&waited);
+                let is_to_adopt = |seen: &Seen<'_>| {
+                    may_be_deaf
+                        && seen.monitor.status == MonitorStatus::Idle
+                        && seen.monitor.local_expect == Some(LocalExpect::Started)
+                        && seen.monitor.local_expect_updated.is_none_or(|started| started <= time)
+                };
                 let is_busy = |node: &NodeName| {
                     cx.view.on(node).is_some_and(|seen| {
                         matches!(
@@ -404,13 +415,16 @@ impl InstanceCore {
                             MonitorStatus::Restarting
                                 | MonitorStatus::WaitPriors
                                 | MonitorStatus::RestartFailed
-                        )
+                        ) || is_to_adopt(seen)
                     })
                 };
                 let priors = ranks.into_iter().take_while(|node| *node != local);
                 let priors: Vec<&NodeName> = priors.filter(|node| is_busy(node)).collect();
                 if !priors.is_empty() {
                     self.hold(|| Hold::Priors(priors.into_iter().cloned().collect()));
+                    if may_be_deaf {
+                        self.wake_after(RESTARTED_SECS - waited);
+                    }
                     return;
                 }
                 self.set_local_expect(cx.now, None);
