@@ -178,6 +178,12 @@ impl Paths {
         self.var.join("osvcd.pid")
     }
 
+    /// What a deployed agent leaves where it runs, and this one does not.
+    #[must_use]
+    pub fn deployed_mark(&self) -> PathBuf {
+        self.var.join("osvcd.pid.args")
+    }
+
     /// Labels and storage targets of the nodes, as they published them last: `<var>/nodes_info.json`.
     #[must_use]
     pub fn nodes_info(&self) -> PathBuf {

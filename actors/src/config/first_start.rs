@@ -12,6 +12,10 @@ use crate::paths::Paths;
 /// Makes sure that the cluster has an id, a secret and a name: writes a cluster.conf with random ones, readable by its owner
 /// only and with this node as the only member, or adds what an existing one lacks. What node.conf sets is left there.
 ///
+/// Where a deployed agent ran until now, its peers are of its kind, and would neither hear this node nor be heard if it
+/// spoke sealed: `cluster.envelope` becomes `any` unless it is set, and goes to the peers with the rest of the file, which
+/// ignore it until they are replaced.
+///
 /// # Errors
 ///
 /// The file cannot be written. One that is no configuration is left alone: reading it tells.
@@ -50,8 +54,30 @@ pub fn ensure_cluster_conf(paths: &Paths, nodename: &NodeName) -> io::Result<()>
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         }
     }
+    let replaces_deployed = paths.deployed_mark().exists();
+    let speaks = |ini: &Ini| ini.get("cluster", "envelope").is_some();
+    let has_peers = |ini: &Ini| {
+        let nodes = ini.get("cluster", "nodes").unwrap_or_default();
+        nodes.split_whitespace().any(|name| name != nodename.as_str())
+    };
+    if replaces_deployed
+        && (has_peers(&cluster) || has_peers(&node))
+        && !speaks(&cluster)
+        && !speaks(&node)
+    {
+        log::warn!(
+            "in the place of a deployed agent: cluster.envelope is set to any, to be sealed once all nodes are replaced"
+        );
+        is_changed |= cluster
+            .set("cluster", "envelope", "any")
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    }
     if is_changed {
         durable::write(&file, cluster.text().as_bytes(), 0o600)?;
+    }
+    if replaces_deployed {
+        // Once: what an operator sets afterwards, or unsets, stays.
+        durable::remove(&paths.deployed_mark())?;
     }
     Ok(())
 }

@@ -65,6 +65,36 @@ fn an_existing_cluster_configuration_only_gets_what_it_lacks() {
 }
 
 #[test]
+fn in_the_place_of_a_deployed_agent_its_peers_are_heard_unless_it_is_said_otherwise() {
+    const PEERS: &str = "[cluster]\nsecret = abcdefghijklmnop\nnodes = n1 n2\n";
+    let envelope_after = |cluster: &str, node: &str, was_deployed: bool| {
+        let root = root();
+        root.write("cluster.conf", cluster.as_bytes());
+        root.write("node.conf", node.as_bytes());
+        if was_deployed {
+            fs::write(root.paths.deployed_mark(), "").unwrap();
+        }
+        ensure_cluster_conf(&root.paths, &root.node).unwrap();
+        assert!(!root.paths.deployed_mark().exists(), "asked once");
+        root.load().node.envelope
+    };
+    assert_eq!(envelope_after(PEERS, "", true), conf::Envelope::Any);
+    assert_eq!(envelope_after(PEERS, "", false), conf::Envelope::Sealed);
+    assert_eq!(
+        envelope_after(&format!("{PEERS}envelope = sealed\n"), "", true),
+        conf::Envelope::Sealed
+    );
+    assert_eq!(
+        envelope_after(PEERS, "[cluster]\nenvelope = sealed\n", true),
+        conf::Envelope::Sealed
+    );
+    assert_eq!(
+        envelope_after("[cluster]\nsecret = abcdefghijklmnop\nnodes = n1\n", "", true),
+        conf::Envelope::Sealed
+    );
+}
+
+#[test]
 fn objects_of_all_kinds_and_namespaces_are_found_and_get_an_id() {
     let root = root();
     for file in [
