@@ -27,8 +27,8 @@ use crate::resource::{self, Evaluation, Host, Watch};
 use crate::routes::Routes;
 
 pub use messages::{
-    AwaitAction, Awaited, CommandOutcome, DequeueActions, Evaluate, EvaluateLater, Forget, Recheck,
-    RunAction, RunCommand, RunScheduled, StopActions,
+    ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Evaluate, EvaluateLater,
+    Forget, Recheck, RunAction, RunCommand, RunScheduled, StopActions,
 };
 use queue::{Queue, Request};
 use watched::{Folders, Watched};
@@ -83,6 +83,10 @@ struct Action {
     is_about_node: bool,
     /// Its process group, once it runs.
     group: Option<rustix::process::Pid>,
+    /// Its session, once it runs.
+    session: String,
+    /// What it left was handed over.
+    is_found: bool,
     done: Vec<oneshot::Sender<Option<i32>>>,
 }
 

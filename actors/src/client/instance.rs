@@ -434,7 +434,8 @@ pub(super) fn status(om: &Om, path: &ObjectPath, refresh: bool) -> Result<Instan
 /// Hands the daemon a status that was evaluated here.
 pub(super) fn tell_status(om: &Om, path: &ObjectPath, status: &InstanceStatus) {
     let Ok(data) = serde_json::to_value(status) else { return };
-    let request = Request::new(wire::SetObjectStatus { path: path.to_string(), data });
+    let request =
+        Request::new(wire::SetObjectStatus { path: path.to_string(), data, session: None });
     if let Ok(link) = om.link(None) {
         _ = link.ask(&request, Some(ANSWER));
     }

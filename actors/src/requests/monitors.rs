@@ -11,7 +11,7 @@ use wire::{
 use super::{Context, NotNow, Outcome, refusal, shorten};
 use crate::cluster_data::{RemoveInstance, SetInstance, SetInstanceMonitor, View};
 use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
-use crate::runner::EvaluateLater;
+use crate::runner::{ActionFound, EvaluateLater};
 use crate::service_monitor::{Clear, SetMonitor};
 
 /// A drain without limit of its own ends with the actions it runs, which have theirs.
@@ -180,6 +180,10 @@ pub(super) async fn set_status(context: &Context, options: &SetObjectStatus) -> 
     };
     let set = SetInstance { path: path.clone(), status: Box::new(status) };
     let is_set = context.ask(&context.routes.cluster_data, set).await;
+    if let Some(session) = options.session.clone().filter(|_| is_set.is_ok()) {
+        // Before the answer, or the action would end first.
+        _ = context.ask(&context.routes.runner, ActionFound { session }).await;
+    }
     // The processes and files to watch are not those of before.
     context.routes.runner.do_send(EvaluateLater(vec![path]));
     match is_set {

@@ -6,6 +6,7 @@ mod sequence;
 mod toc;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwapOption;
 use model::{Orchestrate, Status};
@@ -22,6 +23,9 @@ use crate::durable;
 
 /// Set by the runner for what the monitor asked for.
 const ORIGIN_VARIABLE: &str = "OSVC_ACTION_ORIGIN";
+
+/// Set by the runner: the session of the action.
+const SESSION_VARIABLE: &str = "OSVC_SESSION_UUID";
 
 /// What is done to resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +109,8 @@ pub(crate) struct Act<'a> {
     is_from_daemon: bool,
     /// The action lock, once taken.
     lock: ArcSwapOption<InstanceLock>,
+    /// Something was done since the states of the resources were found.
+    has_acted: AtomicBool,
 }
 
 /// Runs an action on the local instance of an object, to its end. The exit code: 0 done or nothing to do, 1 refused or
@@ -126,6 +132,7 @@ pub fn action(
         selection: Selection::read(options),
         is_from_daemon,
         lock: ArcSwapOption::empty(),
+        has_acted: AtomicBool::new(false),
     };
     let origin = if is_from_daemon { "daemon" } else { "user" };
     let words = action.words();
@@ -252,10 +259,9 @@ impl Act<'_> {
     fn conclude(&self, action: InstanceAction, done: Result<(), Failure>) -> Result<(), Failure> {
         // A configuration that the action changed is read again by the daemon.
         let found = super::refresh(self.host, &self.instance, None, None, None);
-        if !self.is_from_daemon {
-            // Else it evaluates by itself when we end, whatever our end is.
-            announce::status(&self.host.paths, &self.instance.path, &found.status);
-        }
+        // The daemon that runs this action decides on it, and need not find it once more.
+        let session = if self.is_from_daemon { std::env::var(SESSION_VARIABLE).ok() } else { None };
+        announce::status(&self.host.paths, &self.instance.path, &found.status, session.as_deref());
         done?;
         let avail = found.status.avail.unwrap_or(Status::NotApplicable);
         let is_up = matches!(avail, Status::Up | Status::StdbyUp | Status::NotApplicable);

@@ -34,9 +34,18 @@ pub(crate) fn monitor(
     tell(paths, path, "object_monitor", &options);
 }
 
-/// Hands over the instance status.
-pub(crate) fn status(paths: &Paths, path: &ObjectPath, status: &InstanceStatus) {
-    tell(paths, path, "object_status", &json!({ "path": path, "data": status }));
+/// Hands over the instance status; `session`: found at the end of that action of the daemon.
+pub(crate) fn status(
+    paths: &Paths,
+    path: &ObjectPath,
+    status: &InstanceStatus,
+    session: Option<&str>,
+) {
+    let mut options = json!({ "path": path, "data": status });
+    if let Some(session) = session {
+        options["session"] = session.into();
+    }
+    tell(paths, path, "object_status", &options);
 }
 
 fn tell(paths: &Paths, path: &ObjectPath, action: &str, options: &Value) {

@@ -91,6 +91,9 @@ impl Driver for Forking {
 
 impl Forking {
     fn is(&self, scene: &Scene<'_>, wanted: &Status) -> bool {
+        if let Some(is_up) = scene.is_known_up() {
+            return is_up == (*wanted == Status::Up);
+        }
         self.app.has_check()
             && self.app.check(scene, &mut Report::default()).is_ok_and(|status| status == *wanted)
     }

@@ -96,7 +96,9 @@ impl Driver for Simple {
         if !self.app.has_start() {
             return Ok(());
         }
-        let state = if self.app.has_check() {
+        let state = if let Some(is_up) = scene.is_known_up() {
+            if is_up { Status::Up } else { Status::Down }
+        } else if self.app.has_check() {
             self.app.check(scene, &mut Report::default())?
         } else if self.matches(scene)?.is_empty() {
             Status::Down

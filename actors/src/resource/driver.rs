@@ -130,6 +130,8 @@ pub(crate) struct Scene<'a> {
     pub journal: &'a Journal,
     /// States of resources evaluated before.
     pub states: &'a BTreeMap<String, Status>,
+    /// The state of this one, where an action has just found it and done nothing since.
+    pub state: Option<&'a Status>,
     /// Processes that the last evaluation found.
     pub known_pids: Option<&'a BTreeSet<u32>>,
     /// The command line says `--force`.
@@ -171,6 +173,15 @@ impl Scene<'_> {
         program
             .run(&self.host.agent, self.journal)
             .map_err(|source| Failure::Io { what: "run".to_owned(), source })
+    }
+
+    /// Whether the resource is up, or down, where that has just been found: it is not asked again then.
+    pub(crate) fn is_known_up(&self) -> Option<bool> {
+        match self.state? {
+            Status::Up | Status::StdbyUp => Some(true),
+            Status::Down | Status::StdbyDown => Some(false),
+            _ => None,
+        }
     }
 
     /// The private folder of the resource.

@@ -274,6 +274,7 @@ fn scene<'a>(
         resource,
         journal,
         states,
+        state: None,
         known_pids,
         is_forced: false,
         is_leader: false,

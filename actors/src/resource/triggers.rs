@@ -1,5 +1,7 @@
 //! Triggers: commands before and after an action, of the object and of its resources.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::action::Verb;
 use super::driver::Failure;
 use super::exec::Output;
@@ -74,6 +76,8 @@ pub(crate) struct Triggers<'a> {
     pub is_leader: bool,
     /// Say what would be run, run nothing.
     pub is_dry_run: bool,
+    /// Set when one is run: states found before are not those of now.
+    pub has_acted: &'a AtomicBool,
 }
 
 impl Triggers<'_> {
@@ -115,6 +119,7 @@ impl Triggers<'_> {
         if self.is_dry_run {
             return Ok(());
         }
+        self.has_acted.store(true, Ordering::Relaxed);
         let variables = environment(self.instance, Some(self.verb.word()), self.is_leader);
         let program = command.program().environment(variables).output(Output::Logged);
         let ended = match program.run(&self.host.agent, journal) {

@@ -6,9 +6,10 @@ use tokio::sync::oneshot;
 use super::adopted::Adopted;
 use super::evaluations::PAUSE;
 use super::{
-    Action, AwaitAction, Awaited, CommandOutcome, DequeueActions, Dequeuing, Evaluate,
+    Action, ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Dequeuing, Evaluate,
     EvaluateLater, RunAction, RunCommand, RunScheduled, Runner, StopActions, child,
 };
+use crate::cluster_data::Flush;
 use crate::config;
 
 /// A child of ours ended.
@@ -39,6 +40,7 @@ impl Runner {
                 Ok(mut child) => {
                     action.group = child::group(&child);
                     log::info!(path:% = action.path, action = action.name.as_str(), sid = session.as_str(); "action started");
+                    action.session = session;
                     actix_rt::spawn(async move {
                         let exit_code = child.wait().await.ok().map(child::exit_code);
                         runner.do_send(ActionEnded { id, exit_code });
@@ -87,8 +89,17 @@ impl Handler<RunAction> for Runner {
         let (done, end) = oneshot::channel();
         self.next_action += 1;
         let id = self.next_action;
-        self.actions
-            .insert(id, Action { path, words, name, is_about_node, group: None, done: vec![done] });
+        let action = Action {
+            path,
+            words,
+            name,
+            is_about_node,
+            group: None,
+            session: String::new(),
+            is_found: false,
+            done: vec![done],
+        };
+        self.actions.insert(id, action);
         self.waiting.insert((priority, id));
         self.act_next(ctx);
         Box::pin(async move { end.await.unwrap_or(None) })
@@ -107,17 +118,32 @@ impl Handler<ActionEnded> for Runner {
         }
         // Of what is deleted nothing is left to evaluate.
         let has_instance = !action.is_about_node && name != "delete";
-        let evaluated = has_instance.then(|| self.evaluated(action.path.clone(), ctx));
+        // What the action did is to be seen by who asked for it.
+        let is_found = action.is_found;
+        let evaluated =
+            (has_instance && !is_found).then(|| self.evaluated(action.path.clone(), ctx));
+        let flush = self.neighbours.cluster_data.1.clone();
         actix_rt::spawn(async move {
-            // What the action did is to be seen by who asked for it.
             if let Some(evaluated) = evaluated {
                 _ = evaluated.await;
+            } else if is_found {
+                _ = flush.send(Flush).await;
             }
             for done in action.done {
                 _ = done.send(exit_code);
             }
         });
         self.act_next(ctx);
+    }
+}
+
+impl Handler<ActionFound> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, ActionFound { session }: ActionFound, _: &mut Context<Self>) {
+        if let Some(action) = self.actions.values_mut().find(|action| action.session == session) {
+            action.is_found = true;
+        }
     }
 }
 

@@ -19,6 +19,14 @@ pub struct RunAction {
     pub priority: i64,
 }
 
+/// An action that the runner started has handed over what it found at its end: the end is told without another look.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct ActionFound {
+    /// The session that the runner gave it.
+    pub session: String,
+}
+
 /// Waits for the action that runs on an object, whoever started it: a monitor before it fell, an earlier life of this
 /// daemon, an operator. Then evaluates the instance. Answers when the result is published; at once when none runs.
 #[derive(Debug, Clone, Message)]

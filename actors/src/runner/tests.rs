@@ -128,6 +128,27 @@ async fn an_action_is_answered_when_its_result_is_published() {
 }
 
 #[actix::test]
+async fn an_action_that_handed_over_what_it_found_is_answered_without_another_look() {
+    let script = "echo $OSVC_SESSION_UUID > session.new; mv session.new session; \
+                  while ! test -e go; do sleep 0.01; done";
+    let bench = bench(script, up);
+    let end = actix_rt::spawn(bench.runner.send(run("svc1", monitor::Action::Start)));
+    let begun = std::time::Instant::now();
+    while bench.text("session").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the action runs");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let session = bench.text("session").trim().to_owned();
+    // Of another action: nothing is known of this one.
+    bench.runner.send(ActionFound { session: "other".to_owned() }).await.unwrap();
+    bench.runner.send(ActionFound { session }).await.unwrap();
+    std::fs::write(bench.folder.path().join("go"), "").unwrap();
+    assert_eq!(end.await.unwrap().unwrap(), Some(0));
+    let mut published = bench.published;
+    assert!(published.try_recv().is_err(), "nothing was evaluated");
+}
+
+#[actix::test]
 async fn a_program_that_is_not_there_has_no_exit_code() {
     let bench = bench("exit 0", up);
     std::fs::remove_file(bench.folder.path().join("om")).unwrap();

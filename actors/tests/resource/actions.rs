@@ -39,6 +39,25 @@ fn resources_start_by_id_and_stop_in_reverse() {
 }
 
 #[test]
+fn an_app_is_asked_once_before_an_action_and_once_after_it() {
+    let asked = |more: &str| {
+        let node = Node::new(&format!(
+            "[app#1]\ntype = forking\nstart = /bin/touch {{dir}}/up\nstop = /bin/rm {{dir}}/up\n\
+             check = /bin/sh -c 'echo asked >>{{dir}}/calls && test -f {{dir}}/up'\n{more}\n"
+        ));
+        [Start, Stop].map(|action| {
+            assert_eq!(node.act(action), 0);
+            let asked = node.lines("calls").len();
+            std::fs::remove_file(node.file("calls")).unwrap();
+            asked
+        })
+    };
+    assert_eq!(asked(""), [2, 2]);
+    // What a trigger did may have changed it.
+    assert_eq!(asked("pre_start = /bin/true\n"), [3, 2]);
+}
+
+#[test]
 fn a_restart_stops_and_starts() {
     let node = Node::new(&noting("1", ""));
     assert_eq!(node.act(Start), 0);

@@ -25,8 +25,9 @@ impl Act<'_> {
         let mut states = self.states();
         let mut activated = vec![];
         let done = self.with_triggers(verb, || {
-            let done =
-                self.sequence(verb, &sets, &mut states, |scene| scene.resource.driver.start(scene));
+            let done = self.last_sequence(verb, &sets, &mut states, Status::Up, |scene| {
+                scene.resource.driver.start(scene)
+            });
             activated.clone_from(&done.activated);
             done.result()
         });
@@ -49,7 +50,10 @@ impl Act<'_> {
         }
         self.instance.journal.info(format_args!("roll back: stop {}", activated.join(", ")));
         self.freeze_before_stop()?;
-        self.sequence(Verb::Stop, &sets, states, |scene| scene.resource.driver.stop(scene)).result()
+        self.last_sequence(Verb::Stop, &sets, states, Status::Down, |scene| {
+            scene.resource.driver.stop(scene)
+        })
+        .result()
     }
 
     /// `stop`, `shutdown`.
@@ -58,8 +62,10 @@ impl Act<'_> {
         let sets = self.selected(Direction::Stop, |resource| with_standby || !resource.is_standby);
         let mut states = self.states();
         self.with_triggers(verb, || {
-            self.sequence(verb, &sets, &mut states, |scene| scene.resource.driver.stop(scene))
-                .result()
+            self.last_sequence(verb, &sets, &mut states, Status::Down, |scene| {
+                scene.resource.driver.stop(scene)
+            })
+            .result()
         })?;
         if !self.options.dry_run {
             // Those that a process is still in stay.

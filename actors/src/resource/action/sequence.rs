@@ -1,6 +1,7 @@
 //! One verb over the resources of an instance: order, requirements, triggers, subsets in parallel, optional errors.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use model::Status;
 
@@ -14,6 +15,13 @@ use super::{Act, Verb};
 
 /// States of resources by id.
 pub(crate) type States = BTreeMap<String, Status>;
+
+/// What is done to each resource.
+struct Step<'a> {
+    run: &'a (dyn Fn(&Scene<'_>) -> Result<(), Failure> + Sync),
+    /// The resource after which nobody looks at the states found here, and where the step brings it.
+    last: Option<(usize, Status)>,
+}
 
 /// What came of one resource.
 pub(crate) struct Outcome {
@@ -52,6 +60,7 @@ impl Act<'_> {
     /// States of all resources now.
     pub(super) fn states(&self) -> States {
         let found = super::super::refresh(self.host, &self.instance, None, None, None);
+        self.has_acted.store(false, Ordering::Relaxed);
         let resources = found.status.resources.unwrap_or_default();
         resources.into_iter().map(|(rid, resource)| (rid, resource.status.clone())).collect()
     }
@@ -63,6 +72,7 @@ impl Act<'_> {
             verb,
             is_leader: self.is_leader(),
             is_dry_run: self.options.dry_run,
+            has_acted: &self.has_acted,
         }
     }
 
@@ -129,6 +139,32 @@ impl Act<'_> {
         states: &mut States,
         step: impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync,
     ) -> Done {
+        self.sequence_until(verb, sets, states, None, step)
+    }
+
+    /// The same, where the whole instance is evaluated next: the last resource, done, is taken to be where the step brings
+    /// it.
+    pub(super) fn last_sequence(
+        &self,
+        verb: Verb,
+        sets: &[Set],
+        states: &mut States,
+        brings: Status,
+        step: impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync,
+    ) -> Done {
+        let last = sets.last().and_then(|set| set.members.last()).copied();
+        self.sequence_until(verb, sets, states, last.map(|last| (last, brings)), step)
+    }
+
+    fn sequence_until(
+        &self,
+        verb: Verb,
+        sets: &[Set],
+        states: &mut States,
+        last: Option<(usize, Status)>,
+        step: impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync,
+    ) -> Done {
+        let step = Step { run: &step, last };
         let mut done = Done::default();
         for set in sets {
             let outcomes = if set.is_parallel && set.members.len() > 1 && !self.options.dry_run {
@@ -169,18 +205,12 @@ impl Act<'_> {
         done.failure.get_or_insert_with(|| Failure::refused(format!("{rid}: {failure}")));
     }
 
-    fn serial(
-        &self,
-        verb: Verb,
-        set: &Set,
-        states: &States,
-        step: &(impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync),
-    ) -> Vec<Outcome> {
+    fn serial(&self, verb: Verb, set: &Set, states: &States, step: &Step<'_>) -> Vec<Outcome> {
         let mut states = states.clone();
         let mut outcomes = vec![];
         for index in &set.members {
             let resource = &self.instance.resources[*index];
-            let outcome = self.one(verb, resource, &states, step);
+            let outcome = self.one(verb, *index, &states, step);
             states.insert(outcome.rid.clone(), outcome.after.clone());
             let is_fatal = outcome.result.is_err() && !resource.is_optional;
             outcomes.push(outcome);
@@ -191,20 +221,14 @@ impl Act<'_> {
         outcomes
     }
 
-    fn parallel(
-        &self,
-        verb: Verb,
-        set: &Set,
-        states: &States,
-        step: &(impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync),
-    ) -> Vec<Outcome> {
+    fn parallel(&self, verb: Verb, set: &Set, states: &States, step: &Step<'_>) -> Vec<Outcome> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = set
                 .members
                 .iter()
                 .map(|index| {
                     let resource = &self.instance.resources[*index];
-                    (resource, scope.spawn(move || self.one(verb, resource, states, step)))
+                    (resource, scope.spawn(move || self.one(verb, *index, states, step)))
                 })
                 .collect();
             threads
@@ -234,6 +258,7 @@ impl Act<'_> {
             resource,
             journal,
             states,
+            state: None,
             known_pids: None,
             is_forced: self.options.force,
             is_leader: self.is_leader(),
@@ -242,13 +267,8 @@ impl Act<'_> {
         }
     }
 
-    fn one(
-        &self,
-        verb: Verb,
-        resource: &Resource,
-        states: &States,
-        step: &(impl Fn(&Scene<'_>) -> Result<(), Failure> + Sync),
-    ) -> Outcome {
+    fn one(&self, verb: Verb, index: usize, states: &States, step: &Step<'_>) -> Outcome {
+        let resource = &self.instance.resources[index];
         let rid = resource.rid.to_string();
         let journal = self.instance.journal.resource(&rid);
         let scene = self.scene(resource, &journal, states);
@@ -275,13 +295,18 @@ impl Act<'_> {
         let run = || {
             triggers.of_resource(resource, Moment::Pre)?;
             triggers.of_resource(resource, Moment::BlockingPre)?;
-            step(&scene)?;
+            let is_fresh = !self.has_acted.swap(true, Ordering::Relaxed);
+            (step.run)(&Scene { state: states.get(&rid).filter(|_| is_fresh), ..scene })?;
             triggers.of_resource(resource, Moment::Post)?;
             triggers.of_resource(resource, Moment::BlockingPost)
         };
         let result = run();
-        // What comes next looks at it; a failed start that left something behind is rolled back too.
-        let after = standby_state(resource, evaluate_one(&scene).status);
+        let after = match &step.last {
+            Some((last, brings)) if *last == index && result.is_ok() => brings.clone(),
+            // What comes next looks at it; a failed start that left something behind is rolled back too.
+            _ => evaluate_one(&scene).status,
+        };
+        let after = standby_state(resource, after);
         Outcome { rid, result, before, after }
     }
 }

@@ -448,6 +448,8 @@ requests! {
         path: String, ObjectPath required;
         /// The status.
         data: Value, Any required;
+        /// Session of the action of the daemon that ends with it. Not of deployed agents.
+        session: Option<String>, String;
     }
     /// Lists the selected objects.
     ObjectSelector "GET" ["object_selector"] "guest" {
