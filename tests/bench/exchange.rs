@@ -332,7 +332,7 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
 }
 
 /// What a node hears from a peer with many services.
-pub(crate) fn measure_merges() -> Vec<Row> {
+pub(crate) fn measure_merges(_: &Options) -> Vec<Row> {
     println!("Merge\n");
     let rows = System::new().block_on(measure_merge());
     rows.iter().for_each(Row::print);

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Cluster, ClusterConf, Scene};
+use harness::Scene;
 use serde_json::json;
 
-use crate::{Bound, Options, ROLE, Row};
+use crate::{Bound, Options, Row};
 
 /// Longest wait for what follows, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until something is the case, and tells for how long. Looks often: a look is cheap.
-fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < PATIENCE, "never happened: {what}");
@@ -96,46 +96,55 @@ fn row(name: &str, times: &[Duration], at: f64, target: u32, note: String) -> Ro
     Row { name: name.into(), value, unit: "ms", target, note }
 }
 
-/// The averages of the load of this machine.
-fn load() -> String {
+/// The load of this machine, averaged over a minute.
+pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Failovers and switches.
+fn scene() -> Scene {
+    let scene = Scene::of(crate::cluster(), &[("web", "")], |_| {});
+    settle(&scene, 0);
+    scene
+}
+
+fn show(rows: Vec<Row>) -> Vec<Row> {
+    rows.iter().for_each(Row::print);
+    println!();
+    rows
+}
+
+/// Failovers.
 pub(crate) fn measure(options: &Options) -> Vec<Row> {
     println!("Failover\n");
-    let mut cluster = Cluster::configured(3, &ClusterConf::default()).with_env(ROLE, "om");
-    let program = std::env::current_exe().expect("the bench");
-    cluster.nodes =
-        cluster.nodes.into_iter().map(|node| node.with_program(program.clone())).collect();
-    let mut scene = Scene::of(cluster, &[("web", "")], |_| {});
-    let mut on = 0;
-    settle(&scene, on);
-    let (mut failovers, mut switches) = (vec![], vec![]);
+    let mut scene = scene();
+    let (mut on, mut failovers) = (0, vec![]);
     for _ in 0..if options.quick { 20 } else { 50 } {
         let (time, to) = fail_over(&mut scene, on);
         failovers.push(time);
         on = to;
     }
     let note = format!("{} runs, load {}", failovers.len(), load());
-    for _ in 0..20 {
+    show(vec![
+        row("failover, death to start command, median", &failovers, 0.5, 1_500, note.clone()),
+        row("failover, death to start command, p99", &failovers, 0.99, 2_000, note),
+    ])
+}
+
+/// Switches.
+pub(crate) fn measure_switch(options: &Options) -> Vec<Row> {
+    println!("Switch\n");
+    let scene = scene();
+    let (mut on, mut switches) = (0, vec![]);
+    for _ in 0..if options.quick { 20 } else { 50 } {
         let (time, to) = switch(&scene, on);
         switches.push(time.saturating_sub(own_time(&scene)));
         on = to;
     }
-    let rows = vec![
-        row("failover, death to start command, median", &failovers, 0.5, 1_500, note.clone()),
-        row("failover, death to start command, p99", &failovers, 0.99, 2_000, note),
-        row(
-            "switch beyond the stop and start commands, median",
-            &switches,
-            0.5,
-            150,
-            format!("20 runs, load {}", load()),
-        ),
-    ];
-    rows.iter().for_each(Row::print);
-    println!();
-    rows
+    let note = format!("{} runs, load {}", switches.len(), load());
+    let name = |which: &str| format!("switch beyond the stop and start commands, {which}");
+    show(vec![
+        row(&name("median"), &switches, 0.5, 150, note.clone()),
+        row(&name("p99"), &switches, 0.99, 150, note),
+    ])
 }

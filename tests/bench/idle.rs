@@ -165,11 +165,16 @@ fn resident_mib(node: &Node) -> f64 {
 
 /// Processor time of the daemon since it started.
 fn cpu_seconds(node: &Node) -> f64 {
+    cpu_seconds_of(node).0
+}
+
+/// Processor time of the daemon since it started, and of its children that ended.
+pub(crate) fn cpu_seconds_of(node: &Node) -> (f64, f64) {
     let stat =
         std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).expect("the daemon runs");
     let fields: Vec<&str> =
         stat.rsplit_once(") ").expect("a line of the kernel").1.split(' ').collect();
     let ticks = |index: usize| fields[index].parse::<f64>().expect("a number of ticks");
-    // utime and stime, in 100ths of a second on Linux.
-    (ticks(11) + ticks(12)) / 100.0
+    // utime and stime, then those of children, in 100ths of a second on Linux.
+    ((ticks(11) + ticks(12)) / 100.0, (ticks(13) + ticks(14)) / 100.0)
 }

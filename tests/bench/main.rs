@@ -1,6 +1,6 @@
 //! The measurements: one table of ratios against a reference server, in one run.
 //!
-//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|failover]...]`
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|failover|switch|scale]...]`
 //!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
@@ -11,8 +11,11 @@ mod idle;
 mod load;
 mod reference;
 mod requests;
+mod scale;
 
 use std::process::ExitCode;
+
+use harness::{Cluster, ClusterConf};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -77,6 +80,30 @@ impl Row {
     }
 }
 
+/// What measures a part.
+type Measure = fn(&Options) -> Vec<Row>;
+
+/// The parts, in the order in which they are measured.
+const PARTS: [(&str, Measure); 8] = [
+    ("requests", requests::measure),
+    ("idle", idle::measure_idle),
+    ("files", idle::measure_files),
+    ("exchange", exchange::measure),
+    ("merge", exchange::measure_merges),
+    ("failover", failover::measure),
+    ("switch", failover::measure_switch),
+    ("scale", scale::measure),
+];
+
+/// A cluster of three with the fast profile, of the program that is the bench itself.
+fn cluster() -> Cluster {
+    let mut cluster = Cluster::configured(3, &ClusterConf::default()).with_env(ROLE, "om");
+    let program = std::env::current_exe().expect("the bench");
+    cluster.nodes =
+        cluster.nodes.into_iter().map(|node| node.with_program(program.clone())).collect();
+    cluster
+}
+
 fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
         Ok("om") => return actors::main(),
@@ -90,13 +117,11 @@ fn main() -> ExitCode {
             "--quick" => options.quick = true,
             "--only" => options.only = words.next(),
             "--json" => options.json = words.next(),
-            part @ ("requests" | "idle" | "files" | "exchange" | "merge" | "failover") => {
-                options.parts.push(part.into());
-            }
+            part if PARTS.iter().any(|(name, _)| *name == part) => options.parts.push(part.into()),
             other => {
-                eprintln!(
-                    "unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|failover]..."
-                );
+                let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
+                let names = names.join("|");
+                eprintln!("unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [{names}]...");
                 return ExitCode::from(2);
             }
         }
@@ -104,26 +129,11 @@ fn main() -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("measured without optimization: use cargo run --release -p e2e --bin bench");
     }
-    let is_wanted =
-        |part: &str| options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == part);
     let mut rows = vec![];
-    if is_wanted("requests") {
-        rows.extend(requests::measure(&options));
-    }
-    if is_wanted("idle") {
-        rows.extend(idle::measure_idle(&options));
-    }
-    if is_wanted("files") {
-        rows.extend(idle::measure_files(&options));
-    }
-    if is_wanted("exchange") {
-        rows.extend(exchange::measure(&options));
-    }
-    if is_wanted("merge") {
-        rows.extend(exchange::measure_merges());
-    }
-    if is_wanted("failover") {
-        rows.extend(failover::measure(&options));
+    for (name, measure) in PARTS {
+        if options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == name) {
+            rows.extend(measure(&options));
+        }
     }
     if let Some(file) = options.json {
         let rows: Vec<_> = rows.iter().map(Row::to_json).collect();
