@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use wire::reply::{Lines, status_of};
 use wire::{NodeSpec, Request};
 
-use super::object::{Known, known};
+use super::object::{Known, known_in};
 use super::select::{Selection, is_here, scope_of};
 use super::{
     ANSWER, Done, Failure, Link, Om, addressed, complain, explain, mon, node_spec, note, object,
@@ -26,6 +26,9 @@ const SESSION_VARIABLE: &str = "OSVC_SESSION_UUID";
 
 /// How often a wait looks at the data when no event comes.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The pause after a look, in durations of that look: a wait takes a fifth of a processor at most.
+const PAUSE_LOOKS: u32 = 4;
 
 pub(super) fn run(
     om: &Om,
@@ -200,8 +203,14 @@ fn wait_for(
     loop {
         let mut failures = vec![];
         let mut left = vec![];
+        let look = Instant::now();
+        let selector = match pending.as_slice() {
+            [(path, _)] => Some(path.as_str()),
+            _ => None,
+        };
+        let mut data = mon::status(link, selector, None)?;
         for (path, expect) in pending {
-            let known = known(link, &path)?;
+            let known = known_in(&mut data, &path);
             if is_reached(&known, &expect) {
                 continue;
             }
@@ -216,7 +225,10 @@ fn wait_for(
         if left.is_empty() {
             return Ok(0);
         }
+        drop(data);
         pending = left;
+        // Of many objects one changes all the time: not to look is what leaves the daemon its time.
+        std::thread::sleep((look.elapsed() * PAUSE_LOOKS).min(LOOK));
         let rest = within.map(|within| within.saturating_sub(start.elapsed()));
         if rest.is_some_and(|rest| rest.is_zero()) {
             note("timeout");

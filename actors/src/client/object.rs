@@ -171,9 +171,13 @@ pub(super) struct Known {
 
 /// What the daemon knows of an object. Data that does not read is left out.
 pub(super) fn known(link: &Link, path: &ObjectPath) -> Result<Known, Failure> {
-    let mut data = mon::status(link, Some(path.as_str()), None)?;
+    Ok(known_in(&mut mon::status(link, Some(path.as_str()), None)?, path))
+}
+
+/// What the data of a daemon say of an object, taken out of them.
+pub(super) fn known_in(data: &mut Value, path: &ObjectPath) -> Known {
     let mut known = Known::default();
-    let Some(monitor) = data.get_mut("monitor") else { return Ok(known) };
+    let Some(monitor) = data.get_mut("monitor") else { return known };
     known.compat = monitor.get("compat").and_then(Value::as_bool);
     if let Some(aggregate) = monitor.get_mut("services").and_then(|all| all.get_mut(path.as_str()))
     {
@@ -182,7 +186,7 @@ pub(super) fn known(link: &Link, path: &ObjectPath) -> Result<Known, Failure> {
         known.raw_aggregate = Some(aggregate);
     }
     let Some(nodes) = monitor.get_mut("nodes").and_then(Value::as_object_mut) else {
-        return Ok(known);
+        return known;
     };
     for (node, data) in nodes {
         if data.get("frozen").and_then(Value::as_f64).is_some_and(|since| since > 0.0) {
@@ -197,7 +201,7 @@ pub(super) fn known(link: &Link, path: &ObjectPath) -> Result<Known, Failure> {
             known.raw.insert(node.clone(), raw);
         }
     }
-    Ok(known)
+    known
 }
 
 /// As [`known`], or the local instance alone, evaluated here, when the daemon does not run. With `refresh` the local
