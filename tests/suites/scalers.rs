@@ -39,13 +39,13 @@ fn a_scaler_makes_and_removes_slices_as_its_scale_changes() {
     scaler(&scene, "web", "scale = 2\nplacement = shift");
     wait_slices(&scene, "web", &["0.web", "1.web"]);
     wait_for("the whole is up", || scene.aggregate(2, "web", "avail") == "up");
-    scene.cluster.nodes[2].om_ok(&["web", "set", "--kw", "scale=3"]);
+    scene.cluster.nodes[2].om_ok(&["web", "scale", "--to", "3"]);
     wait_slices(&scene, "web", &["0.web", "1.web", "2.web"]);
     // Slice n starts with the n-th node.
     wait_for("each node has one", || {
         (0..3).all(|at| scene.seen(1, &format!("{at}.web"), at)["avail"] == "up")
     });
-    scene.cluster.nodes[0].om_ok(&["web", "set", "--kw", "scale=1"]);
+    scene.cluster.nodes[0].om_ok(&["web", "scale", "--to", "1"]);
     wait_slices(&scene, "web", &["0.web"]);
     for node in &scene.cluster.nodes {
         wait_for("the configurations are gone", || !node.path("etc/2.web.conf").exists());

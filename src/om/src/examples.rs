@@ -45,6 +45,7 @@ pub(crate) fn of(group: &str, action: &str) -> Option<&'static str> {
         (_, "stop") => "om web stop --wait\nom web stop --local --rid fs,app#2",
         (_, "restart") => "om web restart --wait\nom web restart --rid app#1",
         (_, "switch") => "om web switch --to n2 --wait",
+        (_, "scale") => "om web scale --to 3",
         (_, "provision") => "om web provision --wait\nom web provision --local --leader",
         (_, "delete") => "om web delete --wait\nom web delete --rid app#2",
         (_, "disable" | "enable") => "om web disable --rid app#1\nom web enable",

@@ -115,7 +115,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     flag("master", "Limit to the resources of the object itself, not of its slaves"),
     flag("slaves", "Limit to the resources of all slaves"),
     value("slave", "NAMES", "Limit to the resources of these slaves, comma separated"),
-    value("to", "NODE", "The destination [default: the best ranked peer]"),
+    value("to", "NODE", "The destination [default: the best ranked peer]; of scale, the number"),
     flag("unprovision", "Unprovision before deleting"),
     flag("purge-collector", "Also remove the object from the collector"),
     value("reason", "TEXT", "Why: noted in the log"),

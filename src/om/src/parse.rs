@@ -423,6 +423,7 @@ fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usag
         "ls" => return Ok(ObjectAction::Ls),
         "logs" => return Ok(ObjectAction::Logs(reader.logs())),
         "explain" => return Ok(ObjectAction::Explain),
+        "scale" => return Ok(ObjectAction::Config(reader.scale()?)),
         "keys" => return Ok(ObjectAction::Keys),
         "add" | "change" | "decode" | "remove" => {
             return Ok(ObjectAction::Key(reader.key_action(action)?));

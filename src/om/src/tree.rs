@@ -146,6 +146,7 @@ const INSTANCE_ACTIONS: &[Action] = &[
         "Delete the object, or sections of it with --rid",
         &[WAIT, RESOURCES, RUN, &["unprovision", "purge-collector", "leader"]],
     ),
+    action("scale", "Set how many slices a scaler has: --to NUMBER", &[&["to", "force", "nolock"]]),
     action("abort", "Drop the current target", &[WAIT, RUN]),
     action("clear", "Forget failed actions and used up restarts", &[RUN]),
     action("set provisioned", "Declare resources provisioned", &[RESOURCES, RUN]),

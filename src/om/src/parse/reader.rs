@@ -157,6 +157,13 @@ impl Reader<'_> {
         }))
     }
 
+    /// `scale --to N`: sets the keyword, as deployed agents do.
+    pub(super) fn scale(&self) -> Result<ConfigAction, Usage> {
+        let to = self.text("to").and_then(|text| text.parse::<u32>().ok());
+        let to = to.ok_or_else(|| usage("scale needs --to and a number: om web scale --to 3"))?;
+        Ok(ConfigAction::Set { edits: vec![Edit(format!("scale={to}"))], eval: false })
+    }
+
     pub(super) fn key_action(&self, action: &str) -> Result<KeyAction, Usage> {
         let key = self.text("key").filter(|key| !key.is_empty());
         let needed = |key: Option<String>| {

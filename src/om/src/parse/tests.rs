@@ -94,6 +94,7 @@ fn every_action_of_the_tree_has_a_command() {
                 "set" => format!("{line} --kw nodes=n1"),
                 "add" | "change" => format!("{line} --key k --value v"),
                 "decode" | "remove" => format!("{line} --key k"),
+                "scale" => format!("{line} --to 2"),
                 _ => line,
             };
             let command = command(&line);
