@@ -299,6 +299,8 @@ pub(crate) struct Broken {
     pub label: String,
     /// What is wrong.
     pub reason: String,
+    /// This agent has no driver for it, so it cannot have started it either.
+    pub is_foreign: bool,
 }
 
 impl Driver for Broken {
@@ -314,7 +316,13 @@ impl Driver for Broken {
         Err(Failure::refused(self.reason.clone()))
     }
 
-    fn stop(&self, _: &Scene<'_>) -> Result<(), Failure> {
+    /// What nothing here ever started holds up neither the stop of what is below it, nor a deletion. What was started
+    /// before its configuration got a mistake may still run: that is an error.
+    fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        if self.is_foreign {
+            scene.journal.warn(format_args!("left alone: {}", self.reason));
+            return Ok(());
+        }
         Err(Failure::refused(self.reason.clone()))
     }
 

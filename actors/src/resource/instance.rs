@@ -128,7 +128,11 @@ impl Resource {
             driver,
         };
         if let Some(error) = complaint {
-            driver = Box::new(Broken { label: driver.label(), reason: error.to_string() });
+            driver = Box::new(Broken {
+                label: driver.label(),
+                reason: error.to_string(),
+                is_foreign: false,
+            });
         }
         resource(driver)
     }
@@ -196,7 +200,7 @@ fn make(
         Ok(driver) => (kind, driver),
         Err(error) => {
             let label = kind.clone();
-            (kind, Box::new(Broken { label, reason: error.to_string() }))
+            (kind, Box::new(Broken { label, reason: error.to_string(), is_foreign: false }))
         }
     }
 }
@@ -210,7 +214,7 @@ fn unknown(section: &SectionReader<'_>, driver_type: &str) -> (String, Box<dyn D
     } else {
         format!("this agent has no driver {kind}")
     };
-    (kind.clone(), Box::new(Broken { label: kind, reason }))
+    (kind.clone(), Box::new(Broken { label: kind, reason, is_foreign: true }))
 }
 
 /// The local instance.

@@ -131,6 +131,13 @@ fn an_unknown_driver_says_so_and_counts_nothing() {
     assert_eq!(status.avail, Some(Status::Down));
     assert_eq!(status.overall, Some(Status::Warn));
     assert_eq!(node.act(Start), 1);
+    // What was never started holds nothing up.
+    assert_eq!(node.act_on(Start, "fs#1"), 0);
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(node.state("fs#1"), Status::Down);
+    assert_eq!(node.act_on(Start, "fs#1"), 0);
+    assert_eq!(node.act(Unprovision), 0);
+    assert_eq!(node.state("fs#1"), Status::Down);
 }
 
 #[test]
