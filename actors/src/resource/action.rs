@@ -7,19 +7,26 @@ mod toc;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use model::{Orchestrate, Status};
+use model::{InstanceStatus, Orchestrate, Status};
 use om::{ActionOptions, InstanceAction, SyncAction};
 
 use super::driver::Failure;
 use super::host::Host;
-use super::instance::Instance;
+use super::instance::{Instance, Resource};
 use super::locks::{self, InstanceLock};
 use super::select::Selection;
 use super::{announce, status_file};
 use crate::config::LoadedObject;
 use crate::durable;
+
+/// How long what was stopped may take to be down: a stop command may return before what it asked to end has ended.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks at it.
+const STOP_PAUSE: Duration = Duration::from_millis(200);
 
 /// Set by the runner for what the monitor asked for.
 const ORIGIN_VARIABLE: &str = "OSVC_ACTION_ORIGIN";
@@ -258,19 +265,67 @@ impl Act<'_> {
     /// Evaluates after an action, publishes, and tells whether the instance is where the action should have brought it.
     fn conclude(&self, action: InstanceAction, done: Result<(), Failure>) -> Result<(), Failure> {
         // A configuration that the action changed is read again by the daemon.
-        let found = super::refresh(self.host, &self.instance, None, None, None);
+        let refresh = || super::refresh(self.host, &self.instance, None, None, None).status;
+        let mut found = refresh();
+        let is_whole = self.is_whole() && done.is_ok();
+        let with_standby = match action {
+            InstanceAction::Stop if is_whole => Some(self.options.force),
+            InstanceAction::Shutdown | InstanceAction::Unprovision if is_whole => Some(true),
+            _ => None,
+        };
+        let mut running = vec![];
+        if let Some(with_standby) = with_standby {
+            let start = Instant::now();
+            running = self.still_running(&found, with_standby);
+            while !running.is_empty() && start.elapsed() < STOP_PATIENCE {
+                std::thread::sleep(STOP_PAUSE);
+                found = refresh();
+                running = self.still_running(&found, with_standby);
+            }
+        }
         // The daemon that runs this action decides on it, and need not find it once more.
         let session = if self.is_from_daemon { std::env::var(SESSION_VARIABLE).ok() } else { None };
-        announce::status(&self.host.paths, &self.instance.path, &found.status, session.as_deref());
+        announce::status(&self.host.paths, &self.instance.path, &found, session.as_deref());
         done?;
-        let avail = found.status.avail.unwrap_or(Status::NotApplicable);
+        if !running.is_empty() {
+            let running = running.join(", ");
+            return Err(Failure::refused(format!("everything stopped, and still: {running}")));
+        }
+        let avail = found.avail.unwrap_or(Status::NotApplicable);
         let is_up = matches!(avail, Status::Up | Status::StdbyUp | Status::NotApplicable);
-        if action == InstanceAction::Start && self.is_whole() && !is_up {
+        if action == InstanceAction::Start && is_whole && !is_up {
             return Err(Failure::refused(format!(
                 "everything started, and the instance is {avail}"
             )));
         }
         Ok(())
+    }
+
+    /// What a stop of the whole instance should have taken down, and has not: deployed agents call that a success, and
+    /// stop again at once, for ever. Optional resources do not count, nor what no action touches.
+    fn still_running(&self, found: &InstanceStatus, with_standby: bool) -> Vec<String> {
+        let is_meant = |resource: &&Resource| {
+            !resource.is_optional
+                && !resource.is_untouchable()
+                && (with_standby || !resource.is_standby)
+        };
+        let is_running = |resource: &Resource, state: &Status| match state {
+            Status::Up | Status::StdbyUp => true,
+            // A folder of wrong mode, a name that does not resolve: nothing that a stop ends.
+            Status::Warn => !matches!(resource.kind.as_str(), "fs.directory" | "ip"),
+            _ => false,
+        };
+        let mut running = vec![];
+        for resource in self.instance.resources.iter().filter(is_meant) {
+            let rid = resource.rid.as_str();
+            let published = found.resources.as_ref().and_then(|resources| resources.get(rid));
+            if let Some(state) = published.map(|published| &published.status)
+                && is_running(resource, state)
+            {
+                running.push(format!("{rid} is {state}"));
+            }
+        }
+        running
     }
 
     /// Whether no resource filter limits the action.

@@ -231,12 +231,17 @@ impl App {
         }
     }
 
-    /// Why the app is not evaluated, if it is not.
-    pub(crate) fn not_evaluated(&self, scene: &Scene<'_>, report: &mut Report) -> bool {
+    /// Whether the app is not evaluated, and then why, in the report.
+    pub(crate) fn is_not_evaluated(&self, scene: &Scene<'_>, report: &mut Report) -> bool {
         if !is_base_up(scene) {
             report.info("not evaluated (instance not up)");
             return true;
         }
+        self.is_not_to_be_asked(scene, report)
+    }
+
+    /// Whether the app is not to be asked now, whatever it stands on.
+    pub(crate) fn is_not_to_be_asked(&self, scene: &Scene<'_>, report: &mut Report) -> bool {
         if let Some(group) = scene.host.cgroups.frozen(scene) {
             report.warn(format_args!("process group {group} is frozen"));
             return true;
@@ -313,7 +318,9 @@ fn is_locked(file: &Path) -> bool {
     asked == Err(rustix::io::Errno::WOULDBLOCK)
 }
 
-fn is_base_up(scene: &Scene<'_>) -> bool {
+/// Whether what an app stands on is there. Standby resources that are up are: where there are no others, the fold is
+/// `stdby up`, and deployed agents never evaluate the app. A fold of `stdby up` also stands for others that are down.
+pub(crate) fn is_base_up(scene: &Scene<'_>) -> bool {
     let base: Vec<&Status> = scene
         .instance
         .resources
@@ -321,7 +328,11 @@ fn is_base_up(scene: &Scene<'_>) -> bool {
         .filter(|resource| BASE_GROUPS.contains(&resource.rid.group()))
         .filter_map(|resource| scene.states.get(resource.rid.as_str()))
         .collect();
-    base.is_empty() || matches!(monitor::fold(base), Status::Up | Status::NotApplicable)
+    match monitor::fold(base.iter().copied()) {
+        Status::Up | Status::NotApplicable => true,
+        Status::StdbyUp => !base.contains(&&Status::Down),
+        _ => false,
+    }
 }
 
 fn line(text: Option<&str>) -> Line {

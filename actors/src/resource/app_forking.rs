@@ -24,7 +24,7 @@ impl Driver for Forking {
     }
 
     fn evaluate(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
-        if self.app.not_evaluated(scene, report) {
+        if self.app.is_not_evaluated(scene, report) {
             return Ok(Status::NotApplicable);
         }
         if !self.app.has_check() {

@@ -65,28 +65,91 @@ impl Simple {
     }
 }
 
+impl Simple {
+    /// The state when the main process is gone, and its children go on. With `kill = tree` they are a part of the app: it
+    /// is not down before they are, else a stop that failed would look done, and a start would run them twice.
+    fn rest_of_tree(&self, scene: &Scene<'_>, report: &mut Report) -> Option<Status> {
+        if !self.is_tree_killed || self.app.has_check() {
+            return None;
+        }
+        let rest = scene.host.processes.tree(&self.id, scene.resource.rid.as_str());
+        if rest.is_empty() {
+            return None;
+        }
+        report.warn(format_args!("its main process is gone, still running: {}", pids(&rest)));
+        report.pids.extend(rest.iter().map(|process| process.pid));
+        Some(Status::Warn)
+    }
+
+    /// Ends processes, and waits until none is left.
+    fn kill(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        let mut signalled = std::collections::BTreeSet::new();
+        loop {
+            // What was started meanwhile is ended too: a tree may grow while it falls.
+            let left = self.to_kill(scene)?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for process in &left {
+                if signalled.insert(process.pid)
+                    && let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw)
+                {
+                    scene.journal.info(format_args!("kill {}", process.pid));
+                    _ = kill_process(pid, Signal::TERM);
+                }
+            }
+            if start.elapsed() >= STOP_PATIENCE {
+                let pids = pids(&left);
+                let text = format!("still running {STOP_PATIENCE:?} after SIGTERM: {pids}");
+                return Err(Failure::refused(text));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Process ids, for a reader.
+fn pids<'p>(processes: impl IntoIterator<Item = &'p Process>) -> String {
+    let pids: Vec<String> = processes.into_iter().map(|process| process.pid.to_string()).collect();
+    pids.join(" ")
+}
+
 impl Driver for Simple {
     fn label(&self) -> String {
         format!("simple: {}", self.app.name())
     }
 
     fn evaluate(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
-        if self.app.not_evaluated(scene, report) {
+        if self.app.is_not_to_be_asked(scene, report) {
             return Ok(Status::NotApplicable);
         }
+        let is_base_up = app::is_base_up(scene);
         let found = self.matches(scene)?;
         let parents = without_children(&found);
         report.pids.extend(parents.iter().map(|process| process.pid));
+        if !is_base_up && parents.is_empty() {
+            return Ok(self.rest_of_tree(scene, report).unwrap_or_else(|| {
+                report.info("not evaluated (instance not up)");
+                Status::NotApplicable
+            }));
+        }
+        if !is_base_up {
+            // Deployed agents do not look: n/a counts as stopped, and what nobody stops here is started elsewhere.
+            report.warn("runs, although what it stands on is not up");
+            return Ok(Status::Up);
+        }
         if self.app.has_check() {
             return self.app.check(scene, report);
         }
         match parents.len() {
-            0 => Ok(Status::Down),
+            0 => Ok(self.rest_of_tree(scene, report).unwrap_or(Status::Down)),
             1 => Ok(Status::Up),
             count => {
-                let pids: Vec<String> =
-                    parents.iter().map(|process| process.pid.to_string()).collect();
-                report.warn(format_args!("{count} processes match: {}", pids.join(" ")));
+                let pids = pids(parents.iter().copied());
+                report.warn(format_args!("{count} processes match: {pids}"));
                 Ok(Status::Up)
             }
         }
@@ -110,6 +173,10 @@ impl Driver for Simple {
             return Ok(());
         }
         let lock = App::lock(scene)?;
+        if self.is_tree_killed {
+            // What a main process that died left behind would run twice.
+            self.kill(scene)?;
+        }
         let Some(program) = self.app.program(Verb::Start, scene)? else { return Ok(()) };
         // It stays as long as it likes: no timeout.
         let program = program.output(Output::Null).timeout(None);
@@ -132,33 +199,7 @@ impl Driver for Simple {
             scene.journal.info(format_args!("{} is already stopped", self.label()));
             return Ok(());
         }
-        let start = Instant::now();
-        let mut pause = Duration::from_millis(5);
-        let mut signalled = std::collections::BTreeSet::new();
-        loop {
-            // What was started meanwhile is ended too: a tree may grow while it falls.
-            let left = self.to_kill(scene)?;
-            if left.is_empty() {
-                return Ok(());
-            }
-            for process in &left {
-                if signalled.insert(process.pid)
-                    && let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw)
-                {
-                    scene.journal.info(format_args!("kill {}", process.pid));
-                    _ = kill_process(pid, Signal::TERM);
-                }
-            }
-            if start.elapsed() >= STOP_PATIENCE {
-                let pids: Vec<String> =
-                    left.iter().map(|process| process.pid.to_string()).collect();
-                let text =
-                    format!("still running {STOP_PATIENCE:?} after SIGTERM: {}", pids.join(" "));
-                return Err(Failure::refused(text));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(100));
-        }
+        self.kill(scene)
     }
 
     fn may_hang(&self) -> bool {

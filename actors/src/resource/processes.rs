@@ -62,6 +62,13 @@ impl ProcessTable {
                 return found;
             }
         }
+        let mut found = self.tree(id, rid);
+        found.retain(|process| pattern.is_match(&process.command));
+        found
+    }
+
+    /// Processes of a resource, whatever they run.
+    pub(crate) fn tree(&self, id: &str, rid: &str) -> Vec<Process> {
         let owner = (id.to_owned(), rid.to_owned());
         let scan = self.scan();
         let found = scan.found.get(&owner).map_or(&[][..], Vec::as_slice);
@@ -69,7 +76,6 @@ impl ProcessTable {
             .iter()
             // The scan may be older than a death.
             .filter(|process| read_process(process.pid).is_some_and(|(now, _)| now == owner))
-            .filter(|process| pattern.is_match(&process.command))
             .cloned()
             .collect()
     }

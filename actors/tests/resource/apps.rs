@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use model::Status;
-use om::InstanceAction::{Start, Stop};
+use om::InstanceAction::{Start, Startstandby, Stop};
 
 use crate::resource::node::{Node, is_root, wait_until};
 
@@ -70,6 +70,34 @@ fn a_tree_is_killed_with_all_its_children() {
     assert!(is_alive(child));
     assert_eq!(node.act(Stop), 0);
     assert!(!is_alive(child));
+}
+
+#[test]
+fn a_tree_whose_stop_failed_is_not_down_and_is_not_started_beside_itself() {
+    let node = Node::new("[app#1]\ntype = simple\nkill = tree\nstart = {dir}/tree.sh\n");
+    // The main process ends when told, what it started does not.
+    node.script(
+        "tree.sh",
+        "#!/bin/sh\n(trap '' TERM; exec sleep 1000.875) &\necho $! >$0.child\nwait\n",
+    );
+    assert_eq!(node.act(Start), 0);
+    wait_until("the child runs", || !node.lines("tree.sh.child").is_empty());
+    let child: u32 = node.lines("tree.sh.child")[0].parse().unwrap();
+    wait_until("the child ignores the signal", || {
+        let line = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap();
+        line.contains("1000.875")
+    });
+    assert_eq!(node.act(Stop), 1);
+    assert_eq!(node.state("app#1"), Status::Warn);
+    assert_eq!(
+        node.log("app#1"),
+        [format!("warn: its main process is gone, still running: {child}")]
+    );
+    assert_eq!(node.act(Start), 1);
+    assert_eq!(pids(&node), [child]);
+    let raw = rustix::process::Pid::from_raw(child.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(raw, rustix::process::Signal::KILL).unwrap();
+    wait_until("it is down", || node.state("app#1") == Status::Down);
 }
 
 #[test]
@@ -156,6 +184,64 @@ fn an_app_without_its_base_is_not_evaluated() {
     assert_eq!(node.log("app#1"), ["info: not evaluated (instance not up)"]);
     assert_eq!(node.act_on(Start, "fs#1"), 0);
     assert_eq!(node.state("app#1"), Status::Up);
+}
+
+#[test]
+fn standby_resources_that_are_up_carry_an_app() {
+    let node = Node::new(
+        "[fs#1]\ntype = flag\nstandby = true\n[app#1]\ntype = forking\ncheck = /bin/true\n",
+    );
+    assert_eq!(node.state("app#1"), Status::NotApplicable);
+    assert_eq!(node.act(Startstandby), 0);
+    assert_eq!(node.state("app#1"), Status::Up);
+    assert_eq!(node.status().avail, Some(Status::Up));
+    // Beside one that is down they do not.
+    let node = Node::new(
+        "[fs#1]\ntype = flag\nstandby = true\n[fs#2]\ntype = flag\n\
+         [app#1]\ntype = forking\ncheck = /bin/true\n",
+    );
+    assert_eq!(node.act(Startstandby), 0);
+    assert_eq!(node.state("app#1"), Status::NotApplicable);
+    assert_eq!(node.status().avail, Some(Status::StdbyUp));
+}
+
+#[test]
+fn an_app_that_runs_without_its_base_is_seen() {
+    let node =
+        Node::new("[fs#1]\ntype = flag\n[app#1]\ntype = simple\nstart = /bin/sleep 1000.375\n");
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(node.act_on(Stop, "fs#1"), 0);
+    assert_eq!(node.state("app#1"), Status::Up);
+    assert_eq!(node.status().avail, Some(Status::Warn));
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(node.state("app#1"), Status::NotApplicable);
+    assert_eq!(node.status().avail, Some(Status::Down));
+}
+
+#[test]
+fn a_stop_that_stops_nothing_is_an_error() {
+    let node = Node::new(
+        "[app#1]\ntype = forking\nstart = /bin/touch {dir}/up\nstop = /bin/true\n\
+         check = /usr/bin/test -f {dir}/up\n\
+         [app#2]\ntype = forking\noptional = true\ncheck = /bin/true\n",
+    );
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(node.act(Stop), 1);
+    assert_eq!(node.act_on(Stop, "app#1"), 0);
+    std::fs::remove_file(node.file("up")).unwrap();
+    assert_eq!(node.act(Stop), 0);
+}
+
+#[test]
+fn an_app_may_end_after_its_stop_command() {
+    let node = Node::new(
+        "[app#1]\ntype = forking\nstart = /bin/touch {dir}/up\nstop = {dir}/stop.sh\n\
+         check = /usr/bin/test -f {dir}/up\n",
+    );
+    node.script("stop.sh", "#!/bin/sh\n(sleep 0.5; rm $(dirname $0)/up) &\n");
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(node.state("app#1"), Status::Down);
 }
 
 #[test]
