@@ -139,6 +139,15 @@ pub enum Hold {
         /// Keyword `restart`.
         allowed: u32,
     },
+    /// An action ended and changed nothing: it is taken again, later each time.
+    InVain {
+        /// The action.
+        action: String,
+        /// Seconds left.
+        left: f64,
+        /// Runs in a row that changed nothing; none for one that did, and is to be taken again all the same.
+        times: u32,
+    },
     /// A slice of a scaler is not settled.
     Slice(ObjectPath),
 }
@@ -208,6 +217,7 @@ impl Hold {
             Self::ConfigDiffers => "config_differs",
             Self::RestartDelay { .. } => "restart_delay",
             Self::RestartsUsedUp { .. } => "restarts_used_up",
+            Self::InVain { .. } => "in_vain",
             Self::Slice(_) => "slice",
         }
     }
@@ -257,6 +267,7 @@ impl Hold {
             | Self::NotUnprovisioned
             | Self::Priors(_)
             | Self::RestartDelay { .. }
+            | Self::InVain { .. }
             | Self::Slice(_) => Weight::Waits,
             Self::Kept(Some(Status::Up)) => Weight::Normal,
             Self::Kept(_) => Weight::Waits,
@@ -280,6 +291,7 @@ impl Hold {
         match self {
             Self::Ready(left) => Some(("ready".to_owned(), *left)),
             Self::RestartDelay { rid, left } => Some((format!("restart_delay {rid}"), *left)),
+            Self::InVain { action, left, .. } => Some((format!("in_vain {action}"), *left)),
             _ => None,
         }
     }
@@ -402,6 +414,15 @@ impl fmt::Display for Hold {
             }
             Self::RestartsUsedUp { rid, allowed } => {
                 write!(f, "{rid} is down, its {allowed} restarts are used up")
+            }
+            Self::InVain { action, left, times: 0 } => {
+                write!(f, "{action} is taken again in {left:.1} s")
+            }
+            Self::InVain { action, left, times: 1 } => {
+                write!(f, "{action} ended and changed nothing: again in {left:.1} s")
+            }
+            Self::InVain { action, left, times } => {
+                write!(f, "{action} ended and changed nothing, {times} times: again in {left:.1} s")
             }
             Self::Slice(path) => write!(f, "waits for slice {path} to be provisioned"),
         }

@@ -2,12 +2,13 @@
 //!
 //! One file per part of a pass, in its order: [`adoption`] (targets of peers), [`supervision`] (resources),
 //! [`completion`] (targets reached), [`leaving`] (the node stops), [`steps`] (towards a target), [`automatic`]
-//! (without one), [`scaler`]. [`relations`] and [`rules`] are what they share.
+//! (without one), [`scaler`]. [`relations`] and [`rules`] are what they share; [`pacing`] holds up what is in vain.
 
 mod adoption;
 mod automatic;
 mod completion;
 mod leaving;
+mod pacing;
 mod relations;
 mod rules;
 mod scaler;
@@ -30,6 +31,8 @@ pub use adoption::accepts;
 pub use rules::{drops_target, is_transition};
 pub use scaler::slice_names;
 
+use pacing::{Looks, Pacing, Wait};
+
 /// Added to every alarm: one that rings a rounding error too early would set itself again and again.
 pub(crate) const ALARM_MARGIN_SECS: f64 = 0.01;
 
@@ -44,10 +47,12 @@ enum Then {
     Purge,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Run {
     action: Action,
     then: Then,
+    /// The target and the instance when it was taken, for what is paced.
+    before: Option<(Option<GlobalExpect>, Looks)>,
 }
 
 /// The monitor of one local instance.
@@ -71,6 +76,7 @@ pub struct InstanceCore {
     holds: Option<Vec<Hold>>,
     /// The last pass would have started an action, and waits for its turn.
     waits_slot: bool,
+    pacing: Pacing,
 }
 
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
@@ -147,6 +153,7 @@ impl InstanceCore {
             effects: vec![],
             holds: None,
             waits_slot: false,
+            pacing: Pacing::default(),
         }
     }
 
@@ -207,6 +214,7 @@ impl InstanceCore {
         }
         // Somebody acts: what could not be reached before may be reached now.
         self.given_up.clear();
+        self.pacing.forget();
     }
 
     /// An instance without resources has nothing to start, stop or freeze by itself: its slaves are asked instead.
@@ -232,7 +240,11 @@ impl InstanceCore {
 
     /// Takes the end of a run: `exit_code` 0 is success. Call [`pass`](Self::pass) afterwards.
     pub fn on_action_done(&mut self, now: Timestamp, id: RunId, exit_code: i32, world: &dyn World) {
-        let Some(Run { action, then }) = self.runs.remove(&id) else { return };
+        let Some(Run { action, then, before }) = self.runs.remove(&id) else { return };
+        if let Some((target, looks)) = before {
+            let has_changed = Looks::of(&action, &self.path, world).as_ref() != Some(&looks);
+            self.pacing.ended(now, &action, target.as_ref(), has_changed);
+        }
         let succeeded = exit_code == 0;
         match action {
             Action::Start => {
@@ -377,11 +389,45 @@ impl InstanceCore {
             let (running, allowed) = (conditions.transitions, conditions.max_parallel);
             self.hold(|| Hold::NoSlot { running, allowed });
             self.effects.push(Effect::WaitSlot);
-        } else {
-            self.waits_slot = false;
-            self.effects.splice(0..0, ready);
+            return self.take_effects();
         }
+        let begun: Vec<RunId> =
+            self.runs.keys().filter(|id| id.0 >= kept.next_run).copied().collect();
+        let target = kept.monitor.global_expect.clone();
+        let paced = begun.iter().find_map(|id| {
+            let action = self.runs.get(id)?.action.clone();
+            let wait = self.pacing.wait(now, &action, target.as_ref())?;
+            Some((action, wait))
+        });
+        if let Some((action, wait)) = paced {
+            let pacing = std::mem::take(&mut self.pacing);
+            *self = Self { pacing, ..kept };
+            self.hold_up(&action, wait);
+            return self.take_effects();
+        }
+        for id in begun {
+            if let Some(run) = self.runs.get_mut(&id).filter(|run| Pacing::concerns(&run.action)) {
+                let looks = Looks::of(&run.action, &self.path, world);
+                run.before = looks.map(|looks| (target.clone(), looks));
+            }
+        }
+        self.waits_slot = false;
+        self.effects.splice(0..0, ready);
         self.take_effects()
+    }
+
+    /// What was in vain is tried again later.
+    fn hold_up(&mut self, action: &Action, wait: Wait) {
+        let Wait { left, in_vain, is_new } = wait;
+        let words = action.argv().into_iter().filter(|word| !word.starts_with("--"));
+        let action = words.collect::<Vec<_>>().join(" ");
+        if is_new {
+            self.effects.push(Effect::Warn(format!(
+                "{action} ended and changed nothing, {in_vain} times: again in {left:.1} s"
+            )));
+        }
+        self.wake_after(left);
+        self.hold(|| Hold::InVain { action, left, times: in_vain });
     }
 
     fn decide(
@@ -539,7 +585,7 @@ impl InstanceCore {
     fn start_run(&mut self, action: Action, then: Then) {
         let id = RunId(self.next_run);
         self.next_run += 1;
-        self.runs.insert(id, Run { action: action.clone(), then });
+        self.runs.insert(id, Run { action: action.clone(), then, before: None });
         self.effects.push(Effect::Run { id, action });
     }
 

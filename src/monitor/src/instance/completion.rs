@@ -4,7 +4,7 @@ use model::{Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Statu
 
 use super::adoption::{has_no_option_left, is_abort_pending, is_deleted, is_placed};
 use super::{Cx, InstanceCore, rules};
-use crate::{Effect, Hold, ObjectView, World};
+use crate::{Effect, Hold, ObjectView, Seen, World};
 
 /// How long the target of an object without local instance is published for the nodes that have one.
 const FOREIGN_TARGET_SECS: f64 = 3.0;
@@ -26,6 +26,13 @@ impl InstanceCore {
                     GlobalExpect::Started
                 };
                 self.set_global_expect(cx.now, Some(sequel));
+            }
+            GlobalExpect::Unprovisioned if !is_unprovisioned(cx.aggregate.provisioned) => {
+                self.tell("instance_unprovision", "nothing to unprovision");
+                self.give_up_target(cx);
+                if cx.before.status.is_waiting() {
+                    self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
+                }
             }
             GlobalExpect::Aborted => {
                 self.give_up_target(cx);
@@ -82,7 +89,10 @@ fn is_reached(cx: &Cx<'_>, target: &GlobalExpect) -> bool {
         GlobalExpect::Frozen => cx.aggregate.frozen == Some(Frozen::Frozen),
         GlobalExpect::Thawed => cx.aggregate.frozen == Some(Frozen::Thawed),
         GlobalExpect::Unprovisioned => {
-            is_unprovisioned(cx.aggregate.provisioned) && rules::is_stopped(avail)
+            let is_left = |seen: &Seen<'_>| rules::is_to_unprovision(seen, Some(cx.settings));
+            let is_done = is_unprovisioned(cx.aggregate.provisioned)
+                || (cx.view.known().next().is_some() && !cx.view.known().any(is_left));
+            is_done && rules::is_stopped(avail)
         }
         GlobalExpect::Provisioned => {
             matches!(cx.aggregate.provisioned, Some(Provisioned::Yes | Provisioned::NotApplicable))
@@ -91,8 +101,9 @@ fn is_reached(cx: &Cx<'_>, target: &GlobalExpect) -> bool {
         GlobalExpect::Placed => {
             cx.all_thawed() && (is_placed(&cx.aggregate) || has_no_option_left(&cx.view))
         }
+        // A destination that is gone is waited for no longer: else nobody takes over what it was to run.
         GlobalExpect::PlacedAt(nodes) => nodes.split(',').all(|node| {
-            cx.view.known().find(|seen| seen.node.as_str() == node).is_some_and(|seen| {
+            cx.view.known().find(|seen| seen.node.as_str() == node).is_none_or(|seen| {
                 !rules::is_stopped(seen.status.avail.as_ref())
                     || seen.monitor.status == MonitorStatus::StartFailed
             })

@@ -133,8 +133,16 @@ impl Cx<'_> {
                 self.view.world.aggregate(&child.path).and_then(|aggregate| aggregate.provisioned)
             }
         };
-        self.is_child_down(child)
-            && matches!(provisioned, None | Some(Provisioned::No | Provisioned::NotApplicable))
+        let is_left = || {
+            let world = self.view.world;
+            let view = ObjectView::new(world, &child.path);
+            view.known()
+                .filter(|seen| child.node.as_ref().is_none_or(|node| seen.node == node))
+                .any(|seen| rules::is_to_unprovision(seen, view.settings))
+        };
+        let is_unprovisioned =
+            matches!(provisioned, None | Some(Provisioned::No | Provisioned::NotApplicable));
+        self.is_child_down(child) && (is_unprovisioned || !is_left())
     }
 
     fn is_child_down(&self, child: &Relation) -> bool {

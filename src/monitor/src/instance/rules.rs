@@ -1,6 +1,9 @@
 //! Words and sets that the parts of a pass share.
 
-use model::{Frozen, GlobalExpect, MonitorStatus, NodeMonitorStatus, NodeName, Status};
+use model::{
+    Frozen, GlobalExpect, MonitorStatus, NodeMonitorStatus, NodeName, ObjectSettings, Provisioned,
+    Status,
+};
 
 use super::Cx;
 use crate::Seen;
@@ -62,19 +65,40 @@ pub(super) fn is_frozen(seen: &Seen<'_>) -> bool {
     seen.status.frozen.is_some_and(|time| time.0 != 0.0)
 }
 
-/// Whether an instance is shut down: standby resources too, where it has some.
+/// Whether an instance is shut down: standby resources too, where it has some. One that is disabled, optional or not
+/// applicable leaves the instance `down`, which deployed agents do not take for shut down: they shut it down for ever.
 pub(super) fn is_shut_down(seen: &Seen<'_>) -> bool {
-    let has_standby = seen
+    let mut standby = seen
         .status
         .resources
-        .as_ref()
-        .is_some_and(|resources| resources.values().any(|resource| resource.standby));
+        .iter()
+        .flat_map(|resources| resources.values())
+        .filter(|resource| resource.standby);
     match &seen.status.avail {
         Some(Status::NotApplicable) => true,
-        Some(Status::Down) => !has_standby,
-        Some(Status::StdbyDown) => has_standby,
+        Some(Status::Down) => !standby.any(|resource| resource.status == Status::StdbyUp),
+        Some(Status::StdbyDown) => standby.next().is_some(),
         _ => false,
     }
+}
+
+/// Whether an unprovision has something left to undo there. Resources that cannot be provisioned count as provisioned, so
+/// that an instance of these alone is never unprovisioned: deployed agents unprovision it for ever.
+pub(super) fn is_to_unprovision(seen: &Seen<'_>, settings: Option<&ObjectSettings>) -> bool {
+    if !matches!(seen.status.provisioned, Some(Provisioned::Yes | Provisioned::Mixed)) {
+        return false;
+    }
+    let Some(resources) = seen.status.resources.as_ref().filter(|all| !all.is_empty()) else {
+        return true;
+    };
+    let is_ignored = |rid: &str| {
+        let settings = settings.and_then(|settings| settings.resources.get(rid));
+        settings.is_some_and(|settings| settings.ignore_provisioned)
+    };
+    resources.iter().any(|(rid, resource)| {
+        let is_provisioned = resource.provisioned.is_some_and(|provisioned| provisioned.state);
+        is_provisioned && !resource.disable && !is_ignored(rid)
+    })
 }
 
 /// Whether the monitor is free to take a step.

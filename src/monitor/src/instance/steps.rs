@@ -310,16 +310,15 @@ impl InstanceCore {
     }
 
     fn step_unprovisioned(&mut self, cx: &Cx<'_>) {
-        let is_done =
-            cx.view.local().is_none_or(|seen| !is_provisioned_at_all(seen.status.provisioned));
+        let is_left = |seen: &Seen<'_>| rules::is_to_unprovision(seen, Some(cx.settings));
+        let is_done = !cx.view.local().is_some_and(is_left);
         if is_done && rules::is_stopped(cx.local_avail()) {
             if cx.before.status.is_waiting() {
                 self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
             }
             return;
         }
-        let are_peers_done =
-            cx.view.peers().all(|seen| !is_provisioned_at_all(seen.status.provisioned));
+        let are_peers_done = !cx.view.peers().any(is_left);
         let Some(leader) = self.prepare_unprovision(cx, are_peers_done) else { return };
         self.tell("instance_unprovision", "target");
         self.set_local_expect(cx.now, None);
@@ -451,10 +450,6 @@ impl InstanceCore {
         };
         self.run_then(cx.now, Action::Start, then, MonitorStatus::Starting, world);
     }
-}
-
-fn is_provisioned_at_all(provisioned: Option<Provisioned>) -> bool {
-    matches!(provisioned, Some(Provisioned::Yes | Provisioned::Mixed))
 }
 
 /// Evaluated instances of which a claim is true.

@@ -1,6 +1,7 @@
 //! The decisions observed on deployed agents (`tests/data/decisions.json`) are ours too.
 
 mod life;
+mod pace;
 mod placing;
 mod sequences;
 mod settings;
