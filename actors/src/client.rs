@@ -18,6 +18,7 @@ mod mon;
 mod node;
 mod object;
 mod select;
+mod target;
 mod xmlrpc;
 
 use std::io::Write as _;

@@ -13,7 +13,7 @@ use wire::{NodeSpec, Request};
 use super::config_edit::MODE;
 use super::select::Selection;
 use super::xmlrpc::{self, Uri};
-use super::{ANSWER, AskError, Done, Failure, Link, Om, instance, mon, note, print};
+use super::{ANSWER, AskError, Done, Failure, Link, Om, instance, mon, note, print, target};
 use crate::{config, durable};
 
 /// How long another writer of the same object may take.
@@ -313,7 +313,7 @@ fn provision(
         );
     }
     let expect = GlobalExpect::Provisioned;
-    instance::set_target(om, link, std::slice::from_ref(path), &expect, &Wait::default())
+    target::set(om, link, std::slice::from_ref(path), &expect, &Wait::default())
 }
 
 /// Creates objects on other nodes.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{InstanceStatus, ObjectPath, Status};
 use om::render::{Align, Cell, InstanceView, Tone, instance, json as pretty, printable, table};
-use om::{ObjectAction, ObjectCommand, Target};
+use om::{ObjectAction, ObjectCommand, Seen, Target};
 use serde_json::{Map, Value, json};
 use wire::reply::status_of;
 use wire::{NodeSpec, Request};
@@ -12,7 +12,7 @@ use wire::{NodeSpec, Request};
 use super::select::{Scope, Selection, in_states, is_here, namespace};
 use super::{
     ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, config_edit, create, explain,
-    instance as act, keys, logs, mon, node_spec, print,
+    instance as act, keys, logs, mon, node_spec, print, target,
 };
 use crate::config;
 
@@ -42,7 +42,7 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
         ObjectAction::Deploy(mut options, wait) => {
             options.provision = true;
             let code = create::run(om, &link, &selection, &options, &target)?;
-            act::wait_provisioned(om, &link, &selection, &wait)?;
+            target::wait_provisioned(om, &link, &selection, &wait)?;
             Ok(code)
         }
         ObjectAction::Instance { action, options, wait } => {
@@ -169,13 +169,37 @@ pub(super) struct Known {
     pub(super) frozen_nodes: BTreeSet<String>,
 }
 
-/// What the daemon knows of an object. Data that does not read is left out.
-pub(super) fn known(link: &Link, path: &ObjectPath) -> Result<Known, Failure> {
-    Ok(known_in(&mut mon::status(link, Some(path.as_str()), None)?, path))
+impl Known {
+    /// What a wait looks at.
+    pub(super) fn seen(&self) -> Seen<'_> {
+        Seen { aggregate: self.aggregate.as_ref(), instances: &self.instances }
+    }
 }
 
-/// What the data of a daemon say of an object, taken out of them.
-pub(super) fn known_in(data: &mut Value, path: &ObjectPath) -> Known {
+/// What the daemon knows of an object. Data that does not read is left out.
+pub(super) fn known(link: &Link, path: &ObjectPath) -> Result<Known, Failure> {
+    let mut data = mon::status(link, Some(path.as_str()), None)?;
+    Ok(take_known(&mut data, path))
+}
+
+/// The same for several objects, by one request.
+pub(super) fn known_all(
+    link: &Link,
+    paths: &[ObjectPath],
+) -> Result<BTreeMap<ObjectPath, Known>, Failure> {
+    if paths.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // Of many objects, the whole answer is cheaper: the daemon has it ready.
+    let selector = match paths {
+        [path] => Some(path.as_str()),
+        _ => None,
+    };
+    let mut data = mon::status(link, selector, None)?;
+    Ok(paths.iter().map(|path| (path.clone(), take_known(&mut data, path))).collect())
+}
+
+fn take_known(data: &mut Value, path: &ObjectPath) -> Known {
     let mut known = Known::default();
     let Some(monitor) = data.get_mut("monitor") else { return known };
     known.compat = monitor.get("compat").and_then(Value::as_bool);

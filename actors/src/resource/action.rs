@@ -443,7 +443,12 @@ impl Act<'_> {
 
     fn freeze(&self) -> Result<(), Failure> {
         let file = self.instance.var_dir.join("frozen");
-        if file.exists() || self.options.dry_run {
+        if self.options.dry_run {
+            let already = if file.exists() { "it is frozen already" } else { "would freeze" };
+            self.instance.journal.info(format_args!("dry run: {already}"));
+            return Ok(());
+        }
+        if file.exists() {
             return Ok(());
         }
         self.instance.journal.info(format_args!("freeze"));
@@ -452,7 +457,12 @@ impl Act<'_> {
 
     fn thaw(&self) -> Result<(), Failure> {
         let file = self.instance.var_dir.join("frozen");
-        if !file.exists() || self.options.dry_run {
+        if self.options.dry_run {
+            let already = if file.exists() { "would thaw" } else { "it is not frozen" };
+            self.instance.journal.info(format_args!("dry run: {already}"));
+            return Ok(());
+        }
+        if !file.exists() {
             return Ok(());
         }
         self.instance.journal.info(format_args!("thaw"));

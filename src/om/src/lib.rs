@@ -11,6 +11,7 @@ mod options;
 mod parse;
 pub mod render;
 mod tree;
+mod waiting;
 
 pub use command::{
     ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
@@ -21,3 +22,4 @@ pub use command::{
 pub use complete::{Completion, complete, script};
 pub use options::{Takes, duration, long_option};
 pub use parse::{Usage, parse};
+pub use waiting::{Seen, Verdict, Waiting};

@@ -148,7 +148,7 @@ const INSTANCE_ACTIONS: &[Action] = &[
     ),
     action("scale", "Set how many slices a scaler has: --to NUMBER", &[&["to", "force", "nolock"]]),
     action("abort", "Drop the current target", &[WAIT, RUN]),
-    action("clear", "Forget failed actions and used up restarts", &[RUN]),
+    action("clear", "Forget failed actions and used up restarts", &[WAIT, RUN]),
     action("set provisioned", "Declare resources provisioned", &[RESOURCES, RUN]),
     action("set unprovisioned", "Declare resources unprovisioned", &[RESOURCES, RUN]),
     action("enable", "Enable the object, or resources with --rid", &[RESOURCES, RUN]),

@@ -47,7 +47,7 @@ impl Act<'_> {
         for word in self.selection.rids() {
             let sections = self.sections_of(ini, word);
             if sections.is_empty() {
-                return Err(Failure::refused(format!("no section {word}")));
+                return Err(Failure::refused(format!("no such section: {word}")));
             }
             found.extend(sections);
         }
@@ -73,6 +73,7 @@ impl Act<'_> {
                     })
                     .map(|(keyword, _)| keyword.to_owned())
                     .collect();
+                let has_contradicting = !contradicting.is_empty();
                 for keyword in contradicting {
                     journal.info(format_args!("{dry}remove {section}.{keyword}"));
                     ini.unset(&section, &keyword);
@@ -80,6 +81,8 @@ impl Act<'_> {
                 if is_enabled {
                     if ini.unset(&section, "disable") {
                         journal.info(format_args!("{dry}remove {section}.disable"));
+                    } else if self.options.dry_run && !has_contradicting {
+                        journal.info(format_args!("dry run: {section} is not disabled"));
                     }
                 } else {
                     journal.info(format_args!("{dry}set {section}.disable = true"));
@@ -94,16 +97,11 @@ impl Act<'_> {
     /// `delete`: the object with all that belongs to it, or the named sections.
     pub(super) fn delete(&self) -> Result<(), Failure> {
         if !self.selection.rids().is_empty() {
+            let dry = if self.options.dry_run { "dry run: would " } else { "" };
             return self.edit(|ini| {
-                for word in self.selection.rids() {
-                    // Gone already is as good.
-                    let sections = self.sections_of(ini, word);
-                    if sections.is_empty() {
-                        self.instance.journal.info(format_args!("delete {word}: not found"));
-                    }
-                    for section in sections {
-                        ini.remove_section(&section);
-                    }
+                for section in self.named_sections(ini)? {
+                    self.instance.journal.info(format_args!("{dry}delete section {section}"));
+                    ini.remove_section(&section);
                 }
                 Ok(())
             });

@@ -202,18 +202,25 @@ impl Act<'_> {
 
     /// `set provisioned`, `set unprovisioned`.
     pub(super) fn set_provisioned(&self, state: bool) -> Result<(), Failure> {
+        let word = if state { "provisioned" } else { "unprovisioned" };
+        let dry = if self.options.dry_run { "dry run: would " } else { "" };
+        let mut is_any = false;
         for resource in &self.instance.resources {
             if !self.selection.has(resource) || !resource.has_provisioned_state() {
                 continue;
             }
+            is_any = true;
             let folder = self.instance.var_dir.join(resource.rid.as_str());
             let journal = self.instance.journal.resource(resource.rid.as_str());
-            journal
-                .info(format_args!("set {}", if state { "provisioned" } else { "unprovisioned" }));
+            journal.info(format_args!("{dry}set {word}"));
             if !self.options.dry_run {
                 status_file::set_provisioned(&folder, state, None)
                     .map_err(Failure::io("provisioned flag"))?;
             }
+        }
+        if self.options.dry_run && !is_any {
+            let journal = &self.instance.journal;
+            journal.info(format_args!("dry run: no resource is to be set {word}"));
         }
         Ok(())
     }
