@@ -185,3 +185,67 @@ fn what_is_provisioned_is_so_on_all_nodes_and_up_on_one() {
     scene.wait_up(1, "dir", &[]);
     assert_eq!(scene.aggregate(2, "dir", "provisioned"), false);
 }
+
+#[test]
+fn a_wait_ends_with_the_target_and_tells_what_is_done_meanwhile() {
+    let scene = Scene::start(&[("web", ""), ("db", ""), ("kid", "parents = db")]);
+    scene.wait_up(1, "kid", &[0]);
+    let [n1, n2, _] = &scene.cluster.nodes[..] else { panic!("three nodes") };
+    let waited = |words: &[&str]| n2.om(&[words, &["--wait", "--time", "20s"]].concat());
+    let told = |output: &harness::Output, code: i32, line: &str| {
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(output.err.lines().any(|each| each == line), "{line:?}: {output:?}");
+        assert_eq!(output.out, "", "what a program may read stays empty");
+    };
+    told(&waited(&["kid,db", "stop"]), 0, "db is down");
+    // Nothing runs that could be restarted.
+    told(&waited(&["db", "restart"]), 1, "error: target dropped, db is down");
+    // A start that waits for its parent, until somebody else drops it.
+    let aborted = std::thread::scope(|scope| {
+        let start = scope.spawn(|| waited(&["kid", "start"]));
+        n1.wait_instance("kid", "waiting for db", |instance| {
+            instance["monitor"]["status"] == "wait parents"
+        });
+        n1.om_ok(&["kid", "abort"]);
+        start.join().expect("om ends")
+    });
+    told(&aborted, 1, "error: target dropped, kid is down");
+    assert!(aborted.err.contains("\nn1: wait parents, n2: "), "{aborted:?}");
+    // A target that is there already is waited for; one that is refused does not keep the others from it.
+    scene.remove("web", "journal");
+    told(&waited(&["web", "stop"]), 0, "web is down");
+    scene.touch("web", "hold.n1");
+    n1.om_ok(&["web", "start"]);
+    n1.wait_instance("web", "starting", |instance| instance["monitor"]["status"] == "starting");
+    let (joined, refused) = std::thread::scope(|scope| {
+        let joined = scope.spawn(|| waited(&["web", "start"]));
+        let refused = waited(&["web,db", "restart"]);
+        scene.remove("web", "hold.n1");
+        (joined.join().expect("om ends"), refused)
+    });
+    told(&joined, 0, "web is up on n1");
+    told(&joined, 0, "n1: starting, n2: idle, n3: idle");
+    told(&refused, 1, "error: web instance on node n1 in starting state");
+    told(&refused, 1, "error: target dropped, db is down");
+}
+
+#[test]
+fn an_order_to_a_master_is_waited_for_on_its_slaves() {
+    let scene = Scene::start(&[("s1", ""), ("s2", "")]);
+    scene.wait_up(1, "s1", &[0]);
+    scene.wait_up(1, "s2", &[0]);
+    let text = "[DEFAULT]\nid = 00000000-0000-4000-8000-0000000000aa\nnodes = n1 n2 n3\n\
+                orchestrate = ha\nslaves = s1 s2\n[sync#i0]\ndisable = true\n";
+    scene.configure("mast", text);
+    wait_for("all have it", || {
+        (0..3).all(|at| scene.seen(1, "mast", at)["slaves"] == serde_json::json!(["s1", "s2"]))
+    });
+    done(&scene, 1, &["mast", "switch", "--to", "n3"]);
+    for name in ["s1", "s2"] {
+        assert_eq!(scene.seen(1, name, 2)["avail"], "up", "{name}: {:?}", scene.journal(name));
+    }
+    done(&scene, 1, &["mast", "stop"]);
+    for name in ["s1", "s2"] {
+        assert_eq!(scene.journal(name).last().map(String::as_str), Some("stop n3"));
+    }
+}
