@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use wire::Request;
 
 use super::select::is_here;
-use super::{ANSWER, Done, Failure, Link, Om, explain, object, target};
+use super::{ANSWER, Done, Failure, Link, NAMESPACE_VARIABLE, Om, explain, note, object, target};
 use crate::config::LoadedObject;
 use crate::logs::{LogContext, LogOptions};
 use crate::resource::Host;
@@ -21,14 +21,29 @@ const SESSION_VARIABLE: &str = "OSVC_SESSION_UUID";
 pub(super) fn run(
     om: &Om,
     link: &Link,
-    paths: &[ObjectPath],
+    selected: &Selected,
     action: InstanceAction,
     options: &ActionOptions,
     wait: &Wait,
     target: &Target,
 ) -> Done {
-    if let Target::Nodes(_) = target {
-        let name = action.words().replace(' ', "_");
+    let paths = applicable(selected, action, target)?;
+    let paths = &paths[..];
+    if paths.is_empty() {
+        return Ok(0);
+    }
+    if let Target::Nodes(nodes) = target {
+        let words = action.words();
+        if moves(action) {
+            let advice = match action {
+                InstanceAction::Giveback => String::new(),
+                _ => format!(": the destination is told by `om <path> switch --to {nodes}`"),
+            };
+            return Err(Failure::usage(format!(
+                "{words} moves an object between nodes: it takes no --node{advice}"
+            )));
+        }
+        let name = words.replace(' ', "_");
         return object::remote(om, link, paths, &name, &to_map(options), target);
     }
     if action == InstanceAction::Clear {
@@ -54,6 +69,46 @@ pub(super) fn run(
         }
         _ => run_here(om, paths, action, options),
     }
+}
+
+/// Whether it is about where an object runs, which no node decides alone.
+fn moves(action: InstanceAction) -> bool {
+    matches!(action, InstanceAction::Switch | InstanceAction::Takeover | InstanceAction::Giveback)
+}
+
+/// What an action is about.
+pub(super) struct Selected {
+    pub(super) paths: Vec<ObjectPath>,
+    /// Whether one object was named, and no expression that may select many.
+    pub(super) is_one_named: bool,
+}
+
+/// The objects that an action means something to: the others have nothing to do (orchestration.md §12). To name one of
+/// those is a mistake, unless it is another agent that asks us to run it here: there, it is nothing to do.
+fn applicable(
+    selected: &Selected,
+    action: InstanceAction,
+    target: &Target,
+) -> Result<Vec<ObjectPath>, Failure> {
+    let applies = |path: &&ObjectPath| action.applies_to(path.kind());
+    let paths: Vec<ObjectPath> = selected.paths.iter().filter(applies).cloned().collect();
+    match &selected.paths[..] {
+        [path] if paths.is_empty() && selected.is_one_named => {
+            let words = action.words();
+            let line = match path.kind() {
+                Kind::Ccfg => format!(
+                    "the cluster configuration is no service: {words} means nothing to it"
+                ),
+                kind => format!("{path} is a {kind} and has no instances: {words} means nothing to it"),
+            };
+            if *target != Target::Local {
+                return Err(Failure::usage(line));
+            }
+            note(&line);
+        }
+        _ => {}
+    }
+    Ok(paths)
 }
 
 /// Options as a request carries them, defaults left out.
@@ -125,12 +180,9 @@ pub(super) fn run_here(
     action: InstanceAction,
     options: &ActionOptions,
 ) -> Done {
-    if matches!(
-        action,
-        InstanceAction::Switch | InstanceAction::Takeover | InstanceAction::Giveback
-    ) {
+    if moves(action) {
         return Err(Failure::usage(format!(
-            "{} moves an object between nodes: it takes neither --local nor resources",
+            "{} moves an object between nodes: it takes neither --local, nor --node, nor resources",
             action.words()
         )));
     }
@@ -179,6 +231,8 @@ fn in_children(
             .args(action.words().split(' '))
             .arg("--local")
             .args(to_args(options))
+            // The path is whole: a child is not to look for it in the namespace of relative names.
+            .env_remove(NAMESPACE_VARIABLE)
             .envs(options.env.iter().map(|(name, value)| (name.to_uppercase(), value)))
             .spawn()?;
         running.push(child);
@@ -193,12 +247,6 @@ fn one_here(om: &Om, path: &ObjectPath, action: InstanceAction, options: &Action
     // There is no target to drop in one instance.
     if action == InstanceAction::Abort {
         return Ok(0);
-    }
-    if path.kind() == Kind::Ccfg {
-        return Err(Failure::usage(format!(
-            "the cluster configuration is no service: {} means nothing to it",
-            action.words()
-        )));
     }
     let (host, object) = local(om, path)?;
     logs::install(LogOptions {

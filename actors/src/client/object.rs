@@ -46,7 +46,9 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             Ok(code)
         }
         ObjectAction::Instance { action, options, wait } => {
-            act::run(om, &link, &select()?, action, &options, &wait, &target)
+            let selected =
+                act::Selected { paths: select()?, is_one_named: selection.names_one() };
+            act::run(om, &link, &selected, action, &options, &wait, &target)
         }
         ObjectAction::Status { refresh } => status(om, &link, &select()?, refresh),
         ObjectAction::PrintStatus { refresh, hide_disabled } => {
@@ -73,7 +75,13 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             let node = node_spec(&target, Some(NodeSpec::Selector("*".to_owned())));
             logs::objects(om, &link, &select()?, &options, node)
         }
-        ObjectAction::Explain => explain::run(om, &link, &select()?),
+        ObjectAction::Explain => {
+            let mut paths = select()?;
+            if !selection.names_one() {
+                paths.retain(|path| path.kind().has_instances());
+            }
+            explain::run(om, &link, &paths)
+        }
         ObjectAction::Keys => keys::list(om, &link, &select()?),
         ObjectAction::Key(action) => {
             let paths = if command.server.is_some() {
@@ -108,7 +116,15 @@ pub(super) fn remote(
         });
         // As long as the action takes.
         let reply = link.ask(&addressed(request, node_spec(target, None)), None)?;
-        code = code.saturating_add(show_outputs(om, &reply)?);
+        let done = show_outputs(om, &reply);
+        // What one of many cannot do is no reason not to ask the others.
+        code = code.saturating_add(match done {
+            Err(failure) if paths.len() > 1 => {
+                failure.lines.iter().for_each(|line| complain(&format!("{path}: {line}")));
+                failure.code
+            }
+            done => done?,
+        });
     }
     Ok(code)
 }

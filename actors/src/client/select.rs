@@ -49,6 +49,17 @@ impl Selection {
             .collect()
     }
 
+    /// Whether it names one object, by its path.
+    pub(super) fn names_one(&self) -> bool {
+        self.literals().is_some_and(|paths| paths.len() == 1)
+    }
+
+    /// What selects all of the kind.
+    fn all(&self) -> &'static str {
+        // `**` are objects of all kinds, where no kind is asked for.
+        if self.kind == Kind::Svc { "*" } else { "**" }
+    }
+
     /// A name of this selection's kind and namespace, as a path.
     pub(super) fn absolute(&self, name: &str) -> Option<ObjectPath> {
         let text = match (name.matches('/').count(), name.ends_with('/'), &self.namespace) {
@@ -100,7 +111,7 @@ impl Selection {
             }
             return Ok(unique(here.into_iter().chain(known).collect()));
         }
-        let selector = self.selector.as_deref().unwrap_or("**");
+        let selector = self.selector.as_deref().unwrap_or(self.all());
         if scope == Scope::Cluster {
             match self.ask(link, selector) {
                 Ok(paths) => return Ok(paths),
@@ -120,7 +131,7 @@ impl Selection {
     ) -> Result<Vec<ObjectPath>, Failure> {
         let paths = self.expand(om, link, scope)?;
         if paths.is_empty() {
-            let selector = self.selector.as_deref().unwrap_or("**");
+            let selector = self.selector.as_deref().unwrap_or(self.all());
             return Err(Failure::new(format!(
                 "no object is selected by {selector:?}: `om ls` lists them"
             )));

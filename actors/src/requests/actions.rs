@@ -160,6 +160,16 @@ pub(super) async fn object_action(context: &Context, options: &ObjectAction) -> 
         },
     };
     let command = [&options.command, &options.cmd].into_iter().find(|words| !words.is_empty());
+    let first = action.or_else(|| command.and_then(|words| Some(words.first()?.as_str())));
+    // `om cluster freeze` is a command to nodes; of the object that many were selected with, it is nothing to do.
+    if path.kind() == model::Kind::Ccfg && matches!(first, Some("freeze" | "thaw")) {
+        return json!({"status": 0, "data": {"out": "", "err": "", "ret": 0}}).into();
+    }
+    // The group of the command line.
+    let group = match path.kind() {
+        model::Kind::Ccfg => "cluster",
+        kind => kind.as_str(),
+    };
     let planned = match (action, command) {
         (Some(action), _) => {
             let first = std::iter::once(path.to_string()).chain(action_words(action)).collect();
@@ -167,7 +177,7 @@ pub(super) async fn object_action(context: &Context, options: &ObjectAction) -> 
                 path.as_str(),
                 &shorten(action),
                 first,
-                flags((path.kind().as_str(), action), &options.options, OBJECT_REMOVED),
+                flags((group, action), &options.options, OBJECT_REMOVED),
             )
         }
         (None, Some(words)) => {

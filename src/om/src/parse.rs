@@ -60,9 +60,10 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
     let reader = Reader(matches);
     match name {
         "mon" => monitor(&reader, reader.operands().into_iter().next()),
+        // Objects of all kinds, unless some are named.
         "ls" => {
-            let is_named = !reader.operands().is_empty() || reader.text("service").is_some();
-            object("svc", (!is_named).then(|| "**".to_owned()), &reader, "ls")
+            let all = reader.operands().is_empty() && reader.text("service").is_none();
+            object("svc", all.then(|| "**".to_owned()), &reader, "ls")
         }
         "completion" => {
             let shell = reader.operands().into_iter().next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What is done to instances, and how.
 
-use model::GlobalExpect;
+use model::{GlobalExpect, Kind};
 
 /// An action on the instances of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,19 @@ impl InstanceAction {
             Self::Thaw => "thaw",
             Self::Toc => "toc",
             Self::Unprovision => "unprovision",
+        }
+    }
+
+    /// Whether it means something to objects of a kind. To others it is nothing to do (orchestration.md §12).
+    #[must_use]
+    pub fn applies_to(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Svc | Kind::Vol => true,
+            // They have a configuration, and no instances.
+            Kind::Cfg | Kind::Sec | Kind::Usr | Kind::Nscfg => {
+                matches!(self, Self::Delete | Self::Purge)
+            }
+            Kind::Ccfg => false,
         }
     }
 
