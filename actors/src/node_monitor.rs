@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::{InstanceStatus, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, ObjectPath};
+use model::{
+    InstanceStatus, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, ObjectPath, Status,
+};
 use monitor::{Action, NodeChange, NodeCore, NodeEffect, NodeTiming};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -44,9 +46,34 @@ pub struct Announce {
     pub upgrade: bool,
 }
 
+/// An instance that is not down after all were to be shut down.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Left {
+    /// Its object.
+    pub path: ObjectPath,
+    /// What its monitor does.
+    pub status: MonitorStatus,
+    /// Its state.
+    pub avail: Option<Status>,
+    /// Whether it was still to be shut down when the time was over.
+    pub is_late: bool,
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, status, avail, is_late } = self;
+        match avail {
+            _ if status.is_failed() => write!(f, "{path}: {status}"),
+            _ if *is_late => write!(f, "timeout: {path}: still in state {status}"),
+            Some(avail) => write!(f, "{path}: still {avail} after its shutdown"),
+            None => write!(f, "{path}: not shut down"),
+        }
+    }
+}
+
 /// Shuts the local instances down, in order, then answers: the instances that were not down in time, or that failed.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Vec<ObjectPath>")]
+#[rtype(result = "Vec<Left>")]
 pub struct ShutdownInstances {
     /// Longest wait, none for no limit.
     pub time: Option<Duration>,
@@ -54,7 +81,7 @@ pub struct ShutdownInstances {
 
 /// Freezes the node and shuts its instances down. Answers as [`ShutdownInstances`].
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Vec<ObjectPath>")]
+#[rtype(result = "Vec<Left>")]
 pub struct Drain {
     /// Longest wait, none for no limit.
     pub time: Option<Duration>,
@@ -392,25 +419,21 @@ impl NodeMonitor {
         &mut self,
         time: Option<Duration>,
         ctx: &mut Context<Self>,
-    ) -> ResponseFuture<Vec<ObjectPath>> {
+    ) -> ResponseFuture<Vec<Left>> {
         let (done, end) = oneshot::channel();
         self.releases.push(done);
         self.pass(ctx);
-        let shared = self.shared.clone();
+        let (shared, flush) = (self.shared.clone(), self.tell.flush.clone());
         Box::pin(async move {
             match time {
                 None => _ = end.await,
                 Some(time) => _ = tokio::time::timeout(time, end).await,
             }
+            // What was found after the last action counts.
+            _ = flush.send(Flush).await;
             let snapshot = shared.snapshot.load();
-            let is_left = |status: &InstanceStatus| {
-                status.monitor.as_ref().is_some_and(|monitor| {
-                    monitor.local_expect == Some(LocalExpect::Shutdown)
-                        || monitor.status == MonitorStatus::ShutdownFailed
-                })
-            };
             let instances = snapshot.local().into_iter().flat_map(|local| local.status.iter());
-            instances.filter(|(_, status)| is_left(status)).map(|(path, _)| path.clone()).collect()
+            instances.filter_map(|(path, status)| left_of(path, status)).collect()
         })
     }
 
@@ -421,6 +444,23 @@ impl NodeMonitor {
             _ = flush.await;
         })
     }
+}
+
+/// What is left of an instance that was to be shut down; none if it is down.
+fn left_of(path: &ObjectPath, instance: &InstanceStatus) -> Option<Left> {
+    let monitor = instance.monitor.as_ref()?;
+    let is_late = monitor.local_expect == Some(LocalExpect::Shutdown);
+    let has_resources = instance.resources.as_ref().is_some_and(|all| !all.is_empty());
+    // A shutdown that ended well, and had no effect.
+    let is_active = has_resources
+        && matches!(instance.avail, Some(Status::Up | Status::Warn | Status::StdbyUp));
+    let is_left = is_late || monitor.status == MonitorStatus::ShutdownFailed || is_active;
+    is_left.then(|| Left {
+        path: path.clone(),
+        status: monitor.status.clone(),
+        avail: instance.avail.clone(),
+        is_late,
+    })
 }
 
 fn timing(config: &LoadedConfig) -> NodeTiming {
@@ -531,7 +571,7 @@ impl Handler<Announce> for NodeMonitor {
 }
 
 impl Handler<ShutdownInstances> for NodeMonitor {
-    type Result = ResponseFuture<Vec<ObjectPath>>;
+    type Result = ResponseFuture<Vec<Left>>;
 
     fn handle(&mut self, asked: ShutdownInstances, ctx: &mut Context<Self>) -> Self::Result {
         self.tell.stop_actions.do_send(StopActions);
@@ -541,7 +581,7 @@ impl Handler<ShutdownInstances> for NodeMonitor {
 }
 
 impl Handler<Drain> for NodeMonitor {
-    type Result = ResponseFuture<Vec<ObjectPath>>;
+    type Result = ResponseFuture<Vec<Left>>;
 
     fn handle(&mut self, Drain { time }: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.core.drain(now());
@@ -611,5 +651,32 @@ impl Handler<Gone> for NodeMonitor {
         if self.shared.config.load().objects.contains_key(&path) {
             self.follow(&[path]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_left_of_a_shutdown_is_told_by_name_and_state() {
+        let left = |avail: &str, monitor: Value| {
+            let status = json!({
+                "updated": 1.0, "avail": avail, "monitor": monitor,
+                "resources": {"app#1": {"type": "app.simple", "status": avail, "label": ""}},
+            });
+            let status: InstanceStatus = serde_json::from_value(status).unwrap();
+            let path = ObjectPath::parse("h1").unwrap();
+            left_of(&path, &status).map(|left| left.to_string())
+        };
+        assert_eq!(left("down", json!({"status": "idle"})), None);
+        assert_eq!(left("n/a", json!({"status": "idle"})), None);
+        let failed = left("up", json!({"status": "shutdown failed"}));
+        assert_eq!(failed.as_deref(), Some("h1: shutdown failed"));
+        let late = left("up", json!({"status": "shutdown", "local_expect": "shutdown"}));
+        assert_eq!(late.as_deref(), Some("timeout: h1: still in state shutdown"));
+        let still = left("up", json!({"status": "idle"}));
+        assert_eq!(still.as_deref(), Some("h1: still up after its shutdown"));
     }
 }

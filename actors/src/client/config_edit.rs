@@ -176,7 +176,9 @@ fn evaluated_text(value: &serde_json::Value) -> String {
     for (section, keywords) in value.as_object().into_iter().flatten() {
         text.push_str(&format!("[{}]\n", printable(section)));
         for (keyword, value) in keywords.as_object().into_iter().flatten() {
-            text.push_str(&format!("{} = {}\n", printable(keyword), spelled(Some(value))));
+            // As a file would have it: what continues a value is indented.
+            let value = spelled(Some(value)).replace('\n', "\n\t");
+            text.push_str(&format!("{} = {value}\n", printable(keyword)));
         }
         text.push('\n');
     }

@@ -13,7 +13,7 @@ use wire::{NodeSpec, Request};
 use super::config_edit::MODE;
 use super::select::Selection;
 use super::xmlrpc::{self, Uri};
-use super::{ANSWER, AskError, Done, Failure, Link, Om, instance, mon, note, print, target};
+use super::{ANSWER, AskError, Done, Failure, Link, Om, complain, instance, mon, note, print, target};
 use crate::{config, durable};
 
 /// How long another writer of the same object may take.
@@ -35,8 +35,17 @@ pub(super) fn run(
         return create_elsewhere(om, link, objects, options, nodes);
     }
     let mut code = 0_u8;
+    let are_several = objects.len() > 1;
     for (path, text) in objects {
-        create(om, &path, &text, options)?;
+        match create(om, &path, &text, options) {
+            // What is wrong with one is no reason not to make the others.
+            Err(failure) if are_several => {
+                failure.lines.iter().for_each(|line| complain(line));
+                code = code.max(failure.code);
+                continue;
+            }
+            done => done?,
+        }
         print(&format!("create {path}\n"));
         wait_until_loaded(link, &path);
         if options.provision {
@@ -46,18 +55,25 @@ pub(super) fn run(
     Ok(code)
 }
 
-/// The one path that `create` is about.
-fn path_of(selection: &Selection) -> Result<ObjectPath, Failure> {
+/// The paths that `create` is about, comma separated (config.md §9).
+fn paths_of(selection: &Selection) -> Result<Vec<ObjectPath>, Failure> {
     let Some(selector) = selection.selector.as_deref() else {
         return Err(Failure::usage(
             "the document is of one object, and does not name it: om <path> create --config ..",
         ));
     };
-    let path = match selection.literals().as_deref() {
-        Some([path]) => path.clone(),
-        _ => return Err(Failure::usage(format!("{selector:?} is no path of an object to create"))),
+    let paths = selection.literals().filter(|paths| !paths.is_empty()).ok_or_else(|| {
+        Failure::usage(format!("{selector:?} is no path of an object to create"))
+    })?;
+    let valid = |path: &ObjectPath| {
+        validate_object_name(path.as_str()).map_err(|error| Failure::usage(error.to_string()))
     };
-    validate_object_name(path.as_str()).map_err(|error| Failure::usage(error.to_string()))
+    super::select::unique(paths).iter().map(valid).collect()
+}
+
+/// The same text for each of them.
+fn each(selection: &Selection, text: &str) -> Result<Vec<(ObjectPath, String)>, Failure> {
+    Ok(paths_of(selection)?.into_iter().map(|path| (path, text.to_owned())).collect())
 }
 
 /// The configuration texts to create objects from.
@@ -82,7 +98,7 @@ fn sources(
         ConfigSource::Template(name) => template(om, name)?,
     };
     if !text.trim_start().starts_with('{') {
-        return Ok(vec![(path_of(selection)?, text)]);
+        return each(selection, &text);
     }
     let data: Map<String, Value> = wire::parse_json(text.as_bytes())
         .map_err(|error| Failure::new(format!("the configuration is not JSON: {error}")))?;
@@ -94,7 +110,7 @@ fn sources(
                 .is_some_and(|object| !object.is_empty() && object.values().all(Value::is_object))
         });
     if !is_several {
-        return Ok(vec![(path_of(selection)?, ini_text(&data)?)]);
+        return each(selection, &ini_text(&data)?);
     }
     data.iter()
         .map(|(name, sections)| {

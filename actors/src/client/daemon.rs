@@ -71,7 +71,7 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
             }
             Ok(code)
         }
-        DaemonAction::Status => status(om, &link),
+        DaemonAction::Status => status(om, &link, target),
         DaemonAction::Running => running(om, &link, target),
         DaemonAction::Stats { selector } => {
             let request = Request::new(wire::DaemonStats {
@@ -123,14 +123,23 @@ fn shown(om: &Om, reply: &Value) -> Done {
     Ok(0)
 }
 
-fn status(om: &Om, link: &Link) -> Done {
+fn status(om: &Om, link: &Link, target: &Target) -> Done {
     let request =
         Request::new(wire::DaemonStatus { selector: None, namespace: None, relatives: false });
-    let data = link.ask(&request, Some(ANSWER))?;
-    if status_of(&data) != 0 {
-        return om.report(&data);
+    let reply = link.ask(&addressed(request, node_spec(target, None)), Some(ANSWER))?;
+    if status_of(&reply) != 0 || super::nobody(&reply).is_some() {
+        return om.report(&reply);
     }
-    om.show(&data, |data| monitor(data, None, &Sections::ALL, "*/*/*").to_string());
+    let drawn = |data: &Value| monitor(data, None, &Sections::ALL, "*/*/*").to_string();
+    // The data of several nodes, each with its own threads; of one, as if it had been asked there.
+    match reply.get("nodes").and_then(Value::as_object).filter(|_| *target != Target::Default) {
+        Some(nodes) if nodes.len() == 1 => nodes.values().for_each(|data| om.show(data, drawn)),
+        Some(nodes) => om.show(&reply, |_| {
+            let each = nodes.iter().map(|(node, data)| format!("{}\n{}", printable(node), drawn(data)));
+            each.collect::<Vec<_>>().join("\n")
+        }),
+        None => om.show(&reply, drawn),
+    }
     Ok(0)
 }
 

@@ -25,9 +25,16 @@ pub(super) fn dry_run(om: &Om, link: &Link, paths: &[ObjectPath], expect: &Globa
         forecast.error.iter().for_each(|line| complain(line));
         code |= u8::from(!forecast.error.is_empty());
     }
-    if om.is_machine_readable() || code == 0 {
+    if om.is_machine_readable() {
         show(om, &foretold, |forecast| render::forecast(forecast).to_string());
+        return Ok(code);
     }
+    let texts: Vec<String> = foretold
+        .iter()
+        .filter(|(_, forecast)| forecast.error.is_empty())
+        .map(|(_, forecast)| render::forecast(forecast).to_string())
+        .collect();
+    print(&texts.join("\n"));
     Ok(code)
 }
 

@@ -276,17 +276,21 @@ fn ask_to_join(
         Some(EnvelopeChoice::Classic) => &[Dialect::Classic],
         None => &[Dialect::Sealed, Dialect::Classic],
     };
-    let mut failure = Failure::new("no dialect to ask in");
+    let mut failure = Failure { lines: vec![], code: 1 };
     for dialect in dialects {
         let link = link.clone().as_joiner(secret).in_dialect(*dialect);
         match link.ask(&Request::new(wire::Join {}), Some(within)) {
             Ok(reply) if !reply.is_null() => return Ok((reply, *dialect)),
             Ok(_) => failure = distrusted(&link),
             Err(AskError::Closed(_) | AskError::Reply(..)) => failure = distrusted(&link),
-            Err(error @ AskError::Secret(_)) => {
-                // A secret that keys only one of the dialects.
-                failure = Failure::new(error.to_string());
-            }
+            // A secret that keys only one of the dialects.
+            Err(AskError::Secret(reason)) => failure.lines.push(format!(
+                "the given secret cannot ask in {}: {reason}: it has to be the cluster.secret of the cluster to join",
+                match dialect {
+                    Dialect::Sealed => "sealed",
+                    Dialect::Classic => "classic",
+                }
+            )),
             Err(error) => return Err(error.into()),
         }
     }

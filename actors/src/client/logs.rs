@@ -18,10 +18,11 @@ const BACKLOG: &str = "10k";
 /// How long what one node logged waits for what others logged before: somewhat more than nodes look at their files.
 const HOLD: Duration = Duration::from_millis(500);
 
-/// A time of the cluster data as this machine's zone tells it: `YYYY-MM-DD HH:MM:SS,uuuuuu`.
+/// A time of the cluster data as this machine's zone tells it: `YYYY-MM-DD HH:MM:SS,mmm`, as
+/// the log files have it.
 pub(super) fn local_time(t: f64) -> String {
     let time = jiff::Timestamp::from_microsecond((t * 1e6).round() as i64).unwrap_or_default();
-    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S,%6f").to_string()
+    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S,%3f").to_string()
 }
 
 /// Prints the logs of objects, those of several nodes merged by time.

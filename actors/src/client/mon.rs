@@ -52,6 +52,7 @@ pub(super) fn run(om: &Om, command: &MonitorCommand) -> Done {
         return view.watch(om, command.interval.map(seconds));
     }
     let data = view.read()?;
+    view.check(&data, command)?;
     om.show(&data, |data| view.render(data));
     Ok(0)
 }
@@ -88,6 +89,25 @@ impl View {
 
     fn read(&self) -> Result<Value, Failure> {
         status(&self.link, Some(&self.selector), self.namespace.as_deref())
+    }
+
+    /// Refuses to show nothing to who asked for something.
+    fn check(&self, data: &Value, command: &MonitorCommand) -> Result<(), Failure> {
+        let services = data.pointer("/monitor/services").and_then(Value::as_object);
+        if command.selector.is_some() && services.is_none_or(serde_json::Map::is_empty) {
+            return Err(select::nothing_selected(&self.selector));
+        }
+        let members = data.pointer("/cluster/nodes").and_then(Value::as_array);
+        let is_member = |name: &String| {
+            members.is_some_and(|members| members.iter().any(|member| *member == **name))
+                || data.pointer("/monitor/nodes").is_some_and(|nodes| nodes.get(name).is_some())
+        };
+        match &self.nodes {
+            Some(nodes) if !nodes.iter().any(is_member) => {
+                Err(Failure::new("no node is selected: `om node ls` lists them"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn render(&self, data: &Value) -> String {

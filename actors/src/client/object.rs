@@ -186,6 +186,22 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Puts an instance that was evaluated here over what the daemon knew of it: the monitor stays the daemon's.
+    fn overlay(&mut self, node: &str, status: InstanceStatus) {
+        let before = self.instances.remove(node).unwrap_or_default();
+        let status = InstanceStatus { monitor: before.monitor.clone(), ..status };
+        let json = |status| serde_json::to_value(status).unwrap_or_default();
+        let raw = self.raw.entry(node.to_owned()).or_insert_with(|| json!({}));
+        if let (Some(raw), Value::Object(before), Value::Object(fresh)) =
+            (raw.as_object_mut(), json(&before), json(&status))
+        {
+            // What this version does not know stays as it was.
+            raw.retain(|key, _| !before.contains_key(key));
+            raw.extend(fresh);
+        }
+        self.instances.insert(node.to_owned(), status);
+    }
+
     /// What a wait looks at.
     pub(super) fn seen(&self) -> Seen<'_> {
         Seen { aggregate: self.aggregate.as_ref(), instances: &self.instances }
@@ -252,12 +268,19 @@ fn known_or_evaluated(
     path: &ObjectPath,
     refresh: bool,
 ) -> Result<Known, Failure> {
+    let mut fresh = None;
     if refresh && is_here(om, path) && path.kind().has_instances() {
         let status = act::status(om, path, true)?;
         act::tell_status(om, path, &status);
+        fresh = Some(status);
     }
-    match mon::status(link, Some(path.as_str()), None) {
-        Ok(_) => known(link, path),
+    match known(link, path) {
+        Ok(mut known) => {
+            if let Some(status) = fresh {
+                known.overlay(om.nodename.as_str(), status);
+            }
+            Ok(known)
+        }
         Err(failure) => {
             let is_down = matches!(
                 link.ask(&Request::new(wire::BlacklistStatus {}), Some(ANSWER)),

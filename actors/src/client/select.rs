@@ -132,9 +132,7 @@ impl Selection {
         let paths = self.expand(om, link, scope)?;
         if paths.is_empty() {
             let selector = self.selector.as_deref().unwrap_or(self.all());
-            return Err(Failure::new(format!(
-                "no object is selected by {selector:?}: `om ls` lists them"
-            )));
+            return Err(nothing_selected(selector));
         }
         Ok(paths)
     }
@@ -170,6 +168,11 @@ impl Selection {
     }
 }
 
+/// A selector that selects nothing (config.md §9).
+pub(super) fn nothing_selected(selector: &str) -> Failure {
+    Failure::new(format!("no match: no object is selected by {selector:?}: `om ls` lists them"))
+}
+
 enum Asked {
     Link(AskError),
     Refused(Vec<String>),
@@ -184,7 +187,7 @@ impl From<Asked> for Failure {
     }
 }
 
-fn unique(paths: Vec<ObjectPath>) -> Vec<ObjectPath> {
+pub(super) fn unique(paths: Vec<ObjectPath>) -> Vec<ObjectPath> {
     let mut seen = std::collections::BTreeSet::new();
     paths.into_iter().filter(|path| seen.insert(path.clone())).collect()
 }

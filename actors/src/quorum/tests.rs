@@ -53,7 +53,7 @@ impl Handler<Drain> for Neighbour {
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         _ = self.0.send(Told::Drained);
-        MessageResult(Vec::<ObjectPath>::new())
+        MessageResult(vec![])
     }
 }
 

@@ -9,7 +9,7 @@ use wire::{
 };
 
 use super::{Context, NotNow, Outcome, refusal, shorten};
-use crate::cluster_data::{RemoveInstance, SetInstance, SetInstanceMonitor, View};
+use crate::cluster_data::{Flush, RemoveInstance, SetInstance, SetInstanceMonitor, View};
 use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
 use crate::runner::{ActionFound, EvaluateLater};
 use crate::service_monitor::{Clear, SetMonitor};
@@ -163,7 +163,11 @@ pub(super) async fn drain(context: &Context, options: &NodeDrain) -> Outcome {
     let patience = options.time.map_or(DRAIN_PATIENCE, |time| time + super::ASK_PATIENCE);
     match context.ask_for(&context.routes.node_monitor, drain, patience).await {
         Ok(left) if left.is_empty() => wire::reply::done().into(),
-        Ok(_) => refusal(1, "timeout").into(),
+        Ok(left) => {
+            let node = &context.routes.nodename;
+            let lines: Vec<String> = left.iter().map(|left| format!("{left} on {node}")).collect();
+            wire::reply::error(1, lines).into()
+        }
         Err(not_now) => not_now.into(),
     }
 }
@@ -179,7 +183,11 @@ pub(super) async fn set_status(context: &Context, options: &SetObjectStatus) -> 
         Err(error) => return refusal(400, format!("option data: {error}")).into(),
     };
     let set = SetInstance { path: path.clone(), status: Box::new(status) };
-    let is_set = context.ask(&context.routes.cluster_data, set).await;
+    let is_set = match context.ask(&context.routes.cluster_data, set).await {
+        // Whoever tells a status looks at it next.
+        Ok(()) => context.ask(&context.routes.cluster_data, Flush).await.map(|_| ()),
+        not_now => not_now,
+    };
     if let Some(session) = options.session.clone().filter(|_| is_set.is_ok()) {
         // Before the answer, or the action would end first.
         _ = context.ask(&context.routes.runner, ActionFound { session }).await;

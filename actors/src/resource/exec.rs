@@ -223,7 +223,10 @@ impl Program {
                 break;
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                let signal = if signals_sent == 0 { Signal::TERM } else { Signal::KILL };
+                let (signal, name) = match signals_sent {
+                    0 => (Signal::TERM, "SIGTERM"),
+                    _ => (Signal::KILL, "SIGKILL"),
+                };
                 signals_sent += 1;
                 let sent = if self.leads_group() {
                     kill_process_group(pid, signal)
@@ -231,7 +234,7 @@ impl Program {
                     pidfd_send_signal(&pidfd, signal)
                 };
                 journal.warn(format_args!(
-                    "{self} takes longer than {:?}: {signal:?} sent{}",
+                    "{self} takes longer than {:?}: {name} sent{}",
                     self.timeout.unwrap_or_default(),
                     sent.err().map(|error| format!(", {error}")).unwrap_or_default(),
                 ));

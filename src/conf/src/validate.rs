@@ -136,7 +136,10 @@ impl Validator<'_> {
             Ok((found, written)) => {
                 let text = found.value.to_string();
                 if !candidates.is_empty() && !candidates.contains(&text.as_str()) {
-                    let reason = format!("{text:?} is not one of {}", candidates.join(", "));
+                    // An empty value is as good as none: nothing to advise.
+                    let named: Vec<&str> =
+                        candidates.iter().copied().filter(|word| !word.is_empty()).collect();
+                    let reason = format!("{text:?} is not one of {}", named.join(", "));
                     self.complain(Severity::Error, section, keyword, &reason);
                 }
                 if (keyword == "schedule" || keyword.ends_with("_schedule"))

@@ -147,7 +147,8 @@ impl Loader<'_> {
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, meaning)) => *meaning,
             None => {
-                let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+                let all = words.iter().map(|(word, _)| *word).filter(|word| !word.is_empty());
+                let all: Vec<&str> = all.collect();
                 let short: String = text.chars().take(80).collect();
                 self.complain(
                     section,

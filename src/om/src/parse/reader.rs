@@ -79,8 +79,26 @@ impl Reader<'_> {
         Ok(Wait { wait: self.flag("wait"), time: self.seconds("time")?, watch: self.flag("watch") })
     }
 
-    pub(super) fn logs(&self) -> LogOptions {
-        LogOptions { follow: self.flag("follow"), backlog: self.text("backlog") }
+    pub(super) fn logs(&self) -> Result<LogOptions, Usage> {
+        let backlog = self.text("backlog");
+        if let Some(text) = backlog.as_deref().filter(|text| wire::Size::parse(text).is_none()) {
+            return Err(usage(&format!(
+                "--backlog {text}: expected a size: 10k, 1m, negative for all, 0 for nothing"
+            )));
+        }
+        Ok(LogOptions { follow: self.flag("follow"), backlog })
+    }
+
+    /// `--status`: states of instances.
+    pub(super) fn states(&self) -> Result<Option<String>, Usage> {
+        const STATES: [&str; 8] =
+            ["up", "down", "warn", "n/a", "undef", "stdby up", "stdby down", "unknown"];
+        let states = self.text("status");
+        let words = states.iter().flat_map(|text| text.split(',')).map(str::trim);
+        if let Some(word) = words.into_iter().find(|word| !STATES.contains(word)) {
+            return Err(usage(&format!("--status {word}: expected {}", STATES.join(", "))));
+        }
+        Ok(states)
     }
 
     /// The keywords that an action names, as operands or options.

@@ -46,6 +46,14 @@ impl Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub i64);
 
+impl Size {
+    /// Reads a size as an operator writes it: `10k`, `1m`, `-1`. None for what is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        size_text(text).ok().map(Self)
+    }
+}
+
 /// Why a value does not convert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unconverted {
