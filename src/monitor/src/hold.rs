@@ -5,6 +5,8 @@ use std::fmt;
 use model::{MonitorStatus, NodeMonitorStatus, NodeName, ObjectPath, Reason, Status, Weight};
 use serde_json::{Value, json};
 
+use crate::Standing;
+
 /// Another object that stands in the way, as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Related {
@@ -31,6 +33,8 @@ impl fmt::Display for Related {
 pub enum Hold {
     /// A peer beats, and has not told what it runs.
     Blind,
+    /// Members say that this node is none of theirs.
+    Refused(Standing),
     /// The node arrives or goes: its monitors decide nothing.
     Node(Option<NodeMonitorStatus>),
     /// The node shuts down or drains, and this instance is not concerned by it.
@@ -173,6 +177,7 @@ impl Hold {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Blind => "blind",
+            Self::Refused(_) => "refused",
             Self::Node(_) => "node_status",
             Self::Leaving(_) => "node_leaving",
             Self::NotConfigured => "not_configured",
@@ -243,7 +248,9 @@ impl Hold {
             | Self::NoDestination
             | Self::ConfigDiffers
             | Self::RestartsUsedUp { .. } => Weight::Stuck,
+            Self::Refused(Standing::LeftOut) => Weight::Stuck,
             Self::Blind
+            | Self::Refused(_)
             | Self::Node(_)
             | Self::Outdated
             | Self::PeerInit(_)
@@ -324,6 +331,12 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blind => f.write_str("a peer beats, and has not told yet what it runs"),
+            Self::Refused(Standing::LeftOut) => f.write_str(
+                "the members say that the node is none of theirs: there, `om daemon rejoin` or `om daemon leave`",
+            ),
+            Self::Refused(_) => {
+                f.write_str("a member says that the node is none of theirs: it waits until they agree")
+            }
             Self::Node(None) => f.write_str("the node has not published its monitor yet"),
             Self::Node(Some(status)) => write!(f, "the node is in {status}: it decides nothing"),
             Self::Leaving(status) => write!(f, "the node is {status}: it starts nothing"),

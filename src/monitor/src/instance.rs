@@ -23,8 +23,8 @@ use model::{
 };
 
 use crate::{
-    Action, Change, Conditions, Effect, Event, Filters, Hold, ObjectView, RunId, World, candidates,
-    is_leader,
+    Action, Change, Conditions, Effect, Event, Filters, Hold, ObjectView, RunId, Standing, World,
+    candidates, is_leader,
 };
 
 pub use adoption::accepts;
@@ -369,8 +369,11 @@ impl InstanceCore {
             )
         );
         self.hold_if(conditions.blind, || Hold::Blind);
+        // What it sees is not what runs: the members do not tell it any more.
+        let is_refused = conditions.standing != Standing::Member;
+        self.hold_if(is_refused, || Hold::Refused(conditions.standing));
         self.hold_if(is_idle_by_order, || Hold::Node(node_status.cloned()));
-        if conditions.blind || is_idle_by_order {
+        if conditions.blind || is_refused || is_idle_by_order {
             return self.take_effects();
         }
         let Some(settings) = world.settings(&self.path) else {

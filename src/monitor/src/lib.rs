@@ -27,6 +27,7 @@ mod quorum;
 mod requests;
 mod restart;
 mod retiring;
+mod standing;
 mod unopened;
 mod world;
 
@@ -62,5 +63,6 @@ pub use requests::{
 };
 pub use restart::{Backoff, Restarts};
 pub use retiring::{Retiring, RetiringHeartbeat};
+pub use standing::{Answer, Opinions, Roster, Standing, taken_out};
 pub use unopened::Unopened;
 pub use world::{Conditions, ObjectView, Seen, World, is_compatible, live_nodes};

@@ -8,7 +8,7 @@ use model::{
 };
 
 use crate::instance::ALARM_MARGIN_SECS;
-use crate::{Change, Event, NodeEffect, World, live_nodes};
+use crate::{Change, Event, NodeEffect, Standing, World, live_nodes};
 
 /// How long a node drains at least.
 const DRAINING_SECS: f64 = 1.0;
@@ -59,6 +59,8 @@ pub struct NodeCore {
     /// Instances asked to shut down, and when.
     asked: BTreeMap<ObjectPath, Timestamp>,
     is_released: bool,
+    /// The members refuse the node, and it was frozen for that.
+    is_left_out: bool,
     effects: Vec<NodeEffect>,
 }
 
@@ -84,6 +86,7 @@ impl NodeCore {
             to_ask: false,
             asked: BTreeMap::new(),
             is_released: false,
+            is_left_out: false,
             effects: vec![],
         }
     }
@@ -186,6 +189,7 @@ impl NodeCore {
         if let Some(reason) = self.freeze_at_start.take() {
             self.freeze(reason, None);
         }
+        self.follow_standing(world);
         if self.monitor.status == NodeMonitorStatus::Init && self.are_instances_evaluated(world) {
             self.set_status(now, NodeMonitorStatus::Rejoin);
         }
@@ -210,6 +214,15 @@ impl NodeCore {
             effects.insert(0, NodeEffect::Publish(Box::new(self.monitor.clone())));
         }
         effects
+    }
+
+    /// Freezes a node that the members took out, once: it stays so when they take it back, until somebody thaws it.
+    fn follow_standing(&mut self, world: &dyn World) {
+        let is_left_out = world.conditions().standing == Standing::LeftOut;
+        let was_left_out = std::mem::replace(&mut self.is_left_out, is_left_out);
+        if is_left_out && !was_left_out && !self.is_frozen(world) {
+            self.freeze("left_out", None);
+        }
     }
 
     fn set_status(&mut self, now: Timestamp, status: NodeMonitorStatus) {

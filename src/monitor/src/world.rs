@@ -5,6 +5,8 @@ use model::{
     ObjectSettings,
 };
 
+use crate::Standing;
+
 /// Facts of the local node that every object decision needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conditions {
@@ -18,6 +20,8 @@ pub struct Conditions {
     pub grace: bool,
     /// A peer beats and has not told what it runs: nothing is decided.
     pub blind: bool,
+    /// How the node stands with the members: nothing is decided by one that a member refuses.
+    pub standing: Standing,
 }
 
 impl Default for Conditions {
@@ -28,6 +32,7 @@ impl Default for Conditions {
             transitions: 0,
             grace: false,
             blind: false,
+            standing: Standing::Member,
         }
     }
 }

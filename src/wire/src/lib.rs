@@ -26,7 +26,7 @@ pub use framing::{Framing, Incoming, TooLong};
 pub use json::{JsonError, parse_json, to_ascii_json};
 pub use keyring::{Envelope, JOIN, Keyring, is_open_to_join};
 pub use prepared::{Form, Prepared, Sender};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, is_not_member};
 pub use replay::{MOST_IDS, ReplayWindow};
 pub use request::*;
 pub use sealed::{MessageId, Stamp};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::reply::{Lines, status_of};
+
 /// Why a message is refused before the router sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -68,6 +70,18 @@ impl Refusal {
     }
 }
 
+/// Whether a reply tells that its requester, `nodename`, is no node of the cluster: in the words of deployed agents, which
+/// are ours.
+#[must_use]
+pub fn is_not_member(reply: &Value, nodename: &str) -> bool {
+    let says = |line: &String| {
+        line.strip_prefix("node ")
+            .and_then(|rest| rest.strip_prefix(nodename))
+            .is_some_and(|rest| rest.starts_with(" is not a cluster"))
+    };
+    status_of(reply) == 401 && Lines::of(reply).errors.iter().any(says)
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,3 +107,20 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_told_to_be_no_member_knows_it_and_other_refusals_are_no_such_word() {
+        let refused = |refusal: Refusal| refusal.to_reply().expect("it is answered");
+        let reply =
+            refused(Refusal::NotMember { nodename: "n4".into(), clustername: "demo".into() });
+        assert!(is_not_member(&reply, "n4"));
+        assert!(!is_not_member(&reply, "n"));
+        assert!(!is_not_member(&refused(Refusal::Stale { seconds: 60 }), "n4"));
+        assert!(!is_not_member(&refused(Refusal::DrpNode { nodename: "n4".into() }), "n4"));
+        assert!(!is_not_member(&json!({"status": 0, "data": {}}), "n4"));
+    }
+}

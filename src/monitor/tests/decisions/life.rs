@@ -1,9 +1,9 @@
 //! The life of a node, and the texts of the answers to requests.
 
-use model::{LocalExpect, NodeMonitorStatus, Timestamp};
+use model::{LocalExpect, MonitorStatus, NodeMonitorStatus, Status, Timestamp};
 use monitor::{
-    Change, NodeCore, NodeEffect, NodeRequest, NodeTiming, ObjectRequest, set_node_monitor,
-    set_service_monitor,
+    Change, InstanceCore, NodeCore, NodeEffect, NodeRequest, NodeTiming, ObjectRequest, Standing,
+    set_node_monitor, set_service_monitor,
 };
 use serde_json::json;
 
@@ -105,4 +105,40 @@ fn answers_have_the_texts_of_deployed_agents() {
         node("unset"),
         json!({"data": {}, "status": 1, "error": ["invalid global_expect value: unset"]})
     );
+}
+
+#[test]
+fn a_node_that_the_members_took_out_is_frozen_once_and_starts_nothing() {
+    const T: f64 = 1_700_000_000.0;
+    let svc1 = path("svc1");
+    let mut world = lone_node(T + 0.5);
+    world.cluster = ["n1", "n2"].map(crate::world::node).to_vec();
+    world.configure("svc1", "[DEFAULT]\nnodes = *\norchestrate = ha\n[fs#1]\ntype = flag\n");
+    world.local_instance(&svc1).unwrap().avail = Some(Status::Down);
+    world.aggregate_all();
+    // It seems to be down everywhere: n2, which runs it, is not heard.
+    let starts = |standing| {
+        let mut world = world.clone();
+        world.conditions.standing = standing;
+        let mut core = InstanceCore::new(svc1.clone(), None);
+        core.pass(Timestamp(T + 1.0), &world);
+        core.monitor().status == MonitorStatus::Ready
+    };
+    assert_eq!(
+        [Standing::Member, Standing::Doubted, Standing::LeftOut].map(starts),
+        [true, false, false]
+    );
+    let mut core = NodeCore::new(Timestamp(T + 0.0), NodeTiming::default());
+    core.pass(Timestamp(T + 1.0), &world);
+    let freezes = |effects: Vec<NodeEffect>| effects.contains(&NodeEffect::Freeze);
+    world.conditions.standing = Standing::Doubted;
+    assert!(!freezes(core.pass(Timestamp(T + 2.0), &world)), "they may agree in a moment");
+    world.conditions.standing = Standing::LeftOut;
+    assert!(freezes(core.pass(Timestamp(T + 3.0), &world)));
+    assert!(!freezes(core.pass(Timestamp(T + 4.0), &world)), "whoever thaws it then is right");
+    world.conditions.standing = Standing::Member;
+    assert!(!freezes(core.pass(Timestamp(T + 5.0), &world)));
+    world.conditions.standing = Standing::LeftOut;
+    world.nodes.get_mut(&crate::world::node("n1")).unwrap().frozen = Some(Timestamp(T + 3.0));
+    assert!(!freezes(core.pass(Timestamp(T + 6.0), &world)), "it is frozen already");
 }
