@@ -22,6 +22,7 @@ use model::{
     ConfigEntry, HeartbeatMessage, InstanceMonitor, InstanceStatus, NodeMonitorData, NodeName,
     NodeStats, ObjectPath, Timestamp,
 };
+use monitor::Standing;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -167,6 +168,11 @@ pub struct HeartbeatHeard {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct ForgetPeer(pub NodeName);
+
+/// How the local node stands with the members: changes what every monitor may decide.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SetStanding(pub Standing);
 
 /// Asks a peer for all of its data, although the local node has them.
 #[derive(Debug, Clone, Message)]
@@ -430,6 +436,7 @@ changes! {
     RemoveInstance => |state, RemoveInstance(path)| state.remove_instance(&path);
     SetConfigEntries => |state, SetConfigEntries(entries)| state.set_configs(entries);
     SetNode => |state, msg| state.set_node(msg);
+    SetStanding => |state, SetStanding(standing)| state.set_standing(standing);
     SetThread => |state, msg| state.set_thread(msg.id, msg.block);
 }
 

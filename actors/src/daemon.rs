@@ -39,6 +39,7 @@ use crate::root::{Ready, Root, StartThread, level_of, secrets_of};
 use crate::routes::Routes;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
+use crate::standing_keeper::{self, StandingKeeper};
 use crate::supervision::{self, Child};
 use crate::workers::Workers;
 use crate::{clock, durable, limits};
@@ -189,6 +190,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (quorum, quorum_seat) = supervision::seat::<Quorum>(QUEUE);
     let (peers, peers_seat) = supervision::seat::<Peers>(QUEUE);
     let (membership, membership_seat) = supervision::seat::<Membership>(QUEUE);
+    let (standing, standing_seat) = supervision::seat::<StandingKeeper>(QUEUE);
     let (relay, relay_seat) = supervision::seat::<RelayKeeper>(QUEUE);
     let (log_keeper, log_seat) = supervision::seat::<LogKeeper>(logs::QUEUE);
     let view = Arc::new(BlacklistView::default());
@@ -214,6 +216,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         propagation,
         quorum,
         membership,
+        standing,
         relay,
         root,
     };
@@ -274,6 +277,10 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let told = routes.clone();
     supervision::start(propagation_seat, child("propagation"), &here, move || {
         Propagation::new(&told)
+    });
+    let told = routes.clone();
+    supervision::start(standing_seat, child(standing_keeper::ID), &here, move || {
+        StandingKeeper::new(&told)
     });
     // After the heartbeats, so that it stops before them: a stop is no loss of peers.
     let told = routes.clone();

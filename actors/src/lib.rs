@@ -31,6 +31,7 @@ pub mod routes;
 pub mod runner;
 pub mod scheduler;
 pub mod service_monitor;
+pub mod standing_keeper;
 pub mod supervision;
 mod sysrq;
 pub mod workers;

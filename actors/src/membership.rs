@@ -1,7 +1,7 @@
 //! The membership: who of the peers is lost, and what follows.
 //!
 //! Hears: rx workers (who beats), the root (heartbeats that end, and those that retire), its own alarm. Tells: the cluster
-//! data (a peer is forgotten, events), the quorum, the root (a heartbeat is needed no more).
+//! data (a peer is forgotten, events), the quorum, the standing keeper, the root (a heartbeat is needed no more).
 //! Restart: who beats is kept, because the workers tell changes only.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use crate::cluster_data::{Emit, ForgetPeer, Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
 use crate::quorum::PeerLost;
 use crate::routes::Routes;
+use crate::standing_keeper::Inquire;
 
 /// How soon a node that stops looks again whether it still does.
 const STOPPING_PAUSE: Duration = Duration::from_secs(1);
@@ -85,6 +86,8 @@ pub struct Neighbours {
     pub quorum: Recipient<PeerLost>,
     /// Ends the heartbeats.
     pub root: Recipient<Retired>,
+    /// Asks whether it is not rather this node that is gone.
+    pub inquire: Recipient<Inquire>,
 }
 
 /// The actor.
@@ -109,6 +112,7 @@ impl Membership {
             emit: routes.cluster_data.clone().recipient(),
             quorum: routes.quorum.clone().recipient(),
             root: routes.root.clone().recipient(),
+            inquire: routes.standing.clone().recipient(),
         })
     }
 
@@ -168,6 +172,8 @@ impl Membership {
         let mut data = Map::new();
         data.insert("reason".into(), "no_rx".into());
         data.insert("peer".into(), Value::from(peer.as_str()));
+        // Before anything is decided on what is left: what seems lost may have taken this node out.
+        self.neighbours.inquire.do_send(Inquire);
         self.neighbours.emit.do_send(Emit { id: "forget_peer".into(), path: None, data });
         self.neighbours.forget.do_send(ForgetPeer(peer.clone()));
         self.neighbours.quorum.do_send(PeerLost { peer, was_shutting });
@@ -303,6 +309,14 @@ mod tests {
         }
     }
 
+    impl Handler<Inquire> for Ear {
+        type Result = ();
+
+        fn handle(&mut self, _: Inquire, _: &mut Context<Self>) {
+            _ = self.0.send("inquire".into());
+        }
+    }
+
     fn beat(hb: &str, peer: &str, sign: Sign) -> Beat {
         Beat { hb: hb.to_owned(), peer: NodeName::new(peer).unwrap(), sign }
     }
@@ -322,7 +336,8 @@ mod tests {
             forget: ear.clone().recipient(),
             emit: ear.clone().recipient(),
             quorum: ear.clone().recipient(),
-            root: ear.recipient(),
+            root: ear.clone().recipient(),
+            inquire: ear.recipient(),
         });
         (membership.start(), heard)
     }
@@ -346,6 +361,7 @@ mod tests {
         ] {
             membership.send(told).await.unwrap();
         }
+        assert_eq!(next(&mut heard).await, "inquire", "before anything follows");
         assert_eq!(next(&mut heard).await, r#"forget_peer {"peer":"n2","reason":"no_rx"}"#);
         assert_eq!(next(&mut heard).await, "forget n2");
         assert_eq!(next(&mut heard).await, "lost n2");
@@ -365,6 +381,7 @@ mod tests {
         let ended = std::time::Instant::now();
         membership.send(beat("hb#1", "n2", Sign::Stopped)).await.unwrap();
         membership.send(Ended { hb: "hb#1".into() }).await.unwrap();
+        assert_eq!(next(&mut heard).await, "inquire");
         assert!(next(&mut heard).await.starts_with("forget_peer"));
         assert!(ended.elapsed() >= grace);
     }
@@ -381,6 +398,7 @@ mod tests {
         assert!(heard.try_recv().is_err());
         // Forgotten: nobody needs it.
         membership.send(beat("hb#1.previous", "n2", Sign::Stale)).await.unwrap();
+        assert_eq!(next(&mut heard).await, "inquire");
         assert!(next(&mut heard).await.starts_with("forget_peer"));
         assert_eq!(next(&mut heard).await, "forget n2");
         assert_eq!(next(&mut heard).await, "lost n2");

@@ -43,6 +43,8 @@ pub struct AskPeer {
     pub is_repeatable: bool,
     /// Longest wait for the reply.
     pub patience: Duration,
+    /// Where it listens; none for where the configuration says. For one that the configuration does not know any more.
+    pub address: Option<PeerAddress>,
 }
 
 impl AskPeer {
@@ -50,7 +52,13 @@ impl AskPeer {
     #[must_use]
     pub fn new(peer: NodeName, request: &Value, patience: Duration) -> Self {
         let is_repeatable = request.get("method").and_then(Value::as_str) == Some("GET");
-        Self { peer, request: Arc::new(Prepared::new(request)), is_repeatable, patience }
+        Self {
+            peer,
+            request: Arc::new(Prepared::new(request)),
+            is_repeatable,
+            patience,
+            address: None,
+        }
     }
 }
 
@@ -384,7 +392,8 @@ impl Peers {
 
     fn order(&mut self, ask: AskPeer) -> Result<Order, PeerError> {
         let identity = Identity::of(&self.gate.load(), &self.snapshot.load(), &ask.peer)?;
-        let address = PeerAddress::of(&self.config.load().node.conf, &ask.peer);
+        let said = || PeerAddress::of(&self.config.load().node.conf, &ask.peer);
+        let address = ask.address.clone().unwrap_or_else(said);
         let kept =
             if ask.is_repeatable { self.take_kept(&ask.peer, &address, &identity) } else { None };
         Ok(Order { ask, address, identity, kept })

@@ -27,6 +27,7 @@ use crate::paths::Paths;
 use crate::peer::{AskPeer, PeerError};
 use crate::routes::Routes;
 use crate::runner::{CommandOutcome, RunCommand};
+use crate::standing_keeper::Inquire;
 
 use install::{Fetched, Installed};
 
@@ -54,6 +55,7 @@ pub struct Neighbours {
     pub reload: Recipient<Reload>,
     pub labels: Recipient<config_watcher::LabelsChanged>,
     pub run: Recipient<RunCommand>,
+    pub inquire: Recipient<Inquire>,
 }
 
 /// What is to be done about an object, and how often it failed.
@@ -114,6 +116,7 @@ impl Propagation {
             reload: routes.config_watcher.clone().recipient(),
             labels: routes.config_watcher.clone().recipient(),
             run: routes.runner.clone().recipient(),
+            inquire: routes.standing.clone().recipient(),
         };
         Self::with(routes.paths.clone(), routes.snapshot.clone(), routes.config.clone(), tell)
     }
@@ -279,7 +282,12 @@ impl Propagation {
                 return;
             }
             Verdict::Hold(peer) => {
-                self.hold(&path, peer, snapshot, "its configuration there is not followed now");
+                let is_news =
+                    self.hold(&path, peer, snapshot, "its configuration there is not followed now");
+                if is_news && path.kind() == Kind::Ccfg {
+                    // A newer cluster without this node: nobody takes itself out on one peer's word, it asks them.
+                    self.tell.inquire.do_send(Inquire);
+                }
                 self.want(path, HOLD, failures);
                 return;
             }
@@ -314,14 +322,16 @@ impl Propagation {
         self.agreed.get(path) != Some(&own.csum) && own.updated.0 > self.since.0
     }
 
-    /// Says once that something is held back.
-    fn hold(&mut self, path: &ObjectPath, peer: &NodeName, snapshot: &Snapshot, why: &str) {
+    /// Says once that something is held back. Whether it was not said before.
+    fn hold(&mut self, path: &ObjectPath, peer: &NodeName, snapshot: &Snapshot, why: &str) -> bool {
         let csum = snapshot.config(peer, path).map(|entry| entry.csum.clone()).unwrap_or_default();
         let said = (peer.clone(), csum);
         if self.held.get(path) != Some(&said) {
             log::info!(path:% = path, node:% = peer; "{why}");
             self.held.insert(path.clone(), said);
+            return true;
         }
+        false
     }
 
     fn conclude(&mut self, path: ObjectPath, failures: u32, end: (NodeName, End)) {

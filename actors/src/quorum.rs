@@ -13,7 +13,7 @@ use actix::prelude::*;
 use conf::{ArbitratorSettings, SplitAction};
 use futures_util::future::{BoxFuture, join_all};
 use model::NodeName;
-use monitor::{Ballot, Loss};
+use monitor::{Ballot, Loss, Standing};
 use serde_json::{Map, Value, json};
 use wire::Dialect;
 
@@ -261,6 +261,12 @@ impl Quorum {
 
     /// Carries the sentence out.
     fn act(&mut self, action: SplitAction, ctx: &mut Context<Self>) {
+        if self.snapshot.load().standing() == Standing::LeftOut {
+            // The others are no lost half: they said meanwhile that this node is none of theirs. It is frozen for that.
+            log::warn!("no split: this node is no member any more");
+            self.is_over = false;
+            return self.judge(ctx);
+        }
         let letter = match action {
             SplitAction::Crash => 'c',
             SplitAction::Reboot => 'b',

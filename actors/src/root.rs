@@ -509,6 +509,8 @@ impl Handler<NodeConfigChanged> for Root {
         self.children.on_configured();
         self.routes.listener.do_send(Reconfigure);
         self.routes.quorum.do_send(quorum::Reconfigure);
+        // After the gate: who is told that it is no member any more is refused if it asks.
+        self.routes.standing.do_send(NodeConfigChanged { old, new });
     }
 }
 

@@ -25,6 +25,7 @@ use crate::root::Root;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
 use crate::service_monitor;
+use crate::standing_keeper::StandingKeeper;
 
 /// Addresses and views, cheap to clone, sent to every thread.
 #[derive(Clone)]
@@ -65,6 +66,8 @@ pub struct Routes {
     pub quorum: Addr<Quorum>,
     /// Who is lost, and what follows.
     pub membership: Addr<Membership>,
+    /// Whether the members have this node as one of theirs.
+    pub standing: Addr<StandingKeeper>,
     /// The slots of the relay.
     pub relay: Addr<RelayKeeper>,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.

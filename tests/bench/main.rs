@@ -121,7 +121,9 @@ fn main() -> ExitCode {
             other => {
                 let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
                 let names = names.join("|");
-                eprintln!("unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [{names}]...");
+                eprintln!(
+                    "unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [{names}]..."
+                );
                 return ExitCode::from(2);
             }
         }

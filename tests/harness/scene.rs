@@ -95,9 +95,11 @@ impl Scene {
             let folder = self.file(name, "");
             format!("/bin/sh {} {} {{nodename}} {action}", script.display(), folder.display())
         };
+        let names: Vec<&str> = self.cluster.nodes.iter().map(crate::Node::name).collect();
+        let names = names.join(" ");
         let (keywords, app) = keywords.split_once("[app#1]\n").unwrap_or((keywords, ""));
         let text = format!(
-            "[DEFAULT]\nid = {}\nnodes = n1 n2 n3\norchestrate = ha\n{keywords}\n\n\
+            "[DEFAULT]\nid = {}\nnodes = {names}\norchestrate = ha\n{keywords}\n\n\
              [app#1]\ntype = forking\nstart = {}\nstop = {}\ncheck = {}\n{app}\n\
              [sync#i0]\ndisable = true\n",
             id_of(name),

@@ -1,7 +1,7 @@
 //! Promise: a node that drains stops its instances and starts none, whatever they were doing; what a monitor action takes
-//! away stays away.
+//! away stays away; and a node that the others take out of the cluster starts nothing of what they run.
 
-use harness::{Node, wait_for};
+use harness::{Cluster, ClusterConf, Node, Scene, wait_for};
 use serde_json::Value;
 
 /// A configuration with one application that sleeps.
@@ -117,4 +117,59 @@ fn a_monitor_action_that_would_take_the_machine_down_is_refused_under_a_private_
     assert_eq!(toc.code, Some(1), "{toc:?}");
     assert!(toc.err.contains("without private root"), "{toc:?}");
     wait_for("the node is frozen instead", || node_state(&node).1);
+}
+
+#[test]
+fn a_member_that_the_others_take_out_is_frozen_and_starts_nothing_of_theirs() {
+    let cluster = Cluster::configured(4, &ClusterConf::default());
+    let services = [("web", ""), ("db", "placement = load avg"), ("shop", "")];
+    let scene = Scene::of(cluster, &services, |_| {});
+    let names = services.map(|(name, _)| name);
+    let running =
+        |name: &str| (1..=4).filter(|at| scene.file(name, &format!("up.n{at}")).exists()).count();
+    wait_for("all are up", || names.iter().all(|name| running(name) == 1));
+    let [n1, _, _, n4] = &scene.cluster.nodes[..] else { panic!("four nodes") };
+    // What runs there is moved before.
+    n4.om_ok(&["node", "drain", "--wait", "--time", "20s"]);
+    n4.om_ok(&["node", "thaw", "--local"]);
+    wait_for("all are up elsewhere", || {
+        names.iter().all(|name| running(name) == 1 && !scene.file(name, "up.n4").exists())
+    });
+    let journals: Vec<_> = names.iter().map(|name| scene.journal(name)).collect();
+    wait_for("n4 is thawed for n1", || n1.status()["monitor"]["nodes"]["n4"]["frozen"] == 0.0);
+
+    n1.om_ok(&["cluster", "set", "--kw", "cluster.nodes=n1 n2 n3"]);
+    for node in &scene.cluster.nodes[..3] {
+        wait_for("the others drop n4", || {
+            node.status()["cluster"]["nodes"] == serde_json::json!(["n1", "n2", "n3"])
+        });
+    }
+    let alert = || {
+        let alert = n4.status()["standing"]["alerts"][0].clone();
+        (alert["severity"].clone(), alert["message"].as_str().unwrap_or_default().to_owned())
+    };
+    wait_for("n4 knows that it is out", || alert().0 == "error");
+    let is_frozen = || n4.status()["monitor"]["nodes"]["n4"]["frozen"].as_f64() > Some(0.0);
+    wait_for("it is frozen", is_frozen);
+    wait_for("it hears nobody any more", || {
+        n4.status()["monitor"]["nodes"].as_object().is_some_and(|nodes| nodes.len() == 1)
+    });
+    let mon = n4.om_ok(&["mon"]);
+    assert!(mon.contains("om daemon rejoin") && mon.contains("om daemon leave"), "{mon}");
+    assert!(n4.node_log().contains("have taken this node out"), "{}", n4.node_log());
+    // Not even when somebody thaws it without asking why it is frozen.
+    n4.om_ok(&["node", "thaw"]);
+    wait_for("it is thawed", || !is_frozen());
+    wait_for("it says why it starts nothing", || {
+        n4.om(&["web", "explain"]).out.contains("none of theirs")
+    });
+    let now: Vec<_> = names.iter().map(|name| scene.journal(name)).collect();
+    assert_eq!(now, journals, "nothing was started or stopped");
+
+    // It is taken in again, and says nothing more.
+    n4.om_ok(&["daemon", "rejoin", "--node", &format!("127.0.0.11:{}", n1.port())]);
+    wait_for("n4 is a member again", || alert().0.is_null());
+    scene.cluster.wait_beating();
+    let now: Vec<_> = names.iter().map(|name| scene.journal(name)).collect();
+    assert_eq!(now, journals, "nothing was started or stopped");
 }

@@ -13,7 +13,9 @@ use wire::{NodeSpec, Request};
 use super::config_edit::MODE;
 use super::select::Selection;
 use super::xmlrpc::{self, Uri};
-use super::{ANSWER, AskError, Done, Failure, Link, Om, complain, instance, mon, note, print, target};
+use super::{
+    ANSWER, AskError, Done, Failure, Link, Om, complain, instance, mon, note, print, target,
+};
 use crate::{config, durable};
 
 /// How long another writer of the same object may take.
@@ -62,9 +64,10 @@ fn paths_of(selection: &Selection) -> Result<Vec<ObjectPath>, Failure> {
             "the document is of one object, and does not name it: om <path> create --config ..",
         ));
     };
-    let paths = selection.literals().filter(|paths| !paths.is_empty()).ok_or_else(|| {
-        Failure::usage(format!("{selector:?} is no path of an object to create"))
-    })?;
+    let paths = selection
+        .literals()
+        .filter(|paths| !paths.is_empty())
+        .ok_or_else(|| Failure::usage(format!("{selector:?} is no path of an object to create")))?;
     let valid = |path: &ObjectPath| {
         validate_object_name(path.as_str()).map_err(|error| Failure::usage(error.to_string()))
     };

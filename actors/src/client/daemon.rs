@@ -135,7 +135,8 @@ fn status(om: &Om, link: &Link, target: &Target) -> Done {
     match reply.get("nodes").and_then(Value::as_object).filter(|_| *target != Target::Default) {
         Some(nodes) if nodes.len() == 1 => nodes.values().for_each(|data| om.show(data, drawn)),
         Some(nodes) => om.show(&reply, |_| {
-            let each = nodes.iter().map(|(node, data)| format!("{}\n{}", printable(node), drawn(data)));
+            let each =
+                nodes.iter().map(|(node, data)| format!("{}\n{}", printable(node), drawn(data)));
             each.collect::<Vec<_>>().join("\n")
         }),
         None => om.show(&reply, drawn),

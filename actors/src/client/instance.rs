@@ -96,10 +96,12 @@ fn applicable(
         [path] if paths.is_empty() && selected.is_one_named => {
             let words = action.words();
             let line = match path.kind() {
-                Kind::Ccfg => format!(
-                    "the cluster configuration is no service: {words} means nothing to it"
-                ),
-                kind => format!("{path} is a {kind} and has no instances: {words} means nothing to it"),
+                Kind::Ccfg => {
+                    format!("the cluster configuration is no service: {words} means nothing to it")
+                }
+                kind => {
+                    format!("{path} is a {kind} and has no instances: {words} means nothing to it")
+                }
             };
             if *target != Target::Local {
                 return Err(Failure::usage(line));

@@ -46,8 +46,7 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             Ok(code)
         }
         ObjectAction::Instance { action, options, wait } => {
-            let selected =
-                act::Selected { paths: select()?, is_one_named: selection.names_one() };
+            let selected = act::Selected { paths: select()?, is_one_named: selection.names_one() };
             act::run(om, &link, &selected, action, &options, &wait, &target)
         }
         ObjectAction::Status { refresh } => status(om, &link, &select()?, refresh),

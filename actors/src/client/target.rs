@@ -103,12 +103,7 @@ pub(super) fn clear(
 }
 
 /// Tells what a clear would forget.
-pub(super) fn clear_dry_run(
-    om: &Om,
-    link: &Link,
-    paths: &[ObjectPath],
-    target: &Target,
-) -> Done {
+pub(super) fn clear_dry_run(om: &Om, link: &Link, paths: &[ObjectPath], target: &Target) -> Done {
     let known = known_all(link, paths)?;
     for (path, known) in &known {
         let mut is_clean = true;
@@ -192,7 +187,13 @@ impl<'a> Waits<'a> {
     }
 
     /// Notes what an answered order gives to wait for.
-    fn add(&mut self, path: &ObjectPath, expect: &GlobalExpect, chosen: Option<&str>, lines: &Lines) {
+    fn add(
+        &mut self,
+        path: &ObjectPath,
+        expect: &GlobalExpect,
+        chosen: Option<&str>,
+        lines: &Lines,
+    ) {
         if self.changes.is_none() {
             return;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use model::{Aggregate, ConfigEntry, Frozen, InstanceStatus, NodeData, NodeName, ObjectPath};
+use monitor::Standing;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -72,6 +73,7 @@ pub struct Snapshot {
     pub(super) compat: bool,
     pub(super) transitions: usize,
     pub(super) frozen: Frozen,
+    pub(super) standing: Standing,
     /// Made by the first who asks, at most once per generation.
     pub(super) prepared: Prepared,
 }
@@ -106,6 +108,7 @@ impl Snapshot {
             compat: true,
             transitions: 0,
             frozen: Frozen::NotApplicable,
+            standing: Standing::Member,
             prepared: Prepared::default(),
         }
     }
@@ -226,6 +229,12 @@ impl Snapshot {
     #[must_use]
     pub fn frozen(&self) -> &Frozen {
         &self.frozen
+    }
+
+    /// How the local node stands with the members.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// What `daemon_status` answers (wire.md §5.3), reduced to the objects that `keep` accepts.

@@ -10,7 +10,7 @@ use model::{
     Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
     NodeMonitorData, NodeName, ObjectPath, Status, Timestamp,
 };
-use monitor::{Exchange, ObjectView, Ops};
+use monitor::{Exchange, ObjectView, Ops, Standing};
 use serde_json::{Map, Value, json};
 
 use super::peer::DroppedLog;
@@ -271,6 +271,13 @@ impl State {
         }
         self.now.cluster = cluster;
         self.dirty.is_cluster = true;
+    }
+
+    /// How the local node stands with the members.
+    pub(super) fn set_standing(&mut self, standing: Standing) {
+        if std::mem::replace(&mut self.now.standing, standing) != standing {
+            self.dirty.is_node_decisive = true;
+        }
     }
 
     /// The block of a thread changed.

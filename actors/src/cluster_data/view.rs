@@ -29,6 +29,7 @@ impl<'a> View<'a> {
             transitions: snapshot.transitions(),
             grace: is_grace,
             blind: snapshot.is_blind(),
+            standing: snapshot.standing(),
         };
         Self { snapshot, config, conditions }
     }

@@ -29,6 +29,7 @@ struct Script {
     events: Vec<String>,
     commands: Vec<String>,
     looks: Vec<String>,
+    inquiries: usize,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -110,6 +111,14 @@ impl Handler<RunCommand> for StandIn {
     }
 }
 
+impl Handler<Inquire> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, _: Inquire, _: &mut Context<Self>) {
+        self.script.lock().unwrap().inquiries += 1;
+    }
+}
+
 /// Node n1 of a cluster of three.
 struct Fixture {
     folder: tempfile::TempDir,
@@ -161,7 +170,8 @@ impl Fixture {
             look: stand_in.clone().recipient(),
             reload: stand_in.clone().recipient(),
             labels: stand_in.clone().recipient(),
-            run: stand_in.recipient(),
+            run: stand_in.clone().recipient(),
+            inquire: stand_in.recipient(),
         };
         let (paths, snapshot) = (self.paths.clone(), self.snapshot.clone());
         Propagation::with(paths, snapshot, self.config.clone(), tell).start();
@@ -433,4 +443,20 @@ fn a_file_that_was_written_meanwhile_is_not_replaced() {
 fn pauses_grow_to_a_bound() {
     let pauses: Vec<u128> = [0, 1, 2, 7, 40].map(|n| pause_after(n).as_millis()).into();
     assert_eq!(pauses, [500, 1_000, 2_000, 60_000, 60_000]);
+}
+
+#[actix::test]
+async fn a_newer_cluster_without_this_node_is_a_question_to_its_members_asked_once() {
+    let mut it = Fixture::new();
+    it.start();
+    it.settle().await;
+    assert_eq!(it.script.lock().unwrap().inquiries, 0);
+    let later = config::modified(&std::fs::metadata(it.paths.cluster_conf()).unwrap()).0 + 1.0;
+    it.peer_has("n2", "cluster", "[cluster]\nnodes = n2 n3\n", later, "n2 n3");
+    it.settle().await;
+    it.settle().await;
+    let script = it.script.lock().unwrap();
+    assert_eq!(script.inquiries, 1);
+    assert!(!script.asked.iter().any(|asked| asked.ends_with(" cluster")), "{:?}", script.asked);
+    assert!(script.commands.is_empty(), "{:?}", script.commands);
 }

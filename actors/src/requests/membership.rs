@@ -11,6 +11,7 @@ use super::edit::{Target, edit};
 use super::{Context, Outcome, Transport, blocking, locks, refusal};
 use crate::cluster_data::ForgetPeer;
 use crate::crash;
+use crate::standing_keeper::Leaves;
 
 /// Name of the cluster lock of a join (cluster.md §f).
 const LOCK: &str = "join";
@@ -159,6 +160,8 @@ async fn remove(context: &Context, leaver: NodeName) -> Result<(), String> {
     if !members.iter().any(|node| *node == leaver.as_str()) {
         return Ok(());
     }
+    // It knows by itself; and what it is told from now on may come under a secret that it has no more.
+    context.routes.standing.do_send(Leaves(leaver.clone()));
     // What node.conf says is in force; it is removed there, so that cluster.conf is from now on.
     let is_in_node_conf = config.node.conf.node.get("cluster", "nodes").is_some();
     let name = leaver.to_string();

@@ -108,7 +108,7 @@ pub(super) async fn ask_peer(
         Ok(peer) => peer,
         Err(error) => return wire::reply::unreachable(&error.to_string(), None, false),
     };
-    let ask = AskPeer { peer, request: request.clone(), is_repeatable, patience };
+    let ask = AskPeer { peer, request: request.clone(), is_repeatable, patience, address: None };
     match peer::ask(&context.routes.peers, ask).await {
         Ok(reply) => reply,
         Err(error) => error.to_reply(),

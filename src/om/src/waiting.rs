@@ -233,8 +233,9 @@ impl Waiting {
         };
         let avail = seen.avail();
         let mut text = format!("{} is {avail}", self.path);
-        let is_active =
-            |status: &InstanceStatus| status.avail.as_ref().is_some_and(|own| own.as_str() == avail);
+        let is_active = |status: &InstanceStatus| {
+            status.avail.as_ref().is_some_and(|own| own.as_str() == avail)
+        };
         let active: Vec<&str> = seen
             .instances
             .iter()
@@ -269,7 +270,8 @@ impl Waiting {
 
 /// Whether the instances have nothing to start, stop or move: the order is carried out by their slaves alone.
 fn is_beside_the_point(seen: Seen<'_>, target: &GlobalExpect) -> bool {
-    let is_empty = |status: &InstanceStatus| status.resources.as_ref().is_some_and(BTreeMap::is_empty);
+    let is_empty =
+        |status: &InstanceStatus| status.resources.as_ref().is_some_and(BTreeMap::is_empty);
     let is_for_all = matches!(
         target,
         GlobalExpect::Frozen
@@ -294,9 +296,7 @@ fn is_reached(seen: Seen<'_>, target: &GlobalExpect) -> bool {
         .monitors()
         .all(|(_, monitor)| monitor.global_expect.is_none() && !monitor.status.is_transitioning());
     let is_started = matches!(avail, "up" | "n/a");
-    let is_provisioned = |wanted| {
-        matches!(aggregate.provisioned, Some(found) if found == wanted || found == Provisioned::NotApplicable)
-    };
+    let is_provisioned = |wanted| matches!(aggregate.provisioned, Some(found) if found == wanted || found == Provisioned::NotApplicable);
     match target {
         _ if !is_released => false,
         GlobalExpect::Frozen => frozen == "frozen",
@@ -429,7 +429,10 @@ mod tests {
     #[test]
     fn a_target_that_an_abort_replaces_is_waited_for_until_that_is_done() {
         let mut wait = ordered(&one("down", idle()));
-        let aborting = one("down", json!({"status": "idle", "global_expect": "aborted", "global_expect_updated": 7.0}));
+        let aborting = one(
+            "down",
+            json!({"status": "idle", "global_expect": "aborted", "global_expect_updated": 7.0}),
+        );
         assert_eq!(wait.look(aborting.seen(), Duration::ZERO), Verdict::Pending);
         let done = one("down", json!({"status": "idle", "global_expect_updated": 8.0}));
         assert_eq!(wait.look(done.seen(), Duration::ZERO), dropped("down"));
@@ -449,7 +452,8 @@ mod tests {
     #[test]
     fn a_failure_is_final_when_nobody_else_tries() {
         let failed = json!({"status": "start failed", "status_updated": 20.0});
-        let other = json!({"status": "idle", "global_expect": "started", "global_expect_updated": 5.0});
+        let other =
+            json!({"status": "idle", "global_expect": "started", "global_expect_updated": 5.0});
         let seen = data("down", &[("down", failed.clone()), ("down", other)]);
         let mut wait = ordered(&data("down", &[("down", idle()), ("down", idle())]));
         assert_eq!(wait.look(seen.seen(), Duration::ZERO), Verdict::Pending);
@@ -512,9 +516,7 @@ mod tests {
         let stopping = json!({"status": "stopping"});
         let busy = data("up", &[("up", stopping), ("down", idle())]);
         assert_eq!(Waiting::progress(busy.seen()), "n1: stopping, n2: idle");
-        let state = |target, data: &Data| {
-            Waiting::for_new(&w1(), target).state(data.seen())
-        };
+        let state = |target, data: &Data| Waiting::for_new(&w1(), target).state(data.seen());
         assert_eq!(state(GlobalExpect::Started, &busy), "w1 is up on n1");
         assert_eq!(state(GlobalExpect::Thawed, &busy), "w1 is up on n1, thawed");
         assert_eq!(state(GlobalExpect::Provisioned, &busy), "w1 is up on n1, provisioned");
@@ -529,7 +531,8 @@ mod tests {
         status.slaves = vec!["s1".into()];
         status.scaler_slaves = vec!["0.s2".into()];
         let path = ObjectPath::parse("test/svc/mast").unwrap();
-        let slaves: Vec<String> = data.seen().slaves(&path).iter().map(ToString::to_string).collect();
+        let slaves: Vec<String> =
+            data.seen().slaves(&path).iter().map(ToString::to_string).collect();
         assert_eq!(slaves, ["test/svc/s1", "test/svc/0.s2"]);
     }
 }
