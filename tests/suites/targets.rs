@@ -240,11 +240,11 @@ fn an_order_to_a_master_is_waited_for_on_its_slaves() {
     wait_for("all have it", || {
         (0..3).all(|at| scene.seen(1, "mast", at)["slaves"] == serde_json::json!(["s1", "s2"]))
     });
-    done(&scene, 1, &["mast", "switch", "--to", "n3"]);
+    scene.reach(1, &["mast", "switch", "--to", "n3"]);
     for name in ["s1", "s2"] {
         assert_eq!(scene.seen(1, name, 2)["avail"], "up", "{name}: {:?}", scene.journal(name));
     }
-    done(&scene, 1, &["mast", "stop"]);
+    scene.reach(1, &["mast", "stop"]);
     for name in ["s1", "s2"] {
         assert_eq!(scene.journal(name).last().map(String::as_str), Some("stop n3"));
     }

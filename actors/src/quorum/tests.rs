@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use model::{ObjectPath, Timestamp};
+use model::Timestamp;
 use tokio::sync::mpsc;
 
 use super::*;
