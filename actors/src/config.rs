@@ -199,7 +199,17 @@ impl LoadedConfig {
         let mut changed = Vec::new();
         for (path, read) in objects.iter().zip(read) {
             let file = path.config_file();
-            self.complaints.remove(&file);
+            // What the node's settings complain of in cluster.conf stays: they were read before.
+            let of_node = |complaint: &Complaint| self.node.complaints.contains(complaint);
+            match self.complaints.remove(&file) {
+                Some(mut known) if *path == ObjectPath::cluster() => {
+                    known.retain(of_node);
+                    if !known.is_empty() {
+                        self.complaints.insert(file, known);
+                    }
+                }
+                Some(_) | None => {}
+            }
             match read {
                 Ok(Some(object)) => {
                     for complaint in &object.complaints {
@@ -245,7 +255,9 @@ impl LoadedConfig {
             if is_same {
                 continue;
             }
-            self.complaints.remove(&object.path.config_file());
+            if object.path != ObjectPath::cluster() {
+                self.complaints.remove(&object.path.config_file());
+            }
             for complaint in &complaints {
                 self.complain(complaint.clone());
             }
@@ -258,7 +270,11 @@ impl LoadedConfig {
     }
 
     fn complain(&mut self, complaint: Complaint) {
-        self.complaints.entry(complaint.file.clone()).or_default().push(complaint);
+        let known = self.complaints.entry(complaint.file.clone()).or_default();
+        // The node's settings and those of the object `cluster` are of one file.
+        if !known.contains(&complaint) {
+            known.push(complaint);
+        }
     }
 
     /// Keyword `node.max_parallel`, by default half of the processors and at least 2 (config.md, node section).

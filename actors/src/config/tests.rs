@@ -145,6 +145,31 @@ fn what_cannot_be_read_keeps_the_last_good_configuration_and_names_the_line() {
 }
 
 #[test]
+fn a_mistake_in_cluster_conf_is_told_until_it_is_mended_whoever_reads_the_file() {
+    let root = root();
+    let conf = |timeout: &str| {
+        format!("[cluster]\nnodes = n1 n2\n[hb#1]\ntype = unicast\ntimeout = {timeout}\n")
+    };
+    root.write("cluster.conf", conf("1s\ninterval = 2s").as_bytes());
+    let mut config = root.load();
+    let cluster = [ObjectPath::cluster()];
+    let told =
+        |config: &LoadedConfig| match config.complaints.get("cluster.conf").map(Vec::as_slice) {
+            None => false,
+            Some([complaint]) => complaint.section == "hb#1",
+            Some(others) => panic!("{others:?}"),
+        };
+    assert!(told(&config));
+    config.reload_objects(&root.paths, &cluster);
+    config.reevaluate();
+    assert!(told(&config));
+    root.write("cluster.conf", conf("3s\ninterval = 2s").as_bytes());
+    assert!(config.reload_node(&root.paths, &BTreeSet::new()));
+    config.reload_objects(&root.paths, &cluster);
+    assert!(!told(&config));
+}
+
+#[test]
 fn a_change_that_a_deployed_agent_cannot_follow_is_not_in_force_and_not_published() {
     let root = root();
     let conf = |hb: &str| format!("[cluster]\nnodes = n1 n2 n3\n{hb}");

@@ -199,6 +199,17 @@ async fn a_child_is_ended_from_outside_whether_it_runs_or_stands() {
 }
 
 #[actix::test]
+async fn a_start_does_not_undo_an_end() {
+    let mut nursery = Nursery::new();
+    let (address, handle) = nursery.counter();
+    nursery.expect(&["created", "running"]).await;
+    handle.end();
+    handle.start();
+    nursery.expect(&["ended"]).await;
+    assert!(!address.connected());
+}
+
+#[actix::test]
 async fn a_child_whose_address_is_dropped_ends() {
     let mut nursery = Nursery::new();
     drop(nursery.counter());
