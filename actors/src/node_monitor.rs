@@ -331,6 +331,14 @@ impl NodeMonitor {
         let (mut is_changed, mut to_evaluate) = (false, vec![]);
         for path in changed {
             let object = config.objects.get(path);
+            // A scaler publishes its slices, and acts on them.
+            if let Some((_, scaler)) = path.slice_of()
+                && config.objects.get(&scaler).is_some_and(|object| object.settings.scale.is_some())
+                && let Some(monitor) = registry.get(&scaler)
+            {
+                monitor.do_send(ConfigChanged);
+                to_evaluate.push(scaler);
+            }
             if !path.kind().has_instances() {
                 // Of the kinds without instances, the dataset has a status for `cluster` only.
                 if path.kind() == Kind::Ccfg {

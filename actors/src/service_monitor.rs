@@ -361,15 +361,14 @@ impl ServiceMonitor {
             .chain(&settings.hard_anti_affinity)
             .chain(&settings.soft_affinity)
             .chain(&settings.soft_anti_affinity);
-        let slices = monitor::slice_names(&path, settings)
-            .into_iter()
-            .map(|name| model::resolve_path(&name, path.namespace()));
-        let slices = slices.filter_map(|name| ObjectPath::parse(&name).ok());
-        let related = names
+        let mut related: Vec<ObjectPath> = names
             .chain(affinities)
             .filter_map(|name| ObjectPath::parse(name.split('@').next().unwrap_or(name)).ok())
-            .chain(slices)
             .collect();
+        if settings.scale.is_some() {
+            let is_ours = |other: &&ObjectPath| other.slice_of().is_some_and(|(_, it)| it == path);
+            related.extend(config.objects.keys().filter(is_ours).cloned());
+        }
         let monitor = Some(ctx.address().recipient());
         let priority = settings.priority;
         self.shared.tell.concern.do_send(Concern { path, related, priority, monitor });

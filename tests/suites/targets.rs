@@ -249,3 +249,58 @@ fn an_order_to_a_master_is_waited_for_on_its_slaves() {
         assert_eq!(scene.journal(name).last().map(String::as_str), Some("stop n3"));
     }
 }
+
+#[test]
+fn a_scaler_keeps_as_many_slices_as_it_is_told_to() {
+    let scene = Scene::start(&[]);
+    let folder = scene.file("", "");
+    let up = folder.join("{name}.{nodename}");
+    let up = up.display();
+    scene.configure(
+        "sc",
+        &format!(
+            "[DEFAULT]\nid = 3c9b2c4e-0000-4000-8000-0000000000aa\nnodes = n1 n2 n3\norchestrate = ha\nscale = 2\n\n\
+             [app#1]\ntype = forking\nstart = /usr/bin/touch {up}\nstop = /bin/rm -f {up}\n\
+             check = /usr/bin/test -e {up}\n\n[sync#i0]\ndisable = true\n"
+        ),
+    );
+    let slices = |viewer: usize| -> Vec<String> {
+        let services = scene.cluster.nodes[viewer].status()["monitor"]["services"].clone();
+        let names = services.as_object().into_iter().flatten();
+        names.map(|(name, _)| name.clone()).filter(|name| name.ends_with(".sc")).collect()
+    };
+    let wait = |what: &str, names: &[&str], avail: &str, own: &str| {
+        wait_for(what, || {
+            (0..3).all(|at| {
+                slices(at) == names
+                    && names.iter().all(|name| scene.aggregate(at, name, "avail") == avail)
+                    && scene.aggregate(at, "sc", "avail") == own
+            })
+        });
+    };
+    wait("two slices run", &["0.sc", "1.sc"], "up", "up");
+    // Its resources are theirs.
+    assert_eq!(scene.seen(1, "sc", 0)["resources"], serde_json::json!({}));
+    assert_eq!(scene.seen(1, "sc", 0)["scaler_slaves"], serde_json::json!(["0.sc", "1.sc"]));
+    // What is asked of it is asked of them.
+    scene.cluster.nodes[2].om_ok(&["sc", "stop"]);
+    wait("both are stopped", &["0.sc", "1.sc"], "down", "n/a");
+    scene.cluster.nodes[1].om_ok(&["sc", "start"]);
+    wait("both are started", &["0.sc", "1.sc"], "up", "up");
+    scene.cluster.nodes[1].om_ok(&["sc", "scale", "--to", "3"]);
+    wait("there is one more", &["0.sc", "1.sc", "2.sc"], "up", "up");
+    scene.cluster.nodes[0].om_ok(&["sc", "set", "--kw", "scale=1"]);
+    wait("two are purged", &["0.sc"], "up", "up");
+    let left: Vec<_> = std::fs::read_dir(&folder)
+        .expect("its folder")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.contains(".sc."))
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    scene.cluster.nodes[2].om_ok(&["sc", "purge"]);
+    wait_for("nothing is left", || {
+        let is_gone =
+            |at: usize| slices(at).is_empty() && scene.aggregate(at, "sc", "avail").is_null();
+        (0..3).all(is_gone)
+    });
+}

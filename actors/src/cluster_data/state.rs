@@ -356,6 +356,10 @@ impl State {
             // Candidates, hence placement, may depend on the node.
             paths.extend(self.now.services.keys().cloned());
         }
+        // A scaler counts instances, which may change while the state of their object does not.
+        let masters = paths.iter().filter_map(|path| self.masters.get(path)).flatten();
+        let masters: Vec<ObjectPath> = masters.map(|(master, _)| master.clone()).collect();
+        paths.extend(masters);
         // Slaves before their masters, as far as chains go: each round takes those whose slaves changed.
         for _round in 0..8 {
             let mut changed = BTreeSet::new();

@@ -344,6 +344,26 @@ fn provisioned(host: &Host, instance: &Instance, resource: &Resource) -> Provisi
     ProvisionedReport::NoFlag(resource.driver.is_provisioned(&scene))
 }
 
+/// The slices of a scaler that are configured here, by number.
+fn slices(host: &Host, instance: &Instance) -> Vec<String> {
+    if instance.settings.scale.is_none() {
+        return vec![];
+    }
+    let file = host.paths.config_file(&instance.path);
+    let mut slices = BTreeMap::new();
+    for entry in file.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten() {
+        let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
+        let number = name.to_str().and_then(|name| name.split_once('.')?.0.parse().ok());
+        let slice = number.map(|number: usize| (number, instance.path.slice(number)));
+        if let Some((number, path)) =
+            slice.filter(|(_, path)| host.paths.config_file(path).file_name() == Some(&name))
+        {
+            slices.insert(number, path.to_string());
+        }
+    }
+    slices.into_values().collect()
+}
+
 /// Adds the resources up to the status of the instance.
 fn sum(
     host: &Host,
@@ -373,7 +393,7 @@ fn sum(
         frozen: frozen.unwrap_or(Timestamp::NEVER),
         running,
         parallel_subsets: instance.parallel.iter().cloned().collect(),
-        scaler_slaves: monitor::slice_names(&instance.path, &instance.settings),
+        scaler_slaves: slices(host, instance),
         drp: instance.settings.drpnodes.contains(here),
         pool: if is_vol { text("pool") } else { None },
         size: if is_vol { section.integer("size").ok().flatten() } else { None },

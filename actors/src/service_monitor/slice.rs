@@ -42,10 +42,10 @@ pub(super) fn create(
 pub(super) fn resize(shared: &Arc<Shared>, slice: ObjectPath, flex_target: i64) {
     let work = move |ini: Option<Ini>| {
         let Some(mut ini) = ini else { return Ok(None) };
-        let target = flex_target.to_string();
+        let (target, old) = (flex_target.to_string(), ini.text().to_owned());
         let keywords = ["flex_min", "flex_max", "flex_target"];
         set(&mut ini, keywords.into_iter().map(|keyword| (keyword, target.as_str())))?;
-        Ok(Some(ini))
+        Ok(Some(ini).filter(|ini| ini.text() != old))
     };
     write(shared, slice, work);
 }

@@ -228,6 +228,21 @@ impl ObjectPath {
         Ok(Self::new(namespace.filter(|namespace| *namespace != "root"), kind, name))
     }
 
+    /// A slice of this scaler: `1.svc1` for `svc1` (config.md §1).
+    #[must_use]
+    pub fn slice(&self, number: usize) -> Self {
+        Self::new(self.namespace(), self.kind(), &format!("{number}.{}", self.name()))
+    }
+
+    /// The number and the scaler, when the name is that of a slice.
+    #[must_use]
+    pub fn slice_of(&self) -> Option<(usize, Self)> {
+        let (number, name) = self.name().split_once('.')?;
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = number.parse().ok().filter(|_| is_number && !name.is_empty())?;
+        Some((number, Self::new(self.namespace(), self.kind(), name)))
+    }
+
     fn new(namespace: Option<&str>, kind: Kind, name: &str) -> Self {
         let kind = match (namespace, name) {
             (None, "cluster") => Kind::Ccfg,

@@ -29,9 +29,9 @@ use crate::{
 
 pub use adoption::accepts;
 pub use rules::{drops_target, is_transition};
-pub use scaler::slice_names;
 
 use pacing::{Looks, Pacing, Wait};
+use scaler::Slices;
 
 /// Added to every alarm: one that rings a rounding error too early would set itself again and again.
 pub(crate) const ALARM_MARGIN_SECS: f64 = 0.01;
@@ -77,6 +77,7 @@ pub struct InstanceCore {
     /// The last pass would have started an action, and waits for its turn.
     waits_slot: bool,
     pacing: Pacing,
+    slices: Slices,
 }
 
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
@@ -154,6 +155,7 @@ impl InstanceCore {
             holds: None,
             waits_slot: false,
             pacing: Pacing::default(),
+            slices: Slices::default(),
         }
     }
 

@@ -248,7 +248,7 @@ pub struct InstanceFacts {
     pub running: Vec<String>,
     /// Resource sets that act in parallel.
     pub parallel_subsets: Vec<String>,
-    /// Slices that a scaler is to have: [`slice_names`](crate::slice_names).
+    /// Slices of a scaler that are configured.
     pub scaler_slaves: Vec<String>,
     /// This node is a disaster recovery node of the object.
     pub drp: bool,

@@ -43,7 +43,7 @@ pub use explain::{Facts, explain};
 pub use fold::fold;
 pub use forecast::forecast;
 pub use hold::{Hold, Related};
-pub use instance::{InstanceCore, accepts, drops_target, is_transition, slice_names};
+pub use instance::{InstanceCore, accepts, drops_target, is_transition};
 pub use instance_status::{
     InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,
     instance_status, is_evaluated, resource_status,

@@ -251,7 +251,7 @@ pub fn ranks<'w>(object: &ObjectView<'w>, candidates: &[&'w NodeName]) -> Vec<&'
 
 /// Number of a slice, 1 for `1.svc1`; 0 for an object that is no slice.
 fn slice_number(path: &ObjectPath) -> usize {
-    path.name().split_once('.').and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
+    path.slice_of().map_or(0, |(number, _)| number)
 }
 
 fn counts_as_up_on(object: &ObjectView<'_>, path: &str, node: &NodeName) -> bool {

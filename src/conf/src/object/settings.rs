@@ -203,6 +203,10 @@ impl Gatherer<'_> {
     }
 
     fn resources(&mut self, settings: &mut ObjectSettings) {
+        // Those of a scaler are for its slices.
+        if settings.scale.is_some() {
+            return;
+        }
         let budget = Cell::new(MAX_DOCUMENT_WORK);
         let node = self.ctx.evaluated_node();
         let is_in = (settings.nodes.contains(node), settings.drpnodes.contains(node));

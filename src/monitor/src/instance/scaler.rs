@@ -1,9 +1,8 @@
 //! A scaler keeps as many slices as its keyword `scale` asks for (orchestration.md §15).
 
-use model::{
-    Frozen, GlobalExpect, MonitorStatus, NodeName, ObjectPath, ObjectSettings, Provisioned,
-    Topology,
-};
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{Frozen, GlobalExpect, MonitorStatus, ObjectPath, Provisioned, Timestamp, Topology};
 
 use super::{Cx, InstanceCore};
 use crate::{Change, Effect, Filters, Hold, ObjectView, candidates, live_nodes, ranks};
@@ -11,16 +10,42 @@ use crate::{Change, Effect, Filters, Hold, ObjectView, candidates, live_nodes, r
 /// Slices made in one pass.
 const CREATED_AT_ONCE: usize = 3;
 
-/// Names of the slices that a scaler is to have, without its namespace: as many as its keyword `scale` needs, each as wide
-/// as the cluster when it is flex. None for an object that is no scaler.
-#[must_use]
-pub fn slice_names(path: &ObjectPath, settings: &ObjectSettings) -> Vec<String> {
-    let Some(scale) = settings.scale.and_then(|scale| usize::try_from(scale).ok()) else {
-        return vec![];
-    };
-    let is_flex = settings.topology == Topology::Flex;
-    let width = if is_flex { settings.peers.len().max(1) } else { 1 };
-    (0..scale.div_ceil(width)).map(|number| format!("{number}.{}", path.name())).collect()
+/// A slice that has no configuration by then could not be made.
+const MADE_SECS: f64 = 10.0;
+
+/// What was asked of a slice, and did not come, is asked again after that long.
+const ASK_AGAIN_SECS: f64 = 30.0;
+
+/// What a slice is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Created,
+    Thawed,
+    Provisioned,
+    Purged,
+    Resized(i64),
+}
+
+/// What a scaler knows of its slices beyond what is published. A restart loses it: slices that it found half made stay as
+/// they are, unless they tell that they are not provisioned.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slices {
+    /// Made here, and not yet asked to be provisioned.
+    made: BTreeSet<ObjectPath>,
+    asked: BTreeMap<(ObjectPath, Asked), Timestamp>,
+}
+
+impl Slices {
+    /// Whether it is to be asked now: nobody has, or so long ago that it was in vain.
+    fn ask(&mut self, now: Timestamp, path: &ObjectPath, what: Asked) -> bool {
+        self.asked.retain(|_, at| now.since(*at) < ASK_AGAIN_SECS);
+        let key = (path.clone(), what);
+        let is_due = !self.asked.contains_key(&key);
+        if is_due {
+            self.asked.insert(key, now);
+        }
+        is_due
+    }
 }
 
 impl InstanceCore {
@@ -38,7 +63,12 @@ impl InstanceCore {
             return;
         }
         let slices = self.slices(cx);
-        if !slices.iter().all(|(_, path)| self.settle_slice(cx, path)) {
+        let mut are_settled = true;
+        for (_, path) in &slices {
+            are_settled &= self.settle_slice(cx, path);
+        }
+        if !are_settled {
+            self.wake_after(ASK_AGAIN_SECS);
             return;
         }
         let live = live_nodes(world).filter(|(n, _)| cx.settings.peers.contains(n)).count();
@@ -51,21 +81,32 @@ impl InstanceCore {
         if slots < scale {
             self.add_slices(cx, &slices, scale - slots, is_flex);
         } else if slots > scale {
-            self.remove_slices(&slices, slots - scale, width);
+            self.remove_slices(cx, &slices, slots - scale, width);
         }
     }
 
-    /// Slices that are there, by their number.
-    fn slices(&self, cx: &Cx<'_>) -> Vec<(usize, ObjectPath)> {
-        let objects = cx.view.world.local_objects().into_iter();
-        let mut slices: Vec<(usize, ObjectPath)> = objects
-            .filter(|path| {
-                path.kind() == self.path.kind() && path.namespace() == self.path.namespace()
-            })
+    /// Slices by their number: those configured on a node that lives, and those that are being made.
+    fn slices(&mut self, cx: &Cx<'_>) -> Vec<(usize, ObjectPath)> {
+        let world = cx.view.world;
+        let is_configured = |path: &ObjectPath| {
+            live_nodes(world).any(|(node, _)| world.config(node, path).is_some())
+        };
+        let asked = &self.slices.asked;
+        self.slices.made.retain(|path| {
+            let made = asked.get(&(path.clone(), Asked::Created));
+            is_configured(path) || made.is_some_and(|at| cx.now.since(*at) < MADE_SECS)
+        });
+        let published = cx.view.instances.iter().flat_map(|seen| &seen.status.scaler_slaves);
+        let published = published.filter_map(|text| ObjectPath::parse(text).ok());
+        let mut paths: BTreeSet<ObjectPath> =
+            published.chain(world.local_objects().into_iter().cloned()).collect();
+        paths.retain(is_configured);
+        paths.extend(self.slices.made.iter().cloned());
+        let mut slices: Vec<(usize, ObjectPath)> = paths
+            .into_iter()
             .filter_map(|path| {
-                let (number, name) = path.name().split_once('.')?;
-                let number = number.parse().ok()?;
-                (name == self.path.name()).then(|| (number, path.clone()))
+                let (number, scaler) = path.slice_of()?;
+                (scaler == self.path).then_some((number, path))
             })
             .collect();
         slices.sort();
@@ -84,23 +125,28 @@ impl InstanceCore {
             .collect::<Vec<_>>();
         let is_everywhere = published.windows(2).all(|pair| pair[0] == pair[1])
             && published.iter().all(Option::is_some);
-        // An instance that is not known yet may arrive frozen.
-        let is_known = |node: &NodeName| view.on(node).is_some_and(|seen| seen.status.is_known());
-        let are_known = live_nodes(world)
-            .filter(|(node, _)| cx.settings.peers.contains(node))
-            .all(|(node, _)| is_known(node));
-        if !is_everywhere || !are_known || is_asked {
+        let is_made = self.slices.made.contains(path);
+        // One that is just made is known once its instances are evaluated.
+        let is_known = !is_made || view.known().count() >= published.len();
+        if !is_everywhere || is_asked || !is_known {
             self.hold(|| Hold::Slice(path.clone()));
             return false;
         }
-        let target = if aggregate.provisioned != Some(Provisioned::No) {
+        // Not every slice tells that it is not provisioned: one of apps only has nothing to provision.
+        if !is_made && aggregate.provisioned != Some(Provisioned::No) {
             return true;
-        } else if aggregate.frozen != Some(Frozen::Thawed) {
-            GlobalExpect::Thawed
+        }
+        self.hold(|| Hold::Slice(path.clone()));
+        let (asked, target) = if aggregate.frozen == Some(Frozen::Thawed) {
+            self.slices.made.remove(path);
+            (Asked::Provisioned, GlobalExpect::Provisioned)
         } else {
-            GlobalExpect::Provisioned
+            (Asked::Thawed, GlobalExpect::Thawed)
         };
-        self.effects.push(Effect::SetOther { path: path.clone(), change: Change::target(target) });
+        if self.slices.ask(cx.now, path, asked) {
+            let change = Change::target(target);
+            self.effects.push(Effect::SetOther { path: path.clone(), change });
+        }
         false
     }
 
@@ -114,49 +160,54 @@ impl InstanceCore {
         let peers = cx.settings.peers.len().max(1);
         let mut missing = missing;
         let free = (0..).filter(|number| !slices.iter().any(|(taken, _)| taken == number));
-        let name = self.path.name().to_owned();
         self.tell("scale_up", "");
         for number in free.take(CREATED_AT_ONCE) {
             if missing == 0 {
-                return;
+                break;
             }
             let width = if is_flex { peers.min(missing) } else { 1 };
             missing -= width;
-            let text = match self.path.namespace() {
-                Some(namespace) => {
-                    format!("{namespace}/{}/{number}.{name}", self.path.kind().as_str())
-                }
-                None => format!("{number}.{name}"),
-            };
-            if let Ok(path) = ObjectPath::parse(&text) {
-                let flex_target = is_flex.then_some(width as i64);
-                self.effects.push(Effect::CreateSlice { path, flex_target });
-            }
+            let path = self.path.slice(number);
+            let flex_target = is_flex.then_some(width as i64);
+            self.slices.ask(cx.now, &path, Asked::Created);
+            self.slices.made.insert(path.clone());
+            self.effects.push(Effect::CreateSlice { path, flex_target });
         }
+        self.wake_after(MADE_SECS);
     }
 
     fn remove_slices(
         &mut self,
+        cx: &Cx<'_>,
         slices: &[(usize, ObjectPath)],
         excess: usize,
         width: impl Fn(&ObjectPath) -> usize,
     ) {
         let mut excess = excess;
-        self.tell("scale_down", "");
+        let mut effects = vec![];
         for (_, path) in slices.iter().rev() {
             let slots = width(path);
             if excess == 0 {
-                return;
+                break;
             }
             if slots <= excess {
                 excess -= slots;
-                let change = Change::target(GlobalExpect::Purged);
-                self.effects.push(Effect::SetOther { path: path.clone(), change });
+                if self.slices.ask(cx.now, path, Asked::Purged) {
+                    let change = Change::target(GlobalExpect::Purged);
+                    effects.push(Effect::SetOther { path: path.clone(), change });
+                }
             } else {
                 let flex_target = (slots - excess) as i64;
-                self.effects.push(Effect::ResizeSlice { path: path.clone(), flex_target });
-                return;
+                if self.slices.ask(cx.now, path, Asked::Resized(flex_target)) {
+                    effects.push(Effect::ResizeSlice { path: path.clone(), flex_target });
+                }
+                break;
             }
         }
+        if !effects.is_empty() {
+            self.tell("scale_down", "");
+            self.effects.append(&mut effects);
+        }
+        self.wake_after(ASK_AGAIN_SECS);
     }
 }

@@ -3,6 +3,7 @@
 mod life;
 mod pace;
 mod placing;
+mod scaling;
 mod sequences;
 mod settings;
 mod standby;
