@@ -121,6 +121,9 @@ pub struct Step {
     pub is_action: bool,
     /// Why, as a fragment; may be empty.
     pub reason: String,
+    /// It happens again and again, and so does what follows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeats: bool,
 }
 
 /// What would happen.

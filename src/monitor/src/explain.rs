@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::forecast::{Play, blockers};
 use crate::{
-    Discard, Filters, ObjectView, World, candidates, discarded, is_leader, live_nodes, ranks,
+    Discard, Filters, ObjectView, Seen, World, candidates, discarded, is_leader, live_nodes, ranks,
 };
 
 /// What the cluster data do not tell.
@@ -88,15 +88,30 @@ fn explain_candidates(view: &ObjectView<'_>) -> Vec<Candidate> {
     let Some(settings) = view.settings else { return vec![] };
     let able = candidates(view, Filters::ALL);
     let ranks = ranks(view, &able);
+    let is_outside = |node: &&NodeName| !settings.peers.contains(node);
+    // What is down where it should not be any more hurts nobody.
+    let is_active = |seen: &&Seen<'_>| {
+        matches!(seen.status.avail, Some(model::Status::Up | model::Status::Warn))
+    };
+    let outside = view.known().filter(is_active).map(|seen| seen.node).filter(is_outside);
+    let outside: Vec<&NodeName> = outside
+        .filter(|node| !settings.nodes.contains(node) && !settings.drpnodes.contains(node))
+        .collect();
     let mut found: Vec<Candidate> = settings
         .peers
         .iter()
+        .chain(outside.iter().copied())
         .map(|node| {
             let rank = ranks.iter().position(|ranked| *ranked == node);
             let is_unranked = able.len() > 1 && rank.is_none() && !ranks.is_empty();
             let reason = discarded(view, node, Filters::ALL)
                 .or_else(|| is_unranked.then_some(Discard::NoValue))
                 .map(|discard| Reason { id: discard.id().to_owned(), text: discard.to_string() });
+            let stranger = || Reason {
+                id: "out_of_scope".to_owned(),
+                text: "none of the nodes of its configuration".to_owned(),
+            };
+            let reason = if outside.contains(&node) { Some(stranger()) } else { reason };
             let seen = view.on(node);
             Candidate {
                 node: node.clone(),

@@ -6,7 +6,7 @@
 mod acts;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Blocker, Forecast, GlobalExpect, LocalExpect, MonitorStatus, NodeName, ObjectPath, Step,
@@ -25,6 +25,9 @@ const MOST_STEPS: usize = 200;
 
 /// Passes over all instances at one moment: more, and they never settle.
 const MOST_ROUNDS: usize = 100;
+
+/// A step that is taken more often than that goes round in a circle: nobody reads it a hundred times.
+const MOST_REPEATS: usize = 3;
 
 /// How far ahead is looked.
 const HORIZON_SECS: f64 = 24.0 * 3600.0;
@@ -107,6 +110,10 @@ pub(crate) struct Play {
     start: Timestamp,
     now: Timestamp,
     pub(crate) steps: Vec<Step>,
+    /// The steps are the same ones again and again.
+    is_circular: bool,
+    /// Scalers that made a slice: what comes of it cannot be told.
+    done: BTreeSet<Key>,
     /// What the first pass of each instance of the object noted.
     pub(crate) first_holds: BTreeMap<NodeName, Vec<Hold>>,
 }
@@ -137,6 +144,8 @@ impl Play {
             start: now,
             now,
             steps: vec![],
+            is_circular: false,
+            done: BTreeSet::new(),
             first_holds: BTreeMap::new(),
         }
     }
@@ -156,7 +165,12 @@ impl Play {
     /// Until nothing happens any more. False when it was not followed that far.
     pub(crate) fn run(&mut self) -> bool {
         loop {
-            if !self.settle() || self.steps.len() >= MOST_STEPS {
+            let is_settled = self.settle();
+            if self.is_circular {
+                self.merge_repeats();
+                return false;
+            }
+            if !is_settled || self.steps.len() >= MOST_STEPS {
                 self.steps.truncate(MOST_STEPS);
                 return false;
             }
@@ -172,6 +186,18 @@ impl Play {
         }
     }
 
+    /// Keeps the first of each step that is taken again and again.
+    fn merge_repeats(&mut self) {
+        let mut merged: Vec<Step> = vec![];
+        for step in std::mem::take(&mut self.steps) {
+            match merged.iter_mut().find(|known| is_same(known, &step)) {
+                Some(known) => known.repeats = true,
+                None => merged.push(step),
+            }
+        }
+        self.steps = merged;
+    }
+
     /// Lets all monitors decide until none has anything new to say.
     fn settle(&mut self) -> bool {
         for _ in 0..MOST_ROUNDS {
@@ -179,7 +205,7 @@ impl Play {
             for key in self.order.clone() {
                 is_changed |= self.pass(&key);
             }
-            if !is_changed {
+            if !is_changed || self.is_circular {
                 return true;
             }
         }
@@ -191,6 +217,9 @@ impl Play {
         let eyes = self.stage.seen_from(node);
         let Some(player) = self.players.get_mut(key) else { return false };
         player.alarm = None;
+        if self.done.contains(key) {
+            return false;
+        }
         let before = player.core.monitor().status.clone();
         let effects = player.core.pass(self.now, &eyes);
         if *path == self.path {
@@ -257,6 +286,7 @@ impl Play {
             // What a new slice would be is written in no configuration yet.
             Effect::CreateSlice { path: slice, .. } => {
                 self.add(key, &format!("create {slice}"), true, "scale".to_owned());
+                self.done.insert(key.clone());
             }
             Effect::ResizeSlice { path: slice, flex_target } => {
                 let what = format!("set {slice} flex_target={flex_target}");
@@ -270,14 +300,18 @@ impl Play {
     fn add(&mut self, (node, path): &Key, what: &str, is_action: bool, reason: String) {
         // Tenths of a second: what is between them is ours, not the cluster's.
         let after = (self.now.since(self.start) * 10.0).round() / 10.0;
-        self.steps.push(Step {
+        let step = Step {
             after,
             node: node.clone(),
             object: path.clone(),
             what: what.to_owned(),
             is_action,
             reason,
-        });
+            repeats: false,
+        };
+        let times = self.steps.iter().filter(|known| is_same(known, &step)).count();
+        self.is_circular |= times >= MOST_REPEATS;
+        self.steps.push(step);
     }
 
     /// Why an action is run, from what the monitor tells of it.
@@ -409,6 +443,14 @@ impl Play {
         );
         forecast.steps = self.steps;
     }
+}
+
+/// Whether two steps differ in nothing but their time.
+fn is_same(one: &Step, other: &Step) -> bool {
+    one.node == other.node
+        && one.object == other.object
+        && one.what == other.what
+        && one.reason == other.reason
 }
 
 /// Words of an action for a reader.

@@ -5,7 +5,7 @@ use std::fmt;
 use model::{MonitorStatus, NodeMonitorStatus, NodeName, ObjectPath, Reason, Status, Weight};
 use serde_json::{Value, json};
 
-use crate::Standing;
+use crate::{Discard, Standing};
 
 /// Another object that stands in the way, as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,10 +31,10 @@ impl fmt::Display for Related {
 /// One condition under which a pass of an instance monitor decides nothing, or waits.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Hold {
-    /// A peer beats, and has not told what it runs.
-    Blind,
     /// Members say that this node is none of theirs.
     Refused(Standing),
+    /// One of these peers beats, and has not told what it runs.
+    Blind(Vec<NodeName>),
     /// The node arrives or goes: its monitors decide nothing.
     Node(Option<NodeMonitorStatus>),
     /// The node shuts down or drains, and this instance is not concerned by it.
@@ -80,6 +80,8 @@ pub enum Hold {
     Avail(Option<Status>),
     /// The placement policy prefers another node, or none.
     NotLeader(Option<NodeName>),
+    /// No node may run it: why, by node.
+    NoCandidate(Vec<(NodeName, Discard)>),
     /// Instances on these nodes are `warn`: whether they run is not certain.
     PeerDegraded(Vec<NodeName>),
     /// Instances on these nodes act.
@@ -176,8 +178,8 @@ impl Hold {
     #[must_use]
     pub fn id(&self) -> &'static str {
         match self {
-            Self::Blind => "blind",
             Self::Refused(_) => "refused",
+            Self::Blind(_) => "blind",
             Self::Node(_) => "node_status",
             Self::Leaving(_) => "node_leaving",
             Self::NotConfigured => "not_configured",
@@ -198,6 +200,7 @@ impl Hold {
             Self::NotNatural(_) => "orchestrate_start",
             Self::Avail(_) => "avail",
             Self::NotLeader(_) => "not_leader",
+            Self::NoCandidate(_) => "no_candidate",
             Self::PeerDegraded(_) => "peer_degraded",
             Self::PeerActing(_) => "peer_acting",
             Self::PeerStartFailed(_) => "peer_start_failed",
@@ -245,11 +248,12 @@ impl Hold {
             | Self::PeerStartFailed(_)
             | Self::NoLeader
             | Self::NotLeader(None)
+            | Self::NoCandidate(_)
             | Self::NoDestination
             | Self::ConfigDiffers
             | Self::RestartsUsedUp { .. } => Weight::Stuck,
             Self::Refused(Standing::LeftOut) => Weight::Stuck,
-            Self::Blind
+            Self::Blind(_)
             | Self::Refused(_)
             | Self::Node(_)
             | Self::Outdated
@@ -330,13 +334,19 @@ impl Hold {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Blind => f.write_str("a peer beats, and has not told yet what it runs"),
             Self::Refused(Standing::LeftOut) => f.write_str(
                 "the members say that the node is none of theirs: there, `om daemon rejoin` or `om daemon leave`",
             ),
             Self::Refused(_) => {
                 f.write_str("a member says that the node is none of theirs: it waits until they agree")
             }
+            Self::Blind(nodes) => match nodes.as_slice() {
+                [] => f.write_str("a peer beats, and has not told yet what it runs"),
+                [node] => write!(f, "{node} beats, and has not told yet what it runs"),
+                nodes => {
+                    write!(f, "one of {} beats, and has not told yet what it runs", names(nodes))
+                }
+            },
             Self::Node(None) => f.write_str("the node has not published its monitor yet"),
             Self::Node(Some(status)) => write!(f, "the node is in {status}: it decides nothing"),
             Self::Leaving(status) => write!(f, "the node is {status}: it starts nothing"),
@@ -377,6 +387,11 @@ impl fmt::Display for Hold {
             }
             Self::NotLeader(None) => f.write_str("the placement policy prefers no node"),
             Self::NotLeader(Some(node)) => write!(f, "{node} is preferred"),
+            Self::NoCandidate(reasons) => {
+                let texts: Vec<String> =
+                    reasons.iter().map(|(node, reason)| format!("{node}: {reason}")).collect();
+                write!(f, "no node may run it ({})", texts.join("; "))
+            }
             Self::PeerDegraded(nodes) => write!(
                 f,
                 "the instance on {} is warn: whether it runs is not certain",

@@ -370,10 +370,14 @@ impl InstanceCore {
                     | NodeMonitorStatus::Upgrade
             )
         );
-        self.hold_if(conditions.blind, || Hold::Blind);
         // What it sees is not what runs: the members do not tell it any more.
         let is_refused = conditions.standing != Standing::Member;
         self.hold_if(is_refused, || Hold::Refused(conditions.standing));
+        self.hold_if(conditions.blind, || {
+            let is_silent =
+                |node: &&NodeName| world.node(node).is_none_or(|data| data.monitor.is_none());
+            Hold::Blind(world.cluster_nodes().iter().filter(is_silent).cloned().collect())
+        });
         self.hold_if(is_idle_by_order, || Hold::Node(node_status.cloned()));
         if conditions.blind || is_refused || is_idle_by_order {
             return self.take_effects();
@@ -481,6 +485,8 @@ impl InstanceCore {
 
     /// The next step of the object on this node.
     fn orchestrate_object(&mut self, cx: &Cx<'_>) -> bool {
+        let status = &cx.before.status;
+        self.hold_if(status.is_failed(), || Hold::Failed(status.clone()));
         let is_leaving = matches!(
             cx.node_status(),
             Some(NodeMonitorStatus::Shutting | NodeMonitorStatus::Draining)

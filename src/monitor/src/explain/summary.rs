@@ -63,6 +63,17 @@ pub(super) fn sentence(explanation: &Explanation) -> String {
         };
     }
     let is_asked = explanation.targets.iter().any(|target| !is_usual(target));
+    let failed = explanation.blockers.iter().find(|blocker| {
+        blocker.reason.id == "failed" && blocker.nodes.iter().any(|node| up.contains(&node))
+    });
+    if let Some(failed) = failed {
+        return format!(
+            "{state}: {}{}{}",
+            failed.reason.text,
+            on_nodes(explanation, failed),
+            hint(explanation, "failed")
+        );
+    }
     if avail == &Status::Up && !is_asked {
         return format!("{state}{}", placed(explanation, &up));
     }
@@ -84,15 +95,16 @@ pub(super) fn sentence(explanation: &Explanation) -> String {
 /// What happens next.
 fn next(step: &Step) -> String {
     let when = match step.after > 0.0 {
-        true => format!("in {:.0} s", step.after.ceil()),
+        true => format!("in {} s", step.after),
         false => "now".to_owned(),
     };
-    match (step.what.as_str(), step.reason.as_str()) {
+    let text = match (step.what.as_str(), step.reason.as_str()) {
         ("start", "") => format!("it starts on {} {when}", step.node),
         ("start", reason) => format!("it starts on {} {when}, {reason}", step.node),
         (what, "") => format!("`{what}` on {} {when}", step.node),
         (what, reason) => format!("`{what}` on {} {when}, {reason}", step.node),
-    }
+    };
+    if step.repeats { format!("{text}, again and again: it changes nothing") } else { text }
 }
 
 /// What ends it, if it is one command.

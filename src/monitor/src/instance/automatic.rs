@@ -4,7 +4,8 @@ use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Orchestrate, Sta
 
 use super::{Cx, InstanceCore, rules};
 use crate::{
-    Action, Filters, Hold, Seen, candidates, counts_as_up, is_compatible, is_overloaded, ranks,
+    Action, Filters, Hold, Seen, candidates, counts_as_up, discarded, is_compatible, is_overloaded,
+    ranks,
 };
 
 /// An alarm for an announced start that rings that much later, beyond the period itself, tells that time did not pass
@@ -187,7 +188,7 @@ impl InstanceCore {
                 let is_blocked =
                     !cx.settings.rollback && cx.view.peers().any(|seen| has_failed(&seen));
                 self.hold_if(is_blocked, || Hold::PeerStartFailed(nodes_of(cx, has_failed)));
-                self.hold_if(!is_leader, || Hold::NotLeader(preferred(cx)));
+                self.hold_if(!is_leader, || not_leader(cx));
                 if Self::is_orchestrated(cx)
                     && is_startable
                     && !is_peer_degraded
@@ -321,7 +322,7 @@ impl InstanceCore {
                 let is_startable =
                     rules::is_stopped(avail) || (avail == Some(&Status::Warn) && cx.wants_start());
                 self.hold_if(!is_startable, || Hold::Avail(avail.cloned()));
-                self.hold_if(!cx.before.is_leader(), || Hold::NotLeader(preferred(cx)));
+                self.hold_if(!cx.before.is_leader(), || not_leader(cx));
                 if is_startable && cx.before.is_leader() && !is_enough {
                     self.announce_start(cx);
                 }
@@ -387,11 +388,18 @@ fn destinations_elsewhere(cx: &Cx<'_>) -> Vec<NodeName> {
     elsewhere
 }
 
-/// The node that the placement policy ranks first.
-fn preferred(cx: &Cx<'_>) -> Option<NodeName> {
+/// Why this node is not the one that starts it.
+fn not_leader(cx: &Cx<'_>) -> Hold {
     let candidates = candidates(&cx.view, Filters::ALL);
-    match candidates.as_slice() {
+    // A node outside of the scope has no peers to look at.
+    if candidates.is_empty() && !cx.settings.peers.is_empty() {
+        let reason = |node: &NodeName| {
+            discarded(&cx.view, node, Filters::ALL).map(|reason| (node.clone(), reason))
+        };
+        return Hold::NoCandidate(cx.settings.peers.iter().filter_map(reason).collect());
+    }
+    Hold::NotLeader(match candidates.as_slice() {
         [only] => Some((*only).clone()),
         candidates => ranks(&cx.view, candidates).first().copied().cloned(),
-    }
+    })
 }

@@ -60,20 +60,22 @@ fn is_moving(status: &MonitorStatus) -> bool {
 }
 
 impl Cx<'_> {
-    fn relations(texts: &[String]) -> impl Iterator<Item = Relation> {
-        texts.iter().filter_map(|text| Relation::parse(text))
+    /// What a keyword names. An object that names itself would wait for itself, for ever.
+    fn relations(&self, texts: &[String]) -> impl Iterator<Item = Relation> {
+        let own = self.view.path;
+        texts.iter().filter_map(|text| Relation::parse(text)).filter(move |it| it.path != *own)
     }
 
     /// Whether what the object needs is there. An object that the cluster does not know is no obstacle.
     pub(super) fn are_parents_available(&self) -> bool {
         let world = self.view.world;
-        Self::relations(&self.settings.parents).all(|parent| parent.is_available(world))
+        self.relations(&self.settings.parents).all(|parent| parent.is_available(world))
     }
 
     /// The parents that are not.
     pub(super) fn missing_parents(&self) -> Vec<Related> {
         let world = self.view.world;
-        Self::relations(&self.settings.parents)
+        self.relations(&self.settings.parents)
             .filter(|parent| !parent.is_available(world))
             .map(|parent| parent.show(world))
             .collect()
@@ -81,13 +83,13 @@ impl Cx<'_> {
 
     /// Whether an action runs on a parent, or a parent waits.
     pub(super) fn is_parent_moving(&self) -> bool {
-        Self::relations(&self.settings.parents).any(|parent| parent.is_moving(self.view.world))
+        self.relations(&self.settings.parents).any(|parent| parent.is_moving(self.view.world))
     }
 
     /// The parents of which that is true.
     pub(super) fn moving_parents(&self) -> Vec<Related> {
         let world = self.view.world;
-        Self::relations(&self.settings.parents)
+        self.relations(&self.settings.parents)
             .filter(|parent| parent.is_moving(world))
             .map(|parent| parent.show(world))
             .collect()
@@ -99,7 +101,7 @@ impl Cx<'_> {
     }
 
     fn children(&self) -> impl Iterator<Item = Relation> {
-        Self::relations(&self.settings.children).chain(Self::relations(&self.settings.slaves))
+        self.relations(&self.settings.children).chain(self.relations(&self.settings.slaves))
     }
 
     /// Whether what needs the object is down everywhere.

@@ -96,8 +96,10 @@ impl InstanceCore {
                     self.wake_after(*delay);
                 }
                 Need::GivenUp(allowed) => {
+                    let is_optional = resources.iter().any(|(it, s)| it == rid && s.optional);
                     let (rid, allowed) = ((*rid).to_owned(), *allowed);
-                    self.hold(|| Hold::RestartsUsedUp { rid, allowed });
+                    // The object does without it.
+                    self.hold_if(!is_optional, || Hold::RestartsUsedUp { rid, allowed });
                 }
                 Need::Nothing | Need::Restart { .. } => {}
             }

@@ -136,7 +136,8 @@ fn shown_steps(steps: &[model::Step]) -> Value {
     let line = |step: &model::Step| {
         let reason =
             if step.reason.is_empty() { String::new() } else { format!(" ({})", step.reason) };
-        format!("{} {} {} {}{reason}", step.after, step.node, step.object, step.what)
+        let repeats = if step.repeats { ", repeats" } else { "" };
+        format!("{} {} {} {}{reason}{repeats}", step.after, step.node, step.object, step.what)
     };
     steps.iter().map(line).collect()
 }

@@ -136,12 +136,17 @@ fn steps(steps: &[Step], path: &ObjectPath) -> Vec<Vec<Cell>> {
         let when = if step.after > 0.0 { format!("+{} s", step.after) } else { "now".to_owned() };
         let object = if has_others { step.object.as_str() } else { "" };
         let tone = if step.is_action { Tone::Strong } else { Tone::Plain };
+        let reason = match (step.repeats, step.reason.as_str()) {
+            (false, reason) => reason.to_owned(),
+            (true, "") => "repeats".to_owned(),
+            (true, reason) => format!("{reason}, repeats"),
+        };
         vec![
             Cell::plain(&when),
             Cell::plain(step.node.as_str()),
             Cell::plain(object),
             Cell::new(tone, &step.what),
-            Cell::plain(&step.reason),
+            Cell::plain(&reason),
         ]
     };
     steps.iter().map(row).collect()
