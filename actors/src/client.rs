@@ -8,6 +8,7 @@ mod config_edit;
 mod create;
 mod daemon;
 mod dequeue;
+mod events;
 mod explain;
 mod instance;
 mod join;
@@ -18,6 +19,7 @@ mod mon;
 mod node;
 mod object;
 mod select;
+mod streams;
 mod target;
 mod xmlrpc;
 

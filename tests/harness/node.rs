@@ -243,6 +243,22 @@ impl Node {
         command.args(words).stdout(output).stderr(Stdio::null()).spawn().expect("om runs")
     }
 
+    /// Starts `om` with these words, its output and its errors in files.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn spawn_with(
+        &self,
+        words: &[&str],
+        out: impl Into<Stdio>,
+        err: impl Into<Stdio>,
+    ) -> Child {
+        let mut command = self.command(&self.program);
+        command.args(words).stdout(out).stderr(err).spawn().expect("om runs")
+    }
+
     /// Runs `om`, which must exit with 0, and returns what it printed.
     ///
     /// # Panics

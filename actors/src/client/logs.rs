@@ -1,7 +1,7 @@
-//! `om <path> logs`, `om node logs`, `om node events`: what was and is logged.
+//! `om <path> logs`, `om node logs`: what was and is logged.
 
-use std::ops::ControlFlow;
-use std::sync::mpsc::{self, RecvTimeoutError};
+mod follower;
+
 use std::time::{Duration, Instant};
 
 use model::ObjectPath;
@@ -10,10 +10,15 @@ use om::render::log_entry;
 use serde_json::{Value, json};
 use wire::{NodeSpec, Request};
 
-use super::{ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, note, print};
+use follower::Follower;
+
+use super::{ANSWER, Done, Failure, Link, Om, addressed, complain, note, print};
 
 /// How much of the past is shown where nothing is said.
 const BACKLOG: &str = "10k";
+
+/// How much of a log is looked through for the place where a broken stream is taken up again.
+const RESUME: &str = "1m";
 
 /// How long what one node logged waits for what others logged before: somewhat more than nodes look at their files.
 const HOLD: Duration = Duration::from_millis(500);
@@ -40,7 +45,8 @@ pub(super) fn objects(
             let past =
                 request("object_backlogs", json!({"path": path, "backlog": backlog(options)}))?;
             let follow = request("object_logs", json!({"path": path, "backlog": 0}))?;
-            Ok(Source { past, follow })
+            let resume = request("object_logs", json!({"path": path, "backlog": RESUME}))?;
+            Ok(Source { past, follow, resume })
         })
         .collect::<Result<_, _>>()?;
     run(om, link, &sources, options, node)
@@ -50,7 +56,8 @@ pub(super) fn objects(
 pub(super) fn node(om: &Om, link: &Link, options: &LogOptions, node: Option<NodeSpec>) -> Done {
     let past = request("node_backlogs", json!({"backlog": backlog(options)}))?;
     let follow = request("node_logs", json!({"backlog": 0}))?;
-    run(om, link, &[Source { past, follow }], options, node)
+    let resume = request("node_logs", json!({"backlog": RESUME}))?;
+    run(om, link, &[Source { past, follow, resume }], options, node)
 }
 
 fn backlog(options: &LogOptions) -> &str {
@@ -66,6 +73,8 @@ fn request(action: &str, options: Value) -> Result<Request, Failure> {
 struct Source {
     past: Request,
     follow: Request,
+    /// The same from a while ago, to take a broken stream up again.
+    resume: Request,
 }
 
 fn run(
@@ -76,11 +85,14 @@ fn run(
     node: Option<NodeSpec>,
 ) -> Done {
     // The stream is opened before the past is read, or what is logged in between would be lost.
-    let follower = options.follow.then(|| Follower::start(link, sources, &node));
+    let mut follower = options.follow.then(|| Follower::start(link, sources, &node));
     let mut entries = vec![];
     let mut failures = vec![];
-    for source in sources {
+    for (at, source) in sources.iter().enumerate() {
         let reply = link.ask(&addressed(source.past.clone(), node.clone()), Some(ANSWER))?;
+        if let Some(follower) = &mut follower {
+            follower.on_past(at, &reply);
+        }
         collect(reply, &mut entries, &mut failures);
     }
     sort(&mut entries);
@@ -170,102 +182,6 @@ impl Held {
         sort(&mut entries);
         entries
     }
-}
-
-/// Threads that each follow one source on one node.
-struct Follower {
-    incoming: mpsc::Receiver<Result<Vec<Value>, AskError>>,
-    /// How many they are.
-    streams: usize,
-}
-
-impl Follower {
-    fn start(link: &Link, sources: &[Source], node: &Option<NodeSpec>) -> Self {
-        let (sender, incoming) = mpsc::sync_channel(64);
-        let links = links(link, node);
-        let streams = sources.len() * links.len();
-        for source in sources {
-            for link in links.clone() {
-                let (sender, request) = (sender.clone(), source.follow.clone());
-                std::thread::spawn(move || {
-                    let ended = link.follow(&request, &mut |item| {
-                        let mut entries = vec![];
-                        collect(item, &mut entries, &mut vec![]);
-                        match sender.send(Ok(entries)) {
-                            Ok(()) => ControlFlow::Continue(()),
-                            Err(_) => ControlFlow::Break(()),
-                        }
-                    });
-                    if let Err(error) = ended {
-                        _ = sender.send(Err(error));
-                    }
-                });
-            }
-        }
-        Self { incoming, streams }
-    }
-
-    /// Prints what comes until all streams have ended. With several of them, what comes waits a moment for what was
-    /// logged before it elsewhere.
-    fn run(self, om: &Om) -> Result<(), Failure> {
-        let mut has_failed = false;
-        let mut held = Held::default();
-        loop {
-            let received = match held.until {
-                None => self.incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(until) => {
-                    self.incoming.recv_timeout(until.saturating_duration_since(Instant::now()))
-                }
-            };
-            match received {
-                Ok(Ok(entries)) if self.streams == 1 => write(om, &entries),
-                Ok(Ok(entries)) => held.add(entries, Instant::now() + HOLD),
-                // The others may go on.
-                Ok(Err(error)) => {
-                    complain(&error.to_string());
-                    has_failed = true;
-                }
-                Err(RecvTimeoutError::Timeout) => write(om, &held.take()),
-                Err(RecvTimeoutError::Disconnected) => {
-                    write(om, &held.take());
-                    break;
-                }
-            }
-        }
-        if has_failed { Err(Failure { lines: vec![], code: 1 }) } else { Ok(()) }
-    }
-}
-
-/// A stream is one node's: following several nodes takes a connection to each.
-fn links(link: &Link, node: &Option<NodeSpec>) -> Vec<Link> {
-    let names: Vec<String> = match node {
-        Some(NodeSpec::Names(names)) => names.clone(),
-        Some(NodeSpec::Selector(selector)) => super::node::expand(link, selector),
-        Some(NodeSpec::Any) | None => vec![],
-    };
-    if names.is_empty() {
-        return vec![link.clone()];
-    }
-    names
-        .iter()
-        .map(|name| if link.is_local(name) { link.clone() } else { link.to_node(name) })
-        .collect()
-}
-
-/// `om node events`: each document of the stream as one line of JSON.
-pub(super) fn events(om: &Om, link: &Link) -> Done {
-    let request = Request::new(wire::Events { selector: None, full: false });
-    let machine = om.is_machine_readable();
-    link.follow(&request, &mut |item| {
-        if machine {
-            om.show(&item, om::render::json);
-        } else {
-            let line = String::from_utf8(wire::to_ascii_json(&item)).expect("ASCII");
-            print(&format!("{line}\n"));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(0)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use wire::reply::status_of;
 use wire::{NodeSpec, Request};
 
 use super::{
-    ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, logs, mon,
+    ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, events, logs, mon,
     node_spec, note, object, print, seconds,
 };
 use crate::durable;
@@ -27,7 +27,10 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         },
         NodeAction::Freeze(wait) => freeze(om, target, server, true, &wait),
         NodeAction::Thaw(wait) => freeze(om, target, server, false, &wait),
-        NodeAction::Frozen => Ok(u8::from(om.paths.node_frozen().exists())),
+        NodeAction::Frozen => match target {
+            Target::Nodes(_) => remote(om, &link()?, "frozen", target),
+            Target::Default | Target::Local => Ok(u8::from(om.paths.node_frozen().exists())),
+        },
         NodeAction::Drain(wait) => {
             let time = wait.time.map(seconds);
             let request = Request::new(wire::NodeDrain { wait: wait.wait, time });
@@ -39,10 +42,7 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
             let node = node_spec(target, None);
             logs::node(om, &link()?, &options, node)
         }
-        NodeAction::Events => match target {
-            Target::Nodes(node) => logs::events(om, &link()?.to_node(node)),
-            Target::Default | Target::Local => logs::events(om, &link()?),
-        },
+        NodeAction::Events => events::run(om, &link()?, target, server),
         NodeAction::DequeueActions => dequeue::run(om),
         NodeAction::Ls => {
             let names = match target {
@@ -68,7 +68,7 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
 }
 
 /// Names of the cluster nodes, as configured.
-fn members(om: &Om) -> Result<Vec<String>, Failure> {
+pub(super) fn members(om: &Om) -> Result<Vec<String>, Failure> {
     let settings = crate::config::load_node(&om.paths, om.nodename.clone())?;
     Ok(settings.nodes.iter().map(ToString::to_string).collect())
 }
@@ -144,16 +144,8 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
             Ok(0)
         }
         Target::Nodes(_) => {
-            let action = wire::NodeAction {
-                sync: true,
-                action_mode: true,
-                action: Some(if is_freeze { "freeze" } else { "thaw" }.into()),
-                options: [("local".to_owned(), Value::Bool(true))].into_iter().collect(),
-            };
-            let link = om.link(server)?;
-            let reply =
-                link.ask(&addressed(Request::new(action), node_spec(target, None)), Some(ANSWER))?;
-            object::show_outputs(om, &reply)
+            let action = if is_freeze { "freeze" } else { "thaw" };
+            remote(om, &om.link(server)?, action, target)
         }
         Target::Default => {
             let link = om.link(server)?;
@@ -170,6 +162,18 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
             Ok(code)
         }
     }
+}
+
+/// Runs `om node <action> --local` on other nodes.
+fn remote(om: &Om, link: &Link, action: &str, target: &Target) -> Done {
+    let action = wire::NodeAction {
+        sync: true,
+        action_mode: true,
+        action: Some(action.to_owned()),
+        options: [("local".to_owned(), Value::Bool(true))].into_iter().collect(),
+    };
+    let request = addressed(Request::new(action), node_spec(target, None));
+    object::show_outputs(om, &link.ask(&request, Some(ANSWER))?)
 }
 
 /// Tells the daemon, if one runs, that files changed; it would see them by itself a little later.

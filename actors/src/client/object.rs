@@ -152,6 +152,8 @@ pub(super) fn show_outputs(om: &Om, reply: &Value) -> Done {
                 status => sum += status.signum(),
             }
             let lines = wire::reply::Lines::of(part);
+            // Alone, a node that cannot be reached is to be named nevertheless.
+            let prefix = if node.is_empty() { "" } else { &format!("{}: ", printable(node)) };
             lines.errors.iter().for_each(|line| complain(&format!("{prefix}{line}")));
             continue;
         };

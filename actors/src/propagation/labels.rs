@@ -35,9 +35,11 @@ impl Known {
                 *labels == node.data.labels && *targets == node.data.targets
             })
         };
-        if heard().all(|(name, node)| is_known(name, node))
-            && self.0.keys().all(|name| snapshot.nodes().contains_key(name))
-        {
+        // A member that is lost has its labels still: what they select does not move because it is silent.
+        let is_node = |name: &NodeName| {
+            snapshot.nodes().contains_key(name) || snapshot.cluster().nodes.contains(name)
+        };
+        if heard().all(|(name, node)| is_known(name, node)) && self.0.keys().all(is_node) {
             return;
         }
         let file = paths.nodes_info();
@@ -46,8 +48,8 @@ impl Known {
             .and_then(|bytes| wire::parse_json(&bytes).ok())
             .unwrap_or_default();
         let mut all = before.clone();
-        all.retain(|name, _| snapshot.nodes().keys().any(|node| node.as_str() == name));
-        self.0.clear();
+        all.retain(|name, _| NodeName::new(name).is_ok_and(|name| is_node(&name)));
+        self.0.retain(|name, _| is_node(name));
         for (name, node) in heard() {
             let (labels, targets) = (&node.data.labels, &node.data.targets);
             all.insert(name.to_string(), json!({"labels": labels, "targets": targets}));

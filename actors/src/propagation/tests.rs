@@ -413,6 +413,18 @@ async fn labels_of_all_nodes_are_kept_for_those_who_select_by_them() {
     let context = LoadedConfig::load(&it.paths, &node("n1")).context;
     assert_eq!(context.labels[&node("n2")]["dc"], "a");
     assert_eq!(context.labels[&node("n3")].len(), 0);
+    // It is lost, and another one has labels: what selects it by its labels goes on to.
+    it.nodes.remove(&node("n2"));
+    let labels = [("dc".to_owned(), "b".to_owned())];
+    it.nodes.get_mut(&node("n3")).unwrap().data.labels = labels.into_iter().collect();
+    it.publish();
+    let told = |script: &Script| script.looks.iter().filter(|look| *look == "labels").count();
+    it.until("it is told again", |script| told(script) == 2).await;
+    let context = LoadedConfig::load(&it.paths, &node("n1")).context;
+    assert_eq!(
+        (&*context.labels[&node("n2")]["dc"], &*context.labels[&node("n3")]["dc"]),
+        ("a", "b")
+    );
 }
 
 #[test]

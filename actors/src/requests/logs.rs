@@ -106,11 +106,12 @@ fn follow(file: PathBuf, form: Form, backlog: i64) -> Outcome {
     let (sender, receiver) = mpsc::channel(16);
     actix_rt::spawn(async move {
         let opened = tokio::task::spawn_blocking(move || {
-            let text = match backlog {
-                0 => String::new(),
-                backlog => read_backlog(&file, backlog).map_or_else(|_| String::new(), |it| it.0),
-            };
-            (Follower::at_end(&file), text)
+            let read = if backlog == 0 { None } else { read_backlog(&file, backlog).ok() };
+            match read {
+                None => (Follower::at_end(&file), String::new()),
+                // What is written in between comes next.
+                Some((text, end)) => Follower::behind(&file, text, end),
+            }
         });
         let Ok((mut follower, text)) = opened.await else { return };
         if !text.is_empty() && sender.send(document(&text, form)).await.is_err() {
@@ -212,6 +213,14 @@ impl Follower {
         Self { file: file.to_owned(), open, at, partial: vec![] }
     }
 
+    /// Behind a text that was read up to `end`: the follower, and the whole lines of the text.
+    fn behind(file: &Path, mut text: String, end: u64) -> (Self, String) {
+        let partial =
+            text.split_off(memchr::memrchr(b'\n', text.as_bytes()).map_or(0, |at| at + 1));
+        let open = std::fs::File::open(file).ok();
+        (Self { file: file.to_owned(), open, at: end, partial: partial.into_bytes() }, text)
+    }
+
     /// Whole lines that came since the last time.
     fn poll(&mut self) -> Option<String> {
         let mut bytes = std::mem::take(&mut self.partial);
@@ -264,6 +273,20 @@ mod tests {
         assert_eq!(read(10), "three\n", "the cut falls on the start of a line");
         assert_eq!(read(0), "");
         assert!(read_backlog(&folder.path().join("none"), 1).is_err());
+    }
+
+    #[test]
+    fn a_follower_goes_on_where_the_backlog_ended() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.log");
+        std::fs::write(&file, "one\ntw").unwrap();
+        let (text, end) = read_backlog(&file, -1).unwrap();
+        let mut out = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+        out.write_all(b"o\nthree\n").unwrap();
+        let (mut follower, text) = Follower::behind(&file, text, end);
+        assert_eq!(text, "one\n");
+        assert_eq!(follower.poll().as_deref(), Some("two\nthree\n"));
     }
 
     #[test]

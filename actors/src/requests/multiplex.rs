@@ -1,5 +1,6 @@
 //! Requests for other nodes: fanned out to all at once, each with its deadline (wire.md §6).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use wire::reply::NodeReply;
 use wire::{Action, NodeSpec, Prepared, Request};
 
 use super::{Caller, Context, Outcome, Transport, answer};
-use crate::cluster_data::Snapshot;
+use crate::cluster_data::{NodeEntry, SharedMap, Snapshot};
+use crate::config::LoadedObject;
 use crate::peer::{self, AskPeer};
 
 /// Longest wait for a peer to answer what costs it nothing.
@@ -19,21 +21,32 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest wait for a peer to run an action.
 const ACTION_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// Whether a node has an instance or a configuration of an object.
-fn has_object(snapshot: &Snapshot, node: &str, path: &ObjectPath) -> bool {
-    let Ok(node) = NodeName::new(node) else { return false };
-    snapshot.instance(&node, path).is_some() || snapshot.config(&node, path).is_some()
+/// Whether a node has an instance or a configuration of an object. Of a member that is lost nothing is known but what
+/// the object's own configuration says; it answers by being unreachable.
+fn has_object(
+    snapshot: &Snapshot,
+    objects: &SharedMap<LoadedObject>,
+    node: &NodeName,
+    path: &ObjectPath,
+) -> bool {
+    if snapshot.nodes().contains_key(node) {
+        return snapshot.instance(node, path).is_some() || snapshot.config(node, path).is_some();
+    }
+    let is_in_scope = objects
+        .get(path)
+        .is_none_or(|object| object.scope.is_empty() || object.scope.contains(node));
+    snapshot.cluster().nodes.contains(node) && is_in_scope
 }
 
 /// The nodes that a request goes to, or the reply when there is none.
 fn nodes(context: &Context, spec: &NodeSpec, path: Option<&str>) -> Result<Vec<String>, Value> {
-    let snapshot = context.snapshot();
+    let (snapshot, config) = (context.snapshot(), context.config());
     let local = context.routes.nodename.to_string();
     let path = path.map(ObjectPath::parse);
-    let has = |node: &str| match &path {
-        None => true,
-        Some(Ok(path)) => has_object(&snapshot, node, path),
-        Some(Err(_)) => false,
+    let has = |node: &str| match (&path, NodeName::new(node)) {
+        (None, _) => true,
+        (Some(Ok(path)), Ok(node)) => has_object(&snapshot, &config.objects, &node, path),
+        (Some(_), _) => false,
     };
     let selected = match spec {
         NodeSpec::Any if path.is_none() => return Ok(vec![local]),
@@ -47,12 +60,15 @@ fn nodes(context: &Context, spec: &NodeSpec, path: Option<&str>) -> Result<Vec<S
         }
         NodeSpec::Names(names) => names.clone(),
         NodeSpec::Selector(selector) => {
-            let nodes: Vec<NodeName> = snapshot.nodes().keys().cloned().collect();
-            let labels = snapshot
-                .nodes()
-                .iter()
-                .map(|(node, entry)| (node.clone(), entry.data.labels.clone()))
-                .collect();
+            // A member that is lost is one nevertheless: to leave it out would say that all is well.
+            let members: BTreeSet<&NodeName> =
+                snapshot.nodes().keys().chain(&snapshot.cluster().nodes).collect();
+            let nodes: Vec<NodeName> = members.into_iter().cloned().collect();
+            let mut labels = (*config.context.labels).clone();
+            let told = |(node, entry): (&NodeName, &Arc<NodeEntry>)| {
+                (node.clone(), entry.data.labels.clone())
+            };
+            labels.extend(snapshot.nodes().iter().map(told));
             NodeSelector { nodes: &nodes, labels: &labels, is_live: true }.expand(selector)
         }
     };

@@ -227,7 +227,7 @@ const NODE_ACTIONS: &[Action] = &[
     action("frozen", "The exit code tells: 1 frozen, 0 thawed", &[]),
     action("drain", "Freeze, and stop the instances", &[WAIT]),
     action("logs", "Print the node log", &[&["follow", "backlog", "no-pager"]]),
-    action("events", "Follow what happens, as JSON", &[]),
+    action("events", "Follow what happens on all nodes, or on those of --node, as JSON", &[]),
     action("dequeue actions", "Run the actions queued on the collector", &[]),
     action("ls", "List the nodes", &[]),
     action("print status", "Show the nodes", &[]),
