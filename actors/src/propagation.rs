@@ -267,16 +267,25 @@ impl Propagation {
         ctx: &mut Context<Self>,
     ) {
         let own = snapshot.config(snapshot.nodename(), &path);
-        let is_leaving = |(_, instance): (&NodeName, &Arc<model::InstanceStatus>)| {
+        let is_leaving = |(_, instance): &(&NodeName, &Arc<model::InstanceStatus>)| {
             instance.monitor.as_ref().is_some_and(monitor::is_leaving)
         };
-        let is_held = snapshot.instances(&path).any(is_leaving);
-        if is_held {
-            self.want(path, HOLD, failures);
-            return;
-        }
-        let verdict = verdict(snapshot, config, &path, own.map(|entry| &**entry));
-        let (peer, is_leave) = match verdict {
+        let leaving = snapshot.instances(&path).find(is_leaving).map(|(node, _)| node);
+        let verdict = match leaving {
+            // It is purged or deleted where it belongs: what is left over here would bring it back.
+            Some(node)
+                if node != snapshot.nodename()
+                    && own.is_some_and(|own| monitor::is_for_others(own, snapshot.nodename())) =>
+            {
+                Verdict::Vacate(node)
+            }
+            Some(_) => {
+                self.want(path, HOLD, failures);
+                return;
+            }
+            None => verdict(snapshot, config, &path, own.map(|entry| &**entry)),
+        };
+        let (peer, plan) = match verdict {
             Verdict::Keep => {
                 self.held.remove(&path);
                 return;
@@ -291,8 +300,9 @@ impl Propagation {
                 self.want(path, HOLD, failures);
                 return;
             }
-            Verdict::Fetch(peer) => (peer.clone(), false),
-            Verdict::Leave(peer) => (peer.clone(), true),
+            Verdict::Fetch(peer) => (peer.clone(), Plan::Install),
+            Verdict::Leave(peer) => (peer.clone(), Plan::Leave),
+            Verdict::Vacate(peer) => (peer.clone(), Plan::Vacate),
         };
         let is_up = snapshot.local_instance(&path).is_some_and(|instance| {
             matches!(instance.avail, Some(Status::Up | Status::Warn | Status::StdbyUp))
@@ -300,7 +310,7 @@ impl Propagation {
         let task = Task {
             path: path.clone(),
             peer,
-            is_leave,
+            plan,
             is_up,
             own: own.map(|entry| (**entry).clone()),
             is_written_here: own.is_some_and(|own| self.is_written_here(&path, own)),
@@ -395,11 +405,22 @@ fn verdict<'a>(
     monitor::elect(&voter, copies)
 }
 
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// Fetch the file of the other node, and install it.
+    Install,
+    /// Fetch it, and delete the local one if it says so; install it otherwise.
+    Leave,
+    /// Delete the local one, which says itself that it is not for this node.
+    Vacate,
+}
+
 /// What is carried out about one object.
 struct Task {
     path: ObjectPath,
     peer: NodeName,
-    is_leave: bool,
+    plan: Plan,
     is_up: bool,
     own: Option<ConfigEntry>,
     is_written_here: bool,
@@ -411,6 +432,10 @@ struct Task {
 
 impl Task {
     async fn carry_out(self) -> (NodeName, End) {
+        if self.plan == Plan::Vacate {
+            let end = self.delete().await;
+            return (self.peer, end);
+        }
         let end = match self.fetch().await {
             Ok(Some(fetched)) => self.follow(fetched).await,
             Ok(None) => End::Gone,
@@ -449,7 +474,7 @@ impl Task {
             Ok(conf) => conf,
             Err(error) => return End::Failed(format!("unreadable: {error}")),
         };
-        if self.is_leave {
+        if self.plan == Plan::Leave {
             // Scopes are expressions; the nodes may differ in what they know of labels, and deployed agents in what they
             // make of them. Nothing is deleted on the word of another node.
             let scope = conf.scope(&self.context);

@@ -207,3 +207,53 @@ fn requests_are_for_nodes_by_name_by_pattern_by_label_and_for_any() {
     assert_eq!(reply["nodes"].as_object().map(serde_json::Map::len), Some(1));
     assert_eq!(read(n2, "etc/labeled.conf"), None);
 }
+
+#[test]
+fn a_label_that_takes_a_node_out_of_a_service_takes_its_file_and_a_purge_ends() {
+    let mut cluster = Cluster::configured(3, &ClusterConf::default());
+    for node in &mut cluster.nodes {
+        node.write("etc/node.conf", "[labels]\nsite = a\n");
+        node.start();
+    }
+    cluster.wait_beating();
+    let [n1, n2, n3] = &cluster.nodes[..] else { panic!("three nodes") };
+    let labelled = |at: &Node| {
+        let nodes = at.status()["monitor"]["nodes"].clone();
+        ["n1", "n2", "n3"].iter().all(|name| nodes[name]["labels"]["site"] == "a")
+    };
+    for node in [n1, n2, n3] {
+        wait_for("the labels are known", || labelled(node));
+    }
+    n1.write("etc/web.conf", "[DEFAULT]\nid = 1\nnodes = site=a\n[fs#1]\ntype = flag\n");
+    n1.write("etc/db.conf", "[DEFAULT]\nid = 2\nnodes = site=a\n[fs#1]\ntype = flag\n");
+    for node in [n2, n3] {
+        for file in ["etc/web.conf", "etc/db.conf"] {
+            wait_same("it is everywhere", n1, node, file);
+        }
+    }
+    let instances = |name: &str| {
+        let nodes = n1.status()["monitor"]["nodes"].clone();
+        ["n1", "n2", "n3"]
+            .iter()
+            .filter(|node| nodes[node]["services"]["status"][name]["avail"].is_string())
+            .count()
+    };
+    wait_for("all have instances", || instances("web") == 3 && instances("db") == 3);
+    n3.om_ok(&["node", "set", "--kw", "labels.site=b"]);
+    // At once, and when the label is settled.
+    n1.om_ok(&["db", "purge", "--wait", "--time", "20s"]);
+    wait_for("n3 has it no more", || read(n3, "etc/web.conf").is_none());
+    wait_for("two are left", || instances("web") == 2);
+    assert_eq!(read(n2, "etc/web.conf"), read(n1, "etc/web.conf"));
+    assert!(read(n1, "etc/web.conf").is_some());
+    n1.om_ok(&["web", "purge", "--wait", "--time", "20s"]);
+    n2.write("etc/marker.conf", &service("n1 n2 n3"));
+    for node in [n1, n3] {
+        wait_same("what comes later came through", n2, node, "etc/marker.conf");
+    }
+    for (node, file) in
+        [n1, n2, n3].into_iter().flat_map(|node| [(node, "etc/web.conf"), (node, "etc/db.conf")])
+    {
+        assert_eq!(read(node, file), None, "{}", node.name());
+    }
+}

@@ -472,3 +472,32 @@ async fn a_newer_cluster_without_this_node_is_a_question_to_its_members_asked_on
     assert!(!script.asked.iter().any(|asked| asked.ends_with(" cluster")), "{:?}", script.asked);
     assert!(script.commands.is_empty(), "{:?}", script.commands);
 }
+
+#[actix::test]
+async fn a_file_that_labels_took_away_from_this_node_is_deleted_where_others_have_it_or_lose_it() {
+    let mut it = Fixture::new();
+    let text = "[DEFAULT]\nid = 3\nnodes = dc=a\n";
+    for name in ["shared", "last", "argued", "up", "purged"] {
+        it.write(name, text, MTIME);
+    }
+    for (peer, dc) in [("n1", "b"), ("n2", "a")] {
+        let labels = [("dc".to_owned(), dc.to_owned())];
+        it.nodes.get_mut(&node(peer)).unwrap().data.labels = labels.into_iter().collect();
+    }
+    let info = json!({"n1": {"labels": {"dc": "b"}}, "n2": {"labels": {"dc": "a"}}, "n3": {"labels": {"dc": "c"}}});
+    std::fs::write(it.paths.nodes_info(), info.to_string()).unwrap();
+    it.peer_has("n2", "shared", text, MTIME, "n2");
+    it.peer_has("n2", "argued", text, MTIME, "n1 n2");
+    it.peer_has("n2", "up", text, MTIME, "n2");
+    let up = InstanceStatus { avail: Some(Status::Up), ..InstanceStatus::default() };
+    it.nodes.get_mut(&node("n1")).unwrap().status.insert(path("up"), Arc::new(up));
+    // Its last copy elsewhere may be gone already: an instance still says so.
+    let monitor = InstanceMonitor { status: MonitorStatus::Purging, ..InstanceMonitor::default() };
+    let purging = InstanceStatus { monitor: Some(monitor), ..InstanceStatus::default() };
+    it.nodes.get_mut(&node("n2")).unwrap().status.insert(path("purged"), Arc::new(purging));
+    it.start();
+    it.settle().await;
+    let mut commands = it.script.lock().unwrap().commands.clone();
+    commands.sort();
+    assert_eq!(commands, ["purged delete --local", "shared delete --local"]);
+}

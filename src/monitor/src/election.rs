@@ -40,6 +40,9 @@ pub enum Verdict<'a> {
     /// The copy of this node counts, and says that the local node has none. Fetch it to see whether that is so, then
     /// delete the local one.
     Leave(&'a NodeName),
+    /// The local copy counts, and says itself that it is not for the local node; this node, for which it is, has the same
+    /// one and reads it alike: the local one is left over, and to be deleted.
+    Vacate(&'a NodeName),
     /// The copy of this node counts, but says something that may not be acted upon now.
     Hold(&'a NodeName),
 }
@@ -56,11 +59,39 @@ fn goes_before(entry: &ConfigEntry, reference: Option<&ConfigEntry>, is_cluster:
     new > old || (new == old && !is_cluster && entry.csum > reference.csum)
 }
 
+impl Copy<'_> {
+    /// Whether what its node says may be acted upon.
+    fn is_settled(&self) -> bool {
+        use NodeMonitorStatus::{Init, Maintenance, Rejoin, Upgrade};
+        !matches!(self.status, None | Some(Init | Rejoin | Upgrade | Maintenance))
+    }
+}
+
+/// Whether an entry says that the object is for other nodes only: what it is for may follow from labels, which change
+/// without the file.
+#[must_use]
+pub fn is_for_others(entry: &ConfigEntry, node: &NodeName) -> bool {
+    !entry.scope.is_empty() && !entry.scope.contains(node)
+}
+
+/// Whether another copy proves that the own one is left over. The local node has to find that itself; that it is not the
+/// last copy, nor read differently, has to be seen.
+fn is_witness(local: &NodeName, own: &ConfigEntry, other: &Copy<'_>) -> bool {
+    is_for_others(own, local)
+        && is_for_others(other.entry, local)
+        && other.entry.csum == own.csum
+        && other.entry.scope.contains(other.node)
+        && other.is_settled()
+}
+
 /// Elects among the copies of one object. `others` come in the order of `cluster.nodes`, then of `cluster.drpnodes`.
 #[must_use]
 pub fn elect<'a>(voter: &Voter<'a>, others: impl IntoIterator<Item = Copy<'a>>) -> Verdict<'a> {
-    let mut reference: Option<Copy<'a>> = None;
+    let (mut reference, mut witness) = (None::<Copy<'a>>, None);
     for other in others {
+        if witness.is_none() && voter.entry.is_some_and(|own| is_witness(voter.node, own, &other)) {
+            witness = Some(other.node);
+        }
         // Without the file, what is for others is nothing to us.
         if voter.entry.is_none() && !other.entry.scope.contains(voter.node) {
             continue;
@@ -70,17 +101,20 @@ pub fn elect<'a>(voter: &Voter<'a>, others: impl IntoIterator<Item = Copy<'a>>) 
             reference = Some(other);
         }
     }
-    let Some(reference) = reference else { return Verdict::Keep };
-    let scope = &reference.entry.scope;
-    let is_excluded = !scope.is_empty() && !scope.contains(voter.node);
+    let Some(reference) = reference else {
+        return match witness {
+            Some(node) if !voter.is_cluster => Verdict::Vacate(node),
+            _ => Verdict::Keep,
+        };
+    };
+    let is_excluded = is_for_others(reference.entry, voter.node);
     if is_excluded && voter.is_cluster {
         return Verdict::Hold(reference.node);
     }
     if is_excluded {
-        use NodeMonitorStatus::{Init, Maintenance, Rejoin, Upgrade};
-        return match reference.status {
-            None | Some(Init | Rejoin | Upgrade | Maintenance) => Verdict::Hold(reference.node),
-            Some(_) => Verdict::Leave(reference.node),
+        return match reference.is_settled() {
+            false => Verdict::Hold(reference.node),
+            true => Verdict::Leave(reference.node),
         };
     }
     // A recovery site follows the cluster, never the other way.

@@ -37,7 +37,7 @@ pub use beating::{Beating, Pulse};
 pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
-pub use election::{Copy, Verdict, Voter, elect, is_leaving};
+pub use election::{Copy, Verdict, Voter, elect, is_for_others, is_leaving};
 pub use exchange::{Delta, Exchange, PeerData, Received, Sending, faults, preserve};
 pub use explain::{Facts, explain};
 pub use fold::fold;

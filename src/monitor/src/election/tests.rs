@@ -39,6 +39,7 @@ fn verdict_at(
         Verdict::Keep => "keep".to_owned(),
         Verdict::Fetch(node) => format!("fetch {node}"),
         Verdict::Leave(node) => format!("leave {node}"),
+        Verdict::Vacate(node) => format!("vacate {node}"),
         Verdict::Hold(node) => format!("hold {node}"),
     }
 }
@@ -164,7 +165,7 @@ impl Cluster {
         });
         let peer = match elect(&voter, copies) {
             Verdict::Fetch(peer) => peer.clone(),
-            Verdict::Leave(_) => {
+            Verdict::Leave(_) | Verdict::Vacate(_) => {
                 self.files[at] = None;
                 return;
             }
@@ -225,4 +226,30 @@ fn all_nodes_end_with_the_same_file_whatever_they_edited_and_heard() {
         let first = &cluster.files[0];
         assert!(cluster.files.iter().all(|file| file == first), "seed {seed}: {:?}", cluster.files);
     }
+}
+
+#[test]
+fn a_copy_that_is_for_others_is_left_over_where_one_of_them_has_it_and_reads_it_alike() {
+    // The labels changed, not the file.
+    let (own, theirs) = (entry("a", 10.0, "n2 n3"), entry("a", 10.0, "n2 n3"));
+    assert_eq!(verdict(Some(&own), &[("n2", &theirs)]), "vacate n2");
+    assert_eq!(verdict(Some(&own), &[]), "keep", "it is the last one");
+    assert_eq!(verdict(Some(&own), &[("n4", &theirs)]), "keep", "another one that is left over");
+    assert_eq!(verdict(Some(&own), &[("n2", &entry("b", 9.0, "n2 n3"))]), "keep", "the older one");
+    // They read it differently: neither deletes it on the word of the other.
+    let argued = entry("a", 10.0, "n1 n2 n3");
+    assert_eq!(verdict(Some(&own), &[("n2", &argued)]), "keep");
+    assert_eq!(verdict(Some(&argued), &[("n2", &theirs)]), "keep");
+    let starting = Some(&NodeMonitorStatus::Rejoin);
+    assert_eq!(verdict_at(Some(&own), &[("n2", &theirs)], starting), "keep");
+    assert_eq!(verdict_at(Some(&own), &[("n2", &theirs)], None), "keep");
+    // A newer one goes before.
+    assert_eq!(verdict(Some(&own), &[("n2", &entry("b", 11.0, "n1 n2"))]), "fetch n2");
+    // Nobody deletes the cluster.
+    let n1 = node("n1");
+    let voter = Voter { node: &n1, entry: Some(&own), is_drp: false, is_cluster: true };
+    let n2 = node("n2");
+    let status = Some(&NodeMonitorStatus::Idle);
+    let copy = Copy { node: &n2, entry: &theirs, status, is_drp: false };
+    assert_eq!(elect(&voter, [copy]), Verdict::Keep);
 }
