@@ -134,7 +134,7 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
         Action::ObjectSelector(options) => status::object_selector(context, options),
         Action::NodesInfo(_) => status::nodes_info(context),
         Action::AskFull(options) => status::ask_full(context, options),
-        Action::Join(_) => membership::join(context).await,
+        Action::Join(options) => membership::join(context, options).await,
         Action::Leave(_) => membership::leave(context).await,
         Action::ObjectAction(options) => actions::object_action(context, options).await,
         Action::NodeAction(options) => actions::node_action(context, options).await,

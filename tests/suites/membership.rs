@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
-use harness::{Node, Output, Peer, is_root, wait_for};
+use harness::{Cluster, ClusterConf, Node, Output, Peer, is_root, wait_for};
 use serde_json::{Value, json};
 
 /// A member of a cluster of its own, whose cluster.conf names the addresses of all the nodes that may join.
@@ -103,8 +103,36 @@ fn a_joiner_takes_the_cluster_over_and_both_know_both() {
     let before = state(&n3);
     let refused = join(&n3, &n1, &["--timeout", "2s"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.err.contains("join") && refused.err.contains("timeout"), "{refused:?}");
+    assert!(refused.err.contains("join") && refused.err.contains("n2"), "{refused:?}");
     assert_eq!(state(&n3), before);
+}
+
+#[test]
+fn a_member_that_is_paused_keeps_others_from_joining_and_is_named() {
+    // Long enough for a paused member not to be forgotten meanwhile.
+    let conf = ClusterConf { heartbeat: "timeout = 60".into(), ..ClusterConf::default() };
+    let cluster = Cluster::start_with(3, &conf);
+    let [n1, n2, n3] = &cluster.nodes[..] else { panic!("three nodes") };
+    let mut n4 = stranger("n4");
+    n4.start();
+    let all = [n1, n2, &n4];
+    n3.signal(rustix::process::Signal::STOP);
+    let before = all.map(|node| (state(node), modified(node)));
+    let address = format!("127.0.0.11:{}", n1.port());
+    let secret = "81ec81d6e68c11f1ae3f02fc00000001\n";
+    let words = ["daemon", "join", "--node", &address, "--secret", "-", "--timeout", "2s"];
+    let refused = n4.om_stdin(&words, secret);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let is_named = refused.err.contains("n3 did not confirm") && !refused.err.contains("n2");
+    assert!(is_named, "{refused:?}");
+    n3.signal(rustix::process::Signal::CONT);
+    // The claim is gone everywhere: who asks now is taken in. So nobody was in between.
+    let lock = json!({"action": "lock", "options": {"name": "join", "timeout": "20s"}});
+    assert_eq!(n2.request(&lock)["status"], 0);
+    assert_eq!(all.map(|node| (state(node), modified(node))), before);
+    for node in [n1, n2] {
+        assert_eq!(members(node), json!(["n1", "n2", "n3"]));
+    }
 }
 
 #[test]

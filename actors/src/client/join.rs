@@ -22,7 +22,11 @@ use crate::durable::{self, FileLock, Staged};
 use crate::paths::Paths;
 
 /// The joined node waits 120 s for the cluster lock (wire.md §5.16), and for its members to fetch.
-pub(super) const PATIENCE: Duration = Duration::from_secs(150);
+pub(super) const PATIENCE: Duration = Duration::from_secs(135);
+/// How long the joined node waits for its members to agree, unless we wait less.
+const LOCK_PATIENCE_THERE: Duration = Duration::from_secs(120);
+/// What it may need afterwards: until its members dropped the lock, and for its answer.
+const AFTER_LOCK: Duration = Duration::from_secs(15);
 /// Variable with the secret of the cluster to join.
 const SECRET_VARIABLE: &str = "OSVC_CLUSTER_SECRET";
 /// How long another writer of the same files may take.
@@ -279,7 +283,9 @@ fn ask_to_join(
     let mut failure = Failure { lines: vec![], code: 1 };
     for dialect in dialects {
         let link = link.clone().as_joiner(secret).in_dialect(*dialect);
-        match link.ask(&Request::new(wire::Join {}), Some(within)) {
+        // The node that is asked gives up first, and says why: else it would take us in when we are gone.
+        let request = Request::new(wire::Join { timeout: within.min(LOCK_PATIENCE_THERE) });
+        match link.ask(&request, Some(within.saturating_add(AFTER_LOCK))) {
             Ok(reply) if !reply.is_null() => return Ok((reply, *dialect)),
             Ok(_) => failure = distrusted(&link),
             Err(AskError::Closed(_) | AskError::Reply(..)) => failure = distrusted(&link),

@@ -41,17 +41,18 @@ fn nodes_target(context: &Context) -> Target {
 
 /// POST `join`: the sender becomes a member, and gets the configuration of the cluster. One that is a member already
 /// gets the same, and nothing is written. Whatever happens to the sender meanwhile, it may ask again.
-pub(super) async fn join(context: &Context) -> Outcome {
+pub(super) async fn join(context: &Context, options: &wire::Join) -> Outcome {
     // Nothing is written, so nobody is to be kept from writing. A joiner that fell before it wrote its files is a member
     // that nobody hears: no lock could be had until it joined again.
     if context.config().node.nodes.contains(&context.caller.nodename) {
         return joined(context).await;
     }
-    let held = match locks::take(context, LOCK, LOCK_WAIT).await {
+    let held = match locks::take(context, LOCK, options.timeout.min(LOCK_WAIT)).await {
         Ok(Some(held)) => held,
         Ok(None) => {
-            log::warn!(node:% = context.caller.nodename, missing = unlocked(context); "join refused: the lock was not acquired");
-            return refusal(503, "Lock not acquired").into();
+            let missing = unlocked(context);
+            log::warn!(node:% = context.caller.nodename, missing = missing.as_str(); "join refused: the lock was not acquired");
+            return refusal(503, not_acquired(&missing)).into();
         }
         Err(not_now) => return not_now.into(),
     };
@@ -69,10 +70,23 @@ pub(super) async fn join(context: &Context) -> Outcome {
     }
 }
 
-/// The nodes that do not show the lock: why it was not acquired.
+/// The text of deployed agents, and who is waited for.
+fn not_acquired(missing: &str) -> String {
+    if missing.is_empty() {
+        return "Lock not acquired: another join holds it".to_owned();
+    }
+    format!(
+        "Lock not acquired: {missing} did not confirm it, and may be down or paused. No node was added: join again when it is \
+         back or forgotten, or take it out of cluster.nodes"
+    )
+}
+
+/// The peers that do not show the lock: why it was not acquired.
 fn unlocked(context: &Context) -> String {
     let snapshot = context.snapshot();
-    let without = snapshot.nodes().iter().filter(|(_, node)| !node.data.locks.contains_key(LOCK));
+    let without = snapshot.nodes().iter().filter(|(name, node)| {
+        **name != context.routes.nodename && !node.data.locks.contains_key(LOCK)
+    });
     without.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
 }
 

@@ -258,7 +258,10 @@ requests! {
         path: String, ObjectPath required;
     }
     /// Makes the sender a node of the cluster.
-    Join "POST" ["join"] "root" {}
+    Join "POST" ["join"] "root" {
+        /// Longest wait for the members to agree: who asks waits no longer, and is then not to be taken in. Ours.
+        timeout: Duration, Duration = 120;
+    }
     /// Removes the sender from the cluster.
     Leave "POST" ["leave"] "root" {}
     /// Runs an action on the local instance of an object.
