@@ -169,8 +169,17 @@ impl Scene {
         }
     }
 
-    /// Runs an action on a node until its target is reached.
+    /// Runs an action on a node until its target is reached. What that node still sees moving would refuse it.
     pub fn reach(&self, at: usize, words: &[&str]) {
+        wait_for("nothing moves", || {
+            let status = self.cluster.nodes[at].status();
+            let nodes = status["monitor"]["nodes"].as_object().cloned().unwrap_or_default();
+            let instances = nodes.values().filter_map(|node| node["services"]["status"].as_object());
+            let mut states = instances.flat_map(|all| all.values());
+            !states.any(|one| {
+                one["monitor"]["status"].as_str().is_some_and(|status| status.ends_with("ing"))
+            })
+        });
         self.cluster.nodes[at].om_ok(&[words, &["--wait", "--time", "20s"]].concat());
     }
 
