@@ -1,15 +1,17 @@
 //! Promise: what needs something starts after it and stops before it, on whichever nodes the two run.
 
-use harness::{ClusterConf, Scene};
+use harness::Scene;
 
 #[test]
 fn a_child_waits_for_its_parent_on_another_node() {
-    let services = [("db", "nodes = n1"), ("web", "nodes = n2 n3\nparents = db")];
-    let scene = Scene::start_with(&ClusterConf::default(), &services, |scene| {
-        scene.touch("db", "hold.n1");
-    });
-    scene.wait_doing(2, "db", 0, "starting");
+    let services = [("db", "nodes = n1\norchestrate = no"), ("web", "nodes = n2 n3\nparents = db")];
+    let scene = Scene::start(&services);
     scene.wait_doing(2, "web", 1, "wait parents");
+    // Being started is not enough.
+    scene.touch("db", "hold.n1");
+    scene.cluster.nodes[2].om_ok(&["db", "start"]);
+    scene.wait_doing(1, "db", 0, "starting");
+    assert_eq!(scene.doing(1, "web", 1), "wait parents");
     assert!(scene.journal("web").is_empty());
     scene.remove("db", "hold.n1");
     scene.wait_up(0, "web", &[1]);
