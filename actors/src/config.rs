@@ -45,7 +45,7 @@ pub struct LoadedConfig {
     pub complaints: BTreeMap<String, Vec<Complaint>>,
     /// Whether the objects were read: until then, none is not an answer.
     pub is_loaded: bool,
-    /// Whether cluster.conf says what a deployed agent cannot follow: it is not in force and not published.
+    /// Whether cluster.conf says what a deployed agent cannot follow, or nothing: it is not in force and not published.
     pub is_held: bool,
 }
 
@@ -156,6 +156,14 @@ impl LoadedConfig {
         let nodename = self.node.nodename.clone();
         match load_node_files(paths, nodename, &files) {
             Ok((node, csum)) => {
+                let is_blank = |node: &NodeSettings| node.conf.cluster.text().trim().is_empty();
+                if is_blank(&node) && !is_blank(&self.node) {
+                    // Truncated by who writes it anew, or taken away: no order to leave the cluster.
+                    let reason = "is empty or missing".to_owned();
+                    self.is_held = true;
+                    self.complain(*complaint("cluster.conf".to_owned(), reason));
+                    return false;
+                }
                 if let Some(complaint) = unfollowed(&self.node, &node, deployed) {
                     self.is_held = true;
                     self.complain(complaint);
@@ -472,15 +480,22 @@ pub fn edit_lock(paths: &Paths, path: &ObjectPath) -> PathBuf {
     paths.locks().join(format!("edit_{}", path.as_str().replace('/', "_")))
 }
 
-/// Writes `DEFAULT.id` into the file of an object that has none (config.md §3).
+/// Writes `DEFAULT.id` into the file of an object that has none (config.md §3). Not while somebody writes it: who truncates
+/// a file and writes it anew would write into one that is replaced, and that nobody sees. One without a text is such a file.
 fn give_id(paths: &Paths, path: &ObjectPath) -> std::io::Result<()> {
     let _lock = durable::FileLock::take(&edit_lock(paths, path), Duration::from_secs(3))?;
     let file = paths.config_file(path);
     // Whoever held the lock before may have written another text.
     let text = std::fs::read_to_string(&file)?;
+    if text.trim().is_empty() {
+        return Ok(());
+    }
     let Ok(mut conf) = ObjectConf::parse(path.clone(), &text) else { return Ok(()) };
     if conf.ensure_id(&random_uuid()) {
-        durable::write(&file, conf.text().as_bytes(), 0o600)?;
+        let staged = durable::stage(&file, conf.text().as_bytes(), 0o600, None)?;
+        if std::fs::read_to_string(&file)? == text {
+            staged.commit()?;
+        }
     }
     Ok(())
 }

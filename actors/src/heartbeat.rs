@@ -105,15 +105,16 @@ impl Section {
         self.settings.nodes.iter().filter(|node| **node != self.nodename)
     }
 
-    /// Whether one direction of both uses the same medium: who hears one hears the other.
+    /// Whether `other` serves, in one direction, all of these members that this one serves, by the same medium.
     #[must_use]
-    pub fn is_same_medium(&self, other: &Self, direction: Direction) -> bool {
+    pub fn is_served_by(&self, other: &Self, direction: Direction, members: &[NodeName]) -> bool {
         let (ours, theirs) = (&self.settings, &other.settings);
-        let is_same_peer = |(peer, address)| theirs.peers.get(peer).is_none_or(|it| it == address);
         ours.kind == theirs.kind
             && match (ours.kind.as_str(), direction) {
-                // Those who joined or left use none that would be left.
-                ("unicast", Direction::Tx) => ours.peers.iter().all(is_same_peer),
+                ("unicast", Direction::Tx) => self
+                    .peers()
+                    .filter(|peer| members.contains(peer))
+                    .all(|peer| theirs.peers.get(peer) == ours.peers.get(peer)),
                 ("relay", _) => {
                     ours.keywords == theirs.keywords
                         && ours.secret == theirs.secret
@@ -205,5 +206,61 @@ impl Ties {
             membership: routes.membership.clone().recipient(),
             root: routes.root.clone().recipient(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::node;
+    use super::*;
+
+    fn section(keywords: &str) -> Section {
+        let text = format!("[cluster]\nname = demo\nnodes = n1 n2 n3\n[hb#1]\n{keywords}\n");
+        Section::all(&NodeSettings::parse(node("n1"), &text, "").unwrap()).remove(0)
+    }
+
+    #[test]
+    fn what_leaves_a_medium_is_told_from_what_stays_on_it() {
+        let all = ["n1", "n2", "n3"].map(node);
+        let before = section("type = unicast");
+        let serves =
+            |keywords: &str, direction| before.is_served_by(&section(keywords), direction, &all);
+        for (keywords, tx, rx) in [
+            ("type = unicast\ntimeout = 30\ninterval = 1", true, true),
+            ("type = unicast\nport@n2 = 10001", false, true),
+            ("type = unicast\nport@n1 = 10001", true, false),
+            ("type = unicast\nport = 10001", false, false),
+            ("type = unicast\nnodes = n1 n2", false, true),
+            ("type = multicast", false, false),
+            ("type = disk\ndev = /dev/a", false, false),
+        ] {
+            let served = (serves(keywords, Direction::Tx), serves(keywords, Direction::Rx));
+            assert_eq!(served, (tx, rx), "{keywords}");
+        }
+        let two = section("type = unicast\nnodes = n1 n2");
+        assert!(before.is_served_by(&two, Direction::Tx, &all[..2]), "n3 left");
+        let disk = section("type = disk\ndev = /dev/a");
+        let other = section("type = disk\ndev = /dev/b");
+        assert!(!disk.is_served_by(&other, Direction::Rx, &all));
+        assert!(disk.is_served_by(&disk.clone(), Direction::Tx, &all));
+    }
+
+    #[test]
+    fn two_receivers_cannot_have_one_port() {
+        let any = section("type = unicast");
+        let one = section("type = unicast\naddr = 127.0.0.1");
+        assert!(any.excludes(&one, Direction::Rx) && !any.excludes(&one, Direction::Tx));
+        assert!(!any.excludes(&section("type = unicast\nport = 10001"), Direction::Rx));
+        assert!(!any.excludes(&section("type = multicast"), Direction::Rx), "UDP");
+    }
+
+    #[test]
+    fn what_retires_serves_the_members_that_are_left() {
+        let before = section("type = unicast");
+        let retired = before.retired("hb#1.previous", &["n1", "n3"].map(node)).unwrap();
+        assert_eq!(&*retired.id(Direction::Rx), "hb#1.previous.rx");
+        assert_eq!(retired.peers().collect::<Vec<_>>(), [&node("n3")]);
+        assert!(retired.is_retiring && !before.is_retiring);
+        assert_eq!(before.retired("hb#1.previous", &[node("n1")]), None);
     }
 }

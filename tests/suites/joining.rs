@@ -176,7 +176,7 @@ fn a_leaver_that_dies_at_any_step_leaves_by_the_same_command_or_stays_by_rejoin(
             &mut scene,
             |scene| scene.n3.om(&["daemon", "leave"]),
             |scene, when| {
-                // Of the file: the daemon may still be about to read it.
+                // The daemon may not have read it yet.
                 let is_over = scene.n3.read("etc/cluster.conf").contains("\nnodes = n3\n");
                 if stays && !is_over {
                     scene.n3.om_ok(&[

@@ -145,6 +145,40 @@ fn what_cannot_be_read_keeps_the_last_good_configuration_and_names_the_line() {
 }
 
 #[test]
+fn an_id_is_written_into_a_file_with_a_text_and_not_into_one_that_is_being_written() {
+    let root = root();
+    root.write("svc1.conf", b"[DEFAULT]\nnodes = n1\n");
+    root.write("svc2.conf", b"");
+    root.write("svc3.conf", b"\n\n");
+    let config = root.load();
+    let text = |file: &str| fs::read_to_string(root.paths.etc.join(file)).unwrap();
+    assert!(text("svc1.conf").contains("id = "));
+    assert_eq!((text("svc2.conf").as_str(), text("svc3.conf").as_str()), ("", "\n\n"));
+    assert_eq!(config.objects.len(), 3);
+    let left = fs::read_dir(&root.paths.etc).unwrap().flatten();
+    assert!(left.into_iter().all(|file| !file.file_name().as_encoded_bytes().starts_with(b".svc")));
+}
+
+#[test]
+fn a_cluster_conf_that_is_truncated_or_taken_away_is_no_order_to_leave_the_cluster() {
+    let root = root();
+    root.write("cluster.conf", b"[cluster]\nnodes = n1 n2\n");
+    let mut config = root.load();
+    let none = BTreeSet::new();
+    root.write("cluster.conf", b"");
+    assert!(!config.reload_node(&root.paths, &none));
+    let cluster = [ObjectPath::cluster()];
+    assert_eq!(config.reload_objects(&root.paths, &cluster), [], "not published");
+    fs::remove_file(root.paths.cluster_conf()).unwrap();
+    assert!(!config.reload_node(&root.paths, &none));
+    assert_eq!((config.node.nodes.len(), config.complaints["cluster.conf"].len()), (2, 1));
+    root.write("cluster.conf", b"[cluster]\nnodes = n1 n2 n3\n");
+    assert!(config.reload_node(&root.paths, &none));
+    assert_eq!(config.reload_objects(&root.paths, &cluster), cluster);
+    assert_eq!((config.node.nodes.len(), config.complaints.len()), (3, 0));
+}
+
+#[test]
 fn a_mistake_in_cluster_conf_is_told_until_it_is_mended_whoever_reads_the_file() {
     let root = root();
     let conf = |timeout: &str| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use conf::NodeSettings;
+use model::NodeName;
 use monitor::{Backoff, RetiringHeartbeat};
 
 use crate::heartbeat::{Direction, Reconfigure, Section, Ties, Worker};
@@ -61,7 +62,8 @@ impl Heartbeats {
         let mut wanted = current;
         wanted.extend(self.retiring.clone());
         for (id, entry) in &mut self.entries {
-            let goes_on = wanted.get(id).is_some_and(|(_, section)| entry.can_become(section));
+            let goes_on =
+                wanted.get(id).is_some_and(|(_, section)| entry.can_become(section, &node.nodes));
             if !goes_on && !std::mem::replace(&mut entry.is_ending, true) {
                 if entry.direction == Direction::Rx {
                     let settings = &entry.section.settings;
@@ -92,7 +94,8 @@ impl Heartbeats {
     fn retire(&mut self, current: &Wanted, node: &NodeSettings) {
         let is_left = |direction: Direction, old: &Section| {
             current.values().filter(|(its, _)| *its == direction).all(|(_, section)| {
-                !old.is_same_medium(section, direction) && !old.excludes(section, direction)
+                !old.is_served_by(section, direction, &node.nodes)
+                    && !old.excludes(section, direction)
             })
         };
         let retiring = std::mem::take(&mut self.retiring);
@@ -196,8 +199,8 @@ impl Heartbeats {
 impl Entry {
     /// Whether the worker goes on with this section. A change of the medium makes a new one, but for one that is stopped,
     /// which stays so, and where the old one has the port.
-    fn can_become(&self, section: &Section) -> bool {
-        self.section.is_same_medium(section, self.direction)
+    fn can_become(&self, section: &Section, members: &[NodeName]) -> bool {
+        self.section.is_served_by(section, self.direction, members)
             || self.section.excludes(section, self.direction)
             || self.handle.is_stop_wanted()
     }
