@@ -217,10 +217,10 @@ impl Scene {
         wait_for(&what, || self.settled(viewer, name).as_deref() == Some(on));
     }
 
-    /// Waits until a node knows that a service is up on one node, whichever, and that nothing moves.
-    pub fn wait_up_anywhere(&self, viewer: usize, name: &str) {
-        wait_for(&format!("n{} sees {name} up on one node", viewer + 1), || {
-            self.settled(viewer, name).is_some_and(|on| on.len() == 1)
+    /// Waits until a node knows that a service is up on so many nodes, whichever, and that nothing moves.
+    pub fn wait_up_anywhere(&self, viewer: usize, name: &str, count: usize) {
+        wait_for(&format!("n{} sees {name} up on {count} nodes", viewer + 1), || {
+            self.settled(viewer, name).is_some_and(|on| on.len() == count)
         });
     }
 

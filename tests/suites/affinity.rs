@@ -24,7 +24,7 @@ fn a_hard_anti_affinity_keeps_away_even_where_nothing_else_is_left() {
     let mut scene = Scene::start(&[("db", "nodes = n1 n2"), ("web", "hard_anti_affinity = db")]);
     scene.wait_up(2, "db", &[0]);
     // Whichever starts first.
-    scene.wait_up_anywhere(0, "web");
+    scene.wait_up_anywhere(0, "web", 1);
     scene.reach(0, &["web,db", "stop"]);
     scene.reach(0, &["db", "start"]);
     scene.reach(0, &["web", "start"]);
@@ -44,7 +44,7 @@ fn a_hard_anti_affinity_keeps_away_even_where_nothing_else_is_left() {
 fn a_soft_affinity_is_a_preference() {
     let scene = Scene::start(&[("db", "nodes = n2 n1"), ("web", "soft_affinity = db")]);
     scene.wait_up(0, "db", &[1]);
-    scene.wait_up_anywhere(0, "web");
+    scene.wait_up_anywhere(0, "web", 1);
     scene.reach(0, &["web", "stop"]);
     scene.reach(0, &["web", "start"]);
     scene.wait_up(0, "web", &[1]);
@@ -57,7 +57,7 @@ fn a_soft_affinity_is_a_preference() {
 fn a_soft_anti_affinity_is_a_preference() {
     let mut scene = Scene::start(&[("db", "nodes = n1"), ("web", "soft_anti_affinity = db")]);
     scene.wait_up(0, "db", &[0]);
-    scene.wait_up_anywhere(0, "web");
+    scene.wait_up_anywhere(0, "web", 1);
     scene.reach(0, &["web", "stop"]);
     scene.reach(0, &["web", "start"]);
     scene.wait_up(0, "web", &[1]);

@@ -71,10 +71,8 @@ fn a_flex_service_keeps_its_number_and_moves_without_falling_below() {
     let moves = scene.journal("flex");
     assert_eq!(moves[2], "start n3 beside up.n1 up.n2", "{moves:?}");
     // The others were stopped, and one of them is wanted again.
-    wait_for("two are up", || {
-        let up = |at| scene.seen(1, "flex", at)["avail"] == "up";
-        scene.journal("flex").len() >= 6 && (0..3).filter(|at| up(*at)).count() == 2
-    });
+    wait_for("one is started again", || scene.journal("flex").len() >= 6);
+    scene.wait_up_anywhere(1, "flex", 2);
     scene.reach(1, &["flex", "giveback"]);
     scene.wait_up(0, "flex", &[0, 1]);
 }
@@ -88,7 +86,8 @@ fn a_wait_that_is_too_long_says_so_and_the_target_stays() {
         scene.cluster.nodes[2].om(&["web", "switch", "--to", "n2", "--wait", "--time", "500ms"]);
     assert_eq!(late.code, Some(1), "{late:?}");
     assert!((late.out + &late.err).contains("timeout"));
-    // One target at a time.
+    // One target at a time: as soon as it is known that it acts.
+    scene.wait_doing(0, "web", 1, "starting");
     let refused = scene.cluster.nodes[0].om(&["web", "stop"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     scene.remove("web", "hold.n2");
