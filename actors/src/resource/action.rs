@@ -5,6 +5,7 @@ mod lifecycle;
 mod sequence;
 mod toc;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -241,11 +242,20 @@ impl Act<'_> {
         self.check_selection(action)?;
         let is_told = !self.is_from_daemon && !self.options.dry_run && has_resources;
         let told = if is_told { progress(action) } else { None };
-        if let Some((doing, _)) = told {
-            let unset = local_expect(action, self.is_whole()).filter(|expect| *expect == "unset");
-            announce::monitor(&self.host.paths, &self.instance.path, doing, unset, None);
+        // Told once the lock is held: what another action does and ends with is not for us to say.
+        let is_begun = Cell::new(false);
+        let done = self.with_lock(action, || {
+            is_begun.set(true);
+            if let Some((doing, _)) = told {
+                let unset =
+                    local_expect(action, self.is_whole()).filter(|expect| *expect == "unset");
+                announce::monitor(&self.host.paths, &self.instance.path, doing, unset, None);
+            }
+            self.dispatch(action)
+        });
+        if !is_begun.get() {
+            return done;
         }
-        let done = self.with_lock(action, || self.dispatch(action));
         let is_gone = matches!(action, InstanceAction::Delete | InstanceAction::Purge)
             && self.is_whole()
             && done.is_ok();

@@ -191,6 +191,22 @@ fn an_action_waits_for_the_lock_and_names_its_holder() {
 }
 
 #[test]
+fn an_action_that_does_not_get_the_lock_tells_nothing() {
+    let node = Node::new(&noting("1", ""));
+    let socket = node.host.paths.lsnr_socket();
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let lock = node.host.paths.var_dir(&node.path).join("lock.generic");
+    let held = FileLock::take(&lock, Duration::from_secs(1)).unwrap();
+    let options = ActionOptions { waitlock: Some(0.0), ..Default::default() };
+    assert_eq!(node.act_with(Stop, &options), 1);
+    // Another action runs: it is neither stopping, nor has it failed to.
+    assert!(listener.accept().is_err());
+    drop(held);
+}
+
+#[test]
 fn the_lock_says_who_does_what() {
     let node = Node::new(
         "[app#1]\ntype = forking\nstart = /bin/sh -c 'touch {dir}/on && until test -f {dir}/off\n\tdo sleep 0.01\n\tdone'\n",
