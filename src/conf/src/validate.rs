@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use model::NodeName;
+use model::{NodeName, resolve_path};
 
 use crate::convert::doubt_of;
 use crate::eval::{Doc, Evaluation, MAX_DOCUMENT_WORK};
@@ -148,6 +148,9 @@ impl Validator<'_> {
                     self.complain(Severity::Warning, section, keyword, &error.to_string());
                 }
                 self.doubt(section, keyword, converter, &found.value, &written);
+                if section == "DEFAULT" && matches!(keyword, "parents" | "children" | "slaves") {
+                    self.relation(keyword, &found.value);
+                }
             }
             Err(error) => {
                 // Deployed agents do not count a malformed duration: neither may the exit code.
@@ -163,6 +166,24 @@ impl Validator<'_> {
 }
 
 impl Validator<'_> {
+    /// An object that waits for itself would wait for ever: it does not.
+    fn relation(&mut self, keyword: &str, value: &Value) {
+        let Doc::Object(conf) = self.doc else { return };
+        let own = conf.path();
+        let is_own = |word: &String| {
+            let resolved = resolve_path(word, own.namespace());
+            resolved.split('@').next() == Some(own.as_str())
+        };
+        if value.words().iter().any(is_own) {
+            self.complain(
+                Severity::Warning,
+                "DEFAULT",
+                keyword,
+                "names the object itself: ignored",
+            );
+        }
+    }
+
     /// Complains about a value that converts, but to something else than it says.
     fn doubt(
         &mut self,
@@ -216,6 +237,18 @@ mod tests {
     use model::ObjectPath;
 
     use crate::{Context, NodeConf, ObjectConf};
+
+    #[test]
+    fn an_object_does_not_depend_on_itself() {
+        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
+        let context = Context::new(Arc::new(node));
+        let text = "[DEFAULT]\nid = i\nnodes = n1\nparents = db web@n2\nchildren = db\n";
+        let conf = ObjectConf::parse(ObjectPath::parse("prod/svc/web").unwrap(), text).unwrap();
+        let complaints: Vec<String> =
+            conf.validate(&context).iter().map(ToString::to_string).collect();
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].ends_with("DEFAULT.parents: names the object itself: ignored"));
+    }
 
     #[test]
     fn what_does_not_mean_what_it_says_is_told_with_its_line() {

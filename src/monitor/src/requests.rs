@@ -246,7 +246,8 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
             if is_done {
                 Verdict::Info(format!("{text} is already {word}"))
             } else if matches!(avail, Some(Status::NotApplicable | Status::Undef)) {
-                Verdict::Info(String::new())
+                // Deployed agents answer with an empty line.
+                Verdict::Info(why_nothing(&view, text))
             } else {
                 Verdict::Accept(Some(target))
             }
@@ -254,6 +255,24 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
         GlobalExpect::PlacedAt(nodes) if &**nodes == "<peer>" => choose_destination(&view),
         GlobalExpect::PlacedAt(nodes) => check_destinations(&view, text, nodes, &target),
         _ => Verdict::Accept(Some(target)),
+    }
+}
+
+/// Why a start or stop has nothing to do.
+fn why_nothing(view: &ObjectView<'_>, text: &str) -> String {
+    let settings = view.settings;
+    if settings.is_some_and(|settings| settings.disabled) {
+        return format!("{text} is disabled: `om {text} enable`");
+    }
+    let has_resources = |seen: &crate::Seen<'_>| {
+        seen.status.resources.as_ref().is_some_and(|resources| !resources.is_empty())
+    };
+    match view.aggregate().avail {
+        Some(Status::Undef) => format!("{text} is undef: its resources cannot be evaluated"),
+        _ if view.known().any(has_resources) => {
+            format!("{text} is n/a: none of its resources can be up or down")
+        }
+        _ => format!("{text} has no resource of its own"),
     }
 }
 
