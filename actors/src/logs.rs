@@ -142,6 +142,10 @@ impl Fanout {
         let entry = line::redact(entry, secrets);
         let object = words.path.as_deref().and_then(|path| ObjectPath::parse(path).ok());
         let paths = &self.options.paths;
+        // What is told of an object that was just deleted does not bring its log back.
+        let has_log =
+            |path: &ObjectPath| paths.log_file(path).exists() || paths.config_file(path).exists();
+        let object = object.filter(has_log);
         let file = object.map_or_else(|| paths.node_log(), |path| paths.log_file(&path));
         match &*self.keeper.load() {
             Some(keeper) => {
@@ -336,6 +340,12 @@ mod tests {
             .build()
     }
 
+    fn configure(fanout: &Fanout, path: &str) {
+        let file = fanout.options.paths.config_file(&ObjectPath::parse(path).unwrap());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "").unwrap();
+    }
+
     fn messages(folder: &std::path::Path, file: &str) -> Vec<String> {
         let text = std::fs::read_to_string(folder.join("log").join(file)).unwrap_or_default();
         text.lines().map(|line| line[24..].to_owned()).collect()
@@ -346,7 +356,10 @@ mod tests {
         log::set_max_level(LevelFilter::Info);
         let folder = tempfile::tempdir().unwrap();
         let fanout = fanout(folder.path(), LogContext::default());
+        configure(&fanout, "ns1/svc/web");
         fanout.log(&record(format_args!("one"), &("path", "ns1/svc/web")));
+        // Deleted: its log does not come back.
+        fanout.log(&record(format_args!("last"), &("path", "gone")));
         let keeper = LogKeeper::new(fanout.options.paths.clone()).start();
         fanout.keeper.store(Some(Arc::new(keeper.clone())));
         fanout.secrets.store(Arc::new(vec!["0123456789abcdef".into()]));
@@ -358,7 +371,7 @@ mod tests {
         );
         assert_eq!(
             messages(folder.path(), "node.log"),
-            ["ERROR n:n1 c:listener | two xxxx port=1214"]
+            ["ERROR n:n1 c:listener o:gone | last", "ERROR n:n1 c:listener | two xxxx port=1214"]
         );
     }
 
@@ -371,7 +384,9 @@ mod tests {
             path: ObjectPath::parse("svc1").ok(),
             is_scheduled: Some(false),
         };
-        fanout(folder.path(), context).log(&record(format_args!("up"), &("rid", "app#1")));
+        let fanout = fanout(folder.path(), context);
+        configure(&fanout, "svc1");
+        fanout.log(&record(format_args!("up"), &("rid", "app#1")));
         assert_eq!(
             messages(folder.path(), "svc1.log"),
             ["ERROR sid:s1 n:n1 o:svc1 r:app#1 sc:n | up"]

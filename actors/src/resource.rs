@@ -110,6 +110,11 @@ pub fn evaluate(
 ) -> Evaluation {
     let instance = Arc::new(Instance::read(host, &object.conf(), &object.settings));
     let _lock = locks::of_evaluation(&instance);
+    // Deleted meanwhile: nothing of it is to come back.
+    if !host.paths.config_file(&object.path).exists() {
+        let status = previous.cloned().unwrap_or_default();
+        return Evaluation { status, watch: Watch::default() };
+    }
     refresh(host, &instance, previous, known, rids)
 }
 

@@ -257,3 +257,25 @@ fn a_label_that_takes_a_node_out_of_a_service_takes_its_file_and_a_purge_ends() 
         assert_eq!(read(node, file), None, "{}", node.name());
     }
 }
+
+#[test]
+fn a_node_that_deletes_its_copy_leaves_the_others_theirs() {
+    let cluster = Cluster::start(3);
+    let [n1, n2, n3] = &cluster.nodes[..] else { panic!("three nodes") };
+    n1.write("etc/web.conf", &service("n1 n2 n3"));
+    wait_same("n2 has the new service", n1, n2, "etc/web.conf");
+    wait_same("n3 has the new service", n1, n3, "etc/web.conf");
+    n2.om_ok(&["web", "delete", "--local"]);
+    assert_eq!(read(n2, "etc/web.conf"), None);
+    wait_for("n2 is none of its nodes any more", || {
+        let has_left =
+            |node| read(node, "etc/web.conf").is_some_and(|it| it.contains("nodes = n1 n3\n"));
+        has_left(n1) && has_left(n3)
+    });
+    // What is newer than that reaches n2, and brings nothing back.
+    n1.write("etc/marker.conf", &service("n1 n2 n3"));
+    wait_same("n2 follows", n1, n2, "etc/marker.conf");
+    assert_eq!(read(n2, "etc/web.conf"), None);
+    assert!(!n2.path("var/svc/web").exists());
+    assert!(!n2.path("log/web.log").exists());
+}

@@ -48,6 +48,12 @@ pub(crate) fn status(
     tell(paths, path, "object_status", &options);
 }
 
+/// What the daemon knows of an object: its part of `daemon_status`. None without a daemon.
+pub(crate) fn known(paths: &Paths, path: &ObjectPath) -> Option<Value> {
+    let options = json!({ "selector": path });
+    exchange(paths, &json!({ "action": "daemon_status", "method": "GET", "options": options })).ok()
+}
+
 fn tell(paths: &Paths, path: &ObjectPath, action: &str, options: &Value) {
     let request = json!({ "action": action, "method": "POST", "options": options });
     let journal = Journal::new(path);

@@ -1,10 +1,14 @@
 //! Actions on the configuration: enable, disable, delete.
 
+use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conf::Ini;
+use model::NodeName;
+use serde_json::Value;
 
+use super::super::announce;
 use super::super::driver::Failure;
 use super::Act;
 use crate::config::edit_lock;
@@ -12,6 +16,21 @@ use crate::durable::{self, FileLock};
 
 /// How long another writer of the same configuration is waited for.
 const EDIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an evaluation under way is waited for before what it writes is removed.
+const EVALUATION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a folder is removed again that somebody writes in.
+const REMOVE_TRIES: u32 = 50;
+
+/// Between two tries.
+const REMOVE_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long peers may take to learn that this node is none of the object's any more.
+const PEERS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks at what they know.
+const PEERS_PAUSE: Duration = Duration::from_millis(100);
 
 impl Act<'_> {
     /// Changes the configuration file, keeping what others wrote meanwhile.
@@ -112,6 +131,7 @@ impl Act<'_> {
             self.instance.journal.info(format_args!("dry run: would delete the object"));
             return Ok(());
         }
+        self.leave_peers()?;
         self.instance.journal.info(format_args!("delete"));
         let lock = FileLock::take(&edit_lock(paths, path), EDIT_PATIENCE)
             .map_err(Failure::io("configuration lock"))?;
@@ -119,9 +139,11 @@ impl Act<'_> {
         drop(lock);
         let var = paths.var_dir(path);
         let log = paths.log_file(path);
-        for folder in [paths.launchers(path), var] {
-            remove_tree(&folder)?;
-        }
+        remove_tree(&paths.launchers(path))?;
+        // An evaluation that is under way goes on writing there; the next one finds no configuration, and writes nothing.
+        let evaluation = FileLock::take(&var.join("lock.status"), EVALUATION_PATIENCE);
+        remove_tree(&var)?;
+        drop(evaluation);
         let older = log.with_extension("log.1");
         for file in [log, older] {
             durable::remove(&file).map_err(Failure::io("delete"))?;
@@ -130,15 +152,112 @@ impl Act<'_> {
     }
 }
 
+impl Act<'_> {
+    /// Before a deletion that an operator asked for on this node alone: the peers keep the object, and are told that this
+    /// node is none of its nodes any more. Else they would bring it back.
+    fn leave_peers(&self) -> Result<(), Failure> {
+        let (here, settings) = (&self.host.nodename, &self.instance.settings);
+        let without = |nodes: &[NodeName]| -> Option<Vec<String>> {
+            let rest = nodes.iter().filter(|node| *node != here).map(NodeName::to_string);
+            nodes.contains(here).then(|| rest.collect())
+        };
+        let is_shared = settings.nodes.iter().chain(&settings.drpnodes).any(|node| node != here);
+        if self.is_from_daemon || !self.instance.path.kind().has_instances() || !is_shared {
+            return Ok(());
+        }
+        let lists =
+            [("nodes", without(&settings.nodes)), ("drpnodes", without(&settings.drpnodes))];
+        self.edit(|ini| {
+            for (keyword, rest) in &lists {
+                match rest.as_deref() {
+                    None => {}
+                    Some([]) => _ = ini.unset("DEFAULT", keyword),
+                    Some(rest) => {
+                        ini.set("DEFAULT", keyword, &rest.join(" "))
+                            .map_err(|error| Failure::refused(error.to_string()))?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let journal = &self.instance.journal;
+        journal.info(format_args!("{here} is none of its nodes any more"));
+        let start = Instant::now();
+        while self.is_on_peers() {
+            if start.elapsed() > PEERS_PATIENCE {
+                journal.warn(format_args!("not all peers know that: they may bring it back"));
+                break;
+            }
+            std::thread::sleep(PEERS_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Whether a peer that lives still takes this node for one of the object's.
+    fn is_on_peers(&self) -> bool {
+        let (here, path) = (self.host.nodename.as_str(), self.instance.path.as_str());
+        let Some(known) = announce::known(&self.host.paths, &self.instance.path) else {
+            return false;
+        };
+        let known = known.get("data").unwrap_or(&known);
+        let nodes = known.pointer("/monitor/nodes").and_then(Value::as_object);
+        nodes.into_iter().flatten().filter(|(node, _)| *node != here).any(|(_, data)| {
+            let scope = data["services"]["config"][path]["scope"].as_array();
+            scope.is_some_and(|scope| scope.iter().any(|node| node == here))
+        })
+    }
+}
+
 fn is_true(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "y" | "t" | "1")
 }
 
+/// Removes a folder with all that is in it, also what is written meanwhile.
 fn remove_tree(folder: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io(folder.display().to_string())(error))
+    let mut tries = 0;
+    loop {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && tries < REMOVE_TRIES => {
+                tries += 1;
+                std::thread::sleep(REMOVE_PAUSE);
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Failure::io(folder.display().to_string())(error));
+            }
+            _ => return Ok(()),
         }
-        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_removed_while_others_write_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (target, stop) = (folder.path().join("svc1"), is_done.clone());
+        std::fs::create_dir_all(&target).unwrap();
+        let writer = {
+            let target = target.clone();
+            std::thread::spawn(move || {
+                let mut number = 0_u64;
+                // As an evaluation: it ends some time.
+                while !stop.load(Ordering::Relaxed) && number < 20_000 {
+                    number += 1;
+                    _ = std::fs::write(target.join(format!("status.{number}")), "");
+                }
+            })
+        };
+        for _ in 0..50 {
+            remove_tree(&target).unwrap();
+            std::fs::create_dir_all(&target).unwrap();
+        }
+        is_done.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
     }
 }
