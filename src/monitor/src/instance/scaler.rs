@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Frozen, GlobalExpect, MonitorStatus, ObjectPath, Provisioned, Timestamp, Topology};
+use model::{
+    Frozen, GlobalExpect, MonitorStatus, NodeName, ObjectPath, Provisioned, Timestamp, Topology,
+};
 
-use super::{Cx, InstanceCore};
+use super::{Cx, InstanceCore, rules};
 use crate::{Change, Effect, Filters, Hold, ObjectView, candidates, live_nodes, ranks};
 
 /// Slices made in one pass.
@@ -54,6 +56,18 @@ impl InstanceCore {
         let Some(scale) = cx.settings.scale.and_then(|scale| usize::try_from(scale).ok()) else {
             return;
         };
+        // One that has not told of its instance yet may be the leader: two would make the same slices, and run them twice.
+        let is_silent =
+            |node: &&NodeName| cx.view.on(node).is_none_or(|seen| !seen.status.is_known());
+        let peers = live_nodes(world).map(|(node, _)| node);
+        let peers = peers.filter(|node| cx.settings.peers.contains(node));
+        let silent: Vec<NodeName> = peers.filter(is_silent).cloned().collect();
+        let is_same_config = rules::is_same_config_everywhere(cx);
+        self.hold_if(!is_same_config, || Hold::ConfigDiffers);
+        if !silent.is_empty() || !is_same_config {
+            self.hold_if(!silent.is_empty(), || Hold::NotEverywhere(silent));
+            return;
+        }
         let leader = ranks(
             &cx.view,
             &candidates(&cx.view, Filters { affinities: true, ..Filters::NATURAL }),

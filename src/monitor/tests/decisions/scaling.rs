@@ -4,7 +4,7 @@ use model::{GlobalExpect, Timestamp};
 use monitor::{Change, Effect, InstanceCore};
 use serde_json::{Map, Value, json};
 
-use crate::world::{TestWorld, path};
+use crate::world::{TestWorld, node, path};
 
 /// Three nodes with a scaler `sc`, seen from `n1`, and slices by name with their flex target.
 fn world(scale: u32, slices: &[(&str, u32)]) -> TestWorld {
@@ -33,12 +33,12 @@ fn world(scale: u32, slices: &[(&str, u32)]) -> TestWorld {
         status.insert(name.to_owned(), data);
         config.insert(name.to_owned(), json!({ "updated": 1.0, "csum": "c", "scope": names }));
     }
-    let node = json!({
+    let data = json!({
         "frozen": 0, "compat": 10, "monitor": { "status": "idle" },
         "services": { "config": config, "status": status },
     });
     let nodes: Map<String, Value> =
-        names.iter().map(|name| ((*name).to_owned(), node.clone())).collect();
+        names.iter().map(|name| ((*name).to_owned(), data.clone())).collect();
     let mut world = TestWorld::new("n1", &json!(names), &Value::Object(nodes));
     world.configure("sc", &text(&format!("scale = {scale}")));
     for (name, target) in slices {
@@ -94,4 +94,13 @@ fn what_is_too_much_goes_from_the_last_slice() {
     ];
     assert_eq!(acts(&mut core, 100.0, &fewer), expected);
     assert_eq!(acts(&mut core, 101.0, &fewer), []);
+}
+
+#[test]
+fn nobody_makes_slices_before_all_nodes_have_told_of_the_scaler() {
+    let mut world = world(2, &[]);
+    // Each of the nodes would take itself for the leader.
+    let n2 = world.nodes.get_mut(&node("n2")).unwrap();
+    n2.services.as_mut().unwrap().status.remove(&path("sc"));
+    assert_eq!(acts(&mut core(), 100.0, &world), []);
 }
