@@ -109,11 +109,16 @@ pub fn evaluate(
     rids: Option<&BTreeSet<String>>,
 ) -> Evaluation {
     let instance = Arc::new(Instance::read(host, &object.conf(), &object.settings));
+    // Deleted meanwhile: nothing of it is to come back, not even the lock.
+    let is_gone = || !host.paths.config_file(&object.path).exists();
+    let gone =
+        || Evaluation { status: previous.cloned().unwrap_or_default(), watch: Watch::default() };
+    if is_gone() {
+        return gone();
+    }
     let _lock = locks::of_evaluation(&instance);
-    // Deleted meanwhile: nothing of it is to come back.
-    if !host.paths.config_file(&object.path).exists() {
-        let status = previous.cloned().unwrap_or_default();
-        return Evaluation { status, watch: Watch::default() };
+    if is_gone() {
+        return gone();
     }
     refresh(host, &instance, previous, known, rids)
 }

@@ -321,8 +321,12 @@ fn a_delete_leaves_nothing() {
     let launchers = node.host.paths.launchers(&node.path);
     std::fs::create_dir_all(&launchers).unwrap();
     let options = ActionOptions { unprovision: true, ..Default::default() };
+    let object = node.object();
     assert_eq!(node.act_with(Delete, &options), 0);
     assert!(!node.host.paths.config_file(&node.path).exists());
+    assert!(!node.host.paths.var_dir(&node.path).exists());
+    // Nor does an evaluation that comes too late leave anything.
+    _ = actors::resource::evaluate(&node.host, &object, None, None, None);
     assert!(!node.host.paths.var_dir(&node.path).exists());
     assert!(!launchers.exists());
 }

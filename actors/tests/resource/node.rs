@@ -88,7 +88,8 @@ impl Node {
         self.host.paths.var_dir(&self.path).join(rid)
     }
 
-    fn object(&self) -> config::LoadedObject {
+    /// The object as it is configured now.
+    pub(crate) fn object(&self) -> config::LoadedObject {
         config::load_object(&self.host.paths, &self.host.node, &self.path).unwrap()
     }
 

@@ -142,3 +142,28 @@ fn a_node_that_the_members_took_out_is_frozen_once_and_starts_nothing() {
     world.nodes.get_mut(&crate::world::node("n1")).unwrap().frozen = Some(Timestamp(T + 3.0));
     assert!(!freezes(core.pass(Timestamp(T + 6.0), &world)), "it is frozen already");
 }
+
+#[test]
+fn what_a_start_or_stop_cannot_do_is_told() {
+    let answer = |config: &str, resources: serde_json::Value| {
+        let instance = json!({
+            "updated": 1000.5, "topology": "failover", "avail": "n/a", "overall": "n/a", "frozen": 0,
+            "resources": resources, "monitor": {"status": "idle"},
+        });
+        let mut world =
+            TestWorld::with_instances("n1", &json!(["n1"]), "svc1", &json!({ "n1": instance }));
+        world.configure("svc1", config);
+        world.aggregate_all();
+        let request = ObjectRequest {
+            path: "svc1".into(),
+            global_expect: Some("stopped".into()),
+            ..ObjectRequest::default()
+        };
+        set_service_monitor(&world, &request).0.info
+    };
+    let disabled = CONFIG.replace("[fs#1]", "disable = true\n[fs#1]");
+    let fs = json!({ "fs#1": { "status": "n/a" } });
+    assert_eq!(answer(&disabled, fs.clone()), ["svc1 is disabled: `om svc1 enable`"]);
+    assert_eq!(answer(CONFIG, fs), ["svc1 is n/a: none of its resources can be up or down"]);
+    assert_eq!(answer("[DEFAULT]\nnodes = n1\n", json!({})), ["svc1 has no resource of its own"]);
+}
