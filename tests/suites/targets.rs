@@ -280,10 +280,13 @@ fn a_scaler_keeps_as_many_slices_as_it_is_told_to() {
     // Its resources are theirs.
     assert_eq!(scene.seen(1, "sc", 0)["resources"], serde_json::json!({}));
     assert_eq!(scene.seen(1, "sc", 0)["scaler_slaves"], serde_json::json!(["0.sc", "1.sc"]));
-    // What is asked of it is asked of them.
-    scene.cluster.nodes[2].om_ok(&["sc", "stop"]);
+    // What is asked of it is asked of them; refused while one of them still acts.
+    let ask = |at: usize, action: &str| {
+        wait_for(action, || scene.cluster.nodes[at].om(&["sc", action]).code == Some(0));
+    };
+    ask(2, "stop");
     wait("both are stopped", &["0.sc", "1.sc"], "down", "n/a");
-    scene.cluster.nodes[1].om_ok(&["sc", "start"]);
+    ask(1, "start");
     wait("both are started", &["0.sc", "1.sc"], "up", "up");
     scene.cluster.nodes[1].om_ok(&["sc", "scale", "--to", "3"]);
     wait("there is one more", &["0.sc", "1.sc", "2.sc"], "up", "up");
@@ -295,7 +298,7 @@ fn a_scaler_keeps_as_many_slices_as_it_is_told_to() {
         .filter(|name| name.contains(".sc."))
         .collect();
     assert_eq!(left.len(), 1, "{left:?}");
-    scene.cluster.nodes[2].om_ok(&["sc", "purge"]);
+    ask(2, "purge");
     wait_for("nothing is left", || {
         let is_gone =
             |at: usize| slices(at).is_empty() && scene.aggregate(at, "sc", "avail").is_null();
