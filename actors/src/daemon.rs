@@ -8,10 +8,11 @@ mod signals;
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_rt::Arbiter;
@@ -71,6 +72,9 @@ const STARTED_FIRST: [&str; 12] = [
 
 /// Longest wait for them.
 const START_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the control socket may take before whoever starts us is told.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Most worker threads for connections.
 const MOST_WORKERS: usize = 8;
@@ -331,7 +335,21 @@ async fn wait_for_socket(paths: &Paths) {
         let mut stream = crate::control_socket::connect(&path)?;
         io::Write::write_all(&mut stream, b"{\"action\": \"daemon_blacklist_status\"}\0")
     };
-    while ask().is_err() {
+    let begin = Instant::now();
+    let mut is_late = false;
+    while let Err(error) = ask() {
+        if !is_late && begin.elapsed() > SOCKET_PATIENCE {
+            is_late = true;
+            let is_obstacle =
+                std::fs::symlink_metadata(&path).is_ok_and(|found| !found.file_type().is_socket());
+            let reason = match is_obstacle {
+                true => format!("{} is no socket: move it away", path.display()),
+                false => format!("{}: {error}: see {}", path.display(), paths.node_log().display()),
+            };
+            // Its actor goes on trying; nobody is to wait for it at a prompt.
+            log::error!("no control socket: {reason}");
+            background::on_late(&reason);
+        }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

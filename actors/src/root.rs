@@ -70,8 +70,18 @@ pub struct StartThread {
 pub enum ThreadError {
     /// No thread has this id.
     Unknown,
+    /// It is a part of the daemon that others, or the operator, cannot do without.
+    Vital,
     /// Not within 5 s.
     Late,
+}
+
+/// Whether a child is a thread that an operator may stop and start (design.md). Without the others the daemon would not
+/// answer, or answer what is not so any more.
+#[must_use]
+pub fn is_thread(id: &str) -> bool {
+    matches!(id, "listener" | "monitor" | "scheduler" | "collector" | "config" | "blacklist" | "tx")
+        || id.starts_with("hb#")
 }
 
 /// What a child says of itself, merged into its block of `daemon_status`: `config`, `stats`, `alerts`, ..
@@ -397,6 +407,9 @@ impl Handler<StopThread> for Root {
 
     fn handle(&mut self, StopThread { id }: StopThread, ctx: &mut Context<Self>) -> Self::Result {
         let ids = self.children.named(&id);
+        if !ids.is_empty() && !is_thread(&id) {
+            return Box::pin(std::future::ready(Err(ThreadError::Vital)));
+        }
         for id in &ids {
             self.children.stop(id);
             self.publish(id);

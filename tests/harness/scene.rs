@@ -174,7 +174,8 @@ impl Scene {
         wait_for("nothing moves", || {
             let status = self.cluster.nodes[at].status();
             let nodes = status["monitor"]["nodes"].as_object().cloned().unwrap_or_default();
-            let instances = nodes.values().filter_map(|node| node["services"]["status"].as_object());
+            let instances =
+                nodes.values().filter_map(|node| node["services"]["status"].as_object());
             let mut states = instances.flat_map(|all| all.values());
             !states.any(|one| {
                 one["monitor"]["status"].as_str().is_some_and(|status| status.ends_with("ing"))

@@ -7,6 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc;
 
 use harness::{Node, PATIENCE, wait_for};
+use serde_json::json;
 
 /// What a command line does: words, exit code, what stdout and stderr contain.
 type Case = (&'static [&'static str], i32, &'static str, &'static str);
@@ -209,5 +210,141 @@ fn a_watched_monitor_is_drawn_again_at_each_change() {
     node.write("etc/svc2.conf", FLAG);
     assert!(!piped.wait("svc2").contains('\u{1b}'), "a pipe gets the text alone");
     let second = drawn.wait("svc2");
-    assert!(second.contains(CLEAR), "{second:?}");
+    // It is drawn over: at no moment less is seen than before.
+    assert!(!second.contains("\u{1b}[2J") && !second.contains(CLEAR), "{second:?}");
+    assert!(second.contains("\u{1b}[H") && second.contains("\u{1b}[K\r\n"), "{second:?}");
+}
+
+#[test]
+fn an_action_on_many_leaves_alone_what_it_means_nothing_to() {
+    let node = Node::started("n1");
+    node.om_ok(&["web", "create", "--kw", "fs#1.type=flag"]);
+    node.om_ok(&["cfg/c1", "create"]);
+    node.om_ok(&["web", "thaw", "--wait"]);
+    let freeze = json!({"action": "object_action", "method": "POST",
+        "options": {"path": "cluster", "action": "freeze", "sync": true}});
+    assert_eq!(node.request(&freeze)["data"]["ret"], 0);
+    check(
+        &node,
+        &[
+            (&["**", "freeze", "--node", "n1"], 0, "", "web"),
+            (&["web", "frozen"], 1, "", ""),
+            (&["node", "frozen"], 0, "", ""),
+            (&["**", "thaw", "--wait"], 0, "", "web is down, thawed"),
+            (&["cfg/c*", "freeze"], 0, "", ""),
+            (&["cfg/c1", "freeze"], 2, "", "freeze means nothing to it"),
+            (&["cluster", "print", "config"], 0, "[cluster]", ""),
+            (&["ls"], 0, "cfg/c1\n", ""),
+        ],
+    );
+    assert_eq!(node.om_ok(&["svc", "ls"]), "web\n");
+}
+
+#[test]
+fn what_a_stranger_tries_is_answered() {
+    let node = Node::started("n1");
+    let secret = ["daemon", "join", "--node", &format!("127.0.0.1:{}", node.port()), "--secret"];
+    let join = node.om(&[&secret[..], &["12345678901234567890"]].concat());
+    assert!(join.err.contains("the cluster.secret of the cluster to join"), "{join:?}");
+    assert!(!join.err.contains("cluster set"), "{join:?}");
+    check(
+        &node,
+        &[
+            (&["c10,c11", "create"], 0, "create c10\ncreate c11\n", ""),
+            (&["c10,c12", "create"], 1, "create c12\n", "object c10 already exists"),
+            (&["c10", "delete", "--rid", "nosuch"], 1, "", "no such section: nosuch"),
+            (&["c10", "takeover", "--node", "n1"], 2, "", "it takes no --node"),
+            (&["ls", "--status", "bogus"], 2, "", "--status bogus: expected up, down"),
+            (&["mon", "nope*"], 1, "", "no match"),
+            (&["mon", "--node", "nope"], 1, "", "no node is selected"),
+            (&["daemon", "status", "--node", "n1"], 0, "control_socket", ""),
+            (&["daemon", "status", "--node", "nope*"], 1, "", "no node is selected"),
+            (&["node", "logs", "--backlog", "abc"], 2, "", "--backlog abc: expected a size"),
+            (&["node", "wait", "--filter", "((("], 1, "", "is in no name"),
+            (&["node", "ls", "--filter", "((("], 2, "", "--filter: invalid path"),
+        ],
+    );
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_what_would_be() {
+    let node = Node::started("n1");
+    let text =
+        "[DEFAULT]\nnodes = n1\n[app#1]\ntype = forking\nstart = /bin/false\ncheck = /bin/false\n";
+    node.write("etc/bad.conf", text);
+    node.wait_avail("bad", "down");
+    let failed = node.om(&["bad", "start", "--wait", "--time", "20s"]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.err.contains("bad: start failed on n1"), "{failed:?}");
+    let clear = "dry run: would clear bad on n1: start failed";
+    check(
+        &node,
+        &[
+            (&["bad", "clear", "--dry-run"], 0, "", clear),
+            // It is still there.
+            (&["bad", "clear", "--dry-run"], 0, "", clear),
+            (&["bad", "freeze", "--local", "--dry-run"], 0, "", "dry run: would freeze"),
+            (&["bad", "frozen"], 0, "", ""),
+            (&["bad", "thaw", "--local", "--dry-run"], 0, "", "dry run: it is not frozen"),
+            (&["bad", "enable", "--dry-run"], 0, "", "dry run: DEFAULT is not disabled"),
+            (&["bad", "set", "unprovisioned", "--dry-run"], 0, "", "dry run: no resource"),
+            (&["bad", "clear", "--wait", "--time", "20s"], 0, "", "bad is down"),
+            (&["bad", "clear", "--dry-run"], 0, "", "dry run: bad has no failure to clear"),
+        ],
+    );
+}
+
+#[test]
+fn a_drain_that_does_not_empty_the_node_says_what_is_left() {
+    let node = Node::started("n1");
+    for (name, stop) in
+        [("h1", "/bin/false"), ("h2", "/bin/true"), ("h3", "/bin/rm {private_var}/up")]
+    {
+        let text = format!(
+            "[DEFAULT]\nnodes = n1\n[app#1]\ntype = forking\nstart = /bin/touch {{private_var}}/up\n\
+             check = /usr/bin/test -e {{private_var}}/up\nstop = {stop}\n"
+        );
+        node.write(&format!("etc/{name}.conf"), &text);
+        node.wait_avail(name, "down");
+        node.om_ok(&[name, "start", "--local"]);
+        node.wait_avail(name, "up");
+    }
+    let drain = node.om(&["node", "drain", "--wait", "--time", "20s"]);
+    assert_eq!(drain.code, Some(1), "{drain:?}");
+    assert!(drain.err.contains("h1: shutdown failed on n1"), "{drain:?}");
+    assert!(drain.err.contains("h2: "), "{drain:?}");
+    assert!(!drain.err.contains("h3") && !drain.err.contains("timeout"), "{drain:?}");
+}
+
+#[test]
+fn a_refreshed_status_is_what_was_found() {
+    let node = Node::started("n1");
+    let up = node.path("tmp/up");
+    let text = format!(
+        "[DEFAULT]\nnodes = n1\n[app#1]\ntype = forking\ncheck = /usr/bin/test -e {}\n",
+        up.display()
+    );
+    node.write("etc/web.conf", &text);
+    node.wait_avail("web", "down");
+    for expected in ["up", "down", "up", "down"] {
+        // Nobody but who looks can know of it.
+        match expected {
+            "up" => std::fs::write(&up, "").expect("a file"),
+            _ => std::fs::remove_file(&up).expect("it was there"),
+        }
+        let shown = node.om_ok(&["web", "print", "status", "--refresh", "--format", "json"]);
+        let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(shown["avail"], expected);
+        assert_eq!(shown["cluster"]["avail"], expected);
+    }
+}
+
+#[test]
+fn the_monitor_fits_the_terminal_and_a_pipe_gets_it_whole() {
+    let node = Node::started("n1").with_env("COLUMNS", "30");
+    let wide = |text: &str| text.lines().any(|line| line.trim_end().chars().count() > 30);
+    assert!(wide(&node.om_ok(&["mon"])));
+    let mut drawn = Followed::on_terminal(&node, &["mon"]);
+    let text = drawn.wait("*/svc/*");
+    assert!(!wide(&text) && text.contains('>'), "{text}");
 }

@@ -205,3 +205,50 @@ fn the_service_manager_hears_of_every_change() {
     wait_notified("STOPPING=1");
     assert_eq!(node.wait_end(), Some(0));
 }
+
+#[test]
+fn what_the_daemon_cannot_do_without_is_not_stopped_alone() {
+    let node = Node::started("n1");
+    for id in ["control_socket", "cluster_data", "runner", "root"] {
+        let refused = node.om(&["daemon", "stop", "--thread-id", id]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains("is not stopped or started alone"), "{refused:?}");
+        assert!(!refused.err.contains("membership,"), "only what works is offered: {refused:?}");
+    }
+    let stop = json!({"action": "daemon_stop", "options": {"thr_id": "control_socket"}});
+    let error = "control_socket is not stopped alone: stop the daemon";
+    assert_eq!(node.request(&stop), json!({"status": 1, "error": error}));
+    assert_eq!(node.status()["control_socket"]["state"], "running");
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_told_and_ended_by_a_signal() {
+    let node = Node::new("n1");
+    node.write("var/lsnr/lsnr.sock/file", "");
+    let start = node.om(&["daemon", "start"]);
+    assert_eq!(start.code, Some(1), "{start:?}");
+    assert!(start.err.contains("lsnr.sock is no socket: move it away"), "{start:?}");
+    let again = node.om(&["daemon", "start"]);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.err.contains("runs and does not answer"), "{again:?}");
+    let stop = node.om(&["daemon", "stop"]);
+    assert_eq!(stop.code, Some(0), "{stop:?}");
+    assert!(stop.err.contains("does not answer: SIGTERM sent"), "{stop:?}");
+    let stopped = node.om(&["daemon", "stop"]);
+    assert!(stopped.err.contains("the daemon is not running"), "{stopped:?}");
+}
+
+#[test]
+fn a_start_right_after_a_kill_starts() {
+    let node = Node::new("n1");
+    node.om_ok(&["daemon", "start"]);
+    for _ in 0..5 {
+        let pid = node.read("var/osvcd.pid").trim().parse().ok();
+        let pid = pid.and_then(rustix::process::Pid::from_raw).expect("the pid of the daemon");
+        rustix::process::kill_process(pid, Signal::KILL).expect("it runs");
+        let start = node.om(&["daemon", "start"]);
+        assert_eq!((start.code, start.err.as_str()), (Some(0), ""), "{start:?}");
+        node.om_ok(&["daemon", "running"]);
+    }
+    node.om_ok(&["daemon", "stop"]);
+}

@@ -14,14 +14,17 @@ use super::{
     ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, join, mon, node_spec, note,
     print, seconds,
 };
-use crate::daemon;
 use crate::paths::Paths;
+use crate::{daemon, root};
 
 /// The unit that a package installs.
 const UNIT: &str = "opensvc-agent.service";
 
 /// How long a daemon may take to end after it accepted to.
 const STOP: Duration = Duration::from_secs(30);
+
+/// How long it may take to accept: it tells its peers before, at most 5 s.
+const STOP_ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a thread may take (design.md: 5 s), and the reply to come back.
 const THREAD: Duration = Duration::from_secs(10);
@@ -67,7 +70,7 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
             let within = time.map(|time| seconds(time) + ANSWER);
             let code = ask(Request::new(wire::DaemonShutdown { time: time.map(seconds) }), within)?;
             if !is_elsewhere {
-                wait_for_end(&om.paths)?;
+                wait_for_end(&om.paths, "shut the instances down and")?;
             }
             Ok(code)
         }
@@ -126,20 +129,32 @@ fn shown(om: &Om, reply: &Value) -> Done {
 fn status(om: &Om, link: &Link, target: &Target) -> Done {
     let request =
         Request::new(wire::DaemonStatus { selector: None, namespace: None, relatives: false });
-    let reply = link.ask(&addressed(request, node_spec(target, None)), Some(ANSWER))?;
-    if status_of(&reply) != 0 || super::nobody(&reply).is_some() {
-        return om.report(&reply);
+    let drawn = |data: &Value| mon::fitted(monitor(data, None, &Sections::ALL, "*/*/*"));
+    // Each daemon tells of its own threads: the request is not one that another node passes on.
+    let names = match target {
+        Target::Nodes(selector) => super::node::expand(link, selector),
+        Target::Default | Target::Local => vec![String::new()],
+    };
+    let mut found = serde_json::Map::new();
+    for name in names {
+        let to = match name.is_empty() || link.is_local(&name) {
+            true => link.clone(),
+            false => link.to_node(&name),
+        };
+        let reply = to.ask(&request, Some(ANSWER))?;
+        if status_of(&reply) != 0 {
+            return om.report(&reply);
+        }
+        found.insert(name, reply);
     }
-    let drawn = |data: &Value| monitor(data, None, &Sections::ALL, "*/*/*").to_string();
-    // The data of several nodes, each with its own threads; of one, as if it had been asked there.
-    match reply.get("nodes").and_then(Value::as_object).filter(|_| *target != Target::Default) {
-        Some(nodes) if nodes.len() == 1 => nodes.values().for_each(|data| om.show(data, drawn)),
-        Some(nodes) => om.show(&reply, |_| {
-            let each =
-                nodes.iter().map(|(node, data)| format!("{}\n{}", printable(node), drawn(data)));
+    match found.len() {
+        0 => return Err(Failure::new("no node is selected: `om node ls` lists them")),
+        1 => found.values().for_each(|data| om.show(data, drawn)),
+        _ => om.show(&found.into(), |found| {
+            let nodes = found.as_object().into_iter().flatten();
+            let each = nodes.map(|(node, data)| format!("{}\n{}", printable(node), drawn(data)));
             each.collect::<Vec<_>>().join("\n")
         }),
-        None => om.show(&reply, drawn),
     }
     Ok(0)
 }
@@ -238,7 +253,7 @@ impl Systemd {
 }
 
 fn start(om: &Om) -> Done {
-    if let Some(pid) = daemon::running_pid(&om.paths) {
+    if let Some(pid) = answering(om)? {
         note(&format!("the daemon is already running with pid {pid}"));
         return Ok(0);
     }
@@ -253,26 +268,63 @@ fn start(om: &Om) -> Done {
     }
 }
 
+/// The pid of a daemon that runs and answers; none if none runs. One that was just killed still holds its lock for a
+/// moment, and one that was just started does not answer yet: both are waited for.
+fn answering(om: &Om) -> Result<Option<u32>, Failure> {
+    let link = om.link(None)?;
+    let start = Instant::now();
+    loop {
+        let Some(pid) = daemon::running_pid(&om.paths)? else { return Ok(None) };
+        match link.ask(&Request::new(wire::BlacklistStatus {}), Some(ANSWER)) {
+            Ok(_) => return Ok(Some(pid)),
+            Err(error @ AskError::Denied(_)) => return Err(error.into()),
+            Err(_) => {}
+        }
+        if start.elapsed() > ANSWER {
+            return Err(Failure::new(format!(
+                "the daemon, pid {pid}, runs and does not answer: `om daemon restart` ends it first, {} may tell why",
+                om.paths.node_log().display()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn stop(om: &Om, link: &Link) -> Done {
-    if daemon::running_pid(&om.paths).is_none() {
+    let Some(pid) = daemon::running_pid(&om.paths)? else {
         note("the daemon is not running");
         return Ok(0);
-    }
+    };
     if let Some(done) = Systemd::of(&om.paths).does("stop", "is-active") {
         return done;
     }
     let request = wire::DaemonStop { thr_id: None, session_id: None, wait: false, upgrade: false };
-    match link.ask(&Request::new(request), Some(STOP)) {
+    match link.ask(&Request::new(request), Some(STOP_ANSWER)) {
         Ok(reply) if status_of(&reply) != 0 => {
             complain(json(&reply).trim_end());
             return Ok(1);
         }
+        Ok(_) => wait_for_end(&om.paths, "accepted to stop and")?,
         // It may end while it answers.
-        Ok(_) | Err(AskError::Closed(_) | AskError::NotRunning(_)) => {}
+        Err(AskError::Closed(_) | AskError::Broken(..)) => wait_for_end(&om.paths, "")?,
+        Err(AskError::NotRunning(_) | AskError::Timeout(..)) => end(om, pid)?,
         Err(error) => return Err(error.into()),
     }
-    wait_for_end(&om.paths)?;
     Ok(0)
+}
+
+/// Ends a daemon that does not answer, as a service manager would.
+fn end(om: &Om, pid: u32) -> Result<(), Failure> {
+    // It may have ended meanwhile, and the pid be somebody else's.
+    if daemon::running_pid(&om.paths)? != Some(pid) {
+        return Ok(());
+    }
+    let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let process = process.ok_or_else(|| Failure::new(format!("{pid} is no pid")))?;
+    note(&format!("the daemon, pid {pid}, does not answer: SIGTERM sent"));
+    rustix::process::kill_process(process, rustix::process::Signal::TERM)
+        .map_err(|error| Failure::new(format!("SIGTERM to {pid}: {error}")))?;
+    wait_for_end(&om.paths, "was sent SIGTERM and")
 }
 
 /// Refuses a thread that the daemon does not have, with the names of those it has: its own answer names none
@@ -289,10 +341,19 @@ fn known_thread(link: &Link, target: &Target, id: &str) -> Result<(), Failure> {
         .filter(|(_, block)| block.get("state").is_some())
         .map(|(name, _)| name.as_str())
         .collect();
+    let (threads, parts): (Vec<&str>, Vec<&str>) =
+        threads.into_iter().partition(|name| root::is_thread(name));
     // All that send heartbeats.
     let is_all_tx = id == "tx" && threads.iter().any(|thread| thread.ends_with(".tx"));
     if is_all_tx || threads.contains(&id) {
         return Ok(());
+    }
+    if parts.contains(&id) {
+        return Err(Failure::new(format!(
+            "{} is not stopped or started alone: `om daemon restart` is for the whole, threads are {}",
+            printable(id),
+            threads.join(", ")
+        )));
     }
     Err(Failure::new(format!(
         "thread {} does not exist: it is one of {}",
@@ -301,12 +362,15 @@ fn known_thread(link: &Link, target: &Target, id: &str) -> Result<(), Failure> {
     )))
 }
 
-fn wait_for_end(paths: &Paths) -> Result<(), Failure> {
+/// Waits until no daemon runs; `why` tells what should have ended it.
+fn wait_for_end(paths: &Paths, why: &str) -> Result<(), Failure> {
     let start = Instant::now();
-    while let Some(pid) = daemon::running_pid(paths) {
+    while let Some(pid) = daemon::running_pid(paths)? {
         if start.elapsed() > STOP {
+            let why = if why.is_empty() { String::new() } else { format!("{why} ") };
             return Err(Failure::new(format!(
-                "the daemon, pid {pid}, accepted to stop but still runs: see {}",
+                "the daemon, pid {pid}, {why}still runs after {} s: `kill -9 {pid}` leaves its services running; see {}",
+                STOP.as_secs(),
                 paths.node_log().display()
             )));
         }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use om::MonitorCommand;
-use om::render::{Sections, monitor};
+use om::render::{Sections, Text, monitor};
 use serde_json::Value;
 use wire::Request;
 use wire::reply::status_of;
@@ -53,7 +53,7 @@ pub(super) fn run(om: &Om, command: &MonitorCommand) -> Done {
     }
     let data = view.read()?;
     view.check(&data, command)?;
-    om.show(&data, |data| view.render(data));
+    om.show(&data, |data| fitted(view.render(data)));
     Ok(0)
 }
 
@@ -110,25 +110,25 @@ impl View {
         }
     }
 
-    fn render(&self, data: &Value) -> String {
+    fn render(&self, data: &Value) -> Text {
         let title = match &self.namespace {
             Some(namespace) => format!("{} in {namespace}", self.selector),
             None => self.selector.clone(),
         };
-        monitor(data, self.nodes.as_deref(), &self.sections, &title).to_string()
+        monitor(data, self.nodes.as_deref(), &self.sections, &title)
     }
 
     /// Draws at each change, at most once per `interval`. Ends with the command (ctrl-c) or the daemon.
     fn watch(&self, om: &Om, interval: Option<Duration>) -> Done {
         let changes = Changes::follow(&self.link);
+        let mut shown = String::new();
         loop {
             let drawn = Instant::now();
             let data = self.read()?;
             if om.is_machine_readable() {
                 om.show(&data, om::render::json);
             } else {
-                clear();
-                print(&self.render(&data));
+                draw(self.render(&data), &mut shown);
             }
             if !changes.wait(None) {
                 return Err(Failure::new("the daemon ended the stream of events"));
@@ -140,12 +140,62 @@ impl View {
     }
 }
 
-/// Clears the terminal, if it is one. Not through the stream that leaves colours out: `NO_COLOR` is about colours.
-fn clear() {
-    let mut output = std::io::stdout();
-    if output.is_terminal() {
-        _ = output.write_all(CLEAR.as_bytes());
+/// A text as wide as the terminal, if it is written to one.
+pub(super) fn fitted(text: Text) -> String {
+    match screen() {
+        Some(screen) => text.cropped(screen.width).to_string(),
+        None => text.to_string(),
     }
+}
+
+/// The size of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Screen {
+    width: usize,
+    height: usize,
+}
+
+/// The terminal that is written to; none when it is none, or does not tell its size: a pipe gets whole lines.
+fn screen() -> Option<Screen> {
+    let output = std::io::stdout();
+    if !output.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&output).ok();
+    let told = |name: &str| std::env::var(name).ok()?.trim().parse::<usize>().ok();
+    let side = |name: &str, cells: Option<u16>| {
+        told(name).or(cells.map(usize::from)).filter(|cells| *cells > 0).unwrap_or(usize::MAX)
+    };
+    Some(Screen {
+        width: side("COLUMNS", size.map(|size| size.ws_col)),
+        height: side("LINES", size.map(|size| size.ws_row)),
+    })
+}
+
+/// Draws over what the terminal shows; what is equal to it is not drawn again. To a pipe, a text after the other.
+fn draw(text: Text, shown: &mut String) {
+    let mut output = std::io::stdout();
+    let Some(screen) = screen() else {
+        let text = text.to_string();
+        if *shown != text {
+            print(&text);
+            *shown = text;
+        }
+        return;
+    };
+    // Not through the stream that leaves colours out, and the moves of the cursor with them.
+    let is_styled = anstream::AutoStream::choice(&output) != anstream::ColorChoice::Never;
+    // Clearing the rest of a line that ends in the last column would take its last sign, too.
+    let frame = text.cropped(screen.width.saturating_sub(1)).frame(screen.height, is_styled);
+    if *shown == frame {
+        return;
+    }
+    let clear = if shown.is_empty() { CLEAR } else { "" };
+    if output.write_all(format!("{clear}{frame}").as_bytes()).and_then(|()| output.flush()).is_err()
+    {
+        std::process::exit(0);
+    }
+    *shown = frame;
 }
 
 /// Tells when the cluster data changed.

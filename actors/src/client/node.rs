@@ -57,7 +57,7 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::PrintStatus => {
             let data = mon::status(&link()?, None, None)?;
             let sections = Sections { nodes: true, ..Sections::named(&["nodes".to_owned()]) };
-            om.show(&data, |data| monitor(data, None, &sections, "").to_string());
+            om.show(&data, |data| mon::fitted(monitor(data, None, &sections, "")));
             Ok(0)
         }
         NodeAction::PrintSchedule => {

@@ -1,7 +1,9 @@
 //! Starting the daemon detached from the terminal, and telling whoever did when it answers.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::{DaemonError, running_pid};
 use crate::paths::Paths;
@@ -12,6 +14,9 @@ const VARIABLE: &str = "OSVC_DAEMON_BACKGROUND";
 /// What it says.
 const READY: &[u8] = b"ready\n";
 
+/// How long the new process may say nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Longest explanation that is read.
 const LONGEST: u64 = 64 * 1024;
 
@@ -21,10 +26,10 @@ const LONGEST: u64 = 64 * 1024;
 ///
 /// [`DaemonError::Running`] when one runs already; whatever the new process said when it ended instead.
 pub fn start_background(paths: &Paths) -> Result<u32, DaemonError> {
-    if let Some(pid) = running_pid(paths) {
+    if let Some(pid) = running_pid(paths)? {
         return Err(DaemonError::Running { pid: Some(pid) });
     }
-    let (mut said, output) = std::io::pipe()?;
+    let (said, output) = std::io::pipe()?;
     let mut command = Command::new(super::program());
     command.args(["daemon", "start", "--foreground"]).env(VARIABLE, "1").stdin(Stdio::null());
     // The log goes to files; nothing of ours may keep the caller's terminal or pipes open.
@@ -32,23 +37,41 @@ pub fn start_background(paths: &Paths) -> Result<u32, DaemonError> {
     let child = command.spawn()?;
     // The command holds our ends of the pipe.
     drop(command);
+    let (sender, answer) = mpsc::channel();
+    std::thread::spawn(move || _ = sender.send(listen(said)));
+    let log = paths.node_log();
+    match answer.recv_timeout(PATIENCE) {
+        Ok(Ok(None)) => Ok(child.id()),
+        Ok(Ok(Some(text))) if text.is_empty() => Err(DaemonError::Said(format!(
+            "the daemon ended before it was ready: see {}",
+            log.display()
+        ))),
+        Ok(Ok(Some(text))) => Err(DaemonError::Said(text)),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(DaemonError::Said(format!(
+            "the daemon, pid {}, is not ready after {} s: see {}",
+            child.id(),
+            PATIENCE.as_secs(),
+            log.display()
+        ))),
+    }
+}
+
+/// Reads what the new process says: none when it is ready, else why it is not.
+fn listen(mut said: impl Read) -> std::io::Result<Option<String>> {
     let mut text = Vec::new();
     let mut buffer = [0; 1024];
     while !text.ends_with(READY) && text.len() as u64 <= LONGEST {
         match said.read(&mut buffer)? {
             0 => {
                 let text = String::from_utf8_lossy(&text).trim().to_owned();
-                let text = text.strip_prefix("om daemon start: ").unwrap_or(&text).to_owned();
-                return Err(DaemonError::Said(if text.is_empty() {
-                    "the daemon ended before it was ready: see node.log".to_owned()
-                } else {
-                    text
-                }));
+                let text = text.strip_prefix("om daemon start: ").unwrap_or(&text);
+                return Ok(Some(text.to_owned()));
             }
             length => text.extend_from_slice(&buffer[..length]),
         }
     }
-    Ok(child.id())
+    Ok(None)
 }
 
 /// Whether this process was started by [`start_background`].
@@ -65,10 +88,20 @@ pub(super) fn detach() {
 
 /// Tells whoever started us, and lets go of the pipe.
 pub(super) fn on_ready() {
+    say(READY);
+}
+
+/// Tells whoever started us that they are not to wait any longer, and why.
+pub(super) fn on_late(reason: &str) {
+    let pid = std::process::id();
+    say(format!("the daemon runs, pid {pid}, and does not answer: {reason}\n").as_bytes());
+}
+
+fn say(text: &[u8]) {
     if !is_background() {
         return;
     }
-    _ = std::io::stdout().write_all(READY).and_then(|()| std::io::stdout().flush());
+    _ = std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush());
     if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
         _ = rustix::stdio::dup2_stdout(&null);
         _ = rustix::stdio::dup2_stderr(&null);

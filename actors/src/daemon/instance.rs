@@ -1,7 +1,7 @@
 //! One daemon per root folder: the pid file, locked as long as its process lives.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use rustix::fs::FlockOperation;
 
@@ -36,13 +36,28 @@ fn read_pid(paths: &Paths) -> Option<u32> {
 }
 
 /// The process id of the running daemon, if there is one.
-#[must_use]
-pub fn running_pid(paths: &Paths) -> Option<u32> {
-    let file = File::open(paths.pid_file()).ok()?;
+///
+/// # Errors
+///
+/// Why that cannot be told: a user who may not look does not see that nothing runs.
+pub fn running_pid(paths: &Paths) -> io::Result<Option<u32>> {
+    let path = paths.pid_file();
+    let told =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(told(error)),
+    };
     // A shared lock is refused while the daemon holds its own, and hinders no other look.
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Err(rustix::io::Errno::WOULDBLOCK) => read_pid(paths),
-        Ok(()) | Err(_) => None,
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(read_pid(paths)),
+        Ok(()) => Ok(None),
+        Err(error) => Err(told(error.into())),
     }
 }
 
@@ -56,14 +71,28 @@ mod tests {
         let paths = Paths::under(folder.path());
         paths.create().unwrap();
         std::fs::write(paths.pid_file(), "1\n").unwrap();
-        assert_eq!(running_pid(&paths), None);
+        assert_eq!(running_pid(&paths).unwrap(), None);
         let held = Instance::take(&paths).unwrap();
         let second = Instance::take(&paths).unwrap_err();
         let text = format!("the daemon is already running, pid {}", std::process::id());
         assert_eq!(second.to_string(), text);
-        assert_eq!(running_pid(&paths), Some(std::process::id()));
+        assert_eq!(running_pid(&paths).unwrap(), Some(std::process::id()));
         drop(held);
-        assert_eq!(running_pid(&paths), None);
+        assert_eq!(running_pid(&paths).unwrap(), None);
         drop(Instance::take(&paths).unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_said_to_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        assert_eq!(running_pid(&paths).unwrap(), None);
+        paths.create().unwrap();
+        // Not even root opens that.
+        std::os::unix::fs::symlink("pid-loop", paths.pid_file()).unwrap();
+        let looped = paths.pid_file().with_file_name("pid-loop");
+        std::os::unix::fs::symlink(paths.pid_file(), looped).unwrap();
+        let error = running_pid(&paths).unwrap_err().to_string();
+        assert!(error.contains(&paths.pid_file().display().to_string()), "{error}");
     }
 }

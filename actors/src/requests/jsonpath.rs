@@ -69,6 +69,10 @@ impl JsonPath {
                     (rest[..end].to_owned(), false, &rest[end..])
                 }
             };
+            // What is no name is most likely an expression of some other language, which would select nothing for ever.
+            if !is_quoted && let Some(sign) = name.chars().find(|c| is_sign(*c)) {
+                return error(&format!("{sign:?} is in no name: quote names that have it"));
+            }
             rest = after;
             steps.push(match (name.as_str(), is_quoted, is_deep) {
                 ("", false, _) => return error("a name is missing"),
@@ -145,6 +149,11 @@ impl Step {
 enum Inside<'a> {
     Quoted(String),
     Plain(&'a str),
+}
+
+/// Whether a character has to be quoted in a name.
+fn is_sign(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "()[]{}<>=!~|&;,?$@^%\\\"'`".contains(c)
 }
 
 fn split_bracket(text: &str) -> Option<(Inside<'_>, &str)> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wire::{DaemonShutdown, DaemonStart, DaemonStop};
 
-use super::{Context, NotNow, Outcome, refusal};
+use super::{Context, NotNow, Outcome, refusal, shorten};
 use crate::root::{ShutdownDaemon, StartThread, StopDaemon, StopSession, StopThread, ThreadError};
 
 /// The root answers within 5 s (design.md); a little more for its queue.
@@ -20,8 +20,11 @@ fn no_thread() -> Value {
     json!({"status": 1, "error": "thread does not exist".repeat(50)})
 }
 
-fn thread_reply(result: Result<Result<(), ThreadError>, NotNow>, what: &str) -> Outcome {
+fn thread_reply(result: Result<Result<(), ThreadError>, NotNow>, id: &str, what: &str) -> Outcome {
     match result {
+        Ok(Err(ThreadError::Vital)) => {
+            refusal(1, format!("{} is not stopped alone: stop the daemon", shorten(id))).into()
+        }
         Ok(Ok(())) => json!({"status": 0}).into(),
         Ok(Err(ThreadError::Unknown)) => no_thread().into(),
         Ok(Err(ThreadError::Late)) => {
@@ -40,7 +43,7 @@ pub(super) async fn stop(context: &Context, options: &DaemonStop) -> Outcome {
         }
         (Some(id), None) => {
             let stopped = context.ask_for(root, StopThread { id: id.clone() }, THREAD_PATIENCE);
-            thread_reply(stopped.await, "stop")
+            thread_reply(stopped.await, id, "stop")
         }
         (None, Some(id)) => match context.ask(root, StopSession { id: id.clone() }).await {
             // Ended or never there: the same to whoever wants it gone.
@@ -60,8 +63,9 @@ pub(super) async fn stop(context: &Context, options: &DaemonStop) -> Outcome {
 /// POST `daemon_start`.
 pub(super) async fn start(context: &Context, options: &DaemonStart) -> Outcome {
     let Some(id) = options.thr_id.clone() else { return no_thread().into() };
-    let started = context.ask_for(&context.routes.root, StartThread { id }, THREAD_PATIENCE);
-    thread_reply(started.await, "start")
+    let start = StartThread { id: id.clone() };
+    let started = context.ask_for(&context.routes.root, start, THREAD_PATIENCE);
+    thread_reply(started.await, &id, "start")
 }
 
 /// POST `daemon_shutdown`.

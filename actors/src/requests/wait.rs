@@ -15,7 +15,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Longest wait for the peers.
 const MAX_SYNC: Duration = Duration::from_secs(600);
 
-/// Operators of a condition, in the order they are looked for: `>=` is not `=`.
+/// Operators of a condition: of two that begin at the same place the longer one counts, as `>=` is not `>`.
 const OPERATORS: [(&str, Operator); 7] = [
     (">=", Operator::AtLeast),
     ("<=", Operator::AtMost),
@@ -64,11 +64,7 @@ impl Condition {
             Some(text) => (true, text),
             None => (false, text),
         };
-        let operator = OPERATORS.iter().find_map(|(sign, operator)| {
-            let (path, value) = text.rsplit_once(sign)?;
-            Some((path.trim(), *operator, value.trim()))
-        });
-        let Some((path, operator, value)) = operator else {
+        let Some((path, operator, value)) = split_operator(text) else {
             let path = JsonPath::parse(text)?;
             return Ok(Self { is_negated, path, test: Test::Present });
         };
@@ -98,6 +94,26 @@ impl Condition {
     fn holds_in(&self, data: &Value) -> bool {
         self.is_negated ^ self.path.find(data).into_iter().any(|value| self.test.accepts(value))
     }
+}
+
+/// Splits at the first operator that is not inside quotes: `a.'b=c'>=1`. The value may have any of them.
+fn split_operator(text: &str) -> Option<(&str, Operator, &str)> {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => continue,
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            None => {
+                let rest = &text[at..];
+                let found = OPERATORS.iter().find(|(sign, _)| rest.starts_with(sign));
+                if let Some((sign, operator)) = found {
+                    return Some((text[..at].trim(), *operator, rest[sign.len()..].trim()));
+                }
+            }
+        }
+    }
+    None
 }
 
 impl Test {
@@ -264,5 +280,17 @@ mod tests {
         assert!(holds("$.monitor.frozen~^th"));
         assert!(holds("monitor.nodes.n1.monitor.local_expect=None"));
         assert!(Condition::parse("a~(").is_err());
+        // The first operator counts, and none inside of a name.
+        assert!(holds("monitor.services.'svc1'.avail~^u.=|up$"));
+        assert!(!holds("monitor.services.'a=b'"));
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused_and_not_waited_for() {
+        for text in
+            ["(((", "$.a b", "a!=b", "$.monitor | length", "=1", "!", "a.{b}", "a[?(@.b)]=1"]
+        {
+            assert!(Condition::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -241,7 +241,9 @@ impl Act<'_> {
         }
         self.check_selection(action)?;
         let is_told = !self.is_from_daemon && !self.options.dry_run && has_resources;
-        let told = if is_told { progress(action) } else { None };
+        // Sections of a configuration are no instance that is deleted.
+        let is_edit = action == InstanceAction::Delete && !self.is_whole();
+        let told = if is_told && !is_edit { progress(action) } else { None };
         // Told once the lock is held: what another action does and ends with is not for us to say.
         let is_begun = Cell::new(false);
         let done = self.with_lock(action, || {

@@ -109,13 +109,24 @@ impl Lines {
             Some(value) => vec![text_of(value)],
         };
         let prefixed = |texts: Vec<String>| {
-            texts.into_iter().filter(|text| !text.is_empty()).map(|text| format!("{prefix}{text}"))
+            let texts = texts.into_iter().filter(|text| !text.is_empty());
+            texts.map(|text| format!("{prefix}{}", once(&text)))
         };
         self.errors.extend(prefixed(texts("error")));
         // What a deployed client makes up when it gets no answer.
         self.errors.extend(prefixed(texts("err")));
         self.infos.extend(prefixed(texts("info")));
     }
+}
+
+/// A text that says the same again and again, once: deployed agents join the errors of their 50 tries without a blank.
+fn once(text: &str) -> &str {
+    const NO_THREAD: &str = "thread does not exist";
+    let mut rest = text;
+    while let Some(next) = rest.strip_prefix(NO_THREAD) {
+        rest = next;
+    }
+    if rest.is_empty() && !text.is_empty() { NO_THREAD } else { text }
 }
 
 fn text_of(value: &Value) -> String {
@@ -161,5 +172,12 @@ mod tests {
         assert_eq!(lines.status, 2);
         assert_eq!(lines.errors, ["n2: a", "n2: b", "n3: timeout"]);
         assert_eq!(lines.infos, ["n1: fine"]);
+    }
+
+    #[test]
+    fn what_is_said_fifty_times_is_read_once() {
+        let errors = |text: String| Lines::of(&json!({"status": 1, "error": text})).errors;
+        assert_eq!(errors("thread does not exist".repeat(50)), ["thread does not exist"]);
+        assert_eq!(errors("thread does not exist, x".into()), ["thread does not exist, x"]);
     }
 }

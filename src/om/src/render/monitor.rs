@@ -176,11 +176,11 @@ impl<'a> View<'a> {
     /// Whether the heartbeat thread hears, or reaches, a node; none for a node it does not care for.
     fn beating(&self, id: &str, block: &Value, node: &str) -> Option<bool> {
         let peer = block.get("peers")?.get(node)?;
-        // The transmitter names only whom it reached; the receiver also the local node, with nothing in it, and both with no
-        // more than its slot on a disk.
-        let is_bare = |peer: &Map<String, Value>| peer.keys().all(|key| key == "slot");
+        // The transmitter names only whom it reached; the receiver also the local node, with nothing in it, or with the
+        // slot of the device that is its own.
+        let is_nothing = |peer: &Map<String, Value>| peer.keys().all(|key| key == "slot");
         match peer.get("beating").and_then(Value::as_bool) {
-            None if id.ends_with(".rx") || peer.as_object().is_none_or(is_bare) => None,
+            None if id.ends_with(".rx") || peer.as_object().is_none_or(is_nothing) => None,
             beating => Some(beating.unwrap_or(true)),
         }
     }
@@ -300,6 +300,10 @@ impl<'a> View<'a> {
         };
         let mut cell = Cell::default();
         let status = text(Some(monitor), "status");
+        // Heard, and it told nothing of itself yet.
+        if status.is_empty() {
+            return Cell::new(Tone::Warn, "unknown");
+        }
         if status != "idle" {
             cell = cell.and(Tone::of(status), status);
         }
@@ -445,7 +449,8 @@ mod tests {
             "hb#1.rx": {"state": "running", "config": {"addr": "::", "port": 10000},
                 "peers": {"n1": {}, "n2": {"beating": true, "last": 1.0}, "n3": {"beating": false, "last": 1.0}}},
             "hb#2.rx": {"state": "running", "config": {"relay": "relay1", "timeout": 15}, "peers": {"n1": {}}},
-            "hb#3.tx": {"state": "running", "config": {"dev": "/dev/hb", "timeout": 15}, "peers": {"n1": {"slot": 0}}},
+            "hb#3.rx": {"state": "running", "config": {"dev": "/dev/hb", "timeout": 15}, "peers": {"n1": {}}},
+            "hb#3.tx": {"state": "running", "peers": {"n1": {"slot": 0}, "n2": {"slot": 1, "beating": true}}},
             "monitor": {
                 "state": "running",
                 "nodes": {
@@ -467,7 +472,8 @@ Threads                                n1          n2                    n3
  daemon    running                   |
  hb#1.rx   running        [::]:10000 | /           O                     X
  hb#2.rx   running            relay1 | /           /                     /
- hb#3.tx   running           /dev/hb | /           /                     /
+ hb#3.rx   running           /dev/hb | /           /                     /
+ hb#3.tx   running                   | /           O                     /
  listener  running             :1214 |
  monitor   running                   |
  scheduler restarting!               |
@@ -505,6 +511,15 @@ Alerts
         assert_eq!(mixed.as_deref(), Some("version warn | 2.1 2.2 0.1.0"));
         let ours = row([("2.1", ""), ("", "0.2.0"), ("", "0.1.0")]);
         assert_eq!(ours.as_deref(), Some("version warn | 2.1 0.2.0 0.1.0"));
+    }
+
+    #[test]
+    fn a_member_that_told_nothing_of_itself_is_unknown() {
+        let mut data = cluster();
+        data["monitor"]["nodes"]["n3"] = json!({"monitor": {}, "services": {}});
+        let text = monitor(&data, None, &Sections::named(&["nodes".to_owned()]), "**").plain();
+        let state = text.lines().find(|line| line.starts_with(" state")).unwrap();
+        assert_eq!(state.split_whitespace().collect::<Vec<_>>(), ["state", "|", "*", "unknown"]);
     }
 
     #[test]

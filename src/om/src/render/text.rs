@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// What a word means, which decides its colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,6 +115,32 @@ impl Cell {
         self.0.iter().map(|(_, text)| text.width()).sum()
     }
 
+    /// The part of this cell that fits into `width` columns; `>` ends it if there was more than blanks.
+    #[must_use]
+    pub fn cropped(self, width: usize) -> Self {
+        let mut plain = String::new();
+        self.0.iter().for_each(|(_, text)| plain.push_str(text));
+        if plain.trim_end_matches(' ').width() <= width {
+            return self;
+        }
+        let mut cropped = Self::default();
+        let mut left = width.saturating_sub(1);
+        'cell: for (tone, text) in self.0 {
+            let mut kept = String::new();
+            for c in text.chars() {
+                let columns = c.width().unwrap_or(0);
+                if columns > left {
+                    cropped = cropped.and(tone, &kept);
+                    break 'cell;
+                }
+                left -= columns;
+                kept.push(c);
+            }
+            cropped = cropped.and(tone, &kept);
+        }
+        cropped.and(Tone::Note, ">")
+    }
+
     /// This cell with blanks at its right up to `width` columns.
     #[must_use]
     pub fn padded(self, width: usize) -> Self {
@@ -142,6 +168,36 @@ impl Text {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// This text on a screen of `width` columns: what is beyond ends with `>`.
+    #[must_use]
+    pub fn cropped(self, width: usize) -> Self {
+        Self(self.0.into_iter().map(|line| line.cropped(width)).collect())
+    }
+
+    /// This text drawn over what a terminal of `height` lines shows, without a moment at which it shows less: each line
+    /// is overwritten, then what was below is cleared. What does not fit is counted in the last line.
+    #[must_use]
+    pub fn frame(&self, height: usize, is_styled: bool) -> String {
+        const HOME: &str = "\u{1b}[H";
+        const CLEAR_LINE: &str = "\u{1b}[K";
+        const CLEAR_BELOW: &str = "\u{1b}[J";
+        // A line break after the last line would scroll.
+        let height = height.max(2);
+        let mut lines = self.0.clone();
+        if lines.len() > height {
+            let more = lines.len() - (height - 1);
+            lines.truncate(height - 1);
+            lines.push(Cell::new(Tone::Note, &format!("{more} more lines")));
+        }
+        let drawn = lines.into_iter().map(|line| {
+            let line = Self(vec![line]);
+            let text = if is_styled { line.to_string() } else { line.plain() };
+            format!("{}{CLEAR_LINE}", text.trim_end_matches('\n'))
+        });
+        let lines: Vec<String> = drawn.collect();
+        format!("{HOME}{}{CLEAR_BELOW}", lines.join("\n"))
     }
 
     /// Without terminal escapes, blanks at the ends of lines removed.
@@ -199,6 +255,32 @@ mod tests {
     fn a_wide_character_takes_two_columns() {
         assert_eq!(Cell::plain("日本").width(), 4);
         assert_eq!(Cell::plain("日").padded(4).width(), 4);
+    }
+
+    #[test]
+    fn what_is_wider_than_the_screen_is_cut_and_what_fits_is_not() {
+        let cell = |text: &str| Cell::new(Tone::Good, text).and(Tone::Plain, "日本  ");
+        let cropped = |text: &str, width| {
+            let mut whole = Text::default();
+            whole.push(cell(text));
+            whole.cropped(width).plain()
+        };
+        assert_eq!(cropped("up", 6), "up日本\n");
+        assert_eq!(cropped("up", 5), "up日>\n");
+        assert_eq!(cropped("up", 4), "up>\n");
+        assert_eq!(cropped("up", 1), ">\n");
+    }
+
+    #[test]
+    fn a_frame_overwrites_line_by_line_and_fits_the_height() {
+        let mut text = Text::default();
+        for line in ["a", "b", "c"] {
+            text.push(Cell::new(Tone::Good, line));
+        }
+        let (home, line, below) = ("\u{1b}[H", "\u{1b}[K", "\u{1b}[J");
+        assert_eq!(text.frame(3, false), format!("{home}a{line}\nb{line}\nc{line}{below}"));
+        assert_eq!(text.frame(2, false), format!("{home}a{line}\n2 more lines{line}{below}"));
+        assert!(text.frame(3, true).contains("\u{1b}[32ma\u{1b}[0m"));
     }
 
     #[test]
