@@ -297,9 +297,11 @@ fn a_dry_run_changes_nothing_and_says_what_would_be() {
 #[test]
 fn a_drain_that_does_not_empty_the_node_says_what_is_left() {
     let node = Node::started("n1");
-    for (name, stop) in
-        [("h1", "/bin/false"), ("h2", "/bin/true"), ("h3", "/bin/rm {private_var}/up")]
-    {
+    for (name, stop) in [
+        ("h1", "/bin/false\nblocking_pre_stop = /bin/false"),
+        ("h2", "/bin/true"),
+        ("h3", "/bin/rm {private_var}/up"),
+    ] {
         let text = format!(
             "[DEFAULT]\nnodes = n1\n[app#1]\ntype = forking\nstart = /bin/touch {{private_var}}/up\n\
              check = /usr/bin/test -e {{private_var}}/up\nstop = {stop}\n"

@@ -163,7 +163,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     value(
         "config",
         "SOURCE",
-        "A file, an http:// URI, an object path, or - for standard input (JSON or ini)",
+        "A file, an http:// URI (no https://), an object path, or - for standard input (JSON or ini)",
     ),
     value("template", "NAME", "A template file, or its name in <etc>/templates"),
     values("resource", "JSON", "A section as JSON: {\"rtype\": \"app\", \"type\": \"simple\", ..}"),

@@ -185,6 +185,10 @@ impl Waiting {
         // A deletion leaves nothing that could tell.
         let is_gone = |node: &String| !seen.instances.contains_key(node);
         self.is_ordered |= seen.monitors().any(is_new) || self.before.keys().any(is_gone);
+        // A new instance looks as if it had nothing to provision or to start, until it is evaluated.
+        if seen.instances.values().any(|status| !status.is_known()) {
+            return Verdict::Pending;
+        }
         // Data of before the order may look as if it was done: a service that is to be restarted is up.
         if self.is_ordered && is_reached(seen, target) {
             return Verdict::Reached;
@@ -424,6 +428,16 @@ mod tests {
             let mut wait = ordered(&aborted);
             assert_eq!(wait.look(aborted.seen(), Duration::ZERO), Verdict::Pending);
         }
+    }
+
+    #[test]
+    fn what_is_not_evaluated_yet_is_neither_done_nor_given_up() {
+        let set = json!({"status": "idle", "global_expect_updated": 9.0});
+        let mut wait = ordered(&Data::none());
+        let mut new = one("n/a", set.clone());
+        new.instances.get_mut("n1").unwrap().updated = Timestamp(0.0);
+        assert_eq!(wait.look(new.seen(), Duration::ZERO), Verdict::Pending);
+        assert_eq!(wait.look(one("up", set).seen(), Duration::ZERO), Verdict::Reached);
     }
 
     #[test]
