@@ -254,6 +254,7 @@ fn what_a_stranger_tries_is_answered() {
             (&["c10,c12", "create"], 1, "create c12\n", "object c10 already exists"),
             (&["c10", "delete", "--rid", "nosuch"], 1, "", "no such section: nosuch"),
             (&["c10", "takeover", "--node", "n1"], 2, "", "it takes no --node"),
+            (&["cluster", "set", "--kw", "cluster.profile=text"], 1, "", "is not one of fast\n"),
             (&["ls", "--status", "bogus"], 2, "", "--status bogus: expected up, down"),
             (&["mon", "nope*"], 1, "", "no match"),
             (&["mon", "--node", "nope"], 1, "", "no node is selected"),

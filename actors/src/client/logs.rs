@@ -217,6 +217,12 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_written_as_in_the_files() {
+        let time = local_time(1_795_822_944.321);
+        assert_eq!(time.split_once(',').map(|(_, fraction)| fraction), Some("321"), "{time}");
+    }
+
+    #[test]
     fn a_backlog_that_is_no_size_is_wrong_usage() {
         let error = request("node_backlogs", json!({"backlog": "much"})).map(|_| ());
         assert_eq!(error.map_err(|error| error.code), Err(2));

@@ -201,7 +201,7 @@ pub(super) fn wait_for(link: &Link, condition: &str, within: Option<Duration>) -
             return Err(Failure { lines, code: 1 });
         }
         if within.is_some_and(|within| start.elapsed() >= within) {
-            note("timeout");
+            note(&format!("timeout: still waiting for {condition}"));
             return Ok(1);
         }
     }

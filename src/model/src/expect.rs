@@ -198,6 +198,13 @@ pub enum GlobalExpect {
 }
 
 impl GlobalExpect {
+    /// Whether it is about the object, and not about what its resources do: an instance without resources takes it, and
+    /// a disabled one.
+    #[must_use]
+    pub fn is_beside_resources(&self) -> bool {
+        matches!(self, Self::Frozen | Self::Thawed | Self::Aborted | Self::Deleted | Self::Purged)
+    }
+
     /// The word without its argument: `placed@` for `placed@n1`, `restarted` for `restarted@<time>`.
     #[must_use]
     pub fn word(&self) -> &str {

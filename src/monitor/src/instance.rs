@@ -228,14 +228,7 @@ impl InstanceCore {
         }
         match &change.global_expect {
             Some(None) => false,
-            Some(Some(target)) => !matches!(
-                target,
-                GlobalExpect::Frozen
-                    | GlobalExpect::Thawed
-                    | GlobalExpect::Aborted
-                    | GlobalExpect::Deleted
-                    | GlobalExpect::Purged
-            ),
+            Some(Some(target)) => !target.is_beside_resources(),
             None => change.local_expect != Some(None),
         }
     }

@@ -276,15 +276,9 @@ impl Waiting {
 fn is_beside_the_point(seen: Seen<'_>, target: &GlobalExpect) -> bool {
     let is_empty =
         |status: &InstanceStatus| status.resources.as_ref().is_some_and(BTreeMap::is_empty);
-    let is_for_all = matches!(
-        target,
-        GlobalExpect::Frozen
-            | GlobalExpect::Thawed
-            | GlobalExpect::Aborted
-            | GlobalExpect::Deleted
-            | GlobalExpect::Purged
-    );
-    !is_for_all && !seen.instances.is_empty() && seen.instances.values().all(is_empty)
+    !target.is_beside_resources()
+        && !seen.instances.is_empty()
+        && seen.instances.values().all(is_empty)
 }
 
 /// Whether an object is where a target wants it (orchestration.md §12).

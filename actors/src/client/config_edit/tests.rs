@@ -141,3 +141,9 @@ fn node_conf_is_written_and_checked_too() {
     let mode = std::fs::metadata(place.om.paths.node_conf()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn an_evaluated_value_of_several_lines_reads_as_in_a_file() {
+    let value = json!({"app#1": {"script": "one\ntwo", "start": "/bin/true"}});
+    assert_eq!(evaluated_text(&value), "[app#1]\nscript = one\n\ttwo\nstart = /bin/true\n\n");
+}

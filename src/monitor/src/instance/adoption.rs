@@ -39,7 +39,7 @@ impl InstanceCore {
             {
                 continue;
             }
-            if is_disabled && !applies_to_disabled(target) {
+            if is_disabled && !target.is_beside_resources() {
                 continue;
             }
             if accepts(&view, target) || is_outrun(&view, &self.monitor, peer.monitor) {
@@ -60,17 +60,6 @@ fn is_outrun(view: &ObjectView<'_>, ours: &InstanceMonitor, theirs: &InstanceMon
         return false;
     };
     is_failover && &**here == local && ours.global_expect_updated < theirs.global_expect_updated
-}
-
-fn applies_to_disabled(target: &GlobalExpect) -> bool {
-    matches!(
-        target,
-        GlobalExpect::Frozen
-            | GlobalExpect::Thawed
-            | GlobalExpect::Aborted
-            | GlobalExpect::Deleted
-            | GlobalExpect::Purged
-    )
 }
 
 /// Whether the local instance takes over a target that a peer has.
