@@ -7,34 +7,28 @@
 
 mod install;
 mod labels;
+mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use conf::{Ini, ObjectConf};
 use model::{ConfigEntry, Kind, NodeName, ObjectPath, Status, Timestamp};
 use monitor::{Copy, Verdict, Voter};
-use serde_json::{Map, Value, json};
 use tokio::sync::watch;
-use wire::reply::status_of;
 
 use crate::cluster_data::{Emit, SharedMap, Snapshot, SnapshotCell, WatchGeneration};
 use crate::config::{self, ConfigCell, LoadedConfig};
 use crate::config_watcher::{self, Look, Reload};
 use crate::paths::Paths;
-use crate::peer::{AskPeer, PeerError};
+use crate::peer::AskPeer;
 use crate::routes::Routes;
-use crate::runner::{CommandOutcome, RunCommand};
+use crate::runner::RunCommand;
 use crate::standing_keeper::Inquire;
 
-use install::{Fetched, Installed};
+use task::{End, Plan, Task};
 
-/// Longest wait for a file.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest run of a deletion.
-const DELETE_PATIENCE: Duration = Duration::from_secs(60);
 /// Most objects that are fetched, installed or deleted at a time.
 const MOST: usize = 8;
 /// Pause after a first failure, doubled for each next one.
@@ -92,17 +86,6 @@ pub struct Propagation {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 struct Published;
-
-/// What became of an object.
-#[derive(Debug)]
-enum End {
-    /// Done, or nothing was to be done.
-    Done,
-    /// To be tried again.
-    Failed(String),
-    /// The other node says that it is deleted, or has no such file any more.
-    Gone,
-}
 
 impl Propagation {
     /// The propagation of a daemon.
@@ -403,181 +386,6 @@ fn verdict<'a>(
         })
     });
     monitor::elect(&voter, copies)
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plan {
-    /// Fetch the file of the other node, and install it.
-    Install,
-    /// Fetch it, and delete the local one if it says so; install it otherwise.
-    Leave,
-    /// Delete the local one, which says itself that it is not for this node.
-    Vacate,
-}
-
-/// What is carried out about one object.
-struct Task {
-    path: ObjectPath,
-    peer: NodeName,
-    plan: Plan,
-    is_up: bool,
-    own: Option<ConfigEntry>,
-    is_written_here: bool,
-    nodename: NodeName,
-    paths: Arc<Paths>,
-    context: Arc<conf::Context>,
-    tell: Neighbours,
-}
-
-impl Task {
-    async fn carry_out(self) -> (NodeName, End) {
-        if self.plan == Plan::Vacate {
-            let end = self.delete().await;
-            return (self.peer, end);
-        }
-        let end = match self.fetch().await {
-            Ok(Some(fetched)) => self.follow(fetched).await,
-            Ok(None) => End::Gone,
-            Err(reason) => End::Failed(reason),
-        };
-        (self.peer, end)
-    }
-
-    /// The file of the other node; none when it is gone there.
-    async fn fetch(&self) -> Result<Option<Fetched>, String> {
-        let request = json!({
-            "action": "object_config", "method": "GET", "options": {"path": self.path.as_str()},
-        });
-        let ask = AskPeer::new(self.peer.clone(), &request, PATIENCE);
-        let answer = self.tell.ask.send(ask).timeout(PATIENCE + PATIENCE).await;
-        let reply = answer.unwrap_or(Err(PeerError::Busy)).map_err(|error| error.to_string())?;
-        match status_of(&reply) {
-            0 => Fetched::from_reply(&reply).map(Some),
-            // Being deleted; no such file.
-            2 | 3 => Ok(None),
-            status => {
-                let lines = wire::reply::Lines::of(&reply).errors.join(", ");
-                Err(format!("refused with status {status}: {lines}"))
-            }
-        }
-    }
-
-    /// Does what the file says.
-    async fn follow(&self, fetched: Fetched) -> End {
-        if self.path.kind() == Kind::Ccfg
-            && let Err(reason) = self.check_cluster(&fetched)
-        {
-            return End::Failed(reason);
-        }
-        let conf = match ObjectConf::parse(self.path.clone(), &fetched.text) {
-            Ok(conf) => conf,
-            Err(error) => return End::Failed(format!("unreadable: {error}")),
-        };
-        if self.plan == Plan::Leave {
-            // Scopes are expressions; the nodes may differ in what they know of labels, and deployed agents in what they
-            // make of them. Nothing is deleted on the word of another node.
-            let scope = conf.scope(&self.context);
-            if !scope.is_empty() && !scope.contains(&self.nodename) {
-                return self.delete().await;
-            }
-            log::warn!(path:% = self.path, node:% = self.peer; "its scope is evaluated differently there: nothing is deleted");
-        }
-        self.install(fetched).await
-    }
-
-    /// A cluster.conf is taken over only if this node is still a member, and could still open what members send.
-    fn check_cluster(&self, fetched: &Fetched) -> Result<(), String> {
-        let ini = Ini::parse(&fetched.text).map_err(|error| format!("unreadable: {error}"))?;
-        let is_in_node_conf = self.context.node.node.get("cluster", "nodes").is_some();
-        let nodes = ini.get("cluster", "nodes").unwrap_or_default();
-        let is_member = nodes.split_whitespace().any(|node| node == self.nodename.as_str())
-            || ini.get("cluster", "drpnodes").is_some_and(|nodes| {
-                nodes.split_whitespace().any(|node| node == self.nodename.as_str())
-            });
-        if !is_member && !is_in_node_conf {
-            return Err("this node is not a member there: join again, or leave".to_owned());
-        }
-        let has_secret = ini.keywords("cluster").any(|(keyword, value)| {
-            keyword.split('@').next() == Some("secret") && !value.is_empty()
-        });
-        if !has_secret && self.context.node.node.get("cluster", "secret").is_none() {
-            return Err("it has no secret".to_owned());
-        }
-        Ok(())
-    }
-
-    async fn install(&self, fetched: Fetched) -> End {
-        let (paths, path, own) = (self.paths.clone(), self.path.clone(), self.own.clone());
-        let is_written_here = self.is_written_here;
-        let work = tokio::task::spawn_blocking(move || {
-            install::install(&paths, &path, own.as_ref(), &fetched, is_written_here)
-        });
-        match work.await {
-            Ok(Ok(Installed::Done { is_new, loser })) => {
-                if let Some(loser) = loser {
-                    log::warn!(path:% = self.path, node:% = self.peer, kept:% = loser.display(); "both nodes changed the configuration: the other's is newer, the local one is kept beside");
-                }
-                log::info!(path:% = self.path, from:% = self.peer; "configuration installed");
-                self.put_in_force().await;
-                if is_new {
-                    self.emit("instance_freeze", [("reason", "install")]);
-                }
-                self.emit("service_config_installed", [("from", self.peer.as_str())]);
-                End::Done
-            }
-            // What changed meanwhile is published, and looked at, in a moment.
-            Ok(Ok(Installed::Changed)) => {
-                self.put_in_force().await;
-                End::Failed("the local file changed meanwhile".to_owned())
-            }
-            Ok(Ok(Installed::Same)) => {
-                self.put_in_force().await;
-                End::Done
-            }
-            Ok(Err(error)) => End::Failed(error.to_string()),
-            Err(_) => End::Failed("the file could not be written".to_owned()),
-        }
-    }
-
-    async fn delete(&self) -> End {
-        if self.is_up {
-            // Others start what is not seen here any more; what runs here would run twice.
-            return End::Failed(
-                "it is not for this node any more, but its instance is up: it is deleted once stopped".to_owned(),
-            );
-        }
-        let words = vec![self.path.to_string(), "delete".to_owned(), "--local".to_owned()];
-        let command = RunCommand { words, sync: true, path: None, time: Some(DELETE_PATIENCE) };
-        log::info!(path:% = self.path, node:% = self.peer; "not for this node any more: deleted");
-        let end = match self.tell.run.send(command).await {
-            Ok(Ok(CommandOutcome::Ended { ret: 0, .. } | CommandOutcome::Started { .. })) => {
-                End::Done
-            }
-            Ok(Ok(CommandOutcome::Ended { ret, err, .. })) => {
-                End::Failed(format!("delete ended with {ret}: {}", err.trim_end()))
-            }
-            Ok(Err(error)) => End::Failed(format!("delete: {error}")),
-            Err(_) => End::Failed("the runner is not there now".to_owned()),
-        };
-        self.put_in_force().await;
-        end
-    }
-
-    /// Returns when the daemon goes by the new file.
-    async fn put_in_force(&self) {
-        if self.path.kind() == Kind::Ccfg {
-            _ = self.tell.reload.send(Reload).timeout(PATIENCE).await;
-        } else {
-            _ = self.tell.look.send(Look(vec![self.path.clone()])).timeout(PATIENCE).await;
-        }
-    }
-
-    fn emit<const N: usize>(&self, id: &str, data: [(&str, &str); N]) {
-        let data: Map<String, Value> =
-            data.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        self.tell.emit.do_send(Emit { id: id.to_owned(), path: Some(self.path.clone()), data });
-    }
 }
 
 impl Actor for Propagation {

@@ -5,9 +5,13 @@ use std::sync::Mutex;
 
 use arc_swap::ArcSwap;
 use model::{InstanceMonitor, InstanceStatus, MonitorStatus, NodeMonitorData, NodeMonitorStatus};
+use serde_json::{Value, json};
 
+use super::install::{Fetched, Installed};
 use super::*;
 use crate::cluster_data::NodeEntry;
+use crate::peer::PeerError;
+use crate::runner::CommandOutcome;
 
 const MTIME: f64 = 1_795_364_641.747_718_3;
 const SOON: Duration = Duration::from_secs(10);
