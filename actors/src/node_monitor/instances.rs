@@ -1,0 +1,159 @@
+//! The instances of this node: whose service monitors run, and who of them may act next.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use model::{InstanceStatus, Kind, ObjectPath};
+use monitor::Action;
+
+use super::{Gone, NodeMonitor, QUEUE, SlotFreed, WaitSlot, boot};
+use crate::clock::now;
+use crate::cluster_data::{RemoveInstance, SetInstance};
+use crate::runner::{EvaluateLater, RunAction};
+use crate::service_monitor::{ConfigChanged, Leave, ServiceMonitor, ViewChanged, YourTurn};
+use crate::supervision::{self, Child};
+
+impl NodeMonitor {
+    /// Starts and ends service monitors, and has instances evaluated.
+    pub(super) fn follow(&mut self, changed: &[ObjectPath]) {
+        let config = self.shared.config.load_full();
+        let local = config.node.nodename.clone();
+        let registry = self.shared.registry.load_full();
+        let mut next = (*registry).clone();
+        let (mut is_changed, mut to_evaluate) = (false, vec![]);
+        for path in changed {
+            let object = config.objects.get(path);
+            // A scaler publishes its slices, and acts on them.
+            if let Some((_, scaler)) = path.slice_of()
+                && config.objects.get(&scaler).is_some_and(|object| object.settings.scale.is_some())
+                && let Some(monitor) = registry.get(&scaler)
+            {
+                monitor.do_send(ConfigChanged);
+                to_evaluate.push(scaler);
+            }
+            if !path.kind().has_instances() {
+                // Of the kinds without instances, the dataset has a status for `cluster` only.
+                if path.kind() == Kind::Ccfg {
+                    self.publish_other(path, object.is_some());
+                }
+                continue;
+            }
+            let has_instance = object.is_some_and(|object| object.has_instance(&local));
+            match (registry.get(path), has_instance) {
+                (Some(monitor), true) => {
+                    monitor.do_send(ConfigChanged);
+                    to_evaluate.push(path.clone());
+                }
+                (None, true) => {
+                    next.insert(path.clone(), Arc::new(self.start_monitor(path)));
+                    is_changed = true;
+                    to_evaluate.push(path.clone());
+                }
+                // Deleted: its monitor sees to its target, then ends. Moved away: it ends.
+                (Some(monitor), false) if object.is_some() => monitor.do_send(Leave),
+                (Some(monitor), false) => monitor.do_send(ViewChanged),
+                (None, false) => {}
+            }
+        }
+        if is_changed {
+            self.shared.registry.store(Arc::new(next));
+        }
+        if !to_evaluate.is_empty() {
+            self.tell.evaluate.do_send(EvaluateLater(to_evaluate));
+        }
+    }
+
+    pub(super) fn objects(&self) -> Vec<ObjectPath> {
+        self.shared.config.load().objects.keys().cloned().collect()
+    }
+
+    fn start_monitor(&self, path: &ObjectPath) -> Addr<ServiceMonitor> {
+        let (address, seat) = supervision::seat(QUEUE);
+        let child = Child::new(&format!("service_monitor {path}"), self.tell.root.clone());
+        let (shared, path) = (self.shared.clone(), path.clone());
+        supervision::start_here(seat, child, move || {
+            ServiceMonitor::new(shared.clone(), path.clone())
+        });
+        address
+    }
+
+    /// An object without instance to start has a status nevertheless (orchestration.md §3).
+    fn publish_other(&self, path: &ObjectPath, is_there: bool) {
+        if !is_there {
+            self.tell.remove.do_send(RemoveInstance(path.clone()));
+            return;
+        }
+        let mut status = InstanceStatus { kind: Some(path.kind()), ..InstanceStatus::default() };
+        status.csum = Some(monitor::digest(&status));
+        status.updated = now();
+        self.tell.instance.do_send(SetInstance { path: path.clone(), status: Box::new(status) });
+    }
+
+    /// What the start of the node is: the first evaluation of all instances, or their boot.
+    pub(super) fn begin(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.is_beginning, true) {
+            return;
+        }
+        let paths = self.shared.paths.clone();
+        let to_clear = self.objects();
+        let work = tokio::task::spawn_blocking(move || boot::begin(&paths, &to_clear));
+        ctx.spawn(work.into_actor(self).map(move |booted, this, ctx| {
+            // With those that came meanwhile.
+            let objects = this.objects();
+            if let Ok(true) = booted {
+                log::info!("the node was booted: so are its instances");
+                for path in objects.iter().filter(|path| path.kind().has_instances()) {
+                    let words = ["boot", "--local"].map(str::to_owned).to_vec();
+                    let action = Action::Other(words);
+                    this.tell.run.do_send(RunAction { path: path.clone(), action, priority: 0 });
+                }
+            }
+            this.follow(&objects);
+            this.is_loaded = true;
+            this.pass_soon(ctx);
+        }));
+    }
+}
+
+impl Handler<WaitSlot> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, WaitSlot { path, priority }: WaitSlot, ctx: &mut Context<Self>) {
+        self.waiting.insert((priority, path));
+        // The last action may have ended before this message came.
+        if self.shared.acting() == 0 {
+            ctx.notify(SlotFreed);
+        }
+    }
+}
+
+impl Handler<SlotFreed> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: SlotFreed, _: &mut Context<Self>) {
+        let max_parallel = self.shared.config.load().max_parallel();
+        if self.shared.acting() >= max_parallel {
+            return;
+        }
+        while let Some((_, path)) = self.waiting.pop_first() {
+            if let Some(monitor) = self.shared.registry.load().get(&path) {
+                monitor.do_send(YourTurn);
+                return;
+            }
+        }
+    }
+}
+
+impl Handler<Gone> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, Gone(path): Gone, _: &mut Context<Self>) {
+        let mut registry = (**self.shared.registry.load()).clone();
+        registry.remove(&path);
+        self.shared.registry.store(Arc::new(registry));
+        // It came back while its monitor was ending.
+        if self.shared.config.load().objects.contains_key(&path) {
+            self.follow(&[path]);
+        }
+    }
+}
