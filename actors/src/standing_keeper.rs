@@ -118,6 +118,9 @@ impl StandingKeeper {
             if !self.asked.insert(peer.clone()) {
                 continue;
             }
+            if self.standing == Standing::Member {
+                self.opinions.on_ask(&peer);
+            }
             // What every agent answers to every member, and to nobody else; it changes nothing.
             let request = json!({"action": "daemon_blacklist_status", "method": "GET"});
             let asked = self.tell.ask.send(AskPeer::new(peer.clone(), &request, PATIENCE));
@@ -136,7 +139,8 @@ impl StandingKeeper {
 
     /// Publishes what the answers amount to, and says so once.
     fn settle(&mut self, ctx: &mut Context<Self>) {
-        let standing = self.opinions.standing();
+        let peers = self.peers();
+        let standing = self.opinions.standing(&peers);
         let refusing: Vec<NodeName> = self.opinions.refusing().cloned().collect();
         if (standing, &refusing) != (self.standing, &self.refusing) {
             let names: Vec<&str> = refusing.iter().map(NodeName::as_str).collect();
@@ -157,7 +161,13 @@ impl StandingKeeper {
         if standing != self.standing {
             self.tell.standing.do_send(SetStanding(standing));
         }
+        let was_member = self.standing == Standing::Member;
         (self.standing, self.refusing) = (standing, refusing);
+        if was_member && standing != Standing::Member {
+            // Only those were asked that are not heard: the others may know better.
+            let unasked = peers.into_iter().filter(|peer| !self.opinions.has_said(peer)).collect();
+            self.ask(unasked, ctx);
+        }
         self.look_again(ctx);
     }
 

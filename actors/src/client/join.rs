@@ -116,6 +116,7 @@ pub(super) fn join(
         failure.lines.insert(0, format!("join {node} failed"));
         failure
     };
+    let was_frozen;
     match take_in(om, &link, secret, envelope, within) {
         Ok(staged) => {
             // From here on the node stays frozen when something fails: its files may be of two clusters.
@@ -128,6 +129,7 @@ pub(super) fn join(
                     code: 1,
                 })
             })?;
+            was_frozen = freeze.was_frozen;
             freeze.undo()?;
         }
         Err(failure) => {
@@ -136,6 +138,9 @@ pub(super) fn join(
         }
     }
     note(&format!("this node is now a member of the cluster of {node}"));
+    if was_frozen {
+        note("it stays frozen, as it was before: `om node thaw` lets it start services");
+    }
     super::node::wake(om, "join");
     if let Ok(link) = om.link(None) {
         start_sending(&link);

@@ -34,16 +34,21 @@ pub enum Standing {
 
 /// What the members last said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Opinions(BTreeMap<NodeName, bool>);
+pub struct Opinions(BTreeMap<NodeName, Answer>);
 
 impl Opinions {
     /// Takes an answer. Who is silent cannot vouch for the local node any more; that it refused it stays known.
     pub fn on_answer(&mut self, member: &NodeName, answer: Answer) {
-        match answer {
-            Answer::Accepted => _ = self.0.insert(member.clone(), true),
-            Answer::Refused => _ = self.0.insert(member.clone(), false),
-            Answer::Silent if self.0.get(member) == Some(&true) => _ = self.0.remove(member),
-            Answer::Silent => {}
+        let is_known = self.0.get(member) == Some(&Answer::Refused) && answer == Answer::Silent;
+        if !is_known {
+            self.0.insert(member.clone(), answer);
+        }
+    }
+
+    /// A member is asked again that was silent: what it says now is waited for.
+    pub fn on_ask(&mut self, member: &NodeName) {
+        if self.0.get(member) == Some(&Answer::Silent) {
+            self.0.remove(member);
         }
     }
 
@@ -54,17 +59,29 @@ impl Opinions {
 
     /// Who refuses the local node.
     pub fn refusing(&self) -> impl Iterator<Item = &NodeName> {
-        self.0.iter().filter(|(_, accepts)| !**accepts).map(|(member, _)| member)
+        self.said(Answer::Refused)
     }
 
-    /// What follows.
+    fn said(&self, answer: Answer) -> impl Iterator<Item = &NodeName> {
+        self.0.iter().filter(move |(_, said)| **said == answer).map(|(member, _)| member)
+    }
+
+    /// Whether it was asked, and answered or not in time.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        let accepts = self.0.values().any(|accepts| *accepts);
-        match (self.refusing().next().is_some(), accepts) {
-            (false, _) => Standing::Member,
-            (true, true) => Standing::Doubted,
-            (true, false) => Standing::LeftOut,
+    pub fn has_said(&self, member: &NodeName) -> bool {
+        self.0.contains_key(member)
+    }
+
+    /// What follows for a node with these peers. It is left out when all of them were asked, or the word of one with an
+    /// old configuration would freeze it before another one is heard.
+    #[must_use]
+    pub fn standing(&self, peers: &[NodeName]) -> Standing {
+        let is_accepted = self.said(Answer::Accepted).next().is_some();
+        match self.refusing().next() {
+            None => Standing::Member,
+            Some(_) if is_accepted => Standing::Doubted,
+            Some(_) if peers.iter().all(|peer| self.has_said(peer)) => Standing::LeftOut,
+            Some(_) => Standing::Doubted,
         }
     }
 }
@@ -104,7 +121,7 @@ mod tests {
         for (name, answer) in answers {
             opinions.on_answer(&nodes(name)[0], *answer);
         }
-        opinions.standing()
+        opinions.standing(&nodes("n1 n2"))
     }
 
     #[test]
@@ -128,14 +145,29 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_left_out_before_all_were_asked() {
+        use Answer::{Accepted, Refused, Silent};
+        assert_eq!(standing(&[("n1", Refused)]), Standing::Doubted, "n2 may have the newer file");
+        let mut opinions = Opinions::default();
+        opinions.on_answer(&nodes("n2")[0], Silent);
+        opinions.on_ask(&nodes("n2")[0]);
+        opinions.on_answer(&nodes("n1")[0], Refused);
+        assert_eq!(opinions.standing(&nodes("n1 n2")), Standing::Doubted, "it is asked again");
+        opinions.on_answer(&nodes("n2")[0], Accepted);
+        opinions.on_ask(&nodes("n2")[0]);
+        assert_eq!(opinions.standing(&nodes("n1 n2")), Standing::Doubted);
+    }
+
+    #[test]
     fn who_is_taken_back_is_a_member_and_another_configuration_is_another_question() {
         use Answer::{Accepted, Refused};
-        assert_eq!(standing(&[("n1", Refused), ("n1", Accepted)]), Standing::Member);
+        let back = [("n1", Refused), ("n2", Refused), ("n1", Accepted), ("n2", Accepted)];
+        assert_eq!(standing(&back), Standing::Member);
         let mut opinions = Opinions::default();
         opinions.on_answer(&nodes("n1")[0], Refused);
         assert_eq!(opinions.refusing().collect::<Vec<_>>(), [&nodes("n1")[0]]);
         opinions.clear();
-        assert_eq!(opinions.standing(), Standing::Member);
+        assert_eq!(opinions.standing(&nodes("n1")), Standing::Member);
     }
 
     #[test]
