@@ -18,7 +18,7 @@ use super::{ANSWER, Done, Failure, Link, Om, addressed, complain, mon, node_spec
 /// How often a wait looks at the data when no event comes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The pause after a look, in durations of that look: a wait takes a fifth of a processor at most.
+/// The pause after a look at several objects, in durations of that look: a wait takes a fifth of a processor at most.
 const PAUSE_LOOKS: u32 = 4;
 
 /// Longest wait for the answer to an order: a new object may still have to be read (wire.md §5.10).
@@ -265,8 +265,11 @@ impl<'a> Waits<'a> {
             }
             self.left = left;
             drop(known);
-            // Of many objects one changes all the time: not to look is what leaves the daemon its time.
-            std::thread::sleep((look.elapsed() * PAUSE_LOOKS).min(LOOK));
+            // Of many objects one changes all the time: not to look is what leaves the daemon its time. Of one, what is
+            // reached may not last.
+            if self.left.len() > 1 {
+                std::thread::sleep((look.elapsed() * PAUSE_LOOKS).min(LOOK));
+            }
             let rest = within.map(|within| within.saturating_sub(start.elapsed()));
             if rest.is_some_and(|rest| rest.is_zero()) {
                 for waiting in &self.left {
