@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use model::{NodeName, resolve_path};
+use model::{Kind, NodeName, resolve_path};
 
 use crate::convert::doubt_of;
 use crate::eval::{Doc, Evaluation, MAX_DOCUMENT_WORK};
@@ -158,7 +158,7 @@ impl Validator<'_> {
                     converter,
                     Converter::Duration | Converter::DurationMinutes | Converter::DurationDays
                 ) && matches!(error.reason, EvalReason::Value { .. });
-                let severity = if is_duration { Severity::Notice } else { Severity::Error };
+                let severity = if is_duration { self.tolerated() } else { Severity::Error };
                 self.complain(severity, section, keyword, &error.reason.to_string());
             }
         }
@@ -182,6 +182,12 @@ impl Validator<'_> {
                 "names the object itself: ignored",
             );
         }
+    }
+
+    /// How bad is what deployed agents read as something else than it says. Their numbers are what objects are shared by;
+    /// those of the node are ours to judge, and decide whether it is reached and when it gives up a peer.
+    fn tolerated(&self) -> Severity {
+        if is_node(self.doc) { Severity::Error } else { Severity::Notice }
     }
 
     /// Complains about a value that converts, but to something else than it says.
@@ -219,8 +225,16 @@ impl Validator<'_> {
         // Deployed agents do not count these: neither may the exit code.
         if let Some(expected) = converter.doubt(written).or_else(|| doubt_of(keyword, written)) {
             let reason = format!("{:?} is not {expected}", short());
-            self.complain(Severity::Notice, section, keyword, &reason);
+            self.complain(self.tolerated(), section, keyword, &reason);
         }
+    }
+}
+
+/// Whether this is about the node: node.conf or cluster.conf.
+fn is_node(doc: Doc<'_>) -> bool {
+    match doc {
+        Doc::Node(_) => true,
+        Doc::Object(conf) => conf.path().kind() == Kind::Ccfg,
     }
 }
 

@@ -13,6 +13,7 @@ mod heartbeat;
 mod lenient;
 mod name;
 mod object;
+mod secret;
 mod status;
 mod time;
 
@@ -33,5 +34,6 @@ pub use name::{
 pub use object::{
     FlexBounds, ObjectSettings, Orchestrate, PlacementPolicy, ResourceSettings, Topology,
 };
+pub use secret::{SecretLength, SecretUse};
 pub use status::{Frozen, Provisioned, Status};
 pub use time::Timestamp;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use model::{SecretLength, SecretUse};
 use zeroize::Zeroizing;
 
 use crate::Dialect;
@@ -21,15 +22,22 @@ pub struct KeyError {
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let expected = match self.dialect {
-            Dialect::Classic => "16, 24, or at least 32",
-            Dialect::Sealed => "at least 16",
-        };
-        write!(f, "cluster secret has {} bytes, expected {expected}", self.bytes)
+        write!(
+            f,
+            "cluster secret {}",
+            SecretLength { for_use: use_of(self.dialect), bytes: self.bytes }
+        )
     }
 }
 
 impl std::error::Error for KeyError {}
+
+fn use_of(dialect: Dialect) -> SecretUse {
+    match dialect {
+        Dialect::Classic => SecretUse::Classic,
+        Dialect::Sealed => SecretUse::Sealed,
+    }
+}
 
 impl ClusterSecret {
     /// Takes the text of the keyword. Any length: [`Self::check`] tells what it is good for.
@@ -51,11 +59,7 @@ impl ClusterSecret {
     /// [`KeyError`], to show when the secret is set.
     pub fn check(&self, dialect: Dialect) -> Result<(), KeyError> {
         let bytes = self.0.len();
-        let fits = match dialect {
-            Dialect::Classic => matches!(bytes, 16 | 24 | 32..),
-            Dialect::Sealed => bytes >= 16,
-        };
-        if fits { Ok(()) } else { Err(KeyError { dialect, bytes }) }
+        use_of(dialect).check(bytes).map_err(|_| KeyError { dialect, bytes })
     }
 
     /// The key of the classic dialect: the first 32 bytes, even inside a character (wire.md §2.1).

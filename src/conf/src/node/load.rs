@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::NodeName;
+use model::{NodeName, SecretUse};
 
 use super::settings::{
     ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeSettings,
@@ -91,6 +91,15 @@ impl Loader<'_> {
         }
     }
 
+    /// A secret of a section, used as given: with too few bytes for keys it is complained about, and never shown.
+    fn secret(&mut self, section: &str, used: SecretUse) -> Option<Secret> {
+        let text = self.text(section, "secret")?;
+        if let Err(length) = used.check(text.len()) {
+            self.complain(section, "secret", length.to_string());
+        }
+        Some(Secret::new(&text))
+    }
+
     fn words(&mut self, section: &str, keyword: &str) -> Vec<String> {
         self.value(section, keyword).0.words()
     }
@@ -105,7 +114,7 @@ impl Loader<'_> {
         let seconds = match value.as_number() {
             Some(seconds) if is_set && DURATIONS.contains(&seconds) => seconds,
             Some(_) if is_set => {
-                self.complain(section, keyword, "not between 1ms and a year: the default applies");
+                self.complain(section, keyword, "not between 1ms and a year");
                 default
             }
             _ => default,
@@ -130,11 +139,7 @@ impl Loader<'_> {
             Some(number) if bounds.contains(&number) => number,
             _ if is_set => {
                 let (least, most) = (bounds.start(), bounds.end());
-                self.complain(
-                    section,
-                    keyword,
-                    format!("not a number from {least} to {most}: the default applies"),
-                );
+                self.complain(section, keyword, format!("not a number from {least} to {most}"));
                 default
             }
             _ => default,
@@ -231,23 +236,25 @@ impl Loader<'_> {
         if nodes.is_empty() {
             nodes.push(nodename.clone());
         }
+        let envelope = self.word(
+            "cluster",
+            "envelope",
+            &[("sealed", Envelope::Sealed), ("any", Envelope::Any), ("classic", Envelope::Classic)],
+        );
+        let secret = match envelope {
+            Envelope::Sealed => self.secret("cluster", SecretUse::Sealed),
+            // Both dialects are spoken, with the same secret.
+            Envelope::Any | Envelope::Classic => self.secret("cluster", SecretUse::Classic),
+        };
         NodeSettings {
             cluster_name: self.conf.cluster_name(),
             cluster_id: self.text("cluster", "id").unwrap_or_default(),
-            secret: self.text("cluster", "secret").map(|secret| Secret::new(&secret)),
+            secret,
             drpnodes: self.nodes("cluster", "drpnodes"),
             quorum: self.bool("cluster", "quorum"),
             dns: self.words("cluster", "dns"),
             vip: self.text("cluster", "vip"),
-            envelope: self.word(
-                "cluster",
-                "envelope",
-                &[
-                    ("sealed", Envelope::Sealed),
-                    ("any", Envelope::Any),
-                    ("classic", Envelope::Classic),
-                ],
-            ),
+            envelope,
             is_fast,
             listener: self.listener(),
             env: self.text("node", "env").unwrap_or_else(|| "TST".into()),
@@ -360,8 +367,9 @@ impl Loader<'_> {
             if timeout <= interval {
                 self.complain(&name, "timeout", "not above the interval: peers would be stale");
             }
-            let secret = if kind == "relay" { self.text(&name, "secret") } else { None };
-            let secret = secret.map(|secret| Secret::new(&secret));
+            // Which dialect a relay or an arbitrator speaks, only its answer tells.
+            let secret =
+                if kind == "relay" { self.secret(&name, SecretUse::Classic) } else { None };
             let peers =
                 if kind == "unicast" { self.unicast_peers(&name, &nodes) } else { BTreeMap::new() };
             heartbeats.push(HeartbeatSettings {
@@ -404,10 +412,9 @@ impl Loader<'_> {
     fn arbitrators(&mut self) -> Vec<ArbitratorSettings> {
         let mut arbitrators = vec![];
         for name in self.sections("arbitrator") {
-            let (host, secret) = (self.text(&name, "name"), self.text(&name, "secret"));
+            let (host, secret) = (self.text(&name, "name"), self.secret(&name, SecretUse::Classic));
             let timeout = self.duration(&name, "timeout", 5.0);
             if let (Some(host), Some(secret)) = (host, secret) {
-                let secret = Secret::new(&secret);
                 arbitrators.push(ArbitratorSettings { name, host, secret, timeout });
             }
         }

@@ -23,19 +23,19 @@ fn nothing_configured_means_the_defaults_of_the_field() {
 
 #[test]
 fn the_node_wins_over_the_cluster_keyword_by_keyword() {
-    let cluster = "[cluster]\nname = Demo\nnodes = n1 N2\nsecret = s\nquorum = true\n[node]\nenv = PRD\nready_period = 1\n[listener]\nport = 2000\n";
+    let cluster = "[cluster]\nname = Demo\nnodes = n1 N2\nsecret = abcdefghijklmnop\nquorum = true\n[node]\nenv = PRD\nready_period = 1\n[listener]\nport = 2000\n";
     let node = "[node]\nready_period = 2\nmin_avail_mem = 1g\n[listener]\naddr = 127.0.0.1\n[labels]\nzone = a\nzone@n2 = b\n";
     let found = settings(cluster, node);
     assert_eq!(complaints(&found), Vec::<String>::new());
     assert_eq!(found.cluster_name, "demo");
     assert_eq!(found.nodes, ["n1", "n2"].map(|name| NodeName::new(name).unwrap()));
-    assert_eq!(found.secret.as_ref().unwrap().expose(), "s");
+    assert_eq!(found.secret.as_ref().unwrap().expose(), "abcdefghijklmnop");
     assert!(found.quorum);
     assert_eq!((found.env.as_str(), found.ready_period), ("PRD", Duration::from_secs(2)));
     assert_eq!((found.listener.port, found.listener.addr.as_str()), (2_000, "127.0.0.1"));
     assert_eq!(found.min_avail_mem, Threshold::Bytes(1 << 30));
     assert_eq!(found.labels, BTreeMap::from([("zone".into(), "a".into())]));
-    assert!(!format!("{found:?}").contains("secret: Some(\"s\")"));
+    assert!(!format!("{found:?}").contains("abcdefghijklmnop"));
 }
 
 #[test]
@@ -87,8 +87,54 @@ fn a_bad_keyword_has_its_default_and_a_complaint_with_its_line() {
 }
 
 #[test]
+fn a_secret_that_makes_no_key_is_named_and_never_shown() {
+    let of = |text: &str| complaints(&settings(text, ""));
+    assert_eq!(
+        of("[cluster]\nsecret = short\n"),
+        ["cluster.conf line 2: cluster.secret: has 5 bytes, expected at least 16"]
+    );
+    let twenty = "abcdefghijklmnopqrst";
+    assert_eq!(of(&format!("[cluster]\nsecret = {twenty}\n")), Vec::<String>::new());
+    for envelope in ["any", "classic"] {
+        assert_eq!(
+            of(&format!("[cluster]\nenvelope = {envelope}\nsecret = {twenty}\n")),
+            ["cluster.conf line 3: cluster.secret: has 20 bytes, expected 16, 24, or at least 32"]
+        );
+    }
+    let others = "[hb#1]\ntype = relay\nrelay = r\nsecret = short\n[arbitrator#1]\nname = a\nsecret = short\n";
+    assert_eq!(
+        of(others),
+        [
+            "cluster.conf line 4: hb#1.secret: has 5 bytes, expected 16, 24, or at least 32",
+            "cluster.conf line 7: arbitrator#1.secret: has 5 bytes, expected 16, 24, or at least 32",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_value_of_the_node_is_an_error_whatever_deployed_agents_make_of_it() {
+    let text = "[listener]\nport = abc\nmax_connections_per_address = abc\n[node]\nready_period = abc\n[hb#1]\ntype = unicast\ninterval = -1\ntimeout = x\nport = abc\n";
+    let found = settings(text, "").complaints;
+    let bad: Vec<String> = found
+        .iter()
+        .filter(|complaint| complaint.severity == Severity::Error)
+        .map(|complaint| format!("{}.{}", complaint.section, complaint.keyword))
+        .collect();
+    for keyword in [
+        "listener.port",
+        "listener.max_connections_per_address",
+        "node.ready_period",
+        "hb#1.interval",
+        "hb#1.timeout",
+        "hb#1.port",
+    ] {
+        assert!(bad.contains(&keyword.to_owned()), "{keyword}: {found:?}");
+    }
+}
+
+#[test]
 fn heartbeats_arbitrators_and_stonith_are_those_of_this_node() {
-    let cluster = "[cluster]\nnodes = n1 n2 n3\n[hb#1]\ntype = unicast\naddr@n1 = 10.0.0.1\nport@n2 = 1\nnodes = n1 n2 n9\n[hb#r]\ntype = relay\nrelay = r1:1214\nsecret = x\n[arbitrator#1]\nname = a1\nsecret = y\n[stonith#n2]\ncmd = /bin/off 'n 2'\n";
+    let cluster = "[cluster]\nnodes = n1 n2 n3\n[hb#1]\ntype = unicast\naddr@n1 = 10.0.0.1\nport@n2 = 1\nnodes = n1 n2 n9\n[hb#r]\ntype = relay\nrelay = r1:1214\nsecret = relay-secret-16b\n[arbitrator#1]\nname = a1\nsecret = voter-secret-16b\n[stonith#n2]\ncmd = /bin/off 'n 2'\n";
     let found = settings(cluster, "");
     assert_eq!(complaints(&found), Vec::<String>::new());
     let names = |names: &[&str]| -> Vec<NodeName> {
@@ -101,7 +147,7 @@ fn heartbeats_arbitrators_and_stonith_are_those_of_this_node() {
     assert_eq!(one.peers, BTreeMap::from([(names(&["n2"])[0].clone(), ("n2".into(), 1))]));
     assert_eq!(relay.peers, BTreeMap::new());
     assert_eq!(relay.nodes, names(&["n1", "n2", "n3"]));
-    assert_eq!(relay.secret, Some(Secret::new("x")));
+    assert_eq!(relay.secret, Some(Secret::new("relay-secret-16b")));
     assert_eq!(found.arbitrators[0].host, "a1");
     assert_eq!(found.stonith[&names(&["n2"])[0]], ["/bin/off", "n 2"]);
 }
