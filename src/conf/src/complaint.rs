@@ -48,6 +48,27 @@ impl Complaint {
         }
     }
 
+    /// Whether the same is among others, wherever it stands there.
+    #[must_use]
+    pub fn is_among(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| Self { line: self.line, ..other.clone() } == *self)
+    }
+
+    /// Adds to `known` what `more` has about other places; of two about one place, the worse stays.
+    pub fn merge(known: &mut Vec<Self>, more: Vec<Self>) {
+        for each in more {
+            let is_same = |old: &&mut Self| {
+                (&old.file, &old.section, &old.keyword)
+                    == (&each.file, &each.section, &each.keyword)
+            };
+            match known.iter_mut().find(is_same) {
+                Some(old) if old.severity < each.severity => *old = each,
+                Some(_) => {}
+                None => known.push(each),
+            }
+        }
+    }
+
     /// Errors and warnings, what `validate config` adds up.
     #[must_use]
     pub fn count(complaints: &[Self]) -> (usize, usize) {

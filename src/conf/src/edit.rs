@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use model::Kind;
+
 use crate::eval::{Doc, Evaluation};
 use crate::{Change, Context, Converter, IniError, Value, keywords};
 
@@ -55,6 +57,8 @@ pub enum EditError {
     IndexUse(Box<str>),
     /// No keyword.
     NoKeyword(Box<str>),
+    /// Nothing reads the keyword of cluster.conf there: its section is to be named.
+    Elsewhere(Box<str>),
     /// It can not be written.
     Ini(IniError),
 }
@@ -69,6 +73,9 @@ impl fmt::Display for EditError {
             Self::Index(text) => write!(f, "the index of {text:?} is not an integer"),
             Self::IndexUse(text) => write!(f, "{text:?}: an index needs += or |="),
             Self::NoKeyword(text) => write!(f, "{text:?} names no keyword"),
+            Self::Elsewhere(keyword) => {
+                write!(f, "the cluster does not read DEFAULT.{keyword}: cluster.{keyword} is meant")
+            }
             Self::Ini(error) => error.fmt(f),
         }
     }
@@ -109,6 +116,7 @@ pub(crate) fn changes(
     for edit in edits {
         editor.edit(edit)?;
     }
+    editor.drop_emptied(edits);
     Ok(editor.changes)
 }
 
@@ -190,6 +198,12 @@ impl Editor<'_> {
     fn operate(&mut self, operation: &Operation<'_>) -> Result<(), EditError> {
         let (sections, keyword) = self.targets(operation.target)?;
         for section in sections {
+            if section == "DEFAULT"
+                && matches!(self.doc, Doc::Object(conf) if conf.path().kind() == Kind::Ccfg)
+                && keywords::meant_in_cluster(keyword)
+            {
+                return Err(EditError::Elsewhere(keyword.into()));
+            }
             let value = match operation.operator {
                 Operator::Replace => operation.value.to_owned(),
                 _ => {
@@ -235,6 +249,38 @@ impl Editor<'_> {
     fn unset(&mut self, section: &str, keyword: &str) {
         self.values.insert((section.into(), keyword.into()), None);
         self.changes.push(Change::Unset { section: section.into(), keyword: keyword.into() });
+    }
+
+    /// Removes the sections that `unset` left without a keyword, where they mean nothing without one: else a heartbeat
+    /// could not be removed keyword by keyword.
+    fn drop_emptied(&mut self, edits: &[Edit]) {
+        let is_needed = |section: &str| match self.doc {
+            Doc::Object(conf) if conf.path().kind() != Kind::Ccfg => {
+                section.contains('#') && keywords::needs_type(section)
+            }
+            _ => section != "DEFAULT",
+        };
+        let unset = edits.iter().filter_map(|edit| match edit {
+            Edit::Unset(target) => self.targets(target).ok().map(|(sections, _)| sections),
+            _ => None,
+        });
+        let sections: BTreeSet<String> = unset.flatten().filter(|name| is_needed(name)).collect();
+        for section in sections {
+            let ini = self.doc.ini();
+            let is_left = |keyword: &str| {
+                let edited = self.values.get(&(section.clone(), keyword.to_owned()));
+                edited.is_none_or(|value| value.is_some())
+            };
+            let is_set = |(at, value): (&(String, String), &Option<String>)| {
+                at.0 == section && value.is_some()
+            };
+            let is_emptied = ini.has_section(&section)
+                && !ini.keywords(&section).any(|(keyword, _)| is_left(keyword))
+                && !self.values.iter().any(is_set);
+            if is_emptied {
+                self.changes.push(Change::RemoveSection(section));
+            }
+        }
     }
 
     /// Sets or removes `disable`, and drops scoped values that say the opposite.

@@ -169,6 +169,29 @@ pub(crate) fn table_driver<'d>(group: &str, driver: &'d str) -> &'d str {
     }
 }
 
+/// Whether this agent has the driver: which resources it acts on, and which it shows and leaves alone.
+#[must_use]
+pub fn has_driver(group: &str, driver: &str) -> bool {
+    match (group, driver) {
+        ("app", "simple" | "forking")
+        | ("task", "host")
+        | ("ip", "host")
+        | ("disk", "loop")
+        | ("container", "docker" | "podman" | "oci")
+        | ("sync", "rsync")
+        | ("volume", _) => true,
+        ("fs", "zfs" | "docker" | "btrfssubvol" | "") => false,
+        ("fs", _) => true,
+        _ => false,
+    }
+}
+
+/// Where the cluster reads a keyword that its configuration has in DEFAULT, where nothing reads it.
+pub(crate) fn meant_in_cluster(keyword: &str) -> bool {
+    let name = keyword.split_once('@').map_or(keyword, |(name, _)| name);
+    !matches!(name, "id" | "comment") && cluster::find("cluster", None, name) != Lookup::Unknown
+}
+
 /// New name of a deprecated keyword of DEFAULT.
 pub(crate) fn renamed(keyword: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(old, _)| *old == keyword).map(|(_, new)| *new)

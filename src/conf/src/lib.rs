@@ -28,10 +28,10 @@ pub use eval::{EvalError, EvalReason, Evaluated};
 pub use expr::evaluate as evaluate_expression;
 pub use ini::{Change, Ini, IniError, IniReason};
 pub use join::{JoinError, JoinReply, join_node_conf, leave_cluster_conf, leave_node_conf};
-pub use keywords::keyword_list;
+pub use keywords::{has_driver, keyword_list};
 pub use node::{
-    ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeConf,
-    NodeSettings, Secret, SplitAction, Threshold,
+    ArbitratorSettings, Envelope, Followed, Found, HeartbeatSettings, ListenerSettings, LogLevel,
+    NODE_FILES, NodeConf, NodeSettings, Secret, SplitAction, Threshold,
 };
 pub use object::{ObjectConf, SectionReader};
 pub use schedule::{Schedule, ScheduleError};

@@ -10,9 +10,12 @@ use crate::{
     Value, edit, validate,
 };
 
+mod follow;
 mod load;
 mod settings;
+mod step;
 
+pub use follow::{Followed, Found, NODE_FILES};
 pub use settings::{
     ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeSettings,
     Secret, SplitAction, Threshold,

@@ -67,6 +67,15 @@ impl Validator<'_> {
                     return;
                 }
             }
+            // It is shown and left alone: good on a node that has it.
+            Some(driver)
+                if is_resource(doc, section)
+                    && section != "sync#i0"
+                    && !keywords::has_driver(group, driver) =>
+            {
+                let reason = format!("this agent has no driver {group}.{driver}");
+                self.complain(Severity::Warning, section, "type", &reason);
+            }
             None if is_resource(doc, section) && keywords::needs_type(section) => {
                 self.complain(Severity::Error, section, "type", "required, and not set");
                 return;
@@ -100,6 +109,11 @@ impl Validator<'_> {
 
     fn keyword(&mut self, section: &str, driver: Option<&str>, keyword: &str) {
         let tables = self.doc.tables();
+        if section == "DEFAULT" && is_cluster(self.doc) && keywords::meant_in_cluster(keyword) {
+            let reason = format!("not read here: cluster.{keyword} is meant");
+            self.complain(Severity::Warning, section, keyword, &reason);
+            return;
+        }
         match tables.find(section, driver, keyword) {
             Lookup::Known(definition) => {
                 self.evaluate(section, keyword, definition.candidates, definition.converter);
@@ -232,10 +246,12 @@ impl Validator<'_> {
 
 /// Whether this is about the node: node.conf or cluster.conf.
 fn is_node(doc: Doc<'_>) -> bool {
-    match doc {
-        Doc::Node(_) => true,
-        Doc::Object(conf) => conf.path().kind() == Kind::Ccfg,
-    }
+    matches!(doc, Doc::Node(_)) || is_cluster(doc)
+}
+
+/// Whether this is cluster.conf.
+fn is_cluster(doc: Doc<'_>) -> bool {
+    matches!(doc, Doc::Object(conf) if conf.path().kind() == Kind::Ccfg)
 }
 
 fn is_resource(doc: Doc<'_>, section: &str) -> bool {
@@ -290,6 +306,33 @@ mod tests {
                     "Notice web.conf line 11: app#1.check_timeout: \"{{env.unknown}}\" {duration}"
                 ),
             ]
+        );
+    }
+
+    fn told(path: &str, text: &str) -> Vec<String> {
+        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
+        let conf = ObjectConf::parse(ObjectPath::parse(path).unwrap(), text).unwrap();
+        let complaints = conf.validate(&Context::new(Arc::new(node)));
+        complaints.iter().map(|c| format!("{:?} {c}", c.severity)).collect()
+    }
+
+    #[test]
+    fn a_driver_of_the_field_that_this_agent_lacks_is_a_warning() {
+        let text = "[DEFAULT]\nid = i\nnodes = n1\n[share#1]\ntype = nfs\n[app#1]\ntype = smple\n";
+        assert_eq!(
+            told("web", text),
+            [
+                "Warning web.conf line 5: share#1.type: this agent has no driver share.nfs",
+                "Error web.conf line 7: app#1.type: unknown driver app.smple",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_cluster_reads_in_its_own_section_is_told_where_it_is_not_read() {
+        assert_eq!(
+            told("cluster", "[DEFAULT]\nid = i\nnodes = n1\n"),
+            ["Warning cluster.conf line 3: DEFAULT.nodes: not read here: cluster.nodes is meant"]
         );
     }
 }

@@ -76,3 +76,39 @@ fn a_malformed_edit_changes_nothing() {
 fn a_list_starts_from_its_default() {
     assert_eq!(edited("[DEFAULT]\n", &[set("nodes+=n2")]), "[DEFAULT]\nnodes = n1 n2\n");
 }
+
+#[test]
+fn a_section_without_a_keyword_left_goes_where_it_would_mean_nothing() {
+    let unset = |keyword: &str| Edit::Unset(keyword.into());
+    let cluster = |text: &str, edits: &[Edit]| {
+        let mut conf = ObjectConf::parse(ObjectPath::cluster(), text).unwrap();
+        conf.edit(&context(), edits).map(|_| conf.text().to_owned())
+    };
+    let text = "[cluster]\nname = c\n\n[hb#1]\ntype = unicast\n\n[hb#2]\ntype = disk\ndev = /d\n";
+    let edits = [unset("hb#2.type"), unset("hb#2.dev")];
+    assert_eq!(
+        cluster(text, &edits).unwrap().trim_end(),
+        "[cluster]\nname = c\n\n[hb#1]\ntype = unicast"
+    );
+    assert!(cluster(text, &edits[1..]).unwrap().contains("[hb#2]\ntype = disk\n"));
+    let again = [&edits[..], &[set("hb#2.type=relay")]].concat();
+    assert!(cluster(text, &again).unwrap().contains("[hb#2]\ntype = relay\n"));
+    // A resource whose group has a default type stays one, as in the field.
+    let object = "[DEFAULT]\nid = i\n[fs#1]\ntype = flag\n[app#1]\nstart = /bin/a\n";
+    assert_eq!(
+        edited(object, &[unset("fs#1.type"), unset("app#1.start")]),
+        "[DEFAULT]\nid = i\n[app#1]\n"
+    );
+}
+
+#[test]
+fn a_keyword_of_the_cluster_is_not_set_where_nothing_reads_it() {
+    let mut conf = ObjectConf::parse(ObjectPath::cluster(), "[DEFAULT]\nnodes = n1\n").unwrap();
+    for text in ["nodes=n1 n2", "nodes+=n2", "quorum@n1=true"] {
+        let error = conf.edit(&context(), &[set(text)]).unwrap_err();
+        assert!(error.to_string().contains("cluster."), "{error}");
+    }
+    // What is there already can be removed.
+    conf.edit(&context(), &[Edit::Unset("nodes".into())]).unwrap();
+    assert!(!conf.text().contains("nodes"));
+}

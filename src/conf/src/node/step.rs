@@ -1,0 +1,87 @@
+//! Changes that no node of a running cluster survives as a member, though the files before and after are both good.
+
+use super::{Envelope, NodeSettings};
+use crate::eval::Doc;
+use crate::{Complaint, Severity};
+
+impl NodeSettings {
+    /// What forbids to go on from these settings to `next` by an edit; for who edits, not for who reads: another node
+    /// may have done it already.
+    #[must_use]
+    pub fn step_faults(&self, next: &Self) -> Vec<Complaint> {
+        let mut faults = vec![];
+        let mut complain = |keyword: &str, reason: String| {
+            let (file, line) = Doc::Node(&next.conf).place("cluster", keyword);
+            faults.push(Complaint {
+                severity: Severity::Error,
+                file,
+                line,
+                section: "cluster".into(),
+                keyword: keyword.into(),
+                reason,
+            });
+        };
+        let is_split = matches!(
+            (self.envelope, next.envelope),
+            (Envelope::Sealed, Envelope::Classic) | (Envelope::Classic, Envelope::Sealed)
+        );
+        // The file travels from node to node in an envelope: whoever has it would not be understood by who has it not.
+        if is_split && self.nodes.len().max(next.nodes.len()) > 1 {
+            let (from, to) = (self.envelope.as_str(), next.envelope.as_str());
+            complain(
+                "envelope",
+                format!(
+                    "nodes with {from} do not understand nodes with {to}: set it to any, and to {to} once all nodes have that"
+                ),
+            );
+        }
+        let here = &self.nodename;
+        if self.nodes.contains(here) && !next.nodes.contains(here) {
+            complain(
+                "nodes",
+                format!(
+                    "without {here}, which is this node: `om daemon leave` takes it out of its cluster"
+                ),
+            );
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::NodeName;
+
+    use super::*;
+
+    fn faults(before: &str, after: &str) -> Vec<String> {
+        let of = |text: &str| {
+            let text = format!("[cluster]\nsecret = abcdefghijklmnop\n{text}");
+            NodeSettings::parse(NodeName::new("n1").unwrap(), &text, "").unwrap()
+        };
+        of(before).step_faults(&of(after)).iter().map(|fault| fault.keyword.clone()).collect()
+    }
+
+    #[test]
+    fn the_dialect_changes_through_any_where_there_are_others_to_understand() {
+        for (before, after, is_refused) in [
+            ("sealed", "classic", true),
+            ("classic", "sealed", true),
+            ("sealed", "any", false),
+            ("any", "classic", false),
+            ("any", "sealed", false),
+        ] {
+            let text = |envelope, nodes| format!("envelope = {envelope}\nnodes = {nodes}\n");
+            let several = faults(&text(before, "n1 n2"), &text(after, "n1 n2"));
+            assert_eq!(several.contains(&"envelope".to_owned()), is_refused, "{before} {after}");
+            assert_eq!(faults(&text(before, "n1"), &text(after, "n1")), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_node_does_not_take_itself_out_by_an_edit() {
+        assert_eq!(faults("nodes = n1 n2\n", "nodes = n2\n"), ["nodes"]);
+        assert_eq!(faults("nodes = n1 n2\n", "nodes = n1\n"), Vec::<String>::new());
+        assert_eq!(faults("nodes = n2\n", "nodes = n3\n"), Vec::<String>::new());
+    }
+}
