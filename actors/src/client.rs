@@ -94,6 +94,10 @@ pub fn run(command: Command) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             failure.lines.iter().for_each(|line| complain(line));
+            if crate::resource::is_from_daemon() {
+                // Nobody reads that. Without a log yet, this is nothing.
+                failure.lines.iter().for_each(|line| log::error!("{line}"));
+            }
             let denied = std::io::ErrorKind::PermissionDenied.to_string();
             let is_denied = |line: &String| line.to_lowercase().contains(&denied.to_lowercase());
             if failure.lines.iter().any(is_denied) {

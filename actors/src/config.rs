@@ -4,6 +4,7 @@
 //! had a good configuration before keeps it.
 
 mod first_start;
+mod last_good;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,6 +24,10 @@ use crate::durable;
 use crate::paths::Paths;
 
 pub use first_start::ensure_cluster_conf;
+pub(crate) use last_good::copy_of;
+pub use last_good::{
+    CSUM_VARIABLE, file_in_force, is_kept, load_node_in_force, load_object_in_force,
+};
 
 /// Where the newest configuration is found.
 pub type ConfigCell = Arc<ArcSwap<LoadedConfig>>;
@@ -43,10 +48,12 @@ pub struct LoadedConfig {
     pub objects: SharedMap<LoadedObject>,
     /// What is wrong now, by file below `<etc>`.
     pub complaints: BTreeMap<String, Vec<Complaint>>,
+    /// Files below `<etc>` that are not in force, for what is wrong in them: their last good content is.
+    pub kept: BTreeSet<String>,
+    /// Whether node.conf and cluster.conf were read.
+    is_node_loaded: bool,
     /// Whether the objects were read: until then, none is not an answer.
     pub is_loaded: bool,
-    /// Whether cluster.conf says what a deployed agent cannot follow, or nothing: it is not in force and not published.
-    pub is_held: bool,
 }
 
 /// The configuration of one object.
@@ -56,8 +63,8 @@ pub struct LoadedObject {
     pub path: ObjectPath,
     /// The text of its file: the document is read from it again by whoever needs it, see [`LoadedObject::conf`].
     text: Arc<str>,
-    /// What tells whether the file is still the one that was read.
-    stamp: FileStamp,
+    /// What tells whether the file is still the one that was read; none for the copy of a last good content.
+    stamp: Option<FileStamp>,
     /// The answer to `object_config`, made for the first one who asks.
     reply: OnceLock<Arc<wire::Prepared>>,
     /// What the monitors need of it.
@@ -91,7 +98,8 @@ impl LoadedObject {
     #[must_use]
     pub fn reply(&self, file: &Path) -> Option<Arc<wire::Prepared>> {
         let make = || Arc::new(wire::Prepared::new(&config_reply(&self.text, self.updated)));
-        (FileStamp::of(file) == Some(self.stamp)).then(|| self.reply.get_or_init(make).clone())
+        (self.stamp.is_some() && FileStamp::of(file) == self.stamp)
+            .then(|| self.reply.get_or_init(make).clone())
     }
 
     /// Its document. Read anew each time: thousands of documents take ten times the memory of their texts, and are
@@ -129,8 +137,9 @@ impl LoadedConfig {
             node_csum,
             objects: SharedMap::default(),
             complaints: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            is_node_loaded: false,
             is_loaded: false,
-            is_held: false,
         }
     }
 
@@ -139,52 +148,21 @@ impl LoadedConfig {
     pub fn load(paths: &Paths, nodename: &NodeName) -> Self {
         let mut config = Self::empty(paths, nodename.clone());
         config.reload_node(paths, &BTreeSet::new());
-        let objects: Vec<ObjectPath> = list_objects(paths).into_keys().collect();
+        let mut objects: BTreeSet<ObjectPath> = list_objects(paths).into_keys().collect();
+        // A node may be in a cluster whose file is gone.
+        objects.insert(ObjectPath::cluster());
+        let objects: Vec<ObjectPath> = objects.into_iter().collect();
         config.reload_objects(paths, &objects);
         config.is_loaded = true;
         config
     }
 
-    /// Reads node.conf and cluster.conf again. True when something changed; a file that cannot be read changes nothing
-    /// but its complaints, nor does what the agents of the peers `deployed` cannot follow.
+    /// Reads node.conf and cluster.conf again. True when something changed; a file that cannot be read, or has mistakes
+    /// that the one in force has not, changes nothing but its complaints, nor does what the agents of the peers `deployed`
+    /// cannot follow.
     pub fn reload_node(&mut self, paths: &Paths, deployed: &BTreeSet<NodeName>) -> bool {
         let files = [paths.cluster_conf(), paths.node_conf()];
-        for name in ["cluster.conf", "node.conf"] {
-            self.complaints.remove(name);
-        }
-        self.is_held = false;
-        let nodename = self.node.nodename.clone();
-        match load_node_files(paths, nodename, &files) {
-            Ok((node, csum)) => {
-                let is_blank = |node: &NodeSettings| node.conf.cluster.text().trim().is_empty();
-                if is_blank(&node) && !is_blank(&self.node) {
-                    // Truncated by who writes it anew, or taken away: no order to leave the cluster.
-                    let reason = "is empty or missing".to_owned();
-                    self.is_held = true;
-                    self.complain(*complaint("cluster.conf".to_owned(), reason));
-                    return false;
-                }
-                if let Some(complaint) = unfollowed(&self.node, &node, deployed) {
-                    self.is_held = true;
-                    self.complain(complaint);
-                    return false;
-                }
-                for complaint in &node.complaints {
-                    self.complain(complaint.clone());
-                }
-                let is_changed = node.conf != self.node.conf || csum != self.node_csum;
-                if is_changed {
-                    self.context = Arc::new(context(paths, &node));
-                    self.node = Arc::new(node);
-                    self.node_csum = csum;
-                }
-                is_changed
-            }
-            Err(complaint) => {
-                self.complain(*complaint);
-                false
-            }
-        }
+        self.follow_node(paths, files.map(|file| read_text(paths, &file)), deployed)
     }
 
     /// Looks at the labels of all nodes again; true when they changed, and [`LoadedConfig::reevaluate`] is due.
@@ -198,36 +176,19 @@ impl LoadedConfig {
     }
 
     /// Reads these objects again, on all processors. Returns those that changed, appeared or disappeared. An object whose
-    /// file cannot be read stays as it is.
+    /// file cannot be read, or has errors that the one in force has not, stays as it is.
     pub fn reload_objects(&mut self, paths: &Paths, objects: &[ObjectPath]) -> Vec<ObjectPath> {
-        let is_held = self.is_held;
-        let is_read = |path: &&ObjectPath| !is_held || **path != ObjectPath::cluster();
-        let objects: Vec<ObjectPath> = objects.iter().filter(is_read).cloned().collect();
-        let read = in_parallel(&objects, |path| read_object(paths, &self.context, path));
+        let read = in_parallel(objects, |path| read_object(paths, &self.context, path));
         let mut changed = Vec::new();
         for (path, read) in objects.iter().zip(read) {
-            let file = path.config_file();
-            // What the node's settings complain of in cluster.conf stays: they were read before.
-            let of_node = |complaint: &Complaint| self.node.complaints.contains(complaint);
-            match self.complaints.remove(&file) {
-                Some(mut known) if *path == ObjectPath::cluster() => {
-                    known.retain(of_node);
-                    if !known.is_empty() {
-                        self.complaints.insert(file, known);
-                    }
-                }
-                Some(_) | None => {}
-            }
-            match read {
-                Ok(Some(object)) => {
-                    for complaint in &object.complaints {
-                        self.complain(complaint.clone());
-                    }
+            match self.judge(paths, path, read) {
+                Some(Some(object)) => {
                     let is_same = self.objects.get(path).is_some_and(|old| {
                         old.csum == object.csum
                             && old.updated == object.updated
                             && old.scope == object.scope
                             && old.settings == object.settings
+                            && old.complaints == object.complaints
                     });
                     // The same content in another file is no change, but it is what is compared with from now on.
                     self.objects.insert(path.clone(), Arc::new(object));
@@ -235,12 +196,10 @@ impl LoadedConfig {
                         changed.push(path.clone());
                     }
                 }
-                Ok(None) => {
-                    if self.objects.remove(path).is_some() {
-                        changed.push(path.clone());
-                    }
+                Some(None) => {
+                    changed.extend(self.objects.remove(path).map(|_| path.clone()));
                 }
-                Err(complaint) => self.complain(*complaint),
+                None => {}
             }
         }
         changed
@@ -252,7 +211,7 @@ impl LoadedConfig {
         let context = &self.context;
         let evaluated = in_parallel(&objects, |object| {
             let conf = object.conf();
-            let (settings, complaints) = conf.settings(context);
+            let (settings, complaints) = last_good::evaluate(&conf, context);
             (settings, complaints, conf.scope(context))
         });
         let mut changed = Vec::new();
@@ -263,9 +222,12 @@ impl LoadedConfig {
             if is_same {
                 continue;
             }
-            if object.path != ObjectPath::cluster() {
-                self.complaints.remove(&object.path.config_file());
+            // The node says otherwise now, and its objects go on: the file is to be read again, which tells.
+            if last_good::adds_errors(&object.complaints, &complaints) {
+                self.kept.insert(object.path.config_file());
+                continue;
             }
+            self.complaints.remove(&object.path.config_file());
             for complaint in &complaints {
                 self.complain(complaint.clone());
             }
@@ -290,39 +252,6 @@ impl LoadedConfig {
     pub fn max_parallel(&self) -> usize {
         self.node.max_parallel.unwrap_or_else(|| (processors() / 2).max(2))
     }
-}
-
-/// A heartbeat whose type changes while a deployed agent takes part in it.
-///
-/// Seen of deployed agents: the worker goes on as what it was, with the keywords of the new type. One that was unicast and
-/// becomes multicast sends to the group by TCP and listens there: it is deaf and mute, is taken for dead, takes over what
-/// runs elsewhere, and so do the others with what runs there. A section of another name is followed.
-fn unfollowed(
-    old: &NodeSettings,
-    new: &NodeSettings,
-    deployed: &BTreeSet<NodeName>,
-) -> Option<Complaint> {
-    new.heartbeats.iter().find_map(|after| {
-        let before = old.heartbeats.iter().find(|before| before.name == after.name)?;
-        if before.kind == after.kind {
-            return None;
-        }
-        let takes_part =
-            |node: &&NodeName| before.nodes.contains(*node) && after.nodes.contains(*node);
-        let node = deployed.iter().find(takes_part)?;
-        Some(Complaint {
-            severity: conf::Severity::Error,
-            file: "cluster.conf".to_owned(),
-            line: 0,
-            section: after.name.clone(),
-            keyword: "type".to_owned(),
-            reason: format!(
-                "the agent of {node} does not follow a change from {} to {}: leave {} as it was, add another section, and \
-                 remove {} once all nodes beat on the new one",
-                before.kind, after.kind, before.name, before.name
-            ),
-        })
-    })
 }
 
 /// Number of processors that this process may use, as it was when it started: asking the system reads the files of its
@@ -368,10 +297,7 @@ pub fn context(paths: &Paths, node: &NodeSettings) -> Context {
 
 /// Labels of the nodes as they were published last; none without the file.
 fn published_labels(paths: &Paths) -> conf::Labels {
-    let read = std::fs::File::open(paths.nodes_info()).and_then(|file| {
-        let mut bytes = vec![];
-        file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map(|_| bytes)
-    });
+    let read = crate::regular::read(&paths.nodes_info(), MAX_FILE_BYTES);
     let nodes = read.ok().and_then(|bytes| wire::parse_json::<serde_json::Value>(&bytes).ok());
     let nodes = nodes.as_ref().and_then(serde_json::Value::as_object).into_iter().flatten();
     nodes
@@ -392,6 +318,30 @@ fn published_labels(paths: &Paths) -> conf::Labels {
 pub fn load_node(paths: &Paths, nodename: NodeName) -> Result<NodeSettings, Box<Complaint>> {
     let files = [paths.cluster_conf(), paths.node_conf()];
     load_node_files(paths, nodename, &files).map(|(node, _)| node)
+}
+
+/// What keeps node.conf and cluster.conf from being read, of both.
+#[must_use]
+pub fn unreadable_node_files(paths: &Paths, nodename: &NodeName) -> Vec<Complaint> {
+    let parse = |file: PathBuf, cluster: bool| -> Result<(), Box<Complaint>> {
+        let text = read_text(paths, &file)?.map(|read| read.0).unwrap_or_default();
+        let (cluster, node) = if cluster { (text.as_str(), "") } else { ("", text.as_str()) };
+        conf::NodeConf::parse(nodename.clone(), cluster, node).map(|_| ())
+    };
+    let read = [parse(paths.cluster_conf(), true), parse(paths.node_conf(), false)];
+    read.into_iter().filter_map(Result::err).map(|complaint| *complaint).collect()
+}
+
+/// Whether the file of an object, if there is one, can be read.
+///
+/// # Errors
+///
+/// A [`Complaint`] about why not.
+pub fn check_object_file(paths: &Paths, path: &ObjectPath) -> Result<(), Box<Complaint>> {
+    match read_text(paths, &paths.config_file(path))? {
+        Some((text, _)) => parse_object(path, &text).map(|_| ()),
+        None => Ok(()),
+    }
 }
 
 fn load_node_files(
@@ -429,6 +379,10 @@ fn read_object(
 ) -> Result<Option<LoadedObject>, Box<Complaint>> {
     let file = paths.config_file(path);
     let Some((mut text, mut metadata)) = read_text(paths, &file)? else { return Ok(None) };
+    // As an editor leaves it that truncates and then writes: no object yet, and none that gets an id.
+    if text.trim().is_empty() {
+        return Err(complaint(path.config_file(), "is empty".to_owned()));
+    }
     let mut conf = parse_object(path, &text)?;
     if conf.id().is_none() {
         match give_id(paths, path) {
@@ -440,13 +394,13 @@ fn read_object(
             Err(error) => log::debug!(path:% = path, error:% = error; "no id given"),
         }
     }
-    let (settings, complaints) = conf.settings(context);
+    let (settings, complaints) = last_good::evaluate(&conf, context);
     let scope = conf.scope(context);
     Ok(Some(LoadedObject {
         path: path.clone(),
         csum: csum(text.as_bytes()),
         text: text.into(),
-        stamp: FileStamp::new(&metadata),
+        stamp: Some(FileStamp::new(&metadata)),
         reply: OnceLock::new(),
         settings: Arc::new(settings),
         updated: modified(&metadata),
@@ -486,14 +440,14 @@ fn give_id(paths: &Paths, path: &ObjectPath) -> std::io::Result<()> {
     let _lock = durable::FileLock::take(&edit_lock(paths, path), Duration::from_secs(3))?;
     let file = paths.config_file(path);
     // Whoever held the lock before may have written another text.
-    let text = std::fs::read_to_string(&file)?;
+    let text = crate::regular::read_text(&file)?;
     if text.trim().is_empty() {
         return Ok(());
     }
     let Ok(mut conf) = ObjectConf::parse(path.clone(), &text) else { return Ok(()) };
     if conf.ensure_id(&random_uuid()) {
         let staged = durable::stage(&file, conf.text().as_bytes(), 0o600, None)?;
-        if std::fs::read_to_string(&file)? == text {
+        if crate::regular::read_text(&file)? == text {
             staged.commit()?;
         }
     }
@@ -501,18 +455,17 @@ fn give_id(paths: &Paths, path: &ObjectPath) -> std::io::Result<()> {
 }
 
 /// A whole file and its metadata from before it was read; none if it does not exist.
-fn read_text(paths: &Paths, file: &Path) -> Result<Option<(String, Metadata)>, Box<Complaint>> {
+pub(crate) fn read_text(
+    paths: &Paths,
+    file: &Path,
+) -> Result<Option<(String, Metadata)>, Box<Complaint>> {
     let name = || file.strip_prefix(&paths.etc).unwrap_or(file).display().to_string();
     let failed = |error: std::io::Error| complaint(name(), error.to_string());
-    let opened = match std::fs::File::open(file) {
+    let (opened, metadata) = match crate::regular::open(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let metadata = opened.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(complaint(name(), "not a regular file".to_owned()));
-    }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(1 << 20)).unwrap_or(0));
     opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {

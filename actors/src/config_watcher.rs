@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use conf::{Complaint, NodeSettings};
+use conf::{Complaint, NODE_FILES, NodeSettings};
 use model::{NodeName, ObjectPath};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
@@ -244,31 +244,37 @@ impl ConfigWatcher {
 
     /// Logs and shows what is wrong, if that changed.
     fn report(&self, old: &LoadedConfig, new: &LoadedConfig) {
-        if old.complaints == new.complaints && old.is_loaded {
+        if old.complaints == new.complaints && old.kept == new.kept && old.is_loaded {
             return;
         }
-        for (file, complaints) in &new.complaints {
-            let known = old.complaints.get(file);
-            for complaint in
-                complaints.iter().filter(|new| known.is_none_or(|old| !old.contains(new)))
-            {
-                log::error!("{complaint}: the last good value stays in force");
+        // What was wrong at the start was not told yet.
+        let known = |file: &String| old.complaints.get(file).filter(|_| old.is_loaded);
+        for (file, complaint) in complaints_of(new) {
+            let is_told = old.kept.contains(file) == new.kept.contains(file)
+                && known(file).is_some_and(|known| known.contains(complaint));
+            if !is_told {
+                log::log!(level_of(complaint), "{}", told(new, file, complaint));
             }
         }
         for file in old.complaints.keys().filter(|file| !new.complaints.contains_key(*file)) {
-            log::info!(file = file.as_str(); "configuration is valid again");
+            let is_gone = ObjectPath::from_config_file(file)
+                .is_some_and(|path| !new.objects.contains_key(&path));
+            match is_gone {
+                true => log::info!(file = file.as_str(); "configuration is gone"),
+                false => log::info!(file = file.as_str(); "configuration is valid again"),
+            }
         }
-        let complaints: Vec<&Complaint> = new.complaints.values().flatten().collect();
-        let alert = |complaint: &&Complaint| {
+        let count = complaints_of(new).count();
+        let alert = |(file, complaint): (&String, &Complaint)| {
             let severity = match complaint.severity {
                 conf::Severity::Error => "error",
                 conf::Severity::Warning | conf::Severity::Notice => "warning",
             };
-            json!({"severity": severity, "message": complaint.to_string()})
+            json!({"severity": severity, "message": told(new, file, complaint)})
         };
-        let mut alerts: Vec<Value> = complaints.iter().take(MAX_ALERTS).map(alert).collect();
-        if complaints.len() > MAX_ALERTS {
-            let message = format!("{} more configuration mistakes", complaints.len() - MAX_ALERTS);
+        let mut alerts: Vec<Value> = complaints_of(new).take(MAX_ALERTS).map(alert).collect();
+        if count > MAX_ALERTS {
+            let message = format!("{} more configuration mistakes", count - MAX_ALERTS);
             alerts.push(json!({"severity": "warning", "message": message}));
         }
         for id in ["config", "monitor"] {
@@ -286,6 +292,32 @@ impl ConfigWatcher {
             this.read(ctx);
             this.sweep_later(ctx);
         });
+    }
+}
+
+fn complaints_of(config: &LoadedConfig) -> impl Iterator<Item = (&String, &Complaint)> {
+    let by_file = config.complaints.iter();
+    by_file.flat_map(|(file, complaints)| complaints.iter().map(move |each| (file, each)))
+}
+
+fn level_of(complaint: &Complaint) -> log::Level {
+    match complaint.severity {
+        conf::Severity::Error => log::Level::Error,
+        conf::Severity::Warning | conf::Severity::Notice => log::Level::Warn,
+    }
+}
+
+/// A complaint with what applies instead.
+fn told(config: &LoadedConfig, file: &str, complaint: &Complaint) -> String {
+    let is_node = NODE_FILES.contains(&file);
+    match (complaint.severity, config.kept.contains(file)) {
+        (conf::Severity::Error, true) => {
+            format!("{complaint}: the last good configuration stays in force")
+        }
+        (conf::Severity::Error, false) if is_node && !complaint.keyword.is_empty() => {
+            format!("{complaint}: its default applies")
+        }
+        _ => complaint.to_string(),
     }
 }
 
@@ -318,15 +350,17 @@ fn read_files(
     old_stamps: Option<BTreeMap<ObjectPath, FileStamp>>,
     deployed: &BTreeSet<NodeName>,
 ) -> Read {
-    let was_held = config.is_held;
-    let is_node_changed = (is_node || is_all) && config.reload_node(paths, deployed);
-    if was_held && !config.is_held {
+    // The file of the cluster is judged with that of the node.
+    let is_node = is_node || is_all || objects.contains(&ObjectPath::cluster());
+    let is_node_changed = is_node && config.reload_node(paths, deployed);
+    if is_node {
         objects.insert(ObjectPath::cluster());
     }
     let mut changed = BTreeSet::new();
     let is_relabeled = is_labels && config.reload_labels(paths);
     if is_node_changed || is_relabeled {
         changed.extend(config.reevaluate());
+        objects.extend(config.kept_objects());
     }
     let stamps = is_all.then(|| config::list_objects(paths));
     if let Some(stamps) = &stamps {

@@ -75,6 +75,8 @@ const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the control socket may take before whoever starts us is told.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for blocking work, reading files for one, when everything else has stopped.
+const BLOCKED_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Most worker threads for connections.
 const MOST_WORKERS: usize = 8;
@@ -157,15 +159,25 @@ fn run() -> Result<(), DaemonError> {
     if let Err(error) = is_written {
         log::error!(error:% = error; "cluster.conf could not be written");
     }
-    let system = System::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = Arc::new(runtime);
+    let system = System::with_tokio_rt(|| runtime.clone());
     system.block_on(async { start(paths.clone(), nodename).await })?;
     let done = system.run();
+    end(runtime);
     logs::set_keeper(None);
     if let Err(error) = durable::touch(&paths.last_shutdown()) {
         log::warn!(error:% = error; "the time of this stop could not be noted");
     }
     drop(instance);
     Ok(done?)
+}
+
+/// Ends a runtime. Dropped, it would wait for blocking work for ever: a file system that does not answer.
+fn end(runtime: Arc<tokio::runtime::Runtime>) {
+    if let Some(runtime) = Arc::into_inner(runtime) {
+        runtime.shutdown_timeout(BLOCKED_PATIENCE);
+    }
 }
 
 /// Starts every actor; the root says when the control socket can be connected to.

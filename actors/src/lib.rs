@@ -24,6 +24,7 @@ pub mod peer;
 pub mod peer_address;
 pub mod propagation;
 pub mod quorum;
+mod regular;
 pub mod requests;
 pub mod resource;
 pub mod root;

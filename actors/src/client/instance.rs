@@ -3,13 +3,16 @@
 use std::process::Command;
 use std::sync::Arc;
 
+use conf::Edit;
 use model::{InstanceStatus, Kind, ObjectPath};
 use om::{ActionOptions, InstanceAction, Target, Wait};
 use serde_json::{Map, Value};
 use wire::Request;
 
 use super::select::is_here;
-use super::{ANSWER, Done, Failure, Link, NAMESPACE_VARIABLE, Om, explain, note, object, target};
+use super::{
+    ANSWER, Done, Failure, Link, NAMESPACE_VARIABLE, Om, config_edit, explain, note, object, target,
+};
 use crate::config::LoadedObject;
 use crate::logs::{LogContext, LogOptions};
 use crate::resource::Host;
@@ -27,6 +30,15 @@ pub(super) fn run(
     wait: &Wait,
     target: &Target,
 ) -> Done {
+    if let [path] = &selected.paths[..]
+        && path.kind() == Kind::Ccfg
+        && action == InstanceAction::Delete
+        && let Some(rids) = &options.rid
+    {
+        let sections = rids.split(',').map(|rid| Edit::DeleteSection(rid.trim().into()));
+        let owner = config_edit::Owner::Object(path.clone());
+        return config_edit::change(om, &owner, &sections.collect::<Vec<_>>(), false).map(|()| 0);
+    }
     let paths = applicable(selected, action, target)?;
     let paths = &paths[..];
     if paths.is_empty() {
@@ -250,7 +262,20 @@ fn one_here(om: &Om, path: &ObjectPath, action: InstanceAction, options: &Action
     if action == InstanceAction::Abort {
         return Ok(0);
     }
-    let (host, object) = local(om, path)?;
+    let from_daemon = resource::is_from_daemon();
+    if from_daemon {
+        // First: nobody reads what it prints, and why it fails is to be found.
+        log_to(om, path, options);
+        std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    }
+    let (host, object) = local(om, path, Some(action))?;
+    if !from_daemon {
+        log_to(om, path, options);
+    }
+    Ok(resource::action(&host, &object, action, options))
+}
+
+fn log_to(om: &Om, path: &ObjectPath, options: &ActionOptions) {
     logs::install(LogOptions {
         paths: Arc::new(om.paths.clone()),
         nodename: om.nodename.clone(),
@@ -266,7 +291,6 @@ fn one_here(om: &Om, path: &ObjectPath, action: InstanceAction, options: &Action
         is_verbose: true,
         is_filed: !options.dry_run,
     });
-    Ok(resource::action(&host, &object, action, options))
 }
 
 /// The session that the log lines of this command carry: the one of who runs it, or a new one.
@@ -278,20 +302,58 @@ fn session_id() -> String {
 }
 
 /// What local actions look at.
-fn local(om: &Om, path: &ObjectPath) -> Result<(Host, LoadedObject), Failure> {
+fn local(
+    om: &Om,
+    path: &ObjectPath,
+    action: Option<InstanceAction>,
+) -> Result<(Host, LoadedObject), Failure> {
     if !is_here(om, path) {
         return Err(Failure::new(format!(
             "object {path} has no configuration on this node: without --local the daemon finds its nodes"
         )));
     }
-    let settings = config::load_node(&om.paths, om.nodename.clone())?;
-    let object = config::load_object(&om.paths, &settings, path)?;
+    let (settings, object) = match resource::is_from_daemon() {
+        true => {
+            let settings = config::load_node_in_force(&om.paths, &om.nodename);
+            let object = config::load_object_in_force(&om.paths, &settings, path)?;
+            (settings, object)
+        }
+        false => {
+            let settings = config::load_node(&om.paths, om.nodename.clone())?;
+            let object = config::load_object(&om.paths, &settings, path)?;
+            // These are about the file, not about what it says of resources.
+            let is_about_file = matches!(
+                action,
+                Some(InstanceAction::Delete | InstanceAction::Enable | InstanceAction::Disable)
+            );
+            if !is_about_file {
+                refuse_errors(om, &object)?;
+            }
+            (settings, object)
+        }
+    };
     Ok((resource::command_host(Arc::new(om.paths.clone()), Arc::new(settings)), object))
+}
+
+/// Tells an operator what is wrong with a configuration. It is acted upon only if the daemon has nothing better: what acts
+/// here and what the daemon watches would be two things.
+fn refuse_errors(om: &Om, object: &LoadedObject) -> Result<(), Failure> {
+    let errors = object.complaints.iter().filter(|each| each.severity == conf::Severity::Error);
+    let mut lines: Vec<String> = errors.map(ToString::to_string).collect();
+    if lines.is_empty() || !config::is_kept(&om.paths, &object.path) {
+        lines.iter().for_each(|line| note(line));
+        return Ok(());
+    }
+    lines.push(format!(
+        "the daemon goes on with the last good configuration of {}: mend the file, or act without --local",
+        object.path
+    ));
+    Err(Failure { lines, code: 1 })
 }
 
 /// State of the local instance: as last written, or evaluated in this process.
 pub(super) fn status(om: &Om, path: &ObjectPath, refresh: bool) -> Result<InstanceStatus, Failure> {
-    let (host, object) = local(om, path)?;
+    let (host, object) = local(om, path, None)?;
     Ok(resource::status(&host, &object, refresh))
 }
 

@@ -162,7 +162,7 @@ fn values(key: Option<&str>, source: &KeySource) -> Result<BTreeMap<String, Vec<
 
 fn read(om: &Om, path: &ObjectPath) -> Result<Ini, Failure> {
     let file = om.paths.config_file(path);
-    let text = std::fs::read_to_string(&file)
+    let text = crate::regular::read_text(&file)
         .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
     Ini::parse(&text).map_err(|error| Failure::new(format!("{} {error}", path.config_file())))
 }

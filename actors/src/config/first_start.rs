@@ -23,13 +23,17 @@ pub fn ensure_cluster_conf(paths: &Paths, nodename: &NodeName) -> io::Result<()>
     let lock = super::edit_lock(paths, &ObjectPath::cluster());
     let _lock = durable::FileLock::take(&lock, Duration::from_secs(3))?;
     let file = paths.cluster_conf();
-    let text = match std::fs::read_to_string(&file) {
+    // The node is a member of a cluster, whatever became of the file since.
+    if super::is_kept(paths, &ObjectPath::cluster()) {
+        return Ok(());
+    }
+    let text = match crate::regular::read_text(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
         Err(error) => return Err(error),
     };
-    let node = std::fs::read_to_string(paths.node_conf()).unwrap_or_default();
+    let node = crate::regular::read_text(&paths.node_conf()).unwrap_or_default();
     let (Ok(mut cluster), Ok(node)) = (Ini::parse(&text), Ini::parse(&node)) else { return Ok(()) };
     let is_new = text.trim().is_empty();
     let secret = super::random_uuid().replace('-', "");

@@ -292,3 +292,172 @@ fn a_configuration_is_answered_from_memory_as_long_as_its_file_is_the_one_that_w
     fs::remove_file(&file).unwrap();
     assert!(reply(&config).is_none());
 }
+
+const CLUSTER: &[u8] =
+    b"[DEFAULT]\nid = 1\n[cluster]\nid = i\nsecret = abcdefghijklmnop\nnodes = n1 n2\n";
+
+/// What is told of a file, in the words of the log.
+fn told(config: &LoadedConfig, file: &str) -> Vec<String> {
+    config.complaints.get(file).into_iter().flatten().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_cluster_conf_that_is_gone_or_emptied_leaves_the_node_in_its_cluster() {
+    let root = root();
+    root.write("cluster.conf", CLUSTER);
+    let mut config = root.load();
+    let cluster = ObjectPath::cluster();
+    let look = |config: &mut LoadedConfig| {
+        let is_changed = config.reload_node(&root.paths, &BTreeSet::new());
+        let changed = config.reload_objects(&root.paths, std::slice::from_ref(&cluster));
+        (is_changed, changed.len())
+    };
+    let csum = config.objects.get(&cluster).unwrap().csum.clone();
+    let file = root.paths.cluster_conf();
+    for (text, reason) in [
+        (None, "cluster.conf: does not exist"),
+        (Some("\n"), "cluster.conf: is empty"),
+        (Some("[cluster]\nid = i\n"), "cluster.conf: cluster.secret: was set, and is not any more"),
+    ] {
+        match text {
+            Some(text) => root.write("cluster.conf", text.as_bytes()),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        assert_eq!(look(&mut config), (false, 0), "{reason}");
+        assert_eq!(config.node.nodes.len(), 2);
+        assert!(config.node.secret.is_some());
+        assert_eq!(config.objects.get(&cluster).unwrap().csum, csum);
+        assert!(told(&config, "cluster.conf").contains(&reason.to_owned()), "{config:?}");
+        // The next daemon is in the same cluster, and writes no other one.
+        ensure_cluster_conf(&root.paths, &root.node).unwrap();
+        let next = root.load();
+        assert_eq!((next.node.nodes.len(), next.node.cluster_id.as_str()), (2, "i"));
+        assert_eq!(next.objects.get(&cluster).unwrap().csum, csum);
+        assert!(!told(&next, "cluster.conf").is_empty());
+    }
+    let copy = copy_of(&root.paths, "cluster.conf");
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    root.write("cluster.conf", &[CLUSTER, b"quorum = true\n"].concat());
+    assert_eq!(look(&mut config), (true, 1));
+    assert!(config.node.quorum && config.complaints.is_empty());
+    assert!(!copy.exists());
+}
+
+#[test]
+fn a_mistyped_value_of_the_node_does_not_become_its_default() {
+    let root = root();
+    root.write("cluster.conf", &[CLUSTER, b"[listener]\nport = 21401\n"].concat());
+    root.write("node.conf", b"[node]\nready_period = 2\n");
+    let mut config = root.load();
+    for (file, text, place) in [
+        ("cluster.conf", "[listener]\nport = abc\n", "listener.port"),
+        ("cluster.conf", "[listener]\nport = 99999\n", "listener.port"),
+        ("cluster.conf", "[hb#1]\ntype = unicast\ninterval = -1\n", "hb#1.interval"),
+        ("cluster.conf", "[hb#9]\ntype = bogus\n", "hb#9.type"),
+        ("node.conf", "[node]\nready_period = abc\n", "node.ready_period"),
+    ] {
+        let before = fs::read(root.paths.etc.join(file)).unwrap();
+        let first = if file == "cluster.conf" { CLUSTER } else { b"" };
+        root.write(file, &[first, text.as_bytes()].concat());
+        assert!(!config.reload_node(&root.paths, &BTreeSet::new()), "{text}");
+        // The object is read with it, and says nothing else.
+        config.reload_objects(&root.paths, &[ObjectPath::cluster()]);
+        assert_eq!(config.node.listener.port, 21_401);
+        assert_eq!(config.node.ready_period, Duration::from_secs(2));
+        assert!(config.kept.contains(file));
+        let told = told(&config, file);
+        assert!(told.iter().any(|it| it.contains(place) && it.contains(" line ")), "{told:?}");
+        root.write(file, &before);
+        config.reload_node(&root.paths, &BTreeSet::new());
+        assert_eq!((config.complaints.len(), config.kept.len()), (0, 0));
+    }
+    // One good file is followed while the other one is not.
+    root.write("cluster.conf", b"no section\n");
+    root.write("node.conf", b"[node]\nready_period = 3\n");
+    assert!(config.reload_node(&root.paths, &BTreeSet::new()));
+    assert_eq!((config.node.nodes.len(), config.node.ready_period.as_secs()), (2, 3));
+}
+
+#[test]
+fn an_object_keeps_its_last_good_configuration_and_the_next_daemon_has_it_too() {
+    let root = root();
+    root.write("cluster.conf", CLUSTER);
+    let good = b"[DEFAULT]\nid = 1\nnodes = n1\n[app#1]\ntype = simple\nstart = /bin/true\n";
+    root.write("svc1.conf", good);
+    let mut config = root.load();
+    let path = [object("svc1")];
+    let app = |config: &LoadedConfig| {
+        config.objects.get(&path[0]).unwrap().settings.resources["app#1"].driver.clone()
+    };
+    for (text, place) in [
+        (
+            "[DEFAULT]\nid = 1\nnodes = n1\n[app#1]\ntype = smple\nstart = /bin/true\n",
+            "line 5: app#1.type",
+        ),
+        ("[DEFAULT]\nid = 1\nnodes = nn1\n[app#1]\ntype = simple\n", "line 3: DEFAULT.nodes"),
+        ("", "is empty"),
+        ("garbage\n", "line 1"),
+    ] {
+        root.write("svc1.conf", text.as_bytes());
+        assert_eq!(config.reload_objects(&root.paths, &path), [], "{text}");
+        let told = told(&config, "svc1.conf");
+        assert!(told.iter().any(|it| it.contains(place)), "{told:?}");
+        assert!(config.kept.contains("svc1.conf"));
+        assert!(config.objects.get(&path[0]).unwrap().has_instance(&root.node));
+        assert_eq!(fs::read(root.paths.etc.join("svc1.conf")).unwrap(), text.as_bytes());
+        let next = root.load();
+        assert_eq!((app(&next).as_str(), next.kept.len()), ("app.simple", 1));
+        // Peers are given what was published.
+        let given = file_in_force(&root.paths, &path[0]);
+        assert_eq!(fs::read(&given).unwrap(), good);
+        let updated = config.objects.get(&path[0]).unwrap().updated;
+        assert_eq!(modified(&fs::metadata(&given).unwrap()), updated);
+        // A child of the daemon acts on the same.
+        let node = load_node_in_force(&root.paths, &root.node);
+        let seen = load_object_in_force(&root.paths, &node, &path[0]).unwrap();
+        assert_eq!(seen.csum, csum(good));
+    }
+    // Good again, with another driver.
+    root.write("svc1.conf", b"[DEFAULT]\nid = 1\nnodes = n1\n[app#1]\nstart = /bin/true\n");
+    assert_eq!(config.reload_objects(&root.paths, &path), path);
+    assert_eq!(app(&config), "app.forking");
+    assert!(config.complaints.is_empty() && !is_kept(&root.paths, &path[0]));
+    // Deleted is deleted, also when it was not good before.
+    root.write("svc1.conf", b"garbage\n");
+    config.reload_objects(&root.paths, &path);
+    fs::remove_file(root.paths.config_file(&path[0])).unwrap();
+    assert_eq!(config.reload_objects(&root.paths, &path), path);
+    assert!(config.complaints.is_empty() && !is_kept(&root.paths, &path[0]));
+    assert!(!root.load().objects.contains_key(&path[0]));
+}
+
+#[test]
+fn a_mistake_of_the_start_is_told_and_does_not_block_the_next_change() {
+    let root = root();
+    root.write("svc1.conf", b"[DEFAULT]\nid = 1\n[app#1]\ntype = smple\n[share#1]\ntype = nfs\n");
+    let mut config = root.load();
+    assert_eq!(
+        told(&config, "svc1.conf"),
+        ["svc1.conf line 4: app#1.type: unknown driver app.smple"]
+    );
+    root.write("svc1.conf", b"[DEFAULT]\nid = 1\napp = x\n[app#1]\ntype = smple\n");
+    let path = [object("svc1")];
+    assert_eq!(config.reload_objects(&root.paths, &path), path);
+    assert!(config.kept.is_empty());
+}
+
+#[test]
+fn what_is_no_file_is_told_and_nobody_waits_for_it() {
+    let root = root();
+    for name in ["pipe.conf", "node.conf"] {
+        rustix::fs::mkfifoat(rustix::fs::CWD, root.paths.etc.join(name), rustix::fs::Mode::RWXU)
+            .unwrap();
+    }
+    root.write("svc1.conf", b"[DEFAULT]\nid = 1\n");
+    ensure_cluster_conf(&root.paths, &root.node).unwrap();
+    let config = root.load();
+    assert!(config.objects.contains_key(&object("svc1")));
+    for name in ["pipe.conf", "node.conf"] {
+        assert_eq!(told(&config, name), [format!("{name}: not a regular file")]);
+    }
+}

@@ -250,3 +250,54 @@ async fn the_frozen_flag_of_the_node_wakes_its_monitor() {
     crate::durable::touch(&bench.paths.node_frozen()).unwrap();
     while !matches!(bench.next().await, Heard::Wake) {}
 }
+
+#[actix::test]
+async fn what_is_wrong_in_cluster_conf_is_an_alert_that_says_what_applies() {
+    let good = "[cluster]\nid = i\nsecret = abcdefghijklmnop\nnodes = n1\n";
+    let mut bench = Bench::new(&[("cluster.conf", good)]);
+    bench.objects().await;
+    write(&bench.file("cluster.conf"), &format!("{good}[hb#9]\ntype = bogus\n[foo]\n"));
+    let alerts = loop {
+        if let Heard::Report(report) = bench.next().await
+            && let alerts = report.fields["alerts"].as_array().unwrap().clone()
+            && !alerts.is_empty()
+        {
+            break alerts;
+        }
+    };
+    let told: Vec<String> = alerts
+        .iter()
+        .map(|alert| {
+            format!(
+                "{} {}",
+                alert["severity"].as_str().unwrap(),
+                alert["message"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "error cluster.conf line 6: hb#9.type: \"bogus\" is not one of unicast, multicast, disk, relay: the last good configuration stays in force",
+            "warning cluster.conf line 7: [foo]: unknown section",
+        ]
+    );
+    assert!(bench.cell.load().objects.contains_key(&ObjectPath::cluster()));
+}
+
+#[actix::test]
+async fn a_pipe_among_the_files_holds_nobody_up() {
+    let mut bench = Bench::new(&[]);
+    bench.objects().await;
+    let pipe = bench.file("pipe.conf");
+    rustix::fs::mkfifoat(rustix::fs::CWD, pipe, rustix::fs::Mode::RWXU).unwrap();
+    loop {
+        if let Heard::Report(report) = bench.next().await
+            && report.fields["alerts"].to_string().contains("pipe.conf: not a regular file")
+        {
+            break;
+        }
+    }
+    write(&bench.file("svc1.conf"), GOOD);
+    while bench.objects().await != ["svc1"] {}
+}

@@ -91,10 +91,10 @@ impl Watches {
             return if event.mask.intersects(is_move) { Seen::Folder } else { Seen::Nothing };
         }
         let file = folder.join(name);
-        // A new file is told again when it is closed, a link is not.
+        // A new file is told again when it is closed; a link, a pipe or a socket is not.
         let is_unfinished = event.mask.contains(EventMask::CREATE)
             && std::fs::symlink_metadata(&file)
-                .is_ok_and(|metadata| !metadata.is_symlink() && metadata.nlink() < 2);
+                .is_ok_and(|metadata| metadata.is_file() && metadata.nlink() < 2);
         if is_unfinished { Seen::Nothing } else { Seen::File(file) }
     }
 }

@@ -360,3 +360,20 @@ async fn every_actor_comes_back_from_a_panic_while_requests_are_answered() {
     it.until("the control socket", |_| crate::control_socket::connect(&path).is_ok()).await;
     assert!(it.folder.path().exists());
 }
+
+#[test]
+fn work_that_never_ends_does_not_keep_the_daemon_from_ending() {
+    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().build().unwrap());
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (begun, begins) = std::sync::mpsc::channel();
+    runtime.spawn_blocking(move || {
+        _ = begun.send(());
+        _ = held.recv();
+    });
+    begins.recv().unwrap();
+    let ended = std::thread::spawn(move || end(runtime));
+    let start = std::time::Instant::now();
+    ended.join().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(30));
+    drop(release);
+}

@@ -74,7 +74,7 @@ pub(super) fn install(
 ) -> io::Result<Installed> {
     let file = paths.config_file(path);
     let _lock = FileLock::take(&edit_lock(paths, path), LOCK_PATIENCE)?;
-    let current = match std::fs::read(&file) {
+    let current = match crate::regular::read(&file, config::MAX_FILE_BYTES) {
         Ok(bytes) => Some((bytes, config::modified(&std::fs::metadata(&file)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
@@ -84,6 +84,8 @@ pub(super) fn install(
         (Some((bytes, _)), _) if bytes == fetched.text.as_bytes() => return Ok(Installed::Same),
         (Some((bytes, modified)), Some(own))
             if *modified == own.updated && config::csum(bytes) == own.csum => {}
+        // Not what is in force here, and voted on: something is wrong with it, and the newer one mends that.
+        (_, Some(_)) if config::is_kept(paths, path) => {}
         // Written, deleted or created since.
         (Some(_) | None, _) => return Ok(Installed::Changed),
     }
@@ -94,7 +96,7 @@ pub(super) fn install(
     }
     let modified = fetched.modified().ok_or(io::ErrorKind::InvalidData)?;
     let mut loser = None;
-    if let (Some((bytes, _)), true) = (&current, is_written_here) {
+    if let (Some((bytes, _)), true) = (&current, is_written_here || config::is_kept(paths, path)) {
         let mut name = file.clone().into_os_string();
         name.push(".rej");
         let kept = PathBuf::from(name);

@@ -43,7 +43,7 @@ impl Known {
             return;
         }
         let file = paths.nodes_info();
-        let before: Map<String, Value> = std::fs::read(&file)
+        let before: Map<String, Value> = crate::regular::read(&file, crate::config::MAX_FILE_BYTES)
             .ok()
             .and_then(|bytes| wire::parse_json(&bytes).ok())
             .unwrap_or_default();

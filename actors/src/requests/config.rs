@@ -23,8 +23,7 @@ pub(super) struct ConfigFile {
 /// Reads a configuration file. Blocks.
 pub(super) fn read_file(file: &Path) -> io::Result<ConfigFile> {
     use io::Read;
-    let mut open = std::fs::File::open(file)?;
-    let meta = open.metadata()?;
+    let (mut open, meta) = crate::regular::open(file)?;
     if meta.len() > MAX_CONFIG_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a configuration"));
     }
@@ -68,11 +67,13 @@ pub(super) async fn object_config(context: &Context, options: &ObjectConfig) -> 
         if is_being_deleted(context, &path) {
             return refusal(2, "delete in progress").into();
         }
-        let file = context.routes.paths.config_file(&path);
+        // What was published, and what is in force: not a mistake that was made since.
+        let paths = &context.routes.paths;
         let config = context.config();
-        return match config.objects.get(&path).and_then(|object| object.reply(&file)) {
+        let known = config.objects.get(&path);
+        return match known.and_then(|object| object.reply(&paths.config_file(&path))) {
             Some(reply) => Outcome::Prepared(reply),
-            None => ini_reply(file).await,
+            None => ini_reply(config::file_in_force(paths, &path)).await,
         };
     }
     let config = context.config();

@@ -68,6 +68,15 @@ fn edit_now<T>(
     let file = target.file(paths);
     let _lock =
         FileLock::take(&target.lock(paths), LOCK_PATIENCE).map_err(|error| error.to_string())?;
+    if let Target::Object(path) = target
+        && crate::config::is_kept(paths, path)
+    {
+        // Not in force whatever is added: whoever asks would be told that it is.
+        return Err(format!(
+            "{}: has mistakes, and the last good content is in force: mend it first",
+            file.display()
+        ));
+    }
     let text = match super::config::read_file(&file) {
         Ok(read) => read.text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -133,6 +142,20 @@ mod tests {
             assert!(error.contains("node.conf"), "{error}");
             assert_eq!(std::fs::read(paths.node_conf()).unwrap(), broken);
         }
+    }
+
+    #[test]
+    fn what_is_not_in_force_is_not_added_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let target = Target::Object(ObjectPath::cluster());
+        durable::write(&paths.cluster_conf(), b"[listener]\nport = abc\n", 0o600).unwrap();
+        let copy = crate::config::copy_of(&paths, "cluster.conf");
+        durable::write(&copy, b"[listener]\nport = 1\n", 0o600).unwrap();
+        let error = edit_now(&paths, &target, set("name")).unwrap_err();
+        assert!(error.contains("cluster.conf") && error.contains("mend"), "{error}");
+        durable::remove(&copy).unwrap();
+        assert_eq!(edit_now(&paths, &target, set("name")), Ok((true, ())));
     }
 
     #[test]

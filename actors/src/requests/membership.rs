@@ -113,7 +113,7 @@ async fn joined(context: &Context) -> Outcome {
     let paths = context.routes.paths.clone();
     let read = blocking(move || {
         let node = read_file(&paths.node_conf()).map(|file| file.text).unwrap_or_default();
-        (node, read_file(&paths.cluster_conf()))
+        (node, read_file(&crate::config::file_in_force(&paths, &ObjectPath::cluster())))
     });
     let (node, cluster) = match read.await {
         Ok(read) => read,

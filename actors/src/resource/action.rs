@@ -30,7 +30,13 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const STOP_PAUSE: Duration = Duration::from_millis(200);
 
 /// Set by the runner for what the monitor asked for.
-const ORIGIN_VARIABLE: &str = "OSVC_ACTION_ORIGIN";
+pub(crate) const ORIGIN_VARIABLE: &str = "OSVC_ACTION_ORIGIN";
+
+/// Whether the daemon runs this process, and not an operator.
+#[must_use]
+pub fn is_from_daemon() -> bool {
+    std::env::var(ORIGIN_VARIABLE).is_ok_and(|origin| origin == "daemon")
+}
 
 /// Set by the runner: the session of the action.
 const SESSION_VARIABLE: &str = "OSVC_SESSION_UUID";
@@ -132,7 +138,7 @@ pub fn action(
     action: InstanceAction,
     options: &ActionOptions,
 ) -> u8 {
-    let is_from_daemon = std::env::var(ORIGIN_VARIABLE).is_ok_and(|origin| origin == "daemon");
+    let is_from_daemon = is_from_daemon();
     let act = Act {
         host,
         instance: Arc::new(Instance::read(host, &object.conf(), &object.settings)),

@@ -300,7 +300,7 @@ fn groups(scene: &Scene<'_>) -> Vec<Group> {
 fn namespace(scene: &Scene<'_>) -> Option<ObjectConf> {
     let name = scene.instance.path.namespace().unwrap_or("root");
     let path = ObjectPath::parse(&format!("{name}/nscfg/namespace")).ok()?;
-    let text = std::fs::read_to_string(scene.host.paths.config_file(&path)).ok()?;
+    let text = crate::regular::read_text(&scene.host.paths.config_file(&path)).ok()?;
     Some(ObjectConf::new(path, Ini::parse(&text).ok()?))
 }
 

@@ -23,9 +23,10 @@ const LONGEST_CAPTURE: usize = 1 << 20;
 const LONGEST_LINE: usize = 16 << 10;
 
 /// Variables of ours that mean something else to a child: whose action it is, and how the service manager hears the daemon.
-const PRIVATE: [&str; 8] = [
+const PRIVATE: [&str; 9] = [
     crate::limits::VARIABLE,
-    "OSVC_ACTION_ORIGIN",
+    super::ORIGIN_VARIABLE,
+    crate::config::CSUM_VARIABLE,
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",

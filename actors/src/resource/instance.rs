@@ -178,13 +178,15 @@ fn make(
     driver_type: &str,
 ) -> (String, Box<dyn Driver>) {
     let group = section.group();
+    if !conf::has_driver(group, driver_type) {
+        return unknown(section, driver_type);
+    }
     let (kind, made): (String, Made) = match (group, driver_type) {
         ("app", "simple") => ("app.simple".into(), app::simple(section, setup)),
         ("app", "forking") => ("app.forking".into(), app::forking(section, setup)),
         ("task", "host") => ("task.host".into(), task_host::read(section, setup)),
         ("fs", "flag") => ("fs.flag".into(), fs_flag::read(section, setup)),
         ("fs", "directory") => ("fs.directory".into(), fs_directory::read(section, setup)),
-        ("fs", "zfs" | "docker" | "btrfssubvol" | "") => return unknown(section, driver_type),
         ("fs", _) => ("fs".into(), fs_mount::read(section, setup, driver_type)),
         ("ip", "host") => ("ip".into(), ip_host::read(section, setup)),
         ("disk", "loop") => ("disk.loop".into(), disk_loop::read(section, setup)),

@@ -105,7 +105,7 @@ fn object(scene: &Scene<'_>, kind: Kind, name: &str) -> Result<ObjectPath, Failu
 
 fn load(scene: &Scene<'_>, path: &ObjectPath) -> Result<ObjectConf, Failure> {
     let file = scene.host.paths.config_file(path);
-    let text = std::fs::read_to_string(&file).map_err(Failure::io(path.to_string()))?;
+    let text = crate::regular::read_text(&file).map_err(Failure::io(path.to_string()))?;
     let ini = Ini::parse(&text).map_err(|error| Failure::refused(format!("{path}: {error}")))?;
     Ok(ObjectConf::new(path.clone(), ini))
 }

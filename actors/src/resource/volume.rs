@@ -118,7 +118,7 @@ pub(crate) fn find(word: &str, scene: &Scene<'_>) -> Option<(PathBuf, bool)> {
 }
 
 fn load(path: &ObjectPath, paths: &Paths) -> Option<ObjectConf> {
-    let text = std::fs::read_to_string(paths.config_file(path)).ok()?;
+    let text = crate::regular::read_text(&paths.config_file(path)).ok()?;
     ObjectConf::parse(path.clone(), &text).ok()
 }
 

@@ -1,13 +1,14 @@
 //! Children that act: instance actions, commands of requests, scheduled work, the queue of the collector.
 
 use actix::prelude::*;
+use model::ObjectPath;
 use tokio::sync::oneshot;
 
 use super::adopted::Adopted;
 use super::evaluations::PAUSE;
 use super::{
     Action, ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Dequeuing, Evaluate,
-    EvaluateLater, RunAction, RunCommand, RunScheduled, Runner, StopActions, child,
+    EvaluateLater, RunAction, RunCommand, RunScheduled, Runner, StopActions, Tools, child,
 };
 use crate::cluster_data::Flush;
 use crate::config;
@@ -34,7 +35,8 @@ impl Runner {
         {
             let Some(action) = self.actions.get_mut(&id) else { continue };
             let session = config::random_uuid();
-            let child = child::start(&self.tools.om, &action.words, &session, Some("daemon"));
+            let csum = csum_of(&self.tools, &action.path);
+            let child = child::start(&self.tools.om, &action.words, &session, Some(&csum));
             let runner = ctx.address();
             match child {
                 Ok(mut child) => {
@@ -73,6 +75,11 @@ impl Runner {
             }
         }
     }
+}
+
+/// Checksum of an object's configuration in force; empty without one.
+fn csum_of(tools: &Tools, path: &ObjectPath) -> String {
+    tools.config.load().objects.get(path).map(|object| object.csum.clone()).unwrap_or_default()
 }
 
 impl Handler<RunAction> for Runner {
@@ -236,7 +243,8 @@ impl Handler<RunScheduled> for Runner {
     fn handle(&mut self, run: RunScheduled, ctx: &mut Context<Self>) -> Self::Result {
         let RunScheduled { path, mut words } = run;
         words.insert(0, path.to_string());
-        let child = child::start(&self.tools.om, &words, &config::random_uuid(), Some("daemon"));
+        let csum = csum_of(&self.tools, &path);
+        let child = child::start(&self.tools.om, &words, &config::random_uuid(), Some(&csum));
         let runner = ctx.address();
         let (done, end) = oneshot::channel();
         match child {

@@ -13,7 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 use super::CommandOutcome;
+use crate::config::CSUM_VARIABLE;
 use crate::limits;
+use crate::resource::ORIGIN_VARIABLE;
 
 /// Bytes kept of each output of a command: 1 MiB.
 const MAX_OUTPUT_BYTES: usize = 1 << 20;
@@ -23,8 +25,6 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long outputs are read after the end of the command.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Environment variable that tells a command who asked for it.
-pub(super) const ORIGIN: &str = "OSVC_ACTION_ORIGIN";
 /// Environment variable with the session id that the log lines of a command have.
 pub(super) const SESSION: &str = "OSVC_SESSION_UUID";
 
@@ -37,15 +37,18 @@ fn command(program: &Path, words: &[String], session: &str) -> Command {
 }
 
 /// Starts a command whose output nobody wants: it tells its log. It survives us.
+///
+/// `for_config` of what the daemon itself does: the checksum of the object's configuration, empty where it is about none.
+/// It acts on what the daemon has in force, and logs why it could not.
 pub(super) fn start(
     program: &Path,
     words: &[String],
     session: &str,
-    origin: Option<&str>,
+    for_config: Option<&str>,
 ) -> io::Result<Child> {
     let mut command = command(program, words, session);
-    if let Some(origin) = origin {
-        command.env(ORIGIN, origin);
+    if let Some(csum) = for_config {
+        command.env(ORIGIN_VARIABLE, "daemon").env(CSUM_VARIABLE, csum);
     }
     // Not our own outputs: a pipe that breaks with us would break the command.
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()

@@ -69,7 +69,7 @@ fn write(
             let lock = durable::FileLock::take(&edit_lock(&paths, &slice), PATIENCE);
             let _lock = lock.map_err(|error| error.to_string())?;
             let file = paths.config_file(&slice);
-            let old = std::fs::read_to_string(&file).ok();
+            let old = crate::regular::read_text(&file).ok();
             let old = old.map(|text| Ini::parse(&text)).transpose();
             let Some(ini) = work(old.map_err(|error| error.to_string())?)? else { return Ok(()) };
             durable::write_newer(&file, ini.text().as_bytes(), 0o600)

@@ -245,6 +245,7 @@ const CLUSTER_ACTIONS: &[Action] = &[
     action("print status", "Show threads, nodes and services", &[]),
     action("ls", "Print the object of its configuration", &[]),
     action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),
+    action("delete", "Delete sections of the configuration: --rid hb#2", &[&["rid"]]),
 ];
 
 /// All groups.

@@ -41,7 +41,7 @@ impl Act<'_> {
             .map_err(Failure::io("configuration lock"))?;
         let file = paths.config_file(path);
         let text =
-            std::fs::read_to_string(&file).map_err(Failure::io(file.display().to_string()))?;
+            crate::regular::read_text(&file).map_err(Failure::io(file.display().to_string()))?;
         let mut ini = Ini::parse(&text).map_err(|error| Failure::refused(error.to_string()))?;
         change(&mut ini)?;
         if ini.text() != text && !self.options.dry_run {

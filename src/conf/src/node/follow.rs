@@ -10,7 +10,7 @@ use crate::{Complaint, Ini, ObjectConf, Severity};
 pub const NODE_FILES: [&str; 2] = ["cluster.conf", "node.conf"];
 
 /// A file, as it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found<'a> {
     /// Its text.
     Text(&'a str),
@@ -117,7 +117,7 @@ impl NodeSettings {
     }
 
     /// What made the node a member of its cluster and is not set any more.
-    fn lost(&self, new: &Self) -> Vec<Complaint> {
+    pub(super) fn lost(&self, new: &Self) -> Vec<Complaint> {
         let is_set = |settings: &Self, keyword: &str| {
             let scoped = format!("cluster.{keyword}@{}", settings.nodename);
             let found =

@@ -9,17 +9,17 @@ impl NodeSettings {
     /// may have done it already.
     #[must_use]
     pub fn step_faults(&self, next: &Self) -> Vec<Complaint> {
-        let mut faults = vec![];
-        let mut complain = |keyword: &str, reason: String| {
+        let mut faults = self.lost(next);
+        let complaint = |keyword: &str, reason: String| {
             let (file, line) = Doc::Node(&next.conf).place("cluster", keyword);
-            faults.push(Complaint {
+            Complaint {
                 severity: Severity::Error,
                 file,
                 line,
                 section: "cluster".into(),
                 keyword: keyword.into(),
                 reason,
-            });
+            }
         };
         let is_split = matches!(
             (self.envelope, next.envelope),
@@ -28,21 +28,22 @@ impl NodeSettings {
         // The file travels from node to node in an envelope: whoever has it would not be understood by who has it not.
         if is_split && self.nodes.len().max(next.nodes.len()) > 1 {
             let (from, to) = (self.envelope.as_str(), next.envelope.as_str());
-            complain(
+            faults.push(complaint(
                 "envelope",
                 format!(
                     "nodes with {from} do not understand nodes with {to}: set it to any, and to {to} once all nodes have that"
                 ),
-            );
+            ));
         }
         let here = &self.nodename;
-        if self.nodes.contains(here) && !next.nodes.contains(here) {
-            complain(
+        let is_told = faults.iter().any(|fault: &Complaint| fault.keyword == "nodes");
+        if !is_told && self.nodes.contains(here) && !next.nodes.contains(here) {
+            faults.push(complaint(
                 "nodes",
                 format!(
                     "without {here}, which is this node: `om daemon leave` takes it out of its cluster"
                 ),
-            );
+            ));
         }
         faults
     }
@@ -76,6 +77,12 @@ mod tests {
             assert_eq!(several.contains(&"envelope".to_owned()), is_refused, "{before} {after}");
             assert_eq!(faults(&text(before, "n1"), &text(after, "n1")), Vec::<String>::new());
         }
+    }
+
+    #[test]
+    fn what_makes_the_node_a_member_is_not_unset() {
+        assert_eq!(faults("nodes = n1 n2\nid = i\n", "nodes = n1 n2\n"), ["id"]);
+        assert_eq!(faults("nodes = n1 n2\n", ""), ["nodes"]);
     }
 
     #[test]

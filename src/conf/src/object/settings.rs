@@ -108,7 +108,7 @@ impl Gatherer<'_> {
                 let short: String = written.chars().take(80).collect();
                 format!("{short:?} selects no node of the cluster")
             });
-            self.complain_about("nodes", format!("{fault}: the object has no instance"));
+            self.complain_about("nodes", fault);
         }
         settings.drpnodes = self.nodes("drpnodes");
         if let Some(first) = self.nodes("drpnode").pop()

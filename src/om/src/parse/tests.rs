@@ -207,3 +207,9 @@ fn a_joiner_may_keep_the_secret_off_the_command_line() {
     assert_eq!(text, SecretSource::Text("s3cret".into()));
     assert_eq!(format!("{text:?}"), "Text(..)");
 }
+
+#[test]
+fn sections_of_the_cluster_are_deleted_as_those_of_an_object() {
+    let Command::Object(delete) = command("cluster delete --rid hb#2") else { panic!("an object") };
+    assert_eq!(delete.selector.as_deref(), Some("cluster"));
+}
