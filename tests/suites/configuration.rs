@@ -130,3 +130,172 @@ fn an_occupied_port_is_reported_and_taken_when_it_is_free() {
         stream.read(&mut [0; 16]).is_ok()
     });
 }
+
+/// All that `daemon_status` tells of mistakes in files.
+fn told(node: &Node) -> String {
+    node.status()["config"]["alerts"].to_string()
+}
+
+fn pipe(node: &Node, relative: &str) {
+    let file = node.path(relative);
+    rustix::fs::mkfifoat(rustix::fs::CWD, file, rustix::fs::Mode::RWXU).expect("a pipe");
+}
+
+#[test]
+fn a_node_stays_in_its_cluster_when_its_file_is_gone_or_emptied() {
+    let mut node = Node::started("n1");
+    let cluster = |node: &Node| node.status()["cluster"].clone();
+    let before = cluster(&node);
+    let text = node.read("etc/cluster.conf");
+    std::fs::remove_file(node.path("etc/cluster.conf")).expect("a file");
+    wait_for("it is told", || told(&node).contains("cluster.conf: does not exist"));
+    assert_eq!(cluster(&node), before);
+    assert_eq!(
+        Peer::sealed(&node).ask(&json!({"action": "daemon_status"})).expect("a reply")["cluster"],
+        before
+    );
+    assert!(
+        node.node_log()
+            .contains("cluster.conf: does not exist: the last good configuration stays in force")
+    );
+    // The next daemon makes no other cluster.
+    node.kill();
+    node.start();
+    assert_eq!(cluster(&node), before);
+    assert!(!node.path("etc/cluster.conf").exists());
+    let refused = node.om(&["cluster", "set", "--kw", "cluster.quorum=true"]);
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.err.contains("cp "), "{refused:?}");
+    node.write("etc/cluster.conf", "");
+    wait_for("it is told", || told(&node).contains("cluster.conf: is empty"));
+    assert_eq!(cluster(&node), before);
+    node.write("etc/cluster.conf", &text);
+    wait_for("nothing is wrong", || !told(&node).contains(".conf"));
+    assert_eq!(cluster(&node), before);
+}
+
+#[test]
+fn a_pipe_in_the_folder_is_told_and_holds_nobody_up() {
+    let mut node = Node::new("n1");
+    pipe(&node, "etc/boot.conf");
+    node.start();
+    node.write("etc/svc1.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
+    node.wait_avail("svc1", "down");
+    pipe(&node, "etc/later.conf");
+    for name in ["boot.conf", "later.conf"] {
+        wait_for("it is told", || told(&node).contains(&format!("{name}: not a regular file")));
+    }
+    let validated = node.om(&["boot", "validate", "config"]);
+    assert!(
+        validated.code != Some(0) && validated.err.contains("not a regular file"),
+        "{validated:?}"
+    );
+    node.write("etc/svc2.conf", "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n");
+    node.wait_avail("svc2", "down");
+    node.om_ok(&["daemon", "stop"]);
+    assert_eq!(node.wait_end(), Some(0));
+}
+
+#[test]
+fn a_mistyped_value_of_the_node_changes_nothing_and_is_named() {
+    let node = Node::started("n1");
+    let text = node.read("etc/cluster.conf");
+    for (wrong, keyword) in [
+        ("[listener]\nmax_connections_per_address = abc\n", "listener.max_connections_per_address"),
+        ("[node]\nready_period = abc\n", "node.ready_period"),
+        ("[hb#9]\ntype = bogus\n", "hb#9.type"),
+        ("[arbitrator#1]\nname = a\nsecret = short\n", "arbitrator#1.secret"),
+    ] {
+        node.write("etc/cluster.conf", &format!("{text}{wrong}"));
+        wait_for("it is told", || told(&node).contains(keyword));
+        assert!(told(&node).contains("cluster.conf line "), "{}", told(&node));
+        assert!(node.node_log().contains(keyword));
+        let validated = node.om(&["cluster", "validate", "config"]);
+        assert!(validated.code != Some(0) && validated.err.contains(keyword), "{validated:?}");
+        assert!(!validated.err.contains("short"), "{validated:?}");
+        node.write("etc/cluster.conf", &text);
+        wait_for("nothing is wrong", || !told(&node).contains(".conf"));
+    }
+    let good = node_conf(node.port());
+    for port in ["abc", "99999"] {
+        node.write("etc/node.conf", &good.replace(&node.port().to_string(), port));
+        wait_for("it is told", || told(&node).contains("node.conf line 3: listener.port"));
+        assert_eq!(node.status()["listener"]["config"]["port"], node.port());
+        let request = json!({"action": "daemon_blacklist_status"});
+        assert_eq!(Peer::sealed(&node).ask(&request).expect("a reply")["status"], 0);
+        node.write("etc/node.conf", &good);
+        wait_for("nothing is wrong", || !told(&node).contains(".conf"));
+    }
+}
+
+#[test]
+fn a_service_is_repaired_whatever_became_of_the_files() {
+    let node = Node::started("n1");
+    let good = "[DEFAULT]\nid = 11111111-2222-3333-4444-555555555555\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = /bin/sleep 86397\nrestart = 9\n";
+    node.write("etc/web.conf", good);
+    node.wait_avail("web", "up");
+    let running = || node.processes(|command| command == "/bin/sleep 86397");
+    let kill = || {
+        let [pid] = running()[..] else { panic!("{:?}", running()) };
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is ours");
+        let old = pid.as_raw_nonzero().get().cast_unsigned();
+        wait_for("it is repaired", || running().iter().any(|pid| *pid != old));
+        node.wait_avail("web", "up");
+    };
+    let cluster = node.read("etc/cluster.conf");
+    for (text, reason) in [
+        ("garbage\n".to_owned(), "web.conf line 1"),
+        (String::new(), "web.conf: is empty"),
+        (good.replace("simple", "smple"), "web.conf line 6: app#1.type: unknown driver app.smple"),
+        (good.replace("= n1", "= nn1"), "web.conf line 3: DEFAULT.nodes"),
+    ] {
+        node.write("etc/web.conf", &text);
+        wait_for("it is told", || told(&node).contains(reason));
+        assert!(told(&node).contains("the last good configuration stays in force"));
+        kill();
+    }
+    // Who acts by hand, beside the daemon, is told.
+    node.write("etc/web.conf", &good.replace("simple", "smple"));
+    wait_for("it is told", || told(&node).contains("app.smple"));
+    let stopped = node.om(&["web", "stop", "--local"]);
+    assert!(stopped.code == Some(1) && stopped.err.contains("web.conf line 6"), "{stopped:?}");
+    node.write("etc/web.conf", good);
+    node.write("etc/cluster.conf", "garbage\n");
+    wait_for("it is told", || {
+        told(&node).contains("cluster.conf line 1") && !told(&node).contains("web")
+    });
+    kill();
+    node.om_ok(&["web", "stop", "--wait"]);
+    node.wait_avail("web", "down");
+    node.write("etc/cluster.conf", &cluster);
+    wait_for("nothing is wrong", || !told(&node).contains(".conf"));
+}
+
+#[test]
+fn why_an_action_of_the_daemon_could_not_begin_is_in_the_log_of_its_object() {
+    let node = Node::started("n1");
+    let text = "[DEFAULT]\nnodes = n1\n[app#1]\ntype = simple\nstart = /bin/sleep 86396\n";
+    node.write("etc/web.conf", text);
+    node.wait_avail("web", "down");
+    node.write("etc/web.conf", "garbage\n");
+    let copy = node.path("var/last_good/web.conf");
+    wait_for("the last good one is noted", || copy.exists());
+    // Lost, too: now nothing can be done.
+    std::fs::remove_file(&copy).expect("a file");
+    assert_ne!(node.om(&["web", "start", "--wait", "--time", "20s"]).code, Some(0));
+    assert!(node.read("log/web.log").contains("web.conf line 1"), "{}", node.read("log/web.log"));
+}
+
+#[test]
+fn a_heartbeat_is_removed_by_a_command_and_the_cluster_is_not() {
+    let node = Node::started("n1");
+    let text = node.read("etc/cluster.conf");
+    node.om_ok(&["cluster", "set", "--kw", "hb#2.type=disk", "--kw", "hb#2.dev=/nosuch"]);
+    node.om_ok(&["cluster", "delete", "--rid", "hb#2"]);
+    assert!(!node.read("etc/cluster.conf").contains("hb#2"));
+    for words in [&["cluster", "delete"][..], &["cluster", "delete", "--rid", "cluster"]] {
+        assert_ne!(node.om(words).code, Some(0), "{words:?}");
+    }
+    assert_eq!(node.read("etc/cluster.conf").trim_end(), text.trim_end());
+}

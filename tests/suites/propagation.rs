@@ -75,6 +75,33 @@ fn the_configuration_of_the_cluster_is_the_same_everywhere() {
 }
 
 #[test]
+fn a_file_with_a_mistake_travels_nowhere_and_a_newer_one_mends_it() {
+    let cluster = Cluster::start(2);
+    let [n1, n2] = &cluster.nodes[..] else { panic!("two nodes") };
+    n1.write("etc/web.conf", &service("n1 n2"));
+    wait_same("n2 has it", n1, n2, "etc/web.conf");
+    let told = |node: &Node| node.status()["config"]["alerts"].to_string();
+    wait_for("n2 knows it", || !n2.instance("web").is_null());
+    let broken = service("n1 n2") + "[app#1]\ntype = smple\n";
+    n2.write("etc/web.conf", &broken);
+    wait_for("it is told", || told(n2).contains("web.conf line 10: app#1.type"));
+    let conf = read(n1, "etc/cluster.conf").expect("a file");
+    n1.write("etc/cluster.conf", &format!("{conf}\n[hb#9]\ntype = bogus\n"));
+    wait_for("it is told", || told(n1).contains("hb#9.type"));
+    cluster.wait_beating();
+    // What comes later comes through, and what is wrong does not.
+    n1.om_ok(&["web", "set", "--kw", "env.round=1"]);
+    wait_same("n2 has the newer one", n1, n2, "etc/web.conf");
+    assert_eq!(read(n2, "etc/web.conf.rej"), Some(broken));
+    wait_for("nothing is wrong with it", || !told(n2).contains("web.conf"));
+    assert_eq!(read(n2, "etc/cluster.conf"), Some(conf.clone()));
+    // One node alone mends its own.
+    n1.om_ok(&["cluster", "delete", "--rid", "hb#9"]);
+    wait_for("nothing is wrong with it", || !told(n1).contains("cluster.conf"));
+    wait_same("n2 has that", n1, n2, "etc/cluster.conf");
+}
+
+#[test]
 fn of_two_edits_made_apart_the_newer_one_counts_and_the_older_is_kept_beside() {
     let mut cluster = Cluster::start(2);
     cluster.nodes[0].write("etc/web.conf", &service("n1 n2"));

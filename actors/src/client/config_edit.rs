@@ -198,9 +198,30 @@ pub(super) fn change(om: &Om, owner: &Owner, edits: &[Edit], eval: bool) -> Resu
         return Ok(());
     }
     // An edit may not add an error; it may leave one that was there, to be mended by the next edit.
-    refuse_new_errors(owner, &before, &document.validate(&context))?;
+    let mut after = document.validate(&context);
+    after.extend(step_faults(&settings, &document, &context));
+    refuse_new_errors(owner, &before, &after)?;
     durable::write_newer(&owner.file(om), document.text().as_bytes(), MODE)?;
+    tell_kept(om, owner, &after);
     Ok(())
+}
+
+/// What forbids the change though the document after it is good.
+fn step_faults(before: &NodeSettings, document: &Document, context: &Context) -> Vec<Complaint> {
+    document.node_settings(context).map(|after| before.step_faults(&after)).unwrap_or_default()
+}
+
+/// Tells who changed a file that it is not in force yet, for mistakes that it still has.
+fn tell_kept(om: &Om, owner: &Owner, complaints: &[Complaint]) {
+    let mut errors = complaints.iter().filter(|each| each.severity == Severity::Error).peekable();
+    if errors.peek().is_none() || !config::copy_of(&om.paths, &owner.file_name()).exists() {
+        return;
+    }
+    errors.for_each(|error| note(&error.to_string()));
+    note(&format!(
+        "written, and not in force before that is mended: the daemon goes on with the last good configuration of {}",
+        owner.words()
+    ));
 }
 
 /// With `set --eval`, list operators start from the evaluated value: written first, then edited.
@@ -258,9 +279,17 @@ fn refuse_new_errors(
 
 /// Prints what is wrong; the exit code counts errors and warnings.
 fn validate(om: &Om, owner: &Owner) -> Result<u8, Failure> {
-    let settings = settings(om)?;
-    let document = Document::read(om, owner, &settings)?;
-    let complaints = document.validate(&context(om, &settings, None)?);
+    let mut complaints = config::unreadable_node_files(&om.paths, &om.nodename);
+    if complaints.is_empty() {
+        let settings = settings(om)?;
+        let document = Document::read(om, owner, &settings)?;
+        complaints = document.validate(&context(om, &settings, None)?);
+    } else if let Owner::Object(path) = owner
+        && *path != ObjectPath::cluster()
+        && let Err(complaint) = config::check_object_file(&om.paths, path)
+    {
+        complaints.push(*complaint);
+    }
     for complaint in &complaints {
         match complaint.severity {
             Severity::Error => complain(&complaint.to_string()),

@@ -33,6 +33,14 @@ impl Owner {
         }
     }
 
+    /// Its name below `<etc>`.
+    pub(super) fn file_name(&self) -> String {
+        match self {
+            Self::Node => "node.conf".to_owned(),
+            Self::Object(path) => path.config_file(),
+        }
+    }
+
     /// Words of the command line for it.
     pub(super) fn words(&self) -> String {
         match self {
@@ -54,19 +62,24 @@ impl Document {
             Owner::Node => Ok(Self::Node((*settings.conf).clone())),
             Owner::Object(path) => {
                 let file = om.paths.config_file(path);
-                let text = match std::fs::read_to_string(&file) {
-                    Ok(text) => text,
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        // The cluster configuration may still be to write.
-                        if *path != ObjectPath::cluster() {
-                            return Err(Failure::new(format!(
-                                "object {path} has no configuration on this node: name one that has it with --node"
-                            )));
-                        }
+                let text = match config::read_text(&om.paths, &file)? {
+                    Some((text, _)) => text,
+                    // The cluster configuration may still be to write.
+                    None if *path == ObjectPath::cluster() && !config::is_kept(&om.paths, path) => {
                         String::new()
                     }
-                    Err(error) => {
-                        return Err(Failure::new(format!("{}: {error}", file.display())));
+                    None if *path == ObjectPath::cluster() => {
+                        return Err(Failure::new(format!(
+                            "{} does not exist, and the daemon goes on with its last good content: put it back with `cp {} {}`",
+                            file.display(),
+                            config::copy_of(&om.paths, &path.config_file()).display(),
+                            file.display()
+                        )));
+                    }
+                    None => {
+                        return Err(Failure::new(format!(
+                            "object {path} has no configuration on this node: name one that has it with --node"
+                        )));
                     }
                 };
                 Self::parse(owner, settings, &text)
@@ -128,25 +141,29 @@ impl Document {
             Self::Object(conf) => conf.validate(context),
         };
         let (loaded, file) = match self {
-            Self::Node(conf) => (Some(conf.clone()), None),
+            Self::Node(_) => (self.node_settings(context).map(|it| it.complaints), None),
+            Self::Object(conf) if *conf.path() == ObjectPath::cluster() => {
+                (self.node_settings(context).map(|it| it.complaints), Some("cluster.conf"))
+            }
+            Self::Object(conf) => (Some(conf.settings(context).1), None),
+        };
+        let mut loaded = loaded.unwrap_or_default();
+        loaded.retain(|each| file.is_none_or(|file| file == each.file));
+        Complaint::merge(&mut complaints, loaded);
+        complaints
+    }
+
+    /// The settings of the node with this document; none for one that they do not depend on.
+    pub(super) fn node_settings(&self, context: &Context) -> Option<NodeSettings> {
+        let conf = match self {
+            Self::Node(conf) => conf.clone(),
             Self::Object(conf) if *conf.path() == ObjectPath::cluster() => {
                 let node = &context.node;
-                let cluster = Arc::new(conf.clone());
-                let conf = NodeConf::new(node.nodename.clone(), cluster, node.node.clone());
-                (Some(conf), Some("cluster.conf"))
+                NodeConf::new(node.nodename.clone(), Arc::new(conf.clone()), node.node.clone())
             }
-            Self::Object(_) => (None, None),
+            Self::Object(_) => return None,
         };
-        if let Some(conf) = loaded {
-            let place =
-                |each: &Complaint| (each.file.clone(), each.section.clone(), each.keyword.clone());
-            let seen: std::collections::BTreeSet<_> = complaints.iter().map(place).collect();
-            let settings = NodeSettings::new(Arc::new(conf));
-            complaints.extend(settings.complaints.into_iter().filter(|each| {
-                file.is_none_or(|file| file == each.file) && !seen.contains(&place(each))
-            }));
-        }
-        complaints
+        Some(NodeSettings::new(Arc::new(conf)))
     }
 
     pub(super) fn to_json(&self, context: Option<&Context>) -> serde_json::Value {

@@ -1,4 +1,6 @@
 //! `edit config`: a copy, an editor, and the copy in place of the file.
+//!
+//! Beside the copy lies what it was made of: an edit that was interrupted does not overwrite what others wrote since.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -6,8 +8,8 @@ use std::sync::Arc;
 use conf::NodeSettings;
 
 use super::super::{Failure, Om, note};
-use super::{Document, MODE, Owner, PATIENCE, refuse_new_errors, settings};
-use crate::{config, durable};
+use super::{Document, MODE, Owner, PATIENCE, refuse_new_errors, settings, step_faults};
+use crate::{config, durable, regular};
 
 pub(super) fn edit(
     om: &Om,
@@ -18,8 +20,10 @@ pub(super) fn edit(
 ) -> Result<(), Failure> {
     let name = owner.words().replace('/', "_");
     let copy = om.paths.tmp.join(format!("{name}.conf.tmp"));
+    let base = om.paths.tmp.join(format!("{name}.conf.tmp.base"));
+    let drop_copy = || durable::remove(&copy).and_then(|()| durable::remove(&base));
     if discard {
-        durable::remove(&copy)?;
+        drop_copy()?;
     }
     if copy.exists() && !recover {
         return Err(Failure::new(format!(
@@ -31,7 +35,7 @@ pub(super) fn edit(
         return Err(Failure::new("there is no earlier edit to recover: edit without --recover"));
     }
     let file = owner.file(om);
-    let read = || match std::fs::read_to_string(&file) {
+    let read = || match regular::read_text(&file) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(Failure::new(format!("{}: {error}", file.display()))),
@@ -44,14 +48,41 @@ pub(super) fn edit(
         Err(_) if file.exists() => read()?,
         Err(failure) => return Err(failure),
     };
-    if !recover {
+    let kept = |failure: Failure| {
+        let hint = format!(
+            "the edit is kept: `om {} edit config --recover` or `--discard`",
+            owner.words()
+        );
+        Failure { lines: failure.lines.into_iter().chain([hint]).collect(), ..failure }
+    };
+    // What others wrote is to be merged by who knows both.
+    let check_base = |now: &str| match regular::read_text(&base) {
+        Ok(base) if base == now => Ok(()),
+        _ => Err(Failure {
+            lines: vec![
+                format!("{} was changed by somebody else meanwhile", file.display()),
+                format!("what changed: `diff -u {} {}`", base.display(), file.display()),
+                format!(
+                    "take it over into {}, and say so: `cp {} {}`",
+                    copy.display(),
+                    file.display(),
+                    base.display()
+                ),
+            ],
+            code: 1,
+        }),
+    };
+    if recover {
+        check_base(&original).map_err(kept)?;
+    } else {
+        durable::write(&base, original.as_bytes(), MODE)?;
         durable::write(&copy, original.as_bytes(), MODE)?;
     }
     if let Err(failure) = open_editor(editor, &copy) {
         // Nothing typed, nothing to keep.
-        let is_untouched = std::fs::read_to_string(&copy).is_ok_and(|text| text == original);
+        let is_untouched = regular::read_text(&copy).is_ok_and(|text| text == original);
         if is_untouched {
-            durable::remove(&copy)?;
+            drop_copy()?;
             return Err(failure);
         }
         let hint = format!("the edit is kept in {}", copy.display());
@@ -60,27 +91,15 @@ pub(super) fn edit(
             ..failure
         });
     }
-    let text = std::fs::read_to_string(&copy)?;
+    let text = regular::read_text(&copy)?;
     if text == original {
-        durable::remove(&copy)?;
+        drop_copy()?;
         note("unchanged");
         return Ok(());
     }
-    let kept = |failure: Failure| {
-        let hint = format!(
-            "the edit is kept: `om {} edit config --recover` or `--discard`",
-            owner.words()
-        );
-        Failure { lines: failure.lines.into_iter().chain([hint]).collect(), ..failure }
-    };
     let _lock =
         durable::FileLock::take(&owner.lock(om), PATIENCE).map_err(Failure::from).map_err(kept)?;
-    if read().map_err(kept)? != original {
-        return Err(kept(Failure::new(format!(
-            "{} was changed by somebody else meanwhile",
-            file.display()
-        ))));
-    }
+    check_base(&read().map_err(kept)?).map_err(kept)?;
     let document = Document::parse(owner, &settings, &text).map_err(kept)?;
     let context = config::context(
         &om.paths,
@@ -89,9 +108,11 @@ pub(super) fn edit(
             Document::Object(_) => Arc::clone(&settings.conf),
         }),
     );
-    refuse_new_errors(owner, &[], &document.validate(&context)).map_err(kept)?;
+    let mut complaints = document.validate(&context);
+    complaints.extend(step_faults(&settings, &document, &context));
+    refuse_new_errors(owner, &[], &complaints).map_err(kept)?;
     durable::write_newer(&file, text.as_bytes(), MODE).map_err(Failure::from).map_err(kept)?;
-    durable::remove(&copy)?;
+    drop_copy()?;
     Ok(())
 }
 

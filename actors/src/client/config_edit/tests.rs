@@ -147,3 +147,104 @@ fn an_evaluated_value_of_several_lines_reads_as_in_a_file() {
     let value = json!({"app#1": {"script": "one\ntwo", "start": "/bin/true"}});
     assert_eq!(evaluated_text(&value), "[app#1]\nscript = one\n\ttwo\nstart = /bin/true\n\n");
 }
+
+const CLUSTER: &str = "[cluster]\nid = i\nsecret = abcdefghijklmnop\nnodes = n1 n2\n";
+
+#[test]
+fn an_edit_does_not_take_the_node_out_of_its_cluster() {
+    let place = place();
+    let owner = Owner::Object(ObjectPath::cluster());
+    let file = owner.file(&place.om);
+    std::fs::write(&file, CLUSTER).unwrap();
+    for edit in [
+        "cluster.secret=short",
+        "cluster.envelope=classic",
+        "cluster.nodes=n2",
+        "nodes=n1 n2 n3",
+        "listener.port=abc",
+        "listener.port=99999",
+        "hb#1.type=bogus",
+        "arbitrator#1.secret=short",
+        "node.ready_period=abc",
+    ] {
+        let failure = place.set(&owner, edit).unwrap_err();
+        let (keyword, value) = edit.split_once('=').unwrap();
+        let keyword = keyword.split('.').next_back().unwrap();
+        assert!(failure.lines.iter().any(|line| line.contains(keyword)), "{edit}: {failure:?}");
+        if keyword == "secret" {
+            assert!(!failure.lines.iter().any(|line| line.contains(value)), "{failure:?}");
+        }
+        assert_eq!(place.text(&owner), CLUSTER, "{edit}");
+    }
+    let unset = |keyword: &str| change(&place.om, &owner, &[Edit::Unset(keyword.into())], false);
+    unset("cluster.secret").unwrap_err();
+    let editor = place.editor("envelope = classic");
+    edit(&place.om, &owner, false, false, &editor).unwrap_err();
+    edit(&place.om, &owner, false, true, "true").unwrap();
+    // Step by step, and alone.
+    place.set(&owner, "cluster.envelope=any").unwrap();
+    place.set(&owner, "cluster.envelope=classic").unwrap();
+    place.set(&owner, "cluster.nodes=n1").unwrap();
+    place.set(&owner, "cluster.envelope=sealed").unwrap();
+    place.set(&owner, "cluster.secret=another-good-secret-of-bytes").unwrap();
+}
+
+#[test]
+fn a_heartbeat_is_removed_keyword_by_keyword() {
+    let place = place();
+    let owner = Owner::Object(ObjectPath::cluster());
+    std::fs::write(owner.file(&place.om), format!("{CLUSTER}\n[hb#2]\ntype = disk\ndev = /d\n"))
+        .unwrap();
+    let edits = ["hb#2.type", "hb#2.dev"].map(|keyword| Edit::Unset(keyword.to_owned()));
+    change(&place.om, &owner, &edits, false).unwrap();
+    assert_eq!(place.text(&owner).trim_end(), CLUSTER.trim_end());
+}
+
+#[test]
+fn an_edit_that_is_gone_on_with_does_not_overwrite_what_was_written_since() {
+    let place = place();
+    let owner = place.object("[DEFAULT]\nid = x\n");
+    let invalid = place.editor("topology = ring");
+    edit(&place.om, &owner, false, false, &invalid).unwrap_err();
+    place.set(&owner, "tags=theirs").unwrap();
+    let theirs = place.text(&owner);
+    let copy = place.om.paths.tmp.join("web.conf.tmp");
+    std::fs::write(&copy, "[DEFAULT]\nid = x\norchestrate = ha\n").unwrap();
+    let failure = edit(&place.om, &owner, true, false, "true").unwrap_err();
+    assert!(failure.lines.iter().any(|line| line.contains("diff -u")), "{failure:?}");
+    assert_eq!(place.text(&owner), theirs);
+    // Merged, and said so.
+    std::fs::write(&copy, "[DEFAULT]\nid = x\ntags = theirs\norchestrate = ha\n").unwrap();
+    let base = place.om.paths.tmp.join("web.conf.tmp.base");
+    std::fs::copy(owner.file(&place.om), &base).unwrap();
+    edit(&place.om, &owner, true, false, "true").unwrap();
+    assert!(place.text(&owner).contains("tags = theirs\norchestrate = ha"));
+    assert!(!copy.exists() && !base.exists());
+}
+
+#[test]
+fn validation_names_what_the_daemon_would_of_all_files() {
+    let place = place();
+    let web = place.object("[DEFAULT]\nid = x\nnodes = nn1\n");
+    let cluster = Owner::Object(ObjectPath::cluster());
+    assert_eq!(validate(&place.om, &web).unwrap(), 1);
+    std::fs::write(owner_file(&place, &web), b"[DEFAULT]\nid = \xff\n").unwrap();
+    let failure = validate(&place.om, &web).unwrap_err();
+    assert!(failure.lines[0].contains("web.conf line 2"), "{failure:?}");
+    let large = std::fs::File::create(owner_file(&place, &web)).unwrap();
+    large.set_len(20 << 20).unwrap();
+    validate(&place.om, &web).unwrap_err();
+    std::fs::write(owner_file(&place, &cluster), "garbage\n").unwrap();
+    std::fs::write(owner_file(&place, &Owner::Node), "garbage\n").unwrap();
+    assert_eq!(validate(&place.om, &cluster).unwrap(), 2);
+    assert_eq!(validate(&place.om, &web).unwrap(), 3);
+    // Of a pipe, at once.
+    std::fs::remove_file(owner_file(&place, &web)).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, owner_file(&place, &web), rustix::fs::Mode::RWXU)
+        .unwrap();
+    assert_eq!(validate(&place.om, &web).unwrap(), 3);
+}
+
+fn owner_file(place: &Place, owner: &Owner) -> std::path::PathBuf {
+    owner.file(&place.om)
+}
