@@ -1,6 +1,6 @@
 //! The two facts that everything asks of the machine: the time, and the name of this node.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{NameError, NodeName, Timestamp};
 
@@ -12,6 +12,13 @@ pub const NODENAME_VARIABLE: &str = "OSVC_NODENAME";
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(since.as_secs_f64())
+}
+
+/// Time since the machine booted, its sleep included: no change of the clock touches it.
+#[must_use]
+pub fn steady() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).unwrap_or_default()
 }
 
 /// The time in milliseconds since 1970-01-01T00:00:00Z, as sealed messages carry it.

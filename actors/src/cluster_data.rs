@@ -91,6 +91,8 @@ pub struct SetNode {
     pub stats: Option<NodeStats>,
     /// The arbitrators as this node reaches them.
     pub arbitrators: Option<BTreeMap<String, Value>>,
+    /// Peers that shut down in order, and have not been heard since: they run nothing, and have no vote to give.
+    pub departed: Option<BTreeSet<NodeName>>,
     /// What node.conf says.
     pub settings: Option<NodePublic>,
 }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::{NodeName, ObjectPath};
-use monitor::{Forget, LastWords, Peers, Retiring, RetiringHeartbeat, Sign};
+use model::{NodeMonitorStatus, NodeName, ObjectPath};
+use monitor::{Forget, Peers, Retiring, RetiringHeartbeat, Sign};
 use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::cluster_data::{Emit, ForgetPeer, Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
-use crate::quorum::PeerLost;
+use crate::quorum::{PeerHeard, PeerLost};
 use crate::routes::Routes;
 use crate::standing_keeper::Inquire;
 
@@ -88,6 +88,8 @@ pub struct Neighbours {
     pub root: Recipient<Retired>,
     /// Asks whether it is not rather this node that is gone.
     pub inquire: Recipient<Inquire>,
+    /// Counts it again.
+    pub heard: Recipient<PeerHeard>,
 }
 
 /// The actor.
@@ -113,6 +115,7 @@ impl Membership {
             quorum: routes.quorum.clone().recipient(),
             root: routes.root.clone().recipient(),
             inquire: routes.standing.clone().recipient(),
+            heard: routes.quorum.clone().recipient(),
         })
     }
 
@@ -141,16 +144,16 @@ impl Membership {
         }
         let config = self.neighbours.config.load_full();
         self.peers.retain(|peer| config.node.nodes.contains(peer));
-        let grace = config.node.maintenance_grace_period.as_secs_f64();
-        let now = clock::now();
-        let decision = self.peers.decide(now, grace, |peer| last_words(&snapshot, peer));
+        let grace = config.node.maintenance_grace_period;
+        let decision =
+            self.peers.decide(clock::steady(), grace, |peer| last_words(&snapshot, peer));
         for Forget { peer, was_shutting } in decision.forget {
             self.forget(peer, was_shutting);
         }
-        let mut pause = decision.look_after.map(|pause| Duration::from_secs_f64(pause.max(0.001)));
+        let mut pause = decision.look_after.map(|pause| pause.max(Duration::from_millis(1)));
         if !self.retiring.is_empty() {
             let has_config = |peer: &NodeName| has_same_cluster_conf(&snapshot, peer);
-            for hb in self.retiring.decide(now, &self.peers, has_config) {
+            for hb in self.retiring.decide(clock::now(), &self.peers, has_config) {
                 self.neighbours.root.do_send(Retired { hb });
             }
             pause = Some(pause.map_or(RETIRING_PAUSE, |pause| pause.min(RETIRING_PAUSE)));
@@ -193,12 +196,8 @@ fn has_same_cluster_conf(snapshot: &Snapshot, peer: &NodeName) -> bool {
     ours.is_some() && csum(peer) == ours
 }
 
-fn last_words(snapshot: &Snapshot, peer: &NodeName) -> LastWords {
-    let monitor = snapshot.node(peer).and_then(|entry| entry.data.monitor.as_ref());
-    LastWords {
-        status: monitor.map(|monitor| monitor.status.clone()),
-        status_updated: monitor.and_then(|monitor| monitor.status_updated).unwrap_or_default(),
-    }
+fn last_words(snapshot: &Snapshot, peer: &NodeName) -> Option<NodeMonitorStatus> {
+    Some(snapshot.node(peer)?.data.monitor.as_ref()?.status.clone())
 }
 
 impl Actor for Membership {
@@ -226,10 +225,13 @@ impl Handler<Beat> for Membership {
     fn handle(&mut self, beat: Beat, ctx: &mut Context<Self>) {
         let Beat { hb, peer, sign } = beat;
         let sign = match (sign, self.ending.get(&hb)) {
-            (Sign::Stopped, Some(grace)) => Sign::Ended { grace_seconds: grace.as_secs_f64() },
+            (Sign::Stopped, Some(grace)) => Sign::Ended { grace: *grace },
             (sign, _) => sign,
         };
-        self.peers.on_sign(clock::now(), &hb, &peer, sign);
+        if sign == Sign::Beating {
+            self.neighbours.heard.do_send(PeerHeard(peer.clone()));
+        }
+        self.peers.on_sign(clock::steady(), &hb, &peer, sign);
         self.decide(ctx);
     }
 }
@@ -309,6 +311,12 @@ mod tests {
         }
     }
 
+    impl Handler<PeerHeard> for Ear {
+        type Result = ();
+
+        fn handle(&mut self, _: PeerHeard, _: &mut Context<Self>) {}
+    }
+
     impl Handler<Inquire> for Ear {
         type Result = ();
 
@@ -337,7 +345,8 @@ mod tests {
             emit: ear.clone().recipient(),
             quorum: ear.clone().recipient(),
             root: ear.clone().recipient(),
-            inquire: ear.recipient(),
+            inquire: ear.clone().recipient(),
+            heard: ear.recipient(),
         });
         (membership.start(), heard)
     }

@@ -24,6 +24,7 @@ use crate::cluster_data::{
 };
 use crate::config::LoadedConfig;
 use crate::durable;
+use crate::quorum::Surrender;
 use crate::routes::Routes;
 use crate::runner::{EvaluateLater, RunAction, StopActions};
 use crate::service_monitor::{self, SetMonitor, Shared, ViewChanged};
@@ -136,6 +137,7 @@ pub struct Neighbours {
     pub run: Recipient<RunAction>,
     pub stop_actions: Recipient<StopActions>,
     pub root: Recipient<ChildEvent>,
+    pub surrender: Recipient<Surrender>,
 }
 
 /// The actor.
@@ -174,6 +176,7 @@ impl NodeMonitor {
             run: runner.clone().recipient(),
             stop_actions: runner.clone().recipient(),
             root: routes.root.clone().recipient(),
+            surrender: routes.quorum.clone().recipient(),
         };
         let shared = Shared::new(
             routes.paths.clone(),
@@ -248,6 +251,7 @@ impl NodeMonitor {
                     monitor.do_send(SetMonitor(change));
                 }));
             }
+            NodeEffect::LoseSplit => self.tell.surrender.do_send(Surrender),
             NodeEffect::Released => {
                 for waiter in self.releases.drain(..) {
                     _ = waiter.send(());

@@ -136,6 +136,12 @@ impl Paths {
         self.var.join("node")
     }
 
+    /// The peers that shut down in order and have not been heard since, one a line.
+    #[must_use]
+    pub fn node_departed(&self) -> PathBuf {
+        self.node_var().join("departed")
+    }
+
     /// The file whose existence freezes the node and whose time tells since when.
     #[must_use]
     pub fn node_frozen(&self) -> PathBuf {

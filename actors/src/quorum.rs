@@ -1,11 +1,13 @@
 //! The quorum: asks the arbitrators, and judges whether this segment of a split cluster goes on (cluster.md §h).
 //!
-//! Hears: lost peers from the membership, changes of the configuration. Tells: the cluster data; after a lost split the
-//! node monitor or the kernel. Restart: always; the arbitrators are asked again, and a loss that was not judged yet is.
+//! Hears: lost peers from the membership, those heard again, monitors that noticed a lost split late, changes of the
+//! configuration. Tells: the cluster data; after a lost split the node monitor or the kernel. Restart: always; the
+//! arbitrators are asked again, and a loss that was not judged yet is.
 
 mod vote;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,21 +15,19 @@ use actix::prelude::*;
 use conf::{ArbitratorSettings, SplitAction};
 use futures_util::future::{BoxFuture, join_all};
 use model::NodeName;
-use monitor::{Ballot, Loss, Standing};
+use monitor::{Ballot, Loss, Standing, last_words};
 use serde_json::{Map, Value, json};
 use wire::Dialect;
 
 use crate::cluster_data::{Emit, Flush, SetNode, SnapshotCell};
 use crate::config::ConfigCell;
+use crate::durable;
 use crate::node_monitor::Drain;
 use crate::routes::Routes;
 use crate::sysrq::{Sysrq, sysrq};
 
 /// How often the arbitrators are asked when nothing happens.
 const POLL: Duration = Duration::from_secs(60);
-
-/// Time left to logs and subscribers between the verdict and the end, as on deployed agents (cluster.md §h).
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A peer is lost: its data are dropped, or about to be.
 #[derive(Debug, Clone, Message)]
@@ -38,6 +38,16 @@ pub struct PeerLost {
     /// It had said that it is shutting down.
     pub was_shutting: bool,
 }
+
+/// A peer is heard again, or for the first time.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct PeerHeard(pub NodeName);
+
+/// Something runs here and on the other side of a split, which has the majority, and this node was not judged for it.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Surrender;
 
 /// The configuration changed: the arbitrators may be others.
 #[derive(Debug, Clone, Copy, Message)]
@@ -64,8 +74,6 @@ pub struct Neighbours {
     pub ask: Ask,
     /// Takes the node down.
     pub sysrq: Sysrq,
-    /// Time between the verdict and the end, 2 s outside of tests.
-    pub last_words: Duration,
 }
 
 impl std::fmt::Debug for Neighbours {
@@ -82,8 +90,13 @@ pub struct Quorum {
     tell: Neighbours,
     /// What is published: whether each arbitrator answered last, and how.
     answers: BTreeMap<String, Option<Dialect>>,
-    /// Losses to be judged, one after the other.
-    lost: VecDeque<PeerLost>,
+    /// Losses to be judged, one after the other, and how many nodes were left then: who is heard again before the verdict
+    /// may have started meanwhile what runs here.
+    lost: VecDeque<(PeerLost, usize)>,
+    /// Peers that shut down in order, and have not been heard since.
+    departed: BTreeSet<NodeName>,
+    /// Where they are kept: a daemon that starts alone has to know of them.
+    file: Option<PathBuf>,
     is_judging: bool,
     /// The split is lost: nothing is judged any more.
     is_over: bool,
@@ -105,9 +118,13 @@ impl Quorum {
                 Box::pin(vote::ask(nodename.clone(), arbitrator, known))
             }),
             sysrq: Arc::new(move |letter| sysrq(&paths, letter)),
-            last_words: LAST_WORDS,
         };
-        Self::with(routes.config.clone(), routes.snapshot.clone(), tell)
+        let file = Some(routes.paths.node_departed());
+        Self {
+            departed: read_departed(file.as_deref()),
+            file,
+            ..Self::with(routes.config.clone(), routes.snapshot.clone(), tell)
+        }
     }
 
     /// A quorum with these neighbours.
@@ -119,6 +136,8 @@ impl Quorum {
             tell,
             answers: BTreeMap::new(),
             lost: VecDeque::new(),
+            departed: BTreeSet::new(),
+            file: None,
             is_judging: false,
             is_over: false,
             alarm: None,
@@ -185,7 +204,7 @@ impl Quorum {
         if self.is_judging || self.is_over {
             return;
         }
-        let Some(lost) = self.lost.front() else { return };
+        let Some((lost, node_votes)) = self.lost.front() else { return };
         let is_frozen = self
             .snapshot
             .load()
@@ -200,7 +219,12 @@ impl Quorum {
         if !loss.is_to_judge() {
             log::info!(peer:% = lost.peer, quorum = loss.has_quorum, frozen = is_frozen; "no split to judge");
             self.lost.pop_front();
+            // What they said before the loss counts no more.
+            self.poll(ctx);
             return self.judge(ctx);
+        }
+        if self.ballot(*node_votes, 0).is_hopeless() {
+            return self.conclude(0, ctx);
         }
         self.is_judging = true;
         // Behind the message that drops the peer: it has no vote.
@@ -221,42 +245,74 @@ impl Quorum {
     }
 
     fn conclude(&mut self, arbitrator_votes: usize, ctx: &mut Context<Self>) {
-        let Some(lost) = self.lost.pop_front() else { return };
-        let config = self.config.load();
-        let snapshot = self.snapshot.load();
-        let node_votes = snapshot.nodes().keys().filter(|node| **node != lost.peer).count();
-        let ballot = Ballot {
-            nodes: config.node.nodes.len(),
-            arbitrators: config.node.arbitrators.len(),
-            node_votes,
-            arbitrator_votes,
-        };
+        let Some((lost, node_votes)) = self.lost.pop_front() else { return };
+        let ballot = self.ballot(node_votes, arbitrator_votes);
         let (votes, voting) = (ballot.votes(), ballot.voting());
         if ballot.survives() {
             log::warn!(peer:% = lost.peer, votes, voting; "split: this segment has the quorum");
             return;
         }
+        log::error!(peer:% = lost.peer, votes, voting; "split: quorum lost");
+        let counts = fields([
+            ("reason", "split".into()),
+            ("node_votes", node_votes.into()),
+            ("arbitrator_votes", arbitrator_votes.into()),
+            ("voting", voting.into()),
+            ("pro_voters", votes.into()),
+        ]);
+        self.lose(counts, ctx);
+    }
+
+    fn ballot(&self, node_votes: usize, arbitrator_votes: usize) -> Ballot {
+        let config = self.config.load();
+        Ballot {
+            nodes: config.node.nodes.len(),
+            arbitrators: config.node.arbitrators.len(),
+            node_votes,
+            arbitrator_votes,
+        }
+    }
+
+    /// The split is lost: the split action follows.
+    fn lose(&mut self, why: Map<String, Value>, ctx: &mut Context<Self>) {
+        let config = self.config.load();
         let action = config.node.split_action;
-        log::error!(peer:% = lost.peer, votes, voting, action = action.as_str(); "split: quorum lost");
-        self.emit(
-            action.as_str(),
-            fields([
-                ("reason", "split".into()),
-                ("node_votes", node_votes.into()),
-                ("arbitrator_votes", arbitrator_votes.into()),
-                ("voting", voting.into()),
-                ("pro_voters", votes.into()),
-            ]),
-        );
+        log::error!(action = action.as_str(); "split action");
+        self.emit(action.as_str(), why);
         self.is_over = true;
-        // The other segment starts what runs here after its ready period, counted from the same moment.
         let last_words = match action {
             SplitAction::Stop => Duration::ZERO,
-            SplitAction::Crash | SplitAction::Reboot => {
-                self.tell.last_words.min(config.node.ready_period / 2)
-            }
+            SplitAction::Crash | SplitAction::Reboot => last_words(config.node.ready_period),
         };
         ctx.run_later(last_words, move |this, ctx| this.act(action, ctx));
+    }
+
+    /// Nodes that are left after the loss of a peer. Those that are lost too, and not judged yet, are not.
+    fn nodes_left(&self, peer: &NodeName) -> usize {
+        let snapshot = self.snapshot.load();
+        let is_lost =
+            |node: &NodeName| node == peer || self.lost.iter().any(|(lost, _)| lost.peer == *node);
+        let is_heard = |node: &NodeName| {
+            let data = snapshot.node(node).map(|entry| &entry.data);
+            node == snapshot.nodename() || data.is_some_and(|data| data.monitor.is_some())
+        };
+        snapshot.nodes().keys().filter(|node| is_heard(node) && !is_lost(node)).count()
+    }
+
+    /// Who is away in order changed.
+    fn publish_departed(&self) {
+        let names: String = self.departed.iter().map(|node| format!("{node}\n")).collect();
+        if let Some(file) = &self.file
+            && let Err(error) = durable::write(file, names.as_bytes(), 0o600)
+        {
+            log::error!(error:% = error; "who shut down in order is not kept");
+        }
+        self.tell_departed();
+    }
+
+    fn tell_departed(&self) {
+        let departed = Some(self.departed.clone());
+        self.tell.node.do_send(SetNode { departed, ..SetNode::default() });
     }
 
     /// Carries the sentence out.
@@ -304,6 +360,11 @@ impl Quorum {
     }
 }
 
+fn read_departed(file: Option<&Path>) -> BTreeSet<NodeName> {
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    text.lines().filter_map(|name| NodeName::new(name).ok()).collect()
+}
+
 fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
@@ -313,6 +374,9 @@ impl Actor for Quorum {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("quorum started");
+        if !self.departed.is_empty() {
+            self.tell_departed();
+        }
         self.poll(ctx);
         self.judge(ctx);
     }
@@ -324,9 +388,10 @@ impl Actor for Quorum {
 
 impl Supervised for Quorum {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        let lost = std::mem::take(&mut self.lost);
+        let kept =
+            (std::mem::take(&mut self.lost), std::mem::take(&mut self.departed), self.file.take());
         *self = Self::with(self.config.clone(), self.snapshot.clone(), self.tell.clone());
-        self.lost = lost;
+        (self.lost, self.departed, self.file) = kept;
     }
 }
 
@@ -334,8 +399,33 @@ impl Handler<PeerLost> for Quorum {
     type Result = ();
 
     fn handle(&mut self, lost: PeerLost, ctx: &mut Context<Self>) {
-        self.lost.push_back(lost);
+        let node_votes = self.nodes_left(&lost.peer);
+        if lost.was_shutting && self.departed.insert(lost.peer.clone()) {
+            self.publish_departed();
+        }
+        self.lost.push_back((lost, node_votes));
         self.judge(ctx);
+    }
+}
+
+impl Handler<PeerHeard> for Quorum {
+    type Result = ();
+
+    fn handle(&mut self, PeerHeard(peer): PeerHeard, _: &mut Context<Self>) {
+        if self.departed.remove(&peer) {
+            self.publish_departed();
+        }
+    }
+}
+
+impl Handler<Surrender> for Quorum {
+    type Result = ();
+
+    fn handle(&mut self, _: Surrender, ctx: &mut Context<Self>) {
+        if !self.is_over && self.config.load().node.quorum {
+            log::error!("split: lost without being noticed in time");
+            self.lose(fields([("reason", "deposed".into())]), ctx);
+        }
     }
 }
 

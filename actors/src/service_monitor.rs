@@ -17,13 +17,14 @@ use model::{LocalExpect, MonitorStatus, ObjectPath, Status};
 use monitor::{Action, Change, Effect, InstanceCore, RunId, is_transition};
 use serde_json::{Map, Value};
 
-use crate::clock::now;
+use crate::clock::{now, steady};
 use crate::cluster_data::{
     Concern, DisownInstance, Emit, Flush, RemoveInstance, SetInstanceMonitor, SharedMap, View,
 };
 use crate::config_watcher::Look;
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
-use crate::runner::{AwaitAction, Awaited, Evaluate, Forget, RunAction};
+use crate::quorum::Surrender;
+use crate::runner::{AwaitAction, Awaited, Evaluate, FindAction, Forget, RunAction};
 use crate::supervision;
 
 use shared::Acting;
@@ -71,6 +72,11 @@ struct Done {
     exit_code: i32,
 }
 
+/// An action that somebody else started runs.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Found(String);
+
 /// An action that somebody else started ended, or there was none.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -98,6 +104,19 @@ fn action_of(status: &MonitorStatus) -> &'static str {
         MonitorStatus::Tocing => "toc",
         MonitorStatus::Shutting | MonitorStatus::Shutdown => "shutdown",
         _ => "",
+    }
+}
+
+/// The monitor status that tells of an action which changes where the object runs.
+fn status_of(action: &str) -> Option<MonitorStatus> {
+    match action {
+        "start" => Some(MonitorStatus::Starting),
+        "stop" => Some(MonitorStatus::Stopping),
+        "restart" => Some(MonitorStatus::Restarting),
+        "provision" => Some(MonitorStatus::Provisioning),
+        "unprovision" => Some(MonitorStatus::Unprovisioning),
+        "shutdown" => Some(MonitorStatus::Shutting),
+        _ => None,
     }
 }
 
@@ -139,6 +158,7 @@ impl ServiceMonitor {
         let (snapshot, config) = (self.shared.snapshot.load(), self.shared.config.load());
         let mut view = View::new(&snapshot, &config, self.shared.is_grace());
         view.conditions.transitions = self.shared.acting();
+        view.conditions.steady = Some(steady());
         work(&mut self.core, &view)
     }
 
@@ -189,6 +209,7 @@ impl ServiceMonitor {
                     let priority = self.priority();
                     self.shared.tell.wait_slot.do_send(WaitSlot { path: path.clone(), priority });
                 }
+                Effect::LoseSplit => self.shared.tell.surrender.do_send(Surrender),
                 Effect::Event(event) => self.emit(&event),
                 Effect::Warn(text) => log::warn!(path:% = path; "{text}"),
                 Effect::SetOther { path, change } => {
@@ -421,9 +442,14 @@ impl Actor for ServiceMonitor {
         log::debug!(path:% = self.core.path(); "service monitor started");
         self.register(ctx);
         let (path, address) = (self.core.path().clone(), ctx.address());
-        let awaited = self.shared.tell.await_action.send(AwaitAction(path));
+        let found = self.shared.tell.find_action.send(FindAction(path.clone()));
+        let await_action = self.shared.tell.await_action.clone();
         actix_rt::spawn(async move {
-            address.do_send(Adopted(awaited.await.ok().flatten()));
+            if let Ok(Some(action)) = found.await {
+                address.do_send(Found(action));
+            }
+            let awaited = await_action.send(AwaitAction(path)).await;
+            address.do_send(Adopted(awaited.ok().flatten()));
         });
     }
 
@@ -513,6 +539,19 @@ impl Handler<Done> for ServiceMonitor {
         self.with_view(|core, view| core.on_action_done(now(), id, exit_code, view));
         self.run_next(ctx);
         self.pass(ctx);
+    }
+}
+
+impl Handler<Found> for ServiceMonitor {
+    type Result = ();
+
+    fn handle(&mut self, Found(action): Found, ctx: &mut Context<Self>) {
+        // Peers would start beside it.
+        if self.is_adopting
+            && let Some(status) = status_of(&action)
+        {
+            self.apply(&Change { status: Some(status), ..Change::default() }, ctx);
+        }
     }
 }
 

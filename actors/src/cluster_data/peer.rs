@@ -232,10 +232,14 @@ impl PeerStore<'_> {
     }
 
     /// Sets the generations that are kept of a peer: what it has of the local node, and what is merged of it.
-    pub(super) fn set_gens(&mut self, gens: BTreeMap<NodeName, u64>) {
+    /// Beside them, which nodes it knows: decisions look at that.
+    pub(super) fn set_gens(&mut self, mut gens: BTreeMap<NodeName, u64>, known_to: Vec<NodeName>) {
         let Some(told) = &mut self.entry.told else { return };
         let value = gens.iter().map(|(node, number)| (node.to_string(), (*number).into()));
         told.head.insert("gen".to_owned(), Value::Object(value.collect()));
+        for node in known_to {
+            gens.entry(node).or_insert(0);
+        }
         self.entry.data.r#gen = gens;
         self.touched.is_head = true;
     }

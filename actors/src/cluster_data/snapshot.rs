@@ -1,6 +1,6 @@
 //! An immutable state of the cluster data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use model::{Aggregate, ConfigEntry, Frozen, InstanceStatus, NodeData, NodeName, ObjectPath};
@@ -35,6 +35,8 @@ pub struct NodeEntry {
     pub(super) told: Option<Told>,
     /// A peer that was heard and not forgotten.
     pub(super) is_heard: bool,
+    /// How often a peer had no data of the local node.
+    pub(super) unseen: monitor::Unseen,
 }
 
 impl NodeEntry {
@@ -74,6 +76,10 @@ pub struct Snapshot {
     pub(super) transitions: usize,
     pub(super) frozen: Frozen,
     pub(super) standing: Standing,
+    /// Arbitrators that answered after the last loss of a peer.
+    pub(super) arbitrator_votes: usize,
+    /// Peers that shut down in order, and have not been heard since.
+    pub(super) departed: BTreeSet<NodeName>,
     /// Made by the first who asks, at most once per generation.
     pub(super) prepared: Prepared,
 }
@@ -109,6 +115,8 @@ impl Snapshot {
             transitions: 0,
             frozen: Frozen::NotApplicable,
             standing: Standing::Member,
+            arbitrator_votes: 0,
+            departed: BTreeSet::new(),
             prepared: Prepared::default(),
         }
     }

@@ -231,9 +231,17 @@ impl State {
         if let Some(stats) = change.stats {
             data.stats = stats;
         }
+        let mut is_quorum_changed = false;
         if let Some(arbitrators) = change.arbitrators {
+            let votes = arbitrators.values().filter(|block| block["status"] == "up").count();
             data.arbitrators = arbitrators;
+            is_quorum_changed |= std::mem::replace(&mut self.now.arbitrator_votes, votes) != votes;
         }
+        if let Some(departed) = change.departed {
+            is_quorum_changed |= self.now.departed != departed;
+            self.now.departed = departed;
+        }
+        let data = &mut self.local().data;
         if let Some(settings) = change.settings {
             data.labels = settings.labels;
             data.env = Some(settings.env);
@@ -249,6 +257,7 @@ impl State {
         if data.monitor != before.monitor
             || data.frozen != before.frozen
             || data.labels != before.labels
+            || is_quorum_changed
         {
             self.dirty.is_node_decisive = true;
         }

@@ -3,7 +3,7 @@
 use model::{
     Aggregate, ConfigEntry, InstanceStatus, NodeData, NodeName, ObjectPath, ObjectSettings,
 };
-use monitor::{Conditions, World};
+use monitor::{Ballot, Conditions, Sight, World, has_vote};
 
 use super::Snapshot;
 use crate::config::LoadedConfig;
@@ -30,8 +30,25 @@ impl<'a> View<'a> {
             grace: is_grace,
             blind: snapshot.is_blind(),
             standing: snapshot.standing(),
+            ballot: None,
+            steady: None,
         };
-        Self { snapshot, config, conditions }
+        let mut view = Self { snapshot, config, conditions };
+        view.conditions.ballot = config.node.quorum.then(|| view.ballot());
+        view
+    }
+
+    /// Who votes for this side.
+    fn ballot(&self) -> Ballot {
+        let (nodes, departed) = (&self.config.node.nodes, &self.snapshot.departed);
+        let local = self.snapshot.nodename();
+        let peers = nodes.iter().filter(|node| *node != local && !departed.contains(*node));
+        Ballot {
+            nodes: nodes.iter().filter(|node| !departed.contains(*node)).count(),
+            arbitrators: self.config.node.arbitrators.len(),
+            node_votes: 1 + peers.filter(|node| has_vote(self, node)).count(),
+            arbitrator_votes: self.snapshot.arbitrator_votes,
+        }
     }
 }
 
@@ -72,5 +89,16 @@ impl World for View<'_> {
 
     fn conditions(&self) -> Conditions {
         self.conditions
+    }
+
+    fn sight(&self, node: &NodeName) -> Sight {
+        self.snapshot.node(node).map_or_else(Sight::default, |entry| {
+            let has = |node| entry.data.r#gen.get(node).is_some_and(|number| *number > 0);
+            Sight {
+                is_seen: has(self.snapshot.nodename()),
+                is_known: has(node),
+                unseen: entry.unseen,
+            }
+        })
     }
 }

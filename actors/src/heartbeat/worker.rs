@@ -348,8 +348,8 @@ impl Handler<Reconfigure> for Worker {
         let lasts: Vec<_> = self.beating.peers().iter().map(|(n, p)| (n.clone(), p.last)).collect();
         for gone in self.beating.reconfigure(timeout, peers) {
             let last = lasts.iter().find(|(name, _)| *name == gone).map(|(_, last)| *last);
-            let grace_seconds = old.settings.timeout.as_secs_f64();
-            self.on_sign(&gone, Sign::Ended { grace_seconds }, last.unwrap_or_default());
+            let grace = old.settings.timeout;
+            self.on_sign(&gone, Sign::Ended { grace }, last.unwrap_or_default());
         }
         self.look(ctx);
         let is_same_work = {

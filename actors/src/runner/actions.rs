@@ -8,7 +8,8 @@ use super::adopted::Adopted;
 use super::evaluations::PAUSE;
 use super::{
     Action, ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Dequeuing, Evaluate,
-    EvaluateLater, RunAction, RunCommand, RunScheduled, Runner, StopActions, Tools, child,
+    EvaluateLater, FindAction, RunAction, RunCommand, RunScheduled, Runner, StopActions, Tools,
+    child,
 };
 use crate::cluster_data::Flush;
 use crate::config;
@@ -188,6 +189,18 @@ impl Handler<AwaitAction> for Runner {
             _ = runner.send(Evaluate { path, rids: None }).await;
             Some(Awaited { action: adopted.intent, exit_code: None })
         })
+    }
+}
+
+impl Handler<FindAction> for Runner {
+    type Result = MessageResult<FindAction>;
+
+    fn handle(&mut self, FindAction(path): FindAction, _: &mut Context<Self>) -> Self::Result {
+        if let Some(action) = self.actions.values().find(|action| action.path == path) {
+            return MessageResult(Some(action.name.clone()));
+        }
+        let adopted = Adopted::find(&self.tools.paths, &path).ok().flatten();
+        MessageResult(adopted.map(|adopted| adopted.intent))
     }
 }
 

@@ -42,6 +42,11 @@ pub struct Awaited {
     pub exit_code: Option<i32>,
 }
 
+/// Which action runs on an instance now, if one does, whoever started it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<String>")]
+pub struct FindAction(pub ObjectPath);
+
 /// Ends the actions that monitors started and that still run: the node is being shut down.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

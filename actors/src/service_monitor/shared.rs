@@ -13,8 +13,9 @@ use crate::config::ConfigCell;
 use crate::config_watcher::Look;
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
 use crate::paths::Paths;
+use crate::quorum::Surrender;
 use crate::routes::Routes;
-use crate::runner::{AwaitAction, Evaluate, Forget, RunAction};
+use crate::runner::{AwaitAction, Evaluate, FindAction, Forget, RunAction};
 
 /// Whom service monitors tell, by what they tell.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Neighbours {
     pub slot_freed: Recipient<SlotFreed>,
     pub gone: Recipient<Gone>,
     pub look: Recipient<Look>,
+    pub surrender: Recipient<Surrender>,
+    pub find_action: Recipient<FindAction>,
 }
 
 impl Neighbours {
@@ -56,6 +59,8 @@ impl Neighbours {
             slot_freed: node.clone().recipient(),
             gone: node.clone().recipient(),
             look: routes.config_watcher.clone().recipient(),
+            surrender: routes.quorum.clone().recipient(),
+            find_action: runner.clone().recipient(),
         }
     }
 }

@@ -73,6 +73,20 @@ ignores! {
     Look => (), ();
 }
 
+impl Handler<Surrender> for FakeRunner {
+    type Result = ();
+
+    fn handle(&mut self, _: Surrender, _: &mut Context<Self>) {}
+}
+
+impl Handler<FindAction> for FakeRunner {
+    type Result = MessageResult<FindAction>;
+
+    fn handle(&mut self, _: FindAction, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(None)
+    }
+}
+
 impl Handler<AwaitAction> for FakeRunner {
     type Result = MessageResult<AwaitAction>;
 
@@ -133,7 +147,9 @@ async fn bench(exit_code: i32) -> Bench {
         wait_slot: runner.clone().recipient(),
         slot_freed: runner.clone().recipient(),
         gone: runner.clone().recipient(),
-        look: runner.recipient(),
+        look: runner.clone().recipient(),
+        surrender: runner.clone().recipient(),
+        find_action: runner.recipient(),
     };
     let registry: Registry = Arc::new(ArcSwap::from_pointee(SharedMap::default()));
     let shared = Shared::new(paths, snapshot.clone(), config, registry, tell);

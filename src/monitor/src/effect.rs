@@ -153,6 +153,9 @@ pub enum Effect {
     WakeAfter(f64),
     /// Ask again when an action of another object ends: as many as allowed are running.
     WaitSlot,
+    /// The object runs here and on the other side of a split that this node has not noticed, or too late: take the node out
+    /// as its split action says.
+    LoseSplit,
     /// Tell subscribers and the log.
     Event(Event),
     /// Tell the log: something an operator asked cannot be done.
@@ -198,6 +201,9 @@ pub enum NodeEffect {
         /// What to set.
         change: Change,
     },
+    /// The daemon started over running instances, and found no majority while it waited: take the node out as its split
+    /// action says.
+    LoseSplit,
     /// All instances are released: the daemon may end.
     Released,
     /// Ask again after so many seconds, even if nothing happens.

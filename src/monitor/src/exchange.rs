@@ -8,13 +8,13 @@ mod check;
 mod outgoing;
 mod received;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{NodeName, Op, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::{ApplyError, Ops};
+use crate::{ApplyError, Ops, Unseen};
 
 pub use check::faults;
 pub use received::{PeerData, Received, preserve};
@@ -76,6 +76,12 @@ pub struct Exchange {
     local: NodeName,
     generation: u64,
     peers: BTreeMap<NodeName, Peer>,
+    /// Whom each known peer says to know.
+    known_to: BTreeMap<NodeName, BTreeSet<NodeName>>,
+    /// How often each peer had not seen the local node; kept when it is forgotten.
+    unseen: BTreeMap<NodeName, Unseen>,
+    /// Peers that were forgotten, and not heard since.
+    lost: BTreeSet<NodeName>,
     /// The changes that made the last generations.
     deltas: BTreeMap<u64, Arc<Delta>>,
     /// Bytes of `deltas`.
@@ -98,6 +104,9 @@ impl Exchange {
             local,
             generation,
             peers: BTreeMap::new(),
+            known_to: BTreeMap::new(),
+            unseen: BTreeMap::new(),
+            lost: BTreeSet::new(),
             deltas: BTreeMap::new(),
             bytes: 0,
             compare_at: FREE_BYTES,
@@ -142,6 +151,17 @@ impl Exchange {
     #[must_use]
     pub fn is_known(&self, peer: &NodeName) -> bool {
         self.peers.contains_key(peer)
+    }
+
+    /// Whom a peer says to know: those that it hears, and has not forgotten.
+    pub fn known_to(&self, peer: &NodeName) -> impl Iterator<Item = &NodeName> {
+        self.known_to.get(peer).into_iter().flatten()
+    }
+
+    /// How often a peer had no data of the local node.
+    #[must_use]
+    pub fn unseen(&self, peer: &NodeName) -> Unseen {
+        self.unseen.get(peer).copied().unwrap_or_default()
     }
 
     /// Whether no peer is known: nobody asks what changed.
@@ -206,7 +226,9 @@ impl Exchange {
 
     /// A peer is lost, or no member any more.
     pub fn forget(&mut self, peer: &NodeName) {
+        self.known_to.remove(peer);
         if self.peers.remove(peer).is_some() {
+            self.lost.insert(peer.clone());
             self.trim();
         }
     }

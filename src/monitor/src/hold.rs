@@ -43,6 +43,17 @@ pub enum Hold {
     NotConfigured,
     /// The configuration is newer than the status, which is evaluated first.
     Outdated,
+    /// Quorum is on, and the nodes of this side have no majority: what may run on the other side is not started.
+    NoQuorum {
+        /// Votes for this side.
+        votes: usize,
+        /// How many may vote.
+        voting: usize,
+    },
+    /// These nodes are not heard here, but by others: what they may run is not started.
+    NotHeard(Vec<NodeName>),
+    /// It runs elsewhere too, where it was started while this node was out of sight.
+    Deposed(Vec<NodeName>),
     /// These peers do not know yet what they run.
     PeerInit(Vec<NodeName>),
     /// The last action failed, until somebody clears it.
@@ -184,6 +195,9 @@ impl Hold {
             Self::Leaving(_) => "node_leaving",
             Self::NotConfigured => "not_configured",
             Self::Outdated => "status_outdated",
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::NotHeard(_) => "not_heard",
+            Self::Deposed(_) => "deposed",
             Self::PeerInit(_) => "peer_init",
             Self::Failed(_) => "failed",
             Self::Acting(_) => "acting",
@@ -235,6 +249,8 @@ impl Hold {
     pub fn weight(&self) -> Weight {
         match self {
             Self::Leaving(_)
+            | Self::NoQuorum { .. }
+            | Self::Deposed(_)
             | Self::NotConfigured
             | Self::Failed(_)
             | Self::Unknown
@@ -257,6 +273,7 @@ impl Hold {
             | Self::Refused(_)
             | Self::Node(_)
             | Self::Outdated
+            | Self::NotHeard(_)
             | Self::PeerInit(_)
             | Self::Acting(_)
             | Self::NoSlot { .. }
@@ -352,6 +369,16 @@ impl fmt::Display for Hold {
             Self::Leaving(status) => write!(f, "the node is {status}: it starts nothing"),
             Self::NotConfigured => f.write_str("no configuration of it there"),
             Self::Outdated => f.write_str("its configuration changed: its status is evaluated"),
+            Self::NoQuorum { votes, voting } => write!(
+                f,
+                "no quorum, {votes} of {voting} votes: what may run elsewhere is started by --local only"
+            ),
+            Self::NotHeard(nodes) => {
+                write!(f, "{} {} heard by others only, it may run there", names(nodes), be(nodes))
+            }
+            Self::Deposed(nodes) => {
+                write!(f, "{} started it while this node was out of sight", names(nodes))
+            }
             Self::PeerInit(nodes) => {
                 write!(f, "{} {} starting, what runs there is not known", names(nodes), be(nodes))
             }

@@ -2,20 +2,23 @@
 //!
 //! One file per part of a pass, in its order: [`adoption`] (targets of peers), [`supervision`] (resources),
 //! [`completion`] (targets reached), [`leaving`] (the node stops), [`steps`] (towards a target), [`automatic`]
-//! (without one), [`scaler`]. [`relations`] and [`rules`] are what they share; [`pacing`] holds up what is in vain.
+//! (without one), [`scaler`]. Before them all, [`quorate`] looks whether the object may run here at all.
+//! [`relations`] and [`rules`] are what they share; [`pacing`] holds up what is in vain.
 
 mod adoption;
 mod automatic;
 mod completion;
 mod leaving;
 mod pacing;
+mod quorate;
 mod relations;
 mod rules;
 mod scaler;
 mod steps;
 mod supervision;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use model::{
     Aggregate, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus,
@@ -23,11 +26,12 @@ use model::{
 };
 
 use crate::{
-    Action, Change, Conditions, Effect, Event, Filters, Hold, ObjectView, RunId, Standing, World,
-    candidates, is_leader,
+    Action, Change, Conditions, Effect, Event, Filters, Hold, ObjectView, RunId, Standing, Unseen,
+    World, candidates, is_leader,
 };
 
 pub use adoption::accepts;
+pub(crate) use quorate::is_exclusive;
 pub use rules::{drops_target, is_transition};
 
 use pacing::{Looks, Pacing, Wait};
@@ -78,6 +82,17 @@ pub struct InstanceCore {
     waits_slot: bool,
     pacing: Pacing,
     slices: Slices,
+    /// Since when a start is announced ([`Conditions::steady`]).
+    ready_since: Option<Duration>,
+    /// How often each peer had not seen this node, as of the last pass.
+    unseen: BTreeMap<NodeName, Unseen>,
+    /// The object was active here while this node had no quorum.
+    had_no_quorum: bool,
+    /// Peers that have not seen this node while the object was active here, and may have started it; whether that was
+    /// before they first saw it.
+    deposed_by: BTreeMap<NodeName, bool>,
+    /// Peers that have decided from what this node tells, at some time.
+    met: BTreeSet<NodeName>,
 }
 
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
@@ -156,6 +171,11 @@ impl InstanceCore {
             waits_slot: false,
             pacing: Pacing::default(),
             slices: Slices::default(),
+            ready_since: None,
+            unseen: BTreeMap::new(),
+            had_no_quorum: false,
+            deposed_by: BTreeMap::new(),
+            met: BTreeSet::new(),
         }
     }
 
@@ -380,6 +400,9 @@ impl InstanceCore {
             self.wait_for_deletion(now, world);
             return self.take_effects();
         };
+        if self.is_split_settled(now, world, settings, conditions) {
+            return self.take_effects();
+        }
         let is_acting = is_transition(&self.monitor.status);
         let (kept, ready) = (self.clone(), std::mem::take(&mut self.effects));
         self.decide(now, world, settings, conditions);

@@ -52,12 +52,12 @@ pub use journal::{ApplyError, Ops, apply, apply_at};
 pub use load::{is_overloaded, node_stats, score};
 pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use node::{NodeChange, NodeCore, NodeTiming};
-pub use peers::{Decision, Forget, LastWords, Peers, Sign};
+pub use peers::{Decision, Forget, Peers, Sign};
 pub use placement::{
     Discard, Filters, candidates, counts_as_up, discarded, is_leader, is_natural_leader, leaders,
     ranks,
 };
-pub use quorum::{Ballot, Loss};
+pub use quorum::{Ballot, Loss, has_vote, last_words};
 pub use requests::{
     NodeRequest, ObjectRequest, Reply, clear, set_node_monitor, set_service_monitor,
 };
@@ -65,4 +65,4 @@ pub use restart::{Backoff, Restarts};
 pub use retiring::{Retiring, RetiringHeartbeat};
 pub use standing::{Answer, Opinions, Roster, Standing, taken_out};
 pub use unopened::Unopened;
-pub use world::{Conditions, ObjectView, Seen, World, is_compatible, live_nodes};
+pub use world::{Conditions, ObjectView, Seen, Sight, Unseen, World, is_compatible, live_nodes};

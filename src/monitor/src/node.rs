@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use model::{
     GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorData, NodeMonitorStatus, NodeName,
-    ObjectPath, Orchestrate, Timestamp,
+    ObjectPath, Orchestrate, Status, Timestamp,
 };
 
-use crate::instance::ALARM_MARGIN_SECS;
+use crate::instance::{ALARM_MARGIN_SECS, is_exclusive};
 use crate::{Change, Event, NodeEffect, Standing, World, live_nodes};
 
 /// How long a node drains at least.
@@ -305,7 +305,13 @@ impl NodeCore {
             return;
         }
         if has_expired && !self.is_frozen(world) {
-            self.freeze("rejoin_expire", None);
+            if runs_without_quorum(world) {
+                // The peers were silent from the start: there was no loss to judge. They have taken over by now. Deployed
+                // agents freeze, and what runs goes on.
+                self.effects.push(NodeEffect::LoseSplit);
+            } else {
+                self.freeze("rejoin_expire", None);
+            }
         }
         self.merge_frozen(world);
     }
@@ -448,4 +454,15 @@ impl NodeCore {
                     || monitor.status == MonitorStatus::ShutdownFailed
             })
     }
+}
+
+/// Whether something runs here that the other side of a split may have started, and has the majority for.
+fn runs_without_quorum(world: &dyn World) -> bool {
+    let is_at_stake = |path: &ObjectPath| {
+        world.settings(path).is_some_and(is_exclusive)
+            && world
+                .instance(world.local_node(), path)
+                .is_some_and(|status| matches!(status.avail, Some(Status::Up | Status::Warn)))
+    };
+    world.conditions().has_no_quorum() && world.local_objects().into_iter().any(is_at_stake)
 }

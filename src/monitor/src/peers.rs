@@ -1,17 +1,9 @@
 //! When a peer that is not heard any more is forgotten (cluster.md §e, loss of a peer).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use model::{NodeMonitorStatus, NodeName, Timestamp};
-
-/// What a peer last said of itself.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct LastWords {
-    /// Status of its node monitor; none when nothing was heard of it.
-    pub status: Option<NodeMonitorStatus>,
-    /// When it entered that status, by its clock.
-    pub status_updated: Timestamp,
-}
+use model::{NodeMonitorStatus, NodeName};
 
 /// A peer to forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +19,8 @@ pub struct Forget {
 pub struct Decision {
     /// Peers to forget.
     pub forget: Vec<Forget>,
-    /// When to look again at the latest, in seconds: a grace ends.
-    pub look_after: Option<f64>,
+    /// When to look again at the latest: a grace ends.
+    pub look_after: Option<Duration>,
 }
 
 /// What an rx says of a peer.
@@ -44,8 +36,8 @@ pub enum Sign {
     /// The configuration took the peer from this rx, or the rx away. Whoever is heard nowhere else has this long to be
     /// heard by what came instead.
     Ended {
-        /// Seconds; the timeout of the heartbeat.
-        grace_seconds: f64,
+        /// The timeout of the heartbeat.
+        grace: Duration,
     },
 }
 
@@ -56,10 +48,12 @@ struct Peer {
     /// Heard since the start, or since it was forgotten: there is something to forget.
     is_known: bool,
     /// Since when it is silent: no rx has it beating, and one that should had it stale.
-    silent_since: Option<Timestamp>,
+    silent_since: Option<Duration>,
 }
 
 /// The peers as the rx workers hear them.
+///
+/// Times are durations since any fixed moment: a clock that is set changes nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Peers {
     peers: BTreeMap<NodeName, Peer>,
@@ -67,7 +61,7 @@ pub struct Peers {
 
 impl Peers {
     /// The flag of a peer on one rx changed. A peer that one rx hears is not lost, whatever the others do.
-    pub fn on_sign(&mut self, now: Timestamp, hb: &str, peer: &NodeName, sign: Sign) {
+    pub fn on_sign(&mut self, now: Duration, hb: &str, peer: &NodeName, sign: Sign) {
         if sign != Sign::Beating && !self.peers.contains_key(peer) {
             return;
         }
@@ -80,7 +74,7 @@ impl Peers {
             peer.silent_since = match sign {
                 Sign::Beating | Sign::Stopped => None,
                 Sign::Stale => Some(now),
-                Sign::Ended { grace_seconds } => Some(now.plus(grace_seconds)),
+                Sign::Ended { grace } => Some(now + grace),
             };
         }
     }
@@ -108,36 +102,36 @@ impl Peers {
         known.into_iter().all(|(_, peer)| is_heard(peer))
     }
 
-    /// Decides whom to forget. `grace_seconds` is `node.maintenance_grace_period`.
+    /// Decides whom to forget. `grace` is `node.maintenance_grace_period`; `last_words` tells the status of the node monitor
+    /// of a peer, as it was heard last.
     ///
-    /// The grace counts from when the peer announced its maintenance, as in deployed agents, but at most from when it
-    /// was heard last: a peer whose clock runs ahead is not kept for longer.
+    /// The grace counts from the silence. Deployed agents count from when the peer announced its maintenance, by its
+    /// clock, some 20 s before: where the clocks differ by as much as the grace, they take over what still runs there.
     pub fn decide(
         &mut self,
-        now: Timestamp,
-        grace_seconds: f64,
-        last_words: impl Fn(&NodeName) -> LastWords,
+        now: Duration,
+        grace: Duration,
+        last_words: impl Fn(&NodeName) -> Option<NodeMonitorStatus>,
     ) -> Decision {
         let mut decision = Decision::default();
         for (name, peer) in &mut self.peers {
             let Some(silent_since) = peer.silent_since.filter(|_| peer.is_known) else { continue };
-            let words = last_words(name);
-            let kept = match &words.status {
+            let status = last_words(name);
+            let kept = match &status {
                 Some(NodeMonitorStatus::Maintenance | NodeMonitorStatus::Upgrade) => {
-                    let from_words = grace_seconds - now.since(words.status_updated);
-                    from_words.min(grace_seconds - now.since(silent_since))
+                    (silent_since + grace).saturating_sub(now)
                 }
-                _ => 0.0,
+                _ => Duration::ZERO,
             };
             // In the future only after a change of the configuration, see `Sign::Ended`.
-            let left = kept.max(silent_since.since(now));
-            if left > 0.0 {
-                let sooner = decision.look_after.map_or(left, |other: f64| other.min(left));
+            let left = kept.max(silent_since.saturating_sub(now));
+            if !left.is_zero() {
+                let sooner = decision.look_after.map_or(left, |other: Duration| other.min(left));
                 decision.look_after = Some(sooner);
                 continue;
             }
             *peer = Peer::default();
-            let was_shutting = words.status == Some(NodeMonitorStatus::Shutting);
+            let was_shutting = status == Some(NodeMonitorStatus::Shutting);
             decision.forget.push(Forget { peer: name.clone(), was_shutting });
         }
         decision
@@ -148,20 +142,19 @@ impl Peers {
 mod tests {
     use super::*;
 
-    const GRACE: f64 = 60.0;
-    const T: f64 = 1_795_363_986.0;
+    const GRACE: Duration = Duration::from_secs(60);
 
     fn node(name: &str) -> NodeName {
         NodeName::new(name).unwrap()
     }
 
-    fn at(seconds: f64) -> Timestamp {
-        Timestamp(T + seconds)
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(1_000 + seconds)
     }
 
-    fn words(status: &str, seconds: f64) -> impl Fn(&NodeName) -> LastWords {
+    fn words(status: &str) -> impl Fn(&NodeName) -> Option<NodeMonitorStatus> {
         let status: NodeMonitorStatus = status.into();
-        move |_| LastWords { status: Some(status.clone()), status_updated: at(seconds) }
+        move |_| Some(status.clone())
     }
 
     fn forget(peer: &str, was_shutting: bool) -> Decision {
@@ -169,13 +162,13 @@ mod tests {
         Decision { forget, look_after: None }
     }
 
-    fn wait(seconds: f64) -> Decision {
-        Decision { forget: vec![], look_after: Some(seconds) }
+    fn wait(seconds: u64) -> Decision {
+        Decision { forget: vec![], look_after: Some(Duration::from_secs(seconds)) }
     }
 
-    fn silent(since: f64) -> Peers {
+    fn silent(since: u64) -> Peers {
         let mut peers = Peers::default();
-        peers.on_sign(at(0.0), "hb#1", &node("n2"), Sign::Beating);
+        peers.on_sign(at(0), "hb#1", &node("n2"), Sign::Beating);
         peers.on_sign(at(since), "hb#1", &node("n2"), Sign::Stale);
         peers
     }
@@ -183,80 +176,71 @@ mod tests {
     #[test]
     fn a_peer_is_forgotten_once_when_the_last_rx_loses_it() {
         let mut peers = Peers::default();
-        peers.on_sign(at(0.0), "hb#1", &node("n2"), Sign::Beating);
-        peers.on_sign(at(0.0), "hb#2", &node("n2"), Sign::Beating);
-        peers.on_sign(at(20.0), "hb#1", &node("n2"), Sign::Stale);
-        assert_eq!(peers.decide(at(20.0), GRACE, words("idle", 0.0)), Decision::default());
+        peers.on_sign(at(0), "hb#1", &node("n2"), Sign::Beating);
+        peers.on_sign(at(0), "hb#2", &node("n2"), Sign::Beating);
+        peers.on_sign(at(20), "hb#1", &node("n2"), Sign::Stale);
+        assert_eq!(peers.decide(at(20), GRACE, words("idle")), Decision::default());
         assert!(peers.is_heard(&node("n2")));
-        peers.on_sign(at(21.0), "hb#2", &node("n2"), Sign::Stale);
-        assert_eq!(peers.decide(at(21.0), GRACE, words("idle", 0.0)), forget("n2", false));
-        assert_eq!(peers.decide(at(22.0), GRACE, words("idle", 0.0)), Decision::default());
-        peers.on_sign(at(30.0), "hb#2", &node("n2"), Sign::Beating);
-        peers.on_sign(at(50.0), "hb#2", &node("n2"), Sign::Stale);
-        assert_eq!(peers.decide(at(50.0), GRACE, words("idle", 0.0)), forget("n2", false));
+        peers.on_sign(at(21), "hb#2", &node("n2"), Sign::Stale);
+        assert_eq!(peers.decide(at(21), GRACE, words("idle")), forget("n2", false));
+        assert_eq!(peers.decide(at(22), GRACE, words("idle")), Decision::default());
+        peers.on_sign(at(30), "hb#2", &node("n2"), Sign::Beating);
+        peers.on_sign(at(50), "hb#2", &node("n2"), Sign::Stale);
+        assert_eq!(peers.decide(at(50), GRACE, words("idle")), forget("n2", false));
     }
 
     #[test]
     fn who_was_never_heard_is_not_forgotten() {
         let mut peers = Peers::default();
-        peers.on_sign(at(0.0), "hb#1", &node("n2"), Sign::Stale);
-        assert_eq!(peers.decide(at(1.0), GRACE, words("idle", 0.0)), Decision::default());
+        peers.on_sign(at(0), "hb#1", &node("n2"), Sign::Stale);
+        assert_eq!(peers.decide(at(1), GRACE, words("idle")), Decision::default());
     }
 
     #[test]
     fn a_peer_that_shuts_down_is_forgotten_without_a_split() {
-        assert_eq!(silent(9.0).decide(at(9.0), GRACE, words("shutting", 0.0)), forget("n2", true));
-        let nothing = |_: &NodeName| LastWords::default();
-        assert_eq!(silent(9.0).decide(at(9.0), GRACE, nothing), forget("n2", false));
+        assert_eq!(silent(9).decide(at(9), GRACE, words("shutting")), forget("n2", true));
+        assert_eq!(silent(9).decide(at(9), GRACE, |_| None), forget("n2", false));
     }
 
     #[test]
     fn maintenance_and_upgrade_keep_a_peer_for_the_grace() {
         for status in ["maintenance", "upgrade"] {
-            let mut peers = silent(20.0);
-            assert_eq!(peers.decide(at(20.0), GRACE, words(status, 5.0)), wait(45.0));
-            assert_eq!(peers.decide(at(64.0), GRACE, words(status, 5.0)), wait(1.0));
-            assert_eq!(peers.decide(at(65.0), GRACE, words(status, 5.0)), forget("n2", false));
+            let mut peers = silent(20);
+            assert_eq!(peers.decide(at(20), GRACE, words(status)), wait(60));
+            assert_eq!(peers.decide(at(79), GRACE, words(status)), wait(1));
+            assert_eq!(peers.decide(at(80), GRACE, words(status)), forget("n2", false));
         }
-        let mut back = silent(20.0);
-        back.on_sign(at(30.0), "hb#1", &node("n2"), Sign::Beating);
-        assert_eq!(back.decide(at(90.0), GRACE, words("maintenance", 5.0)), Decision::default());
-    }
-
-    #[test]
-    fn a_clock_that_runs_ahead_does_not_lengthen_the_grace() {
-        let mut peers = silent(20.0);
-        assert_eq!(peers.decide(at(20.0), GRACE, words("maintenance", 3_600.0)), wait(60.0));
-        let ahead = words("maintenance", 3_600.0);
-        assert_eq!(peers.decide(at(80.0), GRACE, ahead), forget("n2", false));
+        let mut back = silent(20);
+        back.on_sign(at(30), "hb#1", &node("n2"), Sign::Beating);
+        assert_eq!(back.decide(at(90), GRACE, words("maintenance")), Decision::default());
     }
 
     #[test]
     fn a_receiver_that_is_stopped_says_nothing_of_its_peers() {
         let mut peers = Peers::default();
-        peers.on_sign(at(0.0), "hb#1", &node("n2"), Sign::Beating);
-        peers.on_sign(at(9.0), "hb#1", &node("n2"), Sign::Stopped);
-        assert_eq!(peers.decide(at(900.0), GRACE, words("idle", 0.0)), Decision::default());
+        peers.on_sign(at(0), "hb#1", &node("n2"), Sign::Beating);
+        peers.on_sign(at(9), "hb#1", &node("n2"), Sign::Stopped);
+        assert_eq!(peers.decide(at(900), GRACE, words("idle")), Decision::default());
         assert!(!peers.is_heard(&node("n2")));
-        peers.on_sign(at(901.0), "hb#1", &node("n2"), Sign::Beating);
-        peers.on_sign(at(950.0), "hb#1", &node("n2"), Sign::Stale);
-        assert_eq!(peers.decide(at(950.0), GRACE, words("idle", 0.0)), forget("n2", false));
+        peers.on_sign(at(901), "hb#1", &node("n2"), Sign::Beating);
+        peers.on_sign(at(950), "hb#1", &node("n2"), Sign::Stale);
+        assert_eq!(peers.decide(at(950), GRACE, words("idle")), forget("n2", false));
     }
 
     #[test]
     fn who_was_heard_by_what_is_taken_away_has_a_while_to_be_heard_by_what_comes() {
         let mut ended = Peers::default();
-        ended.on_sign(at(0.0), "hb#1", &node("n2"), Sign::Beating);
-        ended.on_sign(at(9.0), "hb#1", &node("n2"), Sign::Ended { grace_seconds: 15.0 });
-        assert_eq!(ended.decide(at(9.0), GRACE, words("idle", 0.0)), wait(15.0));
-        assert_eq!(ended.clone().decide(at(24.0), GRACE, words("idle", 0.0)), forget("n2", false));
-        assert_eq!(ended.clone().decide(at(24.0), GRACE, words("upgrade", 0.0)), wait(36.0));
-        ended.on_sign(at(10.0), "hb#2", &node("n2"), Sign::Beating);
-        assert_eq!(ended.decide(at(90.0), GRACE, words("idle", 0.0)), Decision::default());
+        ended.on_sign(at(0), "hb#1", &node("n2"), Sign::Beating);
+        ended.on_sign(at(9), "hb#1", &node("n2"), Sign::Ended { grace: Duration::from_secs(15) });
+        assert_eq!(ended.decide(at(9), GRACE, words("idle")), wait(15));
+        assert_eq!(ended.clone().decide(at(24), GRACE, words("idle")), forget("n2", false));
+        assert_eq!(ended.clone().decide(at(24), GRACE, words("upgrade")), wait(60));
+        ended.on_sign(at(10), "hb#2", &node("n2"), Sign::Beating);
+        assert_eq!(ended.decide(at(90), GRACE, words("idle")), Decision::default());
         // Two heartbeats: only the last that is taken away matters.
-        ended.on_sign(at(91.0), "hb#3", &node("n2"), Sign::Beating);
-        ended.on_sign(at(92.0), "hb#2", &node("n2"), Sign::Ended { grace_seconds: 15.0 });
-        assert_eq!(ended.decide(at(200.0), GRACE, words("idle", 0.0)), Decision::default());
+        ended.on_sign(at(91), "hb#3", &node("n2"), Sign::Beating);
+        ended.on_sign(at(92), "hb#2", &node("n2"), Sign::Ended { grace: Duration::from_secs(15) });
+        assert_eq!(ended.decide(at(200), GRACE, words("idle")), Decision::default());
     }
 
     #[test]
@@ -265,23 +249,28 @@ mod tests {
         let nodes = BTreeSet::from([node("n1"), node("n2"), node("n3")]);
         let mut peers = Peers::default();
         assert!(peers.is_all_heard_beside(&nodes, &old), "nobody is known");
-        peers.on_sign(at(0.0), "hb#1.previous", &node("n2"), Sign::Beating);
-        peers.on_sign(at(0.0), "hb#1.previous", &node("n4"), Sign::Beating);
+        peers.on_sign(at(0), "hb#1.previous", &node("n2"), Sign::Beating);
+        peers.on_sign(at(0), "hb#1.previous", &node("n4"), Sign::Beating);
         assert!(!peers.is_all_heard_beside(&nodes, &old));
-        peers.on_sign(at(1.0), "hb#1", &node("n2"), Sign::Beating);
+        peers.on_sign(at(1), "hb#1", &node("n2"), Sign::Beating);
         assert!(peers.is_all_heard_beside(&nodes, &old), "n4 takes no part");
-        peers.on_sign(at(2.0), "hb#1.previous", &node("n2"), Sign::Ended { grace_seconds: 1.0 });
-        peers.on_sign(at(2.0), "hb#1", &node("n2"), Sign::Stopped);
+        peers.on_sign(
+            at(2),
+            "hb#1.previous",
+            &node("n2"),
+            Sign::Ended { grace: Duration::from_secs(1) },
+        );
+        peers.on_sign(at(2), "hb#1", &node("n2"), Sign::Stopped);
         assert!(!peers.is_all_heard_beside(&nodes, &old), "known, and not heard");
-        peers.on_sign(at(2.0), "hb#1", &node("n2"), Sign::Beating);
-        peers.on_sign(at(3.0), "hb#1", &node("n2"), Sign::Stale);
-        assert_eq!(peers.decide(at(3.0), GRACE, words("idle", 0.0)), forget("n2", false));
+        peers.on_sign(at(2), "hb#1", &node("n2"), Sign::Beating);
+        peers.on_sign(at(3), "hb#1", &node("n2"), Sign::Stale);
+        assert_eq!(peers.decide(at(3), GRACE, words("idle")), forget("n2", false));
         assert!(peers.is_all_heard_beside(&nodes, &old), "forgotten");
     }
 
     #[test]
     fn nodes_that_left_are_nobody() {
-        let mut peers = silent(20.0);
+        let mut peers = silent(20);
         peers.retain(|peer| *peer != node("n2"));
         assert_eq!(peers, Peers::default());
     }

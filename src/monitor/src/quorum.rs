@@ -1,5 +1,32 @@
 //! Quorum: whether the segment of a split cluster that this node is in goes on (cluster.md §h).
 
+use std::time::Duration;
+
+use model::{NodeMonitorStatus, NodeName};
+
+use crate::World;
+
+/// Longest time between the verdict and the end: events reach subscribers within 0.3 s. Deployed agents take 2 s, in which
+/// the other segment may have started what still runs here.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Time between the verdict and the end of the node: the other segment starts what runs here after its ready period.
+#[must_use]
+pub fn last_words(ready_period: Duration) -> Duration {
+    LAST_WORDS.min(ready_period / 2)
+}
+
+/// Whether a peer votes for what the local node starts. It has to know of the local node: one that does not hear it goes
+/// on without it. One that announced its restart may be on the other side of a split; deployed agents count it when they
+/// judge, on both sides. The local node votes for itself.
+#[must_use]
+pub fn has_vote(world: &dyn World, peer: &NodeName) -> bool {
+    let monitor = world.node(peer).and_then(|data| data.monitor.as_ref());
+    monitor.is_some_and(|monitor| {
+        !matches!(monitor.status, NodeMonitorStatus::Maintenance | NodeMonitorStatus::Upgrade)
+    }) && world.sight(peer).is_in_step()
+}
+
 /// What a node knows when a peer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loss {
@@ -26,8 +53,9 @@ pub struct Ballot {
     pub nodes: usize,
     /// Sections `arbitrator#` with name and secret.
     pub arbitrators: usize,
-    /// Nodes in the cluster data: the local one and those never heard included, the lost one not. Peers lost together
-    /// are judged one after the other: the first verdict still counts the second peer.
+    /// Nodes in the cluster data: the local one included, the lost one not. Peers lost together are judged one after the
+    /// other: the first verdict still counts the second peer. Those never heard do not vote; deployed agents count them,
+    /// and so both sides of a split may after a restart.
     pub node_votes: usize,
     /// Arbitrators that answer now.
     pub arbitrator_votes: usize,
@@ -44,6 +72,12 @@ impl Ballot {
     #[must_use]
     pub fn votes(&self) -> usize {
         self.node_votes + self.arbitrator_votes
+    }
+
+    /// Whether the arbitrators cannot save this segment, whatever they answer: nobody needs to wait for them.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        !Self { arbitrator_votes: self.arbitrators, ..*self }.survives()
     }
 
     /// More than half. Exactly half loses, as on deployed agents: both halves would go on otherwise.
@@ -75,6 +109,20 @@ mod tests {
         ] {
             assert_eq!(ballot(votes, of).survives(), survives, "{votes:?} of {of:?}");
         }
+    }
+
+    #[test]
+    fn arbitrators_are_waited_for_where_they_can_tip_the_balance() {
+        assert!(!ballot((1, 0), (2, 1)).is_hopeless());
+        assert!(ballot((1, 0), (3, 1)).is_hopeless());
+        assert!(ballot((1, 0), (3, 0)).is_hopeless());
+        assert!(!ballot((2, 0), (3, 0)).is_hopeless());
+    }
+
+    #[test]
+    fn who_loses_is_gone_before_the_others_start() {
+        assert_eq!(last_words(Duration::from_secs(5)), Duration::from_millis(500));
+        assert_eq!(last_words(Duration::from_millis(200)), Duration::from_millis(100));
     }
 
     #[test]

@@ -83,6 +83,8 @@ impl Retiring {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Sign;
 
@@ -111,20 +113,25 @@ mod tests {
         it.set(retiring());
         let mut peers = Peers::default();
         for peer in ["n2", "n3"] {
-            peers.on_sign(at(0.0), "hb#1.previous", &node(peer), Sign::Beating);
+            peers.on_sign(
+                Duration::from_secs_f64(0.0),
+                "hb#1.previous",
+                &node(peer),
+                Sign::Beating,
+            );
         }
         assert_eq!(it.decide(at(100.0), &peers, all), []);
-        peers.on_sign(at(100.0), "hb#1", &node("n2"), Sign::Beating);
+        peers.on_sign(Duration::from_secs_f64(100.0), "hb#1", &node("n2"), Sign::Beating);
         assert_eq!(it.decide(at(200.0), &peers, all), [], "n3 is heard by nothing else");
-        peers.on_sign(at(200.0), "hb#1", &node("n3"), Sign::Beating);
+        peers.on_sign(Duration::from_secs_f64(200.0), "hb#1", &node("n3"), Sign::Beating);
         let without_n3 = |peer: &NodeName| *peer != node("n3");
         assert_eq!(it.decide(at(300.0), &peers, without_n3), [], "n3 does not know yet");
         assert_eq!(it.decide(at(300.0), &peers, all), []);
         assert_eq!(it.decide(at(314.9), &peers, all), []);
         // A peer that is lost by the new one meanwhile: the old one is needed again.
-        peers.on_sign(at(314.9), "hb#1", &node("n3"), Sign::Stale);
+        peers.on_sign(Duration::from_secs_f64(314.9), "hb#1", &node("n3"), Sign::Stale);
         assert_eq!(it.decide(at(315.0), &peers, all), []);
-        peers.on_sign(at(316.0), "hb#1", &node("n3"), Sign::Beating);
+        peers.on_sign(Duration::from_secs_f64(316.0), "hb#1", &node("n3"), Sign::Beating);
         assert_eq!(it.decide(at(316.0), &peers, all), []);
         it.set(retiring());
         assert_eq!(it.decide(at(331.0), &peers, all), ["hb#1.previous".into()]);

@@ -1,11 +1,13 @@
 //! What a decision may look at: the cluster data, as the local node knows it, and the settings of the objects.
 
+use std::time::Duration;
+
 use model::{
     Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeName, ObjectPath,
     ObjectSettings,
 };
 
-use crate::Standing;
+use crate::{Ballot, Standing};
 
 /// Facts of the local node that every object decision needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +24,19 @@ pub struct Conditions {
     pub blind: bool,
     /// How the node stands with the members: nothing is decided by one that a member refuses.
     pub standing: Standing,
+    /// Who votes for this side now, with keyword `cluster.quorum`: nodes with data, those that said that they go and were
+    /// not heard since, and arbitrators that answered after the last loss.
+    pub ballot: Option<Ballot>,
+    /// Time since any fixed moment, which no change of the clock touches; none: the clock has to do.
+    pub steady: Option<Duration>,
+}
+
+impl Conditions {
+    /// Whether quorum is on, and this side has none: nothing that may run on the other side is started.
+    #[must_use]
+    pub fn has_no_quorum(&self) -> bool {
+        self.ballot.is_some_and(|ballot| !ballot.survives())
+    }
 }
 
 impl Default for Conditions {
@@ -33,6 +48,55 @@ impl Default for Conditions {
             grace: false,
             blind: false,
             standing: Standing::Member,
+            ballot: None,
+            steady: None,
+        }
+    }
+}
+
+/// How far a peer sees the local node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sight {
+    /// It has the data of the local node.
+    pub is_seen: bool,
+    /// The local node has its data.
+    pub is_known: bool,
+    /// How often it had not.
+    pub unseen: Unseen,
+}
+
+impl Sight {
+    /// Whether the peer decides from what the local node tells, and the local node from what the peer tells.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        self.is_seen && self.is_known
+    }
+}
+
+/// How often a peer had no data of the local node: it had forgotten them, or never had them. What it decided then, it
+/// decided without knowing what runs here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unseen {
+    /// While it was heard here all the time.
+    pub times: u64,
+    /// After it had been lost here too, and the local node been judged for that.
+    pub times_anew: u64,
+    /// It was lost here too, and does not have the data again yet.
+    pub is_anew: bool,
+}
+
+impl Unseen {
+    /// A message of the peer came. `ack`: the generation of the local data that it has now, 0 for none; `before`: by its
+    /// last message, none if this is the first one since the start or since it was lost; `was_lost`: it was.
+    pub fn on_message(&mut self, ack: u64, before: Option<u64>, was_lost: bool) {
+        match (ack, before) {
+            (0, None) if was_lost => {
+                self.times_anew += 1;
+                self.is_anew = true;
+            }
+            (0, None | Some(1..)) => self.times += 1,
+            (0, Some(0)) => {}
+            (1.., _) => self.is_anew = false,
         }
     }
 }
@@ -66,6 +130,21 @@ pub trait World {
 
     /// Facts of the local node.
     fn conditions(&self) -> Conditions;
+
+    /// Whether a node says that it hears another one.
+    fn hears(&self, node: &NodeName, other: &NodeName) -> bool {
+        self.node(node).is_some_and(|data| data.r#gen.contains_key(other))
+    }
+
+    /// How far a node sees the local one.
+    fn sight(&self, node: &NodeName) -> Sight {
+        let has = |data: &NodeData, of| data.r#gen.get(of).is_some_and(|number| *number > 0);
+        self.node(node).map_or_else(Sight::default, |data| Sight {
+            is_seen: has(data, self.local_node()),
+            is_known: has(data, node),
+            ..Sight::default()
+        })
+    }
 }
 
 /// Nodes of the cluster that have published their monitor, in `cluster.nodes` order.

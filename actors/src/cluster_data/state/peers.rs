@@ -25,13 +25,21 @@ impl State {
             store.entry.is_heard = true;
             store.touched.is_decisive = true;
         }
-        if received.is_exchange_changed || received.is_data_changed {
+        let known_to: Vec<NodeName> = self.exchange.known_to(from).cloned().collect();
+        let knows =
+            |entry: &NodeEntry| known_to.iter().all(|node| entry.data.r#gen.contains_key(node));
+        let is_other = !knows(&store.entry) || store.entry.data.r#gen.len() != known_to.len() + 2;
+        if received.is_exchange_changed || received.is_data_changed || is_other {
             let local = &self.now.nodename;
             let gens = [
                 (local.clone(), self.exchange.acked(from).unwrap_or(0)),
                 (from.clone(), self.exchange.merged(from).unwrap_or(0)),
             ];
-            store.set_gens(gens.into());
+            store.set_gens(gens.into(), known_to);
+        }
+        store.entry.unseen = self.exchange.unseen(from);
+        if !is_same_sight(&self.now.nodename, from, before.as_deref(), &store.entry) {
+            store.touched.is_decisive = true;
         }
         let PeerStore { entry, touched, .. } = store;
         if touched == Touched::default() {
@@ -62,6 +70,10 @@ impl State {
         let is_known = self.exchange.is_known(peer);
         self.exchange.forget(peer);
         self.dirty.is_exchange |= is_known;
+        // Asked before it was lost, arbitrators may have answered what they do not any more.
+        self.now.arbitrator_votes = 0;
+        // Who hears it no more either takes its time from the news.
+        self.is_send_due |= is_known;
         let Some(entry) = self.now.nodes.remove(peer) else { return is_known };
         for (path, status) in entry.status.iter() {
             self.index(peer, path, Some(status), None);
@@ -118,4 +130,19 @@ impl State {
             self.dirty.is_node = true;
         }
     }
+}
+
+/// Whether a peer knows the same nodes as before, and is in step with the local one, or not, as before.
+fn is_same_sight(
+    local: &NodeName,
+    peer: &NodeName,
+    before: Option<&NodeEntry>,
+    now: &NodeEntry,
+) -> bool {
+    let sight = |entry: &NodeEntry| {
+        let gens = &entry.data.r#gen;
+        let has = |node| gens.get(node).is_some_and(|number| *number > 0);
+        (gens.keys().cloned().collect::<Vec<_>>(), has(local), has(peer), entry.unseen)
+    };
+    before.is_some_and(|before| sight(before) == sight(now))
 }

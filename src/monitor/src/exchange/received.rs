@@ -53,6 +53,9 @@ impl Exchange {
             |than: Timestamp| message.updated.0 > 0.0 && message.updated < than && is_recent;
         let ack = self.read_ack(message.r#gen.get(&self.local).copied());
         let told = message.r#gen.get(from).copied().unwrap_or(0);
+        let is_known_to = |node: &&NodeName| **node != self.local && **node != *from;
+        let known_to: BTreeSet<NodeName> =
+            message.r#gen.keys().filter(is_known_to).cloned().collect();
         let mut received = Received::default();
         match message.content {
             Content::Ping { .. } | Content::Patch { .. } if is_of_the_past(before.sent) => {
@@ -123,6 +126,12 @@ impl Exchange {
             || ((peer.merged == 0) != (before.merged == 0));
         received.is_exchange_changed =
             known.is_none() || (peer.merged, peer.acked) != (before.merged, before.acked);
+        let was_lost = self.lost.remove(from);
+        let unseen = self.unseen.entry(from.clone()).or_default();
+        unseen.on_message(peer.acked, known.map(|known| known.acked), was_lost);
+        if self.known_to.get(from) != Some(&known_to) {
+            self.known_to.insert(from.clone(), known_to);
+        }
         self.peers.insert(from.clone(), peer);
         self.trim();
         let is_full_due = peer.acked == 0 && (before.acked != 0 || known.is_none());

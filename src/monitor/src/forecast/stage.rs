@@ -49,7 +49,8 @@ impl Stage {
             configs: BTreeMap::new(),
             settings: BTreeMap::new(),
             aggregates: BTreeMap::new(),
-            conditions: world.conditions(),
+            // Time passes on the stage by its clock only.
+            conditions: Conditions { steady: None, ..world.conditions() },
             others_acting: 0,
             cast,
         };

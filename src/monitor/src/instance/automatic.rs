@@ -150,6 +150,8 @@ impl InstanceCore {
         let placed_elsewhere = destinations_elsewhere(cx);
         let is_placed_elsewhere = !placed_elsewhere.is_empty();
         self.hold_if(is_placed_elsewhere, || Hold::PlacedElsewhere(placed_elsewhere));
+        let has_no_quorum = cx.has_no_quorum();
+        self.hold_if(has_no_quorum, || cx.no_quorum());
         let is_up = cx.local_avail() == Some(&Status::Up);
         let is_leader = cx.before.is_leader();
         self.hold_if(!Self::is_orchestrated(cx), || Hold::NotOrchestrated);
@@ -175,6 +177,7 @@ impl InstanceCore {
                     || is_peer_acting
                     || is_contested
                     || is_placed_elsewhere
+                    || has_no_quorum
                     || !Self::is_orchestrated(cx)
                 {
                     self.take_back(cx);
@@ -195,6 +198,7 @@ impl InstanceCore {
                     && !is_blocked
                     && !is_peer_acting
                     && !is_placed_elsewhere
+                    && !has_no_quorum
                     && is_leader
                 {
                     self.announce_start(cx);
@@ -221,10 +225,16 @@ impl InstanceCore {
         } else if is_failover && cx.settings.peers.len() == 1 {
             self.start(cx, "single_node");
         } else if cx.local_avail() != Some(&Status::Up) {
-            self.set_status(cx.now, MonitorStatus::Ready, world);
-            self.hold(|| Hold::Ready(cx.conditions.ready_period_secs));
-            self.wake_after(cx.conditions.ready_period_secs);
+            self.announce(cx);
         }
+    }
+
+    /// Announces a start, for peers to contest.
+    pub(super) fn announce(&mut self, cx: &Cx<'_>) {
+        self.set_status(cx.now, MonitorStatus::Ready, cx.view.world);
+        self.ready_since = cx.conditions.steady;
+        self.hold(|| Hold::Ready(cx.conditions.ready_period_secs));
+        self.wake_after(cx.conditions.ready_period_secs);
     }
 
     /// Notes the parents that are waited for.
@@ -237,7 +247,7 @@ impl InstanceCore {
     }
 
     /// An announced start that nobody contests is carried out when it is due.
-    fn go_on_waiting(&mut self, cx: &Cx<'_>) {
+    pub(super) fn go_on_waiting(&mut self, cx: &Cx<'_>) {
         let world = cx.view.world;
         if cx.before.status == MonitorStatus::WaitParents {
             if cx.are_parents_settled() {
@@ -251,17 +261,26 @@ impl InstanceCore {
             self.set_status(cx.now, MonitorStatus::Idle, world);
             return;
         }
-        let waited = cx.now.since(cx.before.status_updated.unwrap_or_default());
+        let waited = match (cx.conditions.steady, self.ready_since) {
+            (Some(now), Some(since)) => now.saturating_sub(since).as_secs_f64(),
+            _ => cx.now.since(cx.before.status_updated.unwrap_or_default()),
+        };
         let period = cx.conditions.ready_period_secs;
         let left = period - waited;
         // This process stood still, or the clock was set: nobody has heard the announcement for as long as it seems.
         let is_late = left > period + LATE_SECS || -left > period + LATE_SECS;
         if is_late && !self.waits_slot {
             self.monitor.status_updated = Some(cx.now);
+            self.ready_since = cx.conditions.steady;
             self.hold(|| Hold::Ready(period));
             self.wake_after(period);
         } else if left < 0.0 {
-            self.start(cx, "from_ready");
+            let unheard = cx.peers_heard_elsewhere();
+            if unheard.is_empty() {
+                self.start(cx, "from_ready");
+            } else {
+                self.hold(|| Hold::NotHeard(unheard));
+            }
         } else {
             self.hold(|| Hold::Ready(left));
             self.wake_after(left);

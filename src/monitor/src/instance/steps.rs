@@ -251,9 +251,22 @@ impl InstanceCore {
                     peers.map(|seen| (seen.node.clone(), seen.monitor.status.clone())).collect(),
                 )
             });
-            let is_contested = is_early || !acting.is_empty();
-            if (is_flex || are_others_stopped) && can_start && !is_contested {
+            let has_no_quorum = cx.has_no_quorum();
+            self.hold_if(has_no_quorum, || cx.no_quorum());
+            let is_contested = is_early || has_no_quorum || !acting.is_empty();
+            let is_due = (is_flex || are_others_stopped) && can_start && !is_contested;
+            let is_announced = cx.before.status == MonitorStatus::Ready;
+            if !is_due {
+                if is_announced && cx.conditions.ballot.is_some() {
+                    self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
+                }
+            } else if !cx.is_peer_lost() {
                 self.start(cx, "target");
+            } else if is_announced {
+                self.go_on_waiting(cx);
+            } else {
+                // Deployed agents start at once, while the lost peer may be judged only now.
+                self.announce(cx);
             }
         }
     }
@@ -302,6 +315,10 @@ impl InstanceCore {
         };
         if let Some(status) = status {
             self.set_status(cx.now, status, world);
+            return;
+        }
+        if cx.has_no_quorum() {
+            self.hold(|| cx.no_quorum());
             return;
         }
         self.tell("instance_provision", "target");
@@ -424,6 +441,10 @@ impl InstanceCore {
                     if may_be_deaf {
                         self.wake_after(RESTARTED_SECS - waited);
                     }
+                    return;
+                }
+                if cx.has_no_quorum() {
+                    self.hold(|| cx.no_quorum());
                     return;
                 }
                 self.set_local_expect(cx.now, None);

@@ -162,8 +162,8 @@ impl InstanceCore {
             let standby = status.standby && !monitored;
             return Need::UsedUp { tries: done + 1, allowed, monitored, standby };
         }
-        // Up on another node meanwhile: one is enough. Deployed agents restart beside it.
-        if !standby && cx.is_elsewhere() {
+        // Up on another node meanwhile, or on the other side of a split: one is enough. Deployed agents restart beside it.
+        if !standby && (cx.is_elsewhere() || cx.has_no_quorum()) {
             return Need::Nothing;
         }
         if let Some(counter) = counter {

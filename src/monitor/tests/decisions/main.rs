@@ -3,6 +3,7 @@
 mod life;
 mod pace;
 mod placing;
+mod quorate;
 mod scaling;
 mod sequences;
 mod settings;

@@ -126,6 +126,7 @@ impl Node {
                 Effect::SetOther { .. }
                 | Effect::CreateSlice { .. }
                 | Effect::ResizeSlice { .. } => panic!("no case has a scaler"),
+                Effect::LoseSplit => panic!("quorum is off"),
                 Effect::WakeAfter(_) | Effect::WaitSlot | Effect::Event(_) | Effect::Warn(_) => {}
             }
         }
@@ -146,6 +147,7 @@ impl Node {
             NodeEffect::Thaw | NodeEffect::FreezeInstance(_) | NodeEffect::SetInstance { .. } => {
                 panic!("no case thaws a node or stops it")
             }
+            NodeEffect::LoseSplit => panic!("quorum is off"),
             NodeEffect::Released | NodeEffect::WakeAfter(_) | NodeEffect::Event(_) => {}
         }
     }

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeName, ObjectPath,
-    ObjectServices, ObjectSettings, ResourceStatus, Status, Timestamp,
+    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
+    NodeMonitorStatus, NodeName, ObjectPath, ObjectServices, ObjectSettings, ResourceStatus,
+    Status, Timestamp,
 };
 use monitor::{
-    Ballot, Beating, Conditions, InstanceCore, LastWords, Loss, NodeCore, NodeTiming, ObjectView,
-    Peers, Sign, World, is_transition,
+    Ballot, Beating, Conditions, InstanceCore, Loss, NodeCore, NodeTiming, ObjectView, Peers,
+    Sight, Sign, Unseen, World, has_vote, is_transition,
 };
+
+/// Keyword `node.maintenance_grace_period`.
+const GRACE: Duration = Duration::from_secs(60);
+/// Keyword `node.rejoin_grace_period`.
+pub(crate) const REJOIN_SECS: f64 = 90.0;
 
 /// Periods, by default or with `cluster.profile = fast`.
 #[derive(Debug, Clone, Copy)]
@@ -36,18 +42,30 @@ pub(crate) struct Shared {
     pub(crate) periods: Periods,
 }
 
+/// What a message says of its sender's knowledge: whose data it has, and of which version; 0 asks for them.
+pub(crate) type Gens = BTreeMap<NodeName, u64>;
+
 #[derive(Debug)]
 pub(crate) struct Daemon {
     pub(crate) node: NodeCore,
     pub(crate) instance: InstanceCore,
     /// Published data, its own included.
     view: BTreeMap<NodeName, Arc<NodeData>>,
-    versions: BTreeMap<NodeName, u64>,
+    /// What it has of its peers, and from which life of theirs.
+    versions: Gens,
+    lives: BTreeMap<NodeName, u32>,
+    /// What its peers have, as they said last.
+    told: BTreeMap<NodeName, Arc<Gens>>,
+    unseen: BTreeMap<NodeName, Unseen>,
     beating: Beating,
     peers: Peers,
     /// Peers that were lost and not heard since: they have no vote.
     lost: BTreeSet<NodeName>,
+    /// Arbitrators that answered after the last loss.
+    arbitrator_votes: usize,
     aggregate: Aggregate,
+    /// An action of the daemon before it runs: nothing is decided before its end.
+    pub(crate) is_adopting: bool,
 }
 
 #[derive(Debug)]
@@ -57,8 +75,9 @@ pub(crate) struct Machine {
     pub(crate) is_up: bool,
     /// A start runs: the application may run already.
     pub(crate) is_starting: bool,
-    /// Actions that run.
+    /// Actions that run, and what the last one makes of the monitor.
     pub(crate) actions: usize,
+    pub(crate) acts: MonitorStatus,
     pub(crate) frozen: Timestamp,
     pub(crate) node_frozen: Timestamp,
     /// None while it is stopped.
@@ -69,19 +88,40 @@ pub(crate) struct Machine {
     /// By how much its clock is wrong.
     pub(crate) offset: f64,
     pub(crate) paused_until: f64,
-    /// It slept for so long that the others took over: beyond what quorum can tell.
-    pub(crate) is_overslept: bool,
+    /// Its daemon was killed, or ended while the node was cut off: nobody watches over what runs.
+    pub(crate) is_headless: bool,
+    /// Its daemon has announced that it is soon back.
+    pub(crate) is_restarting: bool,
+    /// When its daemon started last.
+    back_at: f64,
+    /// It was out of sight of others while it was active. If its node is frozen, that has no consequences.
+    pub(crate) was_out: bool,
+    /// It started in a cut that healed before anybody noticed, and another one was started by others meanwhile.
+    pub(crate) was_asked_apart: bool,
+    /// It lost a split, and is about to end.
+    pub(crate) is_condemned: bool,
 }
 
-/// Whom the machine has lost, and what it makes of it.
-#[derive(Debug, PartialEq)]
+/// What the machine makes of the peers it lost.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nobody.
+    /// Nobody is lost.
     Nothing,
-    /// Somebody, and it goes on.
+    /// It goes on.
     Lost,
+    /// The arbitrators have to answer first. So many nodes vote for it, whoever is heard again meanwhile.
+    Ask(usize),
     /// It has no majority.
     Dies,
+}
+
+/// What a message made of a machine.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// There is something to decide.
+    pub(crate) is_news: bool,
+    /// The sender is to be answered at once.
+    pub(crate) is_send_due: bool,
 }
 
 impl Machine {
@@ -91,6 +131,7 @@ impl Machine {
             is_up: false,
             is_starting: false,
             actions: 0,
+            acts: MonitorStatus::Idle,
             frozen: Timestamp::NEVER,
             node_frozen: Timestamp::NEVER,
             daemon: None,
@@ -98,12 +139,26 @@ impl Machine {
             incarnation: 0,
             offset: 0.0,
             paused_until: 0.0,
-            is_overslept: false,
+            is_headless: false,
+            is_restarting: false,
+            back_at: 0.0,
+            was_out: false,
+            was_asked_apart: false,
+            is_condemned: false,
         }
     }
 
     pub(crate) fn is_active(&self) -> bool {
         self.is_up || self.is_starting
+    }
+
+    /// Whether its daemon is being restarted, or was so lately that not everybody knows of its end.
+    pub(crate) fn is_away(&self, now: f64, lately: f64) -> bool {
+        if now - self.back_at < lately {
+            return true;
+        }
+        let status = self.daemon.as_ref().map(|daemon| &daemon.node.monitor().status);
+        self.is_restarting || status.is_some_and(NodeMonitorStatus::is_leaving)
     }
 
     /// What its clock says.
@@ -113,6 +168,7 @@ impl Machine {
 
     pub(crate) fn start_daemon(&mut self, now: f64, shared: &Shared) {
         self.incarnation += 1;
+        (self.is_headless, self.is_restarting, self.back_at) = (false, false, now);
         let clock = self.clock(now);
         let config = ConfigEntry { updated: Timestamp(1.0), csum: "c".into(), scope: vec![] };
         let services = ObjectServices {
@@ -125,17 +181,22 @@ impl Machine {
             services: Some(services),
             ..NodeData::default()
         };
-        let timing = NodeTiming { rejoin_grace_period_secs: 90.0 };
+        let timing = NodeTiming { rejoin_grace_period_secs: REJOIN_SECS };
         let others = shared.cluster.iter().filter(|node| **node != self.name).cloned();
         self.daemon = Some(Daemon {
             node: NodeCore::new(clock, timing),
             instance: InstanceCore::new(shared.path.clone(), None),
             view: BTreeMap::from([(self.name.clone(), Arc::new(own))]),
             versions: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            told: BTreeMap::new(),
+            unseen: BTreeMap::new(),
             beating: Beating::new(Duration::from_secs_f64(shared.periods.timeout), others),
             peers: Peers::default(),
             lost: BTreeSet::new(),
+            arbitrator_votes: 0,
             aggregate: Aggregate::default(),
+            is_adopting: self.actions > 0,
         });
     }
 
@@ -196,36 +257,57 @@ impl Machine {
         });
     }
 
-    /// Takes the data of a peer over (cluster.md §c). Whether anything is new.
+    /// Takes a message of a peer over (cluster.md §c).
     pub(crate) fn receive(
         &mut self,
         now: f64,
-        from: &NodeName,
+        from: (&NodeName, u32),
         version: u64,
+        gens: &Arc<Gens>,
         data: &Arc<NodeData>,
-    ) -> bool {
-        let clock = self.clock(now);
-        let Some(daemon) = &mut self.daemon else { return false };
-        if daemon.beating.on_beat(Duration::from_secs_f64(now), clock, from) == Some(true) {
+    ) -> Heard {
+        let clock = Duration::from_secs_f64(now);
+        let at = self.clock(now);
+        let local = self.name.clone();
+        let (from, life) = from;
+        let Some(daemon) = &mut self.daemon else {
+            return Heard { is_news: false, is_send_due: false };
+        };
+        if daemon.beating.on_beat(clock, at, from) == Some(true) {
             daemon.peers.on_sign(clock, "hb#1", from, Sign::Beating);
         }
-        daemon.lost.remove(from);
-        if daemon.versions.get(from).is_some_and(|known| *known >= version) {
-            return false;
-        }
-        daemon.versions.insert(from.clone(), version);
-        let mut data = data.clone();
-        let is_partial = data.monitor.as_ref().is_some_and(|monitor| monitor.status.is_preserved());
-        let before = daemon.view.get(from).and_then(|data| data.services.as_ref());
-        if let Some(before) = before.filter(|_| is_partial)
-            && data.services.as_ref().is_some_and(|services| services.status.is_empty())
+        let ack = |gens: &Gens| gens.get(&local).copied().unwrap_or(0);
+        let before = daemon.told.get(from).map(|gens| ack(gens));
+        let unseen = daemon.unseen.entry(from.clone()).or_default();
+        unseen.on_message(ack(gens), before, daemon.lost.remove(from));
+        let old = daemon.told.insert(from.clone(), gens.clone());
+        let mut is_news =
+            old.is_none_or(|old| !old.keys().eq(gens.keys()) || ack(&old) != ack(gens));
+        let is_send_due = ack(gens) == 0;
+        if daemon.lives.insert(from.clone(), life) != Some(life)
+            || !daemon.versions.contains_key(from)
         {
-            let status = before.status.clone();
-            let services = Arc::make_mut(&mut data).services.as_mut().expect("just seen");
-            services.status = status;
+            // A stranger, or a new life: its data are asked for, and nothing is decided without any.
+            daemon.versions.insert(from.clone(), 0);
+            return Heard { is_news: true, is_send_due: true };
         }
-        daemon.view.insert(from.clone(), data);
-        true
+        if daemon.versions.get(from).is_some_and(|known| *known < version) {
+            daemon.versions.insert(from.clone(), version);
+            let mut data = data.clone();
+            let is_partial =
+                data.monitor.as_ref().is_some_and(|monitor| monitor.status.is_preserved());
+            let before = daemon.view.get(from).and_then(|data| data.services.as_ref());
+            if let Some(before) = before.filter(|_| is_partial)
+                && data.services.as_ref().is_some_and(|services| services.status.is_empty())
+            {
+                let status = before.status.clone();
+                let services = Arc::make_mut(&mut data).services.as_mut().expect("just seen");
+                services.status = status;
+            }
+            daemon.view.insert(from.clone(), data);
+            is_news = true;
+        }
+        Heard { is_news, is_send_due }
     }
 
     /// When it looks for stale peers next.
@@ -233,44 +315,69 @@ impl Machine {
         Some(self.daemon.as_ref()?.beating.next_look()?.as_secs_f64())
     }
 
-    /// Looks for stale peers, forgets them, and votes.
-    pub(crate) fn look(&mut self, now: f64, shared: &Shared, has_arbitrators: bool) -> Verdict {
-        let clock = self.clock(now);
-        let is_frozen = self.node_frozen.0 != 0.0;
+    /// Looks for stale peers, forgets them, and judges whether it goes on.
+    pub(crate) fn look(&mut self, now: f64, shared: &Shared) -> Verdict {
+        let clock = Duration::from_secs_f64(now);
         let Some(daemon) = &mut self.daemon else { return Verdict::Nothing };
-        for stale in daemon.beating.on_look(Duration::from_secs_f64(now)) {
+        for stale in daemon.beating.on_look(clock) {
             daemon.peers.on_sign(clock, "hb#1", &stale, Sign::Stale);
         }
         let view = &daemon.view;
-        let decision = daemon.peers.decide(clock, 60.0, |peer| {
-            let monitor = view.get(peer).and_then(|data| data.monitor.as_ref());
-            LastWords {
-                status: monitor.map(|monitor| monitor.status.clone()),
-                status_updated: monitor.and_then(|m| m.status_updated).unwrap_or_default(),
-            }
-        });
-        let mut verdict = Verdict::Nothing;
+        let status = |peer: &NodeName| Some(view.get(peer)?.monitor.as_ref()?.status.clone());
+        let is_leaving = status(&self.name).is_some_and(|status| status.is_leaving());
+        if is_leaving {
+            return Verdict::Nothing;
+        }
+        let decision = daemon.peers.decide(clock, GRACE, status);
+        if decision.forget.is_empty() {
+            return Verdict::Nothing;
+        }
         for forget in decision.forget {
             daemon.view.remove(&forget.peer);
             daemon.versions.remove(&forget.peer);
+            daemon.told.remove(&forget.peer);
+            daemon.lives.remove(&forget.peer);
             daemon.lost.insert(forget.peer);
-            let was_shutting = forget.was_shutting;
-            let loss = Loss { has_quorum: true, is_frozen, was_shutting };
-            let ballot = Ballot {
-                nodes: shared.cluster.len(),
-                arbitrators: shared.arbitrators,
-                node_votes: shared.cluster.len() - daemon.lost.len(),
-                arbitrator_votes: if has_arbitrators { shared.arbitrators } else { 0 },
-            };
-            let dies = loss.is_to_judge() && !ballot.survives() && !crate::is_broken("quorum");
-            verdict = if dies || verdict == Verdict::Dies { Verdict::Dies } else { Verdict::Lost };
         }
-        verdict
+        daemon.arbitrator_votes = 0;
+        let node_votes = daemon.view.len();
+        self.judge(shared, node_votes, false)
     }
 
-    /// Whether it has the data of a peer.
-    pub(crate) fn knows(&self, peer: &NodeName) -> bool {
-        self.daemon.as_ref().is_none_or(|daemon| daemon.versions.contains_key(peer))
+    fn judge(&mut self, shared: &Shared, node_votes: usize, has_asked: bool) -> Verdict {
+        let is_frozen = self.node_frozen.0 != 0.0;
+        let loss = Loss { has_quorum: true, is_frozen, was_shutting: false };
+        let Some(daemon) = &self.daemon else { return Verdict::Nothing };
+        let ballot = Ballot {
+            nodes: shared.cluster.len(),
+            arbitrators: shared.arbitrators,
+            node_votes,
+            arbitrator_votes: daemon.arbitrator_votes,
+        };
+        if crate::is_broken("quorum") || !loss.is_to_judge() || ballot.survives() {
+            Verdict::Lost
+        } else if has_asked || ballot.is_hopeless() {
+            Verdict::Dies
+        } else {
+            Verdict::Ask(node_votes)
+        }
+    }
+
+    /// The arbitrators answered, or did not. `judged`: the votes of nodes, if a loss waits for that.
+    pub(crate) fn on_votes(
+        &mut self,
+        shared: &Shared,
+        votes: usize,
+        judged: Option<usize>,
+    ) -> Verdict {
+        let Some(daemon) = &mut self.daemon else { return Verdict::Nothing };
+        daemon.arbitrator_votes = votes;
+        judged.map_or(Verdict::Nothing, |node_votes| self.judge(shared, node_votes, true))
+    }
+
+    /// What it has of its peers.
+    pub(crate) fn gens(&self) -> Gens {
+        self.daemon.as_ref().map(|daemon| daemon.versions.clone()).unwrap_or_default()
     }
 
     /// The peers without a vote.
@@ -278,15 +385,15 @@ impl Machine {
         format!("{:?}", self.daemon.as_ref().map(|daemon| &daemon.lost))
     }
 
-    pub(crate) fn aggregate(&mut self, shared: &Shared) {
-        let aggregate = ObjectView::new(&self.eyes(shared), &shared.path).aggregate();
+    pub(crate) fn aggregate(&mut self, now: f64, shared: &Shared) {
+        let aggregate = ObjectView::new(&self.eyes(now, shared), &shared.path).aggregate();
         if let Some(daemon) = &mut self.daemon {
             daemon.aggregate = aggregate;
         }
     }
 
-    pub(crate) fn eyes<'m>(&'m self, shared: &'m Shared) -> Eyes<'m> {
-        Eyes { machine: self, daemon: self.daemon.as_ref(), shared }
+    pub(crate) fn eyes<'m>(&'m self, now: f64, shared: &'m Shared) -> Eyes<'m> {
+        Eyes { machine: self, daemon: self.daemon.as_ref(), shared, now }
     }
 }
 
@@ -296,6 +403,7 @@ pub(crate) struct Eyes<'m> {
     machine: &'m Machine,
     daemon: Option<&'m Daemon>,
     shared: &'m Shared,
+    now: f64,
 }
 
 impl World for Eyes<'_> {
@@ -333,11 +441,40 @@ impl World for Eyes<'_> {
 
     fn conditions(&self) -> Conditions {
         let Some(daemon) = self.daemon else { return Conditions::default() };
+        let ballot = Ballot {
+            nodes: self.shared.cluster.len(),
+            arbitrators: self.shared.arbitrators,
+            node_votes: 1 + daemon.view.keys().filter(|node| has_vote(self, node)).count(),
+            arbitrator_votes: daemon.arbitrator_votes,
+        };
         Conditions {
             ready_period_secs: self.shared.periods.ready,
             transitions: usize::from(is_transition(&daemon.instance.monitor().status)),
             grace: daemon.node.in_grace(),
+            blind: daemon.versions.keys().any(|peer| !daemon.view.contains_key(peer)),
+            ballot: (!crate::is_broken("hold")).then_some(ballot),
+            steady: Some(Duration::from_secs_f64(self.now)),
             ..Conditions::default()
+        }
+    }
+
+    fn hears(&self, node: &NodeName, other: &NodeName) -> bool {
+        let told = self.daemon.and_then(|daemon| daemon.told.get(node));
+        told.is_some_and(|gens| gens.contains_key(other)) && !crate::is_broken("hearsay")
+    }
+
+    fn sight(&self, node: &NodeName) -> Sight {
+        let has = |gens: &Gens, of| gens.get(of).is_some_and(|version| *version > 0);
+        let Some(daemon) = self.daemon.filter(|_| *node != self.machine.name) else {
+            return Sight::default();
+        };
+        let unseen = daemon.unseen.get(node).copied().unwrap_or_default();
+        let is_broken = crate::is_broken("deposed");
+        Sight {
+            is_seen: is_broken
+                || daemon.told.get(node).is_some_and(|gens| has(gens, &self.machine.name)),
+            is_known: has(&daemon.versions, node),
+            unseen: if is_broken { Unseen::default() } else { unseen },
         }
     }
 }

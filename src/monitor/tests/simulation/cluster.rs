@@ -272,6 +272,7 @@ impl Cluster {
             | Effect::SetOther { .. }
             | Effect::CreateSlice { .. }
             | Effect::ResizeSlice { .. } => panic!("nothing is deleted, nothing scales"),
+            Effect::LoseSplit => panic!("quorum is off"),
             Effect::WaitSlot | Effect::Event(_) | Effect::Warn(_) => {}
         }
         false
@@ -288,6 +289,7 @@ impl Cluster {
                 self.machines[machine].evaluate(self.now, &path, &self.shared);
             }
             NodeEffect::SetInstance { path, change } => self.apply(machine, &path, &change),
+            NodeEffect::LoseSplit => panic!("quorum is off"),
             NodeEffect::WakeAfter(_) | NodeEffect::Released | NodeEffect::Event(_) => return false,
         }
         true
