@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::announce;
 use super::super::driver::Failure;
 use super::Act;
-use crate::config::edit_lock;
+use crate::config::{copy_of, edit_lock};
 use crate::durable::{self, FileLock};
 
 /// How long another writer of the same configuration is waited for.
@@ -135,7 +135,10 @@ impl Act<'_> {
         self.instance.journal.info(format_args!("delete"));
         let lock = FileLock::take(&edit_lock(paths, path), EDIT_PATIENCE)
             .map_err(Failure::io("configuration lock"))?;
-        durable::remove(&paths.config_file(path)).map_err(Failure::io("delete"))?;
+        // The copy of a last good content, too: an object of the same name is another one.
+        for file in [paths.config_file(path), copy_of(paths, &path.config_file())] {
+            durable::remove(&file).map_err(Failure::io("delete"))?;
+        }
         drop(lock);
         let var = paths.var_dir(path);
         let log = paths.log_file(path);
