@@ -86,7 +86,10 @@ impl InstanceCore {
         }
         self.hold(|| Hold::Deposed(owners));
         let is_first = self.deposed_by.values().all(|is_first| *is_first);
-        if !is_first || before.status == MonitorStatus::StopFailed {
+        // What was found running is stopped; what is being started here, beside a peer that does not see it, cannot be.
+        let is_start = |run: &super::Run| matches!(run.action, Action::Start | Action::Restart);
+        let is_own = self.runs.values().any(is_start);
+        if !is_first || is_own || before.status == MonitorStatus::StopFailed {
             self.tell("instance_deposed", "split");
             self.effects.push(Effect::LoseSplit);
             self.deposed_by.clear();

@@ -26,7 +26,7 @@ fn world(local_avail: &str, peers: &[(&str, &str, &[&str])]) -> TestWorld {
     world.configure("svc1", "[DEFAULT]\nid = i\nnodes = n1 n2 n3\norchestrate = ha\n[app#1]\ntype = simple\nstart = x\n");
     for (name, _, hears) in peers {
         let gens = hears.iter().chain([name]).map(|heard| (node(heard), 1));
-        world.nodes.get_mut(&node(name)).unwrap().r#gen = gens.collect();
+        world.nodes.get_mut(&node(name)).expect("a peer of the world").r#gen = gens.collect();
     }
     vote(&mut world, 1 + peers.len());
     world.aggregate_all();
@@ -101,14 +101,14 @@ fn what_a_peer_started_without_seeing_this_node_is_given_up() {
     let mut met = core();
     assert_eq!(pass(&mut met, &mut world, 0.0), []);
     let n2: NodeName = node("n2");
-    world.nodes.get_mut(&n2).unwrap().r#gen.remove(&node("n1"));
+    world.nodes.get_mut(&n2).expect("n2 is there").r#gen.remove(&node("n1"));
     assert_eq!(pass(&mut met, &mut world, 1.0), [], "nothing is started there");
     let mut doubled = self::world("up", &[("n2", "up", &[]), ("n3", "down", &["n1", "n2"])]);
     assert_eq!(pass(&mut met, &mut doubled, 2.0), [Effect::LoseSplit]);
     // It never has: this daemon has just started.
     assert!(runs(&pass(&mut core(), &mut doubled, 2.0), &Action::Stop { force: false }));
     // A frozen node is not judged.
-    doubled.nodes.get_mut(&node("n1")).unwrap().frozen = Some(Timestamp(T));
+    doubled.nodes.get_mut(&node("n1")).expect("n1 is there").frozen = Some(Timestamp(T));
     assert_eq!(pass(&mut core(), &mut doubled, 2.0), []);
 }
 

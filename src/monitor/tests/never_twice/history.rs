@@ -840,13 +840,11 @@ impl History {
         let active: Vec<usize> = (0..self.machines.len())
             .filter(|index| {
                 let machine = &self.machines[*index];
+                // A frozen node is not judged (README).
+                let is_spared = machine.was_out && machine.node_frozen.0 != 0.0;
                 // What stands still does nothing.
-                machine.is_active()
-                    && !machine.is_headless
-                    && !machine.was_asked_apart
-                    // A frozen node is not judged (README).
-                    && !(machine.was_out && machine.node_frozen.0 != 0.0)
-                    && !self.is_paused(*index)
+                let is_out_of_reach = machine.is_headless || self.is_paused(*index);
+                machine.is_active() && !is_out_of_reach && !machine.was_asked_apart && !is_spared
             })
             .collect();
         if active.len() < 2 {
