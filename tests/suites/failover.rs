@@ -149,7 +149,8 @@ fn the_minority_of_a_split_stops_what_the_majority_takes_over() {
     let done: Vec<&str> = done.iter().map(|line| &line[..line.len().min(8)]).collect();
     assert_eq!(done, ["start n1", "start n2", "stop n1"]);
     assert!(!scene.file("web", "up.n1").exists() && scene.file("web", "up.n2").exists());
-    scene.cluster.nodes[0].write("etc/node.conf", "");
+    // An emptied file would be one that is being written.
+    scene.cluster.nodes[0].write("etc/node.conf", "[node]\n");
     scene.cluster.wait_beating();
     for viewer in 0..3 {
         scene.wait_up(viewer, "web", &[1]);

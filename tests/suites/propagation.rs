@@ -34,6 +34,12 @@ fn an_edit_on_any_node_reaches_those_it_is_for_and_nobody_else() {
     wait_same("n2 has the new service", n1, n2, "etc/web.conf");
     assert_eq!(read(n2, "etc/web.conf"), Some(service("n1 n2")));
     assert!(n2.path("var/svc/web/frozen").exists(), "it waits for somebody to thaw it");
+    // Or n2's edit would look like one that was made without knowing n1's: n1 would keep its own beside.
+    wait_for("n1 sees that n2 has what it has", || {
+        let nodes = n1.status()["monitor"]["nodes"].clone();
+        let csum = |node: &str| nodes[node]["services"]["config"]["web"]["csum"].clone();
+        csum("n1").is_string() && csum("n1") == csum("n2")
+    });
     n2.om_ok(&["web", "set", "--kw", "env.round=1"]);
     wait_same("n1 has the edit of n2", n2, n1, "etc/web.conf");
     assert!(read(n1, "etc/web.conf").expect("a file").contains("round = 1"));
@@ -303,6 +309,6 @@ fn a_node_that_deletes_its_copy_leaves_the_others_theirs() {
     n1.write("etc/marker.conf", &service("n1 n2 n3"));
     wait_same("n2 follows", n1, n2, "etc/marker.conf");
     assert_eq!(read(n2, "etc/web.conf"), None);
-    assert!(!n2.path("var/svc/web").exists());
+    wait_for("nothing is left of it", || !n2.path("var/svc/web").exists());
     assert!(!n2.path("log/web.log").exists());
 }

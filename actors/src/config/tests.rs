@@ -154,7 +154,7 @@ fn an_id_is_written_into_a_file_with_a_text_and_not_into_one_that_is_being_writt
     let text = |file: &str| fs::read_to_string(root.paths.etc.join(file)).unwrap();
     assert!(text("svc1.conf").contains("id = "));
     assert_eq!((text("svc2.conf").as_str(), text("svc3.conf").as_str()), ("", "\n\n"));
-    assert_eq!(config.objects.len(), 3);
+    assert_eq!(config.objects.len(), 1);
     let left = fs::read_dir(&root.paths.etc).unwrap().flatten();
     assert!(left.into_iter().all(|file| !file.file_name().as_encoded_bytes().starts_with(b".svc")));
 }

@@ -442,6 +442,15 @@ impl Act<'_> {
         let file = self.instance.var_dir.join(name);
         let patience = locks::patience(&self.instance, self.options.waitlock);
         let lock = InstanceLock::take(&file, action.words(), patience)?;
+        if !self.host.paths.config_file(&self.instance.path).exists() {
+            // Whoever had the lock deleted the object: nothing of it is to come back.
+            _ = std::fs::remove_file(&file);
+            _ = std::fs::remove_dir(&self.instance.var_dir);
+            return match action {
+                InstanceAction::Delete | InstanceAction::Purge => Ok(()),
+                _ => Err(Failure::refused("the object was deleted meanwhile")),
+            };
+        }
         self.lock.store(Some(Arc::new(lock)));
         // Whoever looks next must not see what was.
         status_file::purge(&self.instance);

@@ -284,7 +284,11 @@ fn is_beside_the_point(seen: Seen<'_>, target: &GlobalExpect) -> bool {
 /// Whether an object is where a target wants it (orchestration.md §12).
 fn is_reached(seen: Seen<'_>, target: &GlobalExpect) -> bool {
     if matches!(target, GlobalExpect::Deleted | GlobalExpect::Purged) {
-        return seen.aggregate.is_none() && seen.instances.is_empty();
+        // Configured nowhere: instances that are at rest go in a moment.
+        let is_at_rest = |monitor: &InstanceMonitor| {
+            monitor.global_expect.is_none() && !monitor.status.is_transitioning()
+        };
+        return seen.aggregate.is_none() && seen.monitors().all(|(_, monitor)| is_at_rest(monitor));
     }
     let Some(aggregate) = seen.aggregate else { return false };
     let avail = seen.avail();
