@@ -33,6 +33,9 @@ const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 const SILENCE_PAUSE: Duration = Duration::from_secs(5);
 /// Longest run of the freeze of a node that was taken out.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(10);
+/// A node that leaves tells one member after the other, and the first one's configuration may be here sooner than its own
+/// word. It is frozen already, and may be thawed once it has left. Shorter than any timeout of a heartbeat by a profile.
+const LEAVE_PAUSE: Duration = Duration::from_millis(500);
 /// How often a node that was taken out is told, the pause doubled from a second: a minute in all. One that comes back
 /// later asks by itself, when it is one of ours.
 const NOTICES: u32 = 7;
@@ -306,11 +309,16 @@ impl Handler<NodeConfigChanged> for StandingKeeper {
         let NodeConfigChanged { old, new } = change;
         let old: Arc<NodeSettings> = old;
         for node in taken_out(&new.nodename, &roster(&old), &roster(&new)) {
-            if !self.leaving.remove(&node) {
-                // Where it listens is said by the configuration that it was in.
-                let address = PeerAddress::of(&old.conf, &node);
-                self.give_notice(node, address, 1, ctx);
+            if self.leaving.remove(&node) {
+                continue;
             }
+            // Where it listens is said by the configuration that it was in.
+            let address = PeerAddress::of(&old.conf, &node);
+            ctx.run_later(LEAVE_PAUSE, move |this, ctx| {
+                if !this.leaving.remove(&node) && !this.peers().contains(&node) {
+                    this.give_notice(node, address, 1, ctx);
+                }
+            });
         }
         let is_asked_anew = self.standing != Standing::Member;
         self.opinions.clear();

@@ -196,6 +196,12 @@ impl Waiting {
         if seen.monitors().any(|(_, monitor)| monitor.status.is_transitioning()) {
             return Verdict::Pending;
         }
+        if matches!(target, GlobalExpect::Deleted | GlobalExpect::Purged)
+            && seen.instances.is_empty()
+        {
+            // Its last instance went before its last configuration.
+            return Verdict::Pending;
+        }
         let is_held = seen.monitors().any(|(_, monitor)| monitor.global_expect.is_some());
         let failed = seen.monitors().find(|(node, monitor)| {
             // An older failure is what the target may be about to mend.
