@@ -35,10 +35,9 @@ fn node_with(keywords: &str) -> Node {
     node
 }
 
-/// Sessions that the listener knows, but for the one that asks.
+/// Sessions that the listener knew when it looked last. The one that asked then may be among them, or may not.
 fn sessions(node: &Node) -> u64 {
-    let status = node.status();
-    status["listener"]["stats"]["sessions"]["alive_count"].as_u64().unwrap_or(0).saturating_sub(1)
+    node.status()["listener"]["stats"]["sessions"]["alive_count"].as_u64().unwrap_or(0)
 }
 
 /// Sessions of an address.
@@ -94,7 +93,7 @@ fn ten_thousand_idle_connections_cost_little_and_requests_are_answered() {
     for peer in &peers {
         assert_eq!(ask_on(peer, &mut peer.connect())["status"], 0);
     }
-    wait_for("the first sessions are over", || sessions(&node) == 0);
+    wait_for("the first sessions are over", || sessions(&node) <= 1);
     let before = resident_bytes(&node);
     let mut held: Vec<_> = (0..count).map(|index| peers[index % peers.len()].connect()).collect();
     wait_for("all connections are served", || sessions(&node) >= count as u64);
@@ -110,7 +109,7 @@ fn ten_thousand_idle_connections_cost_little_and_requests_are_answered() {
     // So is the operator.
     assert!(node.om(&["daemon", "status"]).code == Some(0));
     drop(held);
-    wait_for("they are gone", || sessions(&node) <= 1);
+    wait_for("they are gone", || sessions(&node) <= 2);
 }
 
 #[test]
