@@ -151,7 +151,8 @@ fn measure_start() -> f64 {
     times[times.len() / 2]
 }
 
-fn resident_mib(node: &Node) -> f64 {
+/// Memory of the daemon.
+pub(crate) fn resident_mib(node: &Node) -> f64 {
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the daemon runs");
     let line =

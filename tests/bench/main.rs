@@ -1,10 +1,11 @@
 //! The measurements: one table of ratios against a reference server, in one run.
 //!
-//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|failover|switch|scale]...]`
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|beats|failover|switch|scale]...]`
 //!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
 
+mod beats;
 mod exchange;
 mod failover;
 mod idle;
@@ -84,12 +85,13 @@ impl Row {
 type Measure = fn(&Options) -> Vec<Row>;
 
 /// The parts, in the order in which they are measured.
-const PARTS: [(&str, Measure); 8] = [
+const PARTS: [(&str, Measure); 9] = [
     ("requests", requests::measure),
     ("idle", idle::measure_idle),
     ("files", idle::measure_files),
     ("exchange", exchange::measure),
     ("merge", exchange::measure_merges),
+    ("beats", beats::measure),
     ("failover", failover::measure),
     ("switch", failover::measure_switch),
     ("scale", scale::measure),
@@ -97,7 +99,12 @@ const PARTS: [(&str, Measure); 8] = [
 
 /// A cluster of three with the fast profile, of the program that is the bench itself.
 fn cluster() -> Cluster {
-    let mut cluster = Cluster::configured(3, &ClusterConf::default()).with_env(ROLE, "om");
+    cluster_of(3, &ClusterConf::default())
+}
+
+/// A cluster of the program that is the bench itself, not started.
+fn cluster_of(count: usize, conf: &ClusterConf) -> Cluster {
+    let mut cluster = Cluster::configured(count, conf).with_env(ROLE, "om");
     let program = std::env::current_exe().expect("the bench");
     cluster.nodes =
         cluster.nodes.into_iter().map(|node| node.with_program(program.clone())).collect();

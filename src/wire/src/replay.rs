@@ -1,7 +1,6 @@
 //! Freshness of sealed messages (sealed.md).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::sealed::MessageId;
 use crate::{Refusal, Stamp};
@@ -9,15 +8,25 @@ use crate::{Refusal, Stamp};
 /// Most ids kept (sealed.md).
 pub const MOST_IDS: usize = 1_000_000;
 
+/// Sets that the ids are spread over: none is ever so large that its growth is felt by whoever comes at that time.
+const SHARDS: usize = 64;
+/// Most messages forgotten for one that comes: nobody waits for all that a burst left behind.
+const MOST_FORGOTTEN: usize = 32;
+
 /// The messages seen lately: no sealed message passes twice.
+///
+/// A message costs well under a microsecond, however many are remembered.
 #[derive(Debug)]
 pub struct ReplayWindow {
     window_ms: i64,
     most: usize,
     /// Messages up to this time are refused: the ids of some are forgotten.
     floor_ms: i64,
-    seen: BTreeSet<MessageId>,
-    oldest: BinaryHeap<Reverse<(i64, MessageId)>>,
+    /// By their first byte, which is random.
+    seen: [HashSet<MessageId>; SHARDS],
+    /// By their time, none of the lists empty.
+    by_time: BTreeMap<i64, Vec<MessageId>>,
+    len: usize,
 }
 
 impl ReplayWindow {
@@ -36,8 +45,9 @@ impl ReplayWindow {
             window_ms,
             most,
             floor_ms: since_ms.saturating_sub(1),
-            seen: BTreeSet::new(),
-            oldest: BinaryHeap::new(),
+            seen: std::array::from_fn(|_| HashSet::new()),
+            by_time: BTreeMap::new(),
+            len: 0,
         }
     }
 
@@ -49,13 +59,13 @@ impl ReplayWindow {
     /// Messages remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.seen.len()
+        self.len
     }
 
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.len == 0
     }
 
     /// Takes a message once.
@@ -73,32 +83,44 @@ impl ReplayWindow {
         if is_far {
             return Err(Refusal::Stale { seconds });
         }
-        if self.seen.contains(&stamp.id) {
+        let shard = usize::from(stamp.id.0[0]) % SHARDS;
+        if self.seen[shard].contains(&stamp.id) {
             return Err(Refusal::Replayed);
         }
         if stamp.t_ms <= self.floor_ms {
             return Err(Refusal::Stale { seconds });
         }
         // The clock refuses those by itself; the floor does when the clock is set back.
-        while let Some(Reverse((t_ms, _))) = self.oldest.peek() {
-            if *t_ms >= now_ms.saturating_sub(self.window_ms) {
+        for _ in 0..MOST_FORGOTTEN {
+            if !self.forget_oldest(now_ms.saturating_sub(self.window_ms)) {
                 break;
             }
-            self.forget_oldest();
         }
-        self.seen.insert(stamp.id);
-        self.oldest.push(Reverse((stamp.t_ms, stamp.id)));
-        if self.seen.len() > self.most {
-            self.forget_oldest();
+        self.seen[shard].insert(stamp.id);
+        self.by_time.entry(stamp.t_ms).or_default().push(stamp.id);
+        self.len += 1;
+        if self.len > self.most {
+            self.forget_oldest(i64::MAX);
         }
         Ok(())
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some(Reverse((t_ms, id))) = self.oldest.pop() {
-            self.seen.remove(&id);
-            self.floor_ms = self.floor_ms.max(t_ms);
+    /// Forgets the oldest message, if it was sent before `before_ms`.
+    fn forget_oldest(&mut self, before_ms: i64) -> bool {
+        let Some(mut oldest) = self.by_time.first_entry() else { return false };
+        let t_ms = *oldest.key();
+        if t_ms >= before_ms {
+            return false;
         }
+        if let Some(id) = oldest.get_mut().pop() {
+            self.seen[usize::from(id.0[0]) % SHARDS].remove(&id);
+            self.len -= 1;
+        }
+        if oldest.get().is_empty() {
+            oldest.remove();
+        }
+        self.floor_ms = self.floor_ms.max(t_ms);
+        true
     }
 }
 
@@ -155,6 +177,28 @@ mod tests {
         assert_eq!(window.take(NOW + 31_000, &stamp(NOW + 31_000, 2)), Ok(()));
         assert_eq!(window.len(), 1);
         assert!(window.take(NOW, &stamp(NOW, 1)).is_err());
+    }
+
+    #[test]
+    fn what_a_burst_left_behind_is_forgotten_bit_by_bit() {
+        let mut window = ReplayWindow::new(30_000, NOW - 60_000);
+        for id in 0..=255 {
+            assert_eq!(window.take(NOW, &stamp(NOW + i64::from(id % 3), id)), Ok(()));
+        }
+        let later = NOW + 31_000;
+        let fresh = |id: u8| Stamp {
+            t_ms: later,
+            id: MessageId([id, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            re: None,
+        };
+        assert_eq!(window.take(later, &fresh(0)), Ok(()));
+        assert_eq!(window.len(), 256 - MOST_FORGOTTEN + 1);
+        for id in 1..10 {
+            assert_eq!(window.take(later, &fresh(id)), Ok(()));
+        }
+        assert_eq!(window.len(), 10);
+        assert_eq!(window.by_time.len(), 1);
+        assert_eq!(window.take(later, &fresh(3)), Err(Refusal::Replayed));
     }
 
     #[test]
