@@ -372,7 +372,8 @@ fn left_of(path: &ObjectPath, instance: &InstanceStatus) -> Option<Left> {
     })
 }
 
-fn timing(config: &LoadedConfig) -> NodeTiming {
+/// What the node's monitor reads of its configuration.
+pub(crate) fn timing(config: &LoadedConfig) -> NodeTiming {
     NodeTiming { rejoin_grace_period_secs: config.node.rejoin_grace_period.as_secs_f64() }
 }
 

@@ -20,11 +20,9 @@ const ROUNDS: u32 = 10;
 fn start(services: usize, max_parallel: Option<usize>) -> Cluster {
     let mut cluster = crate::cluster();
     let now = std::time::SystemTime::now();
-    // On few processors three nodes evaluate so many services for longer than the 5 s that the profile gives peers to join,
-    // and would freeze themselves.
     let most = max_parallel.map_or(String::new(), |most| format!("max_parallel = {most}\n"));
     for node in &cluster.nodes {
-        node.write("etc/node.conf", &format!("[node]\nrejoin_grace_period = 60\n{most}"));
+        node.write("etc/node.conf", &format!("[node]\n{most}"));
         for index in 0..services {
             let name = format!("etc/svc{index}.conf");
             let text = format!(

@@ -11,6 +11,7 @@ use super::{Context, Outcome, blocking, multiplex, refusal, shorten};
 use crate::clock::now;
 use crate::cluster_data::{Snapshot, View};
 use crate::config::LoadedConfig;
+use crate::node_monitor;
 
 /// GET `object_explain`: from what this node knows; a node without the configuration of the object asks one that has it.
 pub(super) async fn explain(
@@ -72,11 +73,11 @@ fn explain_here(
         let forecast = monitor::forecast(&view, now(), path, Some(&request));
         return serde_json::to_value(forecast).expect("keys are texts and numbers finite");
     }
-    let grace = config.node.rejoin_grace_period.as_secs_f64();
+    let timing = node_monitor::timing(config);
     let facts = Facts {
         grace_left_secs: started(snapshot)
             .filter(|_| is_joining)
-            .map(|started| grace - now().since(started)),
+            .map(|started| timing.grace_left_secs(started, now(), &view)),
         maintenance_grace_secs: config.node.maintenance_grace_period.as_secs_f64(),
     };
     let explanation = monitor::explain(&view, now(), path, &facts);

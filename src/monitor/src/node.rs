@@ -13,6 +13,9 @@ use crate::{Change, Event, NodeEffect, Standing, World, live_nodes};
 /// How long a node drains at least.
 const DRAINING_SECS: f64 = 1.0;
 
+/// How long a peer is waited for that is there and still evaluates its instances, whatever the grace period: its default.
+const EVALUATING_SECS: f64 = 90.0;
+
 /// Keywords of the node that its monitor reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NodeTiming {
@@ -23,6 +26,23 @@ pub struct NodeTiming {
 impl Default for NodeTiming {
     fn default() -> Self {
         Self { rejoin_grace_period_secs: 90.0 }
+    }
+}
+
+impl NodeTiming {
+    /// What is left of the grace period of a node that started then, in seconds; negative once it has expired.
+    ///
+    /// Beside deployed agents: a short period does not end over a peer that is heard and in `init`. Thousands of services
+    /// may take longer than that to evaluate, and the nodes that are ready would freeze themselves.
+    #[must_use]
+    pub fn grace_left_secs(&self, started: Timestamp, now: Timestamp, world: &dyn World) -> f64 {
+        let is_evaluating = live_nodes(world).any(|(node, data)| {
+            let status = data.monitor.as_ref().map(|monitor| &monitor.status);
+            node != world.local_node() && status == Some(&NodeMonitorStatus::Init)
+        });
+        let period = self.rejoin_grace_period_secs;
+        let period = if is_evaluating { period.max(EVALUATING_SECS) } else { period };
+        period - now.since(started)
     }
 }
 
@@ -283,7 +303,7 @@ impl NodeCore {
         // A peer that pings has a status, and no data yet.
         let have_all_joined =
             !world.conditions().blind && world.cluster_nodes().iter().all(has_joined);
-        let left = self.timing.rejoin_grace_period_secs - now.since(self.started);
+        let left = self.timing.grace_left_secs(self.started, now, world);
         if world.cluster_nodes().len() <= 1 || have_all_joined {
             self.end_grace(now, world, false);
         } else if left <= 0.0 {
