@@ -243,7 +243,11 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
                 GlobalExpect::Started => avail == Some(Status::Up),
                 _ => matches!(avail, Some(Status::Down | Status::StdbyDown | Status::StdbyUp)),
             };
-            if is_done {
+            // Beside deployed agents: between the stop and the start of a switch it is down, and about to be up.
+            let is_bound_elsewhere = view
+                .known()
+                .any(|seen| seen.monitor.global_expect.is_some() && !is_targeting(seen.monitor));
+            if is_done && !is_bound_elsewhere {
                 Verdict::Info(format!("{text} is already {word}"))
             } else if matches!(avail, Some(Status::NotApplicable | Status::Undef)) {
                 // Deployed agents answer with an empty line.

@@ -33,6 +33,27 @@ fn a_lone_node_is_idle_once_its_instances_are_evaluated() {
 }
 
 #[test]
+fn a_short_grace_does_not_end_over_a_peer_that_still_evaluates() {
+    let after = |secs: f64, peer: &str| {
+        let mut world = lone_node(1000.5);
+        world.cluster = ["n1", "n2"].map(crate::world::node).to_vec();
+        let peer = json!({"monitor": {"status": peer}});
+        world
+            .nodes
+            .insert(crate::world::node("n2"), serde_json::from_value(peer).expect("node data"));
+        let timing = NodeTiming { rejoin_grace_period_secs: 5.0 };
+        let mut core = NodeCore::new(Timestamp(1000.0), timing);
+        let effects = core.pass(Timestamp(1000.0 + secs), &world);
+        (core.in_grace(), effects.contains(&NodeEffect::Freeze))
+    };
+    assert_eq!(after(4.0, "init"), (true, false));
+    assert_eq!(after(89.0, "init"), (true, false));
+    assert_eq!(after(91.0, "init"), (false, true), "not for ever");
+    assert_eq!(after(6.0, "idle"), (false, false), "all are there");
+    assert_eq!(after(6.0, "maintenance"), (false, true));
+}
+
+#[test]
 fn a_node_that_shuts_down_is_released_when_its_instances_have_followed() {
     let mut world = lone_node(1000.5);
     let mut core = NodeCore::new(Timestamp(1000.0), NodeTiming::default());
@@ -105,6 +126,26 @@ fn answers_have_the_texts_of_deployed_agents() {
         node("unset"),
         json!({"data": {}, "status": 1, "error": ["invalid global_expect value: unset"]})
     );
+}
+
+#[test]
+fn what_is_down_in_the_middle_of_a_switch_is_not_stopped_already() {
+    let after = |monitor: serde_json::Value| {
+        let mut world = lone_node(1000.5);
+        let svc1 = path("svc1");
+        world.local_instance(&svc1).unwrap().avail = Some(Status::Down);
+        world.publish(&svc1, serde_json::from_value(monitor).unwrap());
+        world.aggregate_all();
+        let request = ObjectRequest {
+            path: "svc1".into(),
+            global_expect: Some("stopped".into()),
+            ..ObjectRequest::default()
+        };
+        set_service_monitor(&world, &request).0.to_json()["info"][0].clone()
+    };
+    assert_eq!(after(json!({"status": "idle"})), "svc1 is already stopped");
+    let switched = json!({"status": "idle", "global_expect": "placed@n2"});
+    assert_eq!(after(switched), "svc1 defer target state set to stopped");
 }
 
 #[test]
