@@ -123,8 +123,22 @@ impl Handler<Inquire> for StandIn {
     }
 }
 
+/// How many objects are being dealt with?
+#[derive(Message)]
+#[rtype(usize)]
+struct Running;
+
+impl Handler<Running> for Propagation {
+    type Result = usize;
+
+    fn handle(&mut self, _: Running, _: &mut Context<Self>) -> usize {
+        self.running.len()
+    }
+}
+
 /// Node n1 of a cluster of three.
 struct Fixture {
+    actor: Option<Addr<Propagation>>,
     folder: tempfile::TempDir,
     paths: Arc<Paths>,
     script: Shared,
@@ -161,10 +175,11 @@ impl Fixture {
             folder,
             paths,
             nodes,
+            actor: None,
         }
     }
 
-    fn start(&self) {
+    fn start(&mut self) {
         let stand_in =
             StandIn { script: self.script.clone(), published: self.publish.subscribe() }.start();
         let tell = Neighbours {
@@ -178,7 +193,7 @@ impl Fixture {
             inquire: stand_in.recipient(),
         };
         let (paths, snapshot) = (self.paths.clone(), self.snapshot.clone());
-        Propagation::with(paths, snapshot, self.config.clone(), tell).start();
+        self.actor = Some(Propagation::with(paths, snapshot, self.config.clone(), tell).start());
     }
 
     /// Publishes what the nodes have, with what lies here in the name of n1.
@@ -228,7 +243,8 @@ impl Fixture {
         }
     }
 
-    /// Makes sure that whatever was published is dealt with: something published later, which always is, came through.
+    /// Makes sure that whatever was published is dealt with: something published later, which always is, came through, and
+    /// nothing of what began before it is still under way.
     async fn settle(&mut self) {
         let count = self.script.lock().unwrap().events.len();
         let name = format!("marker{count}");
@@ -245,6 +261,12 @@ impl Fixture {
             script.events.iter().any(|event| event.starts_with(&wanted))
         })
         .await;
+        let actor = self.actor.as_ref().expect("it was started");
+        let start = Instant::now();
+        while actor.send(Running).await.unwrap() > 0 {
+            assert!(start.elapsed() < SOON, "not in time: all that began has ended");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 }
 
