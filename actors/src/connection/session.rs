@@ -5,7 +5,6 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwapOption;
 use model::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -16,14 +15,15 @@ use crate::clock;
 /// One connection, as the listener counts it. Shared between the connection, which counts, and the listener, which reads.
 #[derive(Debug)]
 pub struct Session {
-    id: String,
+    id: Arc<str>,
     address: Option<IpAddr>,
     created: Timestamp,
     received: AtomicU64,
     sent: AtomicU64,
     validated: AtomicU32,
     tid: AtomicI32,
-    progress: ArcSwapOption<&'static str>,
+    /// A lock that is hardly ever waited for: read only when sessions are shown.
+    progress: Mutex<Option<&'static str>>,
     is_stopped: AtomicBool,
     stop: Notify,
 }
@@ -33,14 +33,14 @@ impl Session {
     #[must_use]
     pub fn new(id: String, address: Option<IpAddr>) -> Arc<Self> {
         Arc::new(Self {
-            id,
+            id: id.into(),
             address: address.map(|address| address.to_canonical()),
             created: clock::now(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             validated: AtomicU32::new(0),
             tid: AtomicI32::new(0),
-            progress: ArcSwapOption::empty(),
+            progress: Mutex::new(None),
             is_stopped: AtomicBool::new(false),
             stop: Notify::new(),
         })
@@ -48,7 +48,7 @@ impl Session {
 
     /// Its id, as `daemon_stop session_id` takes it.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub fn id(&self) -> &Arc<str> {
         &self.id
     }
 
@@ -83,7 +83,7 @@ impl Session {
             "created": self.created,
             "addr": self.address.map_or_else(|| "local".to_owned(), |address| address.to_string()),
             "encrypted": self.address.is_some(),
-            "progress": self.progress.load().as_deref().copied().unwrap_or_default(),
+            "progress": self.progress.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_default(),
             "ident": self.tid.load(Ordering::Relaxed),
             "tid": self.tid.load(Ordering::Relaxed),
         })
@@ -126,7 +126,7 @@ impl Session {
     }
 
     pub(super) fn on_progress(&self, request: Option<&'static str>) {
-        self.progress.store(request.map(Arc::new));
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = request;
     }
 }
 

@@ -18,6 +18,29 @@ const MOST_CLIENTS: usize = 1_024;
 /// Name under which the clients beyond are counted.
 const OTHERS: &str = "others";
 
+/// What a client is counted as. Named only when it is shown: that costs more than all else that is counted of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Client {
+    Address(IpAddr),
+    /// Over the control socket.
+    Local,
+    Others,
+}
+
+impl Client {
+    fn of(session: &Session) -> Self {
+        session.address().map_or(Self::Local, Self::Address)
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Local => "local".to_owned(),
+            Self::Others => OTHERS.to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 struct Counters {
     accepted: u64,
@@ -45,9 +68,9 @@ impl Counters {
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     pub(super) admission: Admission,
-    alive: BTreeMap<String, Arc<Session>>,
+    alive: BTreeMap<Arc<str>, Arc<Session>>,
     ended: Counters,
-    clients: BTreeMap<String, Counters>,
+    clients: BTreeMap<Client, Counters>,
     dropped: u64,
     refused: u64,
     is_crowded: Option<Crowded>,
@@ -64,8 +87,8 @@ impl Sessions {
     pub(super) fn on_opened(&mut self, session: Arc<Session>) {
         self.is_crowded = None;
         self.ended.accepted += 1;
-        self.client(session.address()).accepted += 1;
-        self.alive.insert(session.id().to_owned(), session);
+        self.client(&session).accepted += 1;
+        self.alive.insert(session.id().clone(), session);
     }
 
     pub(super) fn on_closed(&mut self, session: &Session) {
@@ -73,7 +96,7 @@ impl Sessions {
             return;
         }
         self.ended.add(session);
-        self.client(session.address()).add(session);
+        self.client(session).add(session);
         if let Some(address) = session.address() {
             self.admission.leave(address);
         }
@@ -100,15 +123,17 @@ impl Sessions {
         let mut clients = self.clients.clone();
         for session in self.alive.values() {
             total.add(session);
-            let name = name(session.address());
-            let name = if clients.contains_key(&name) { name } else { OTHERS.to_owned() };
-            clients.entry(name).or_default().add(session);
+            let client = Client::of(session);
+            let client = if clients.contains_key(&client) { client } else { Client::Others };
+            clients.entry(client).or_default().add(session);
         }
         let listed = self.alive.values().take(MOST_LISTED);
         let alive: Map<_, _> =
-            listed.map(|session| (session.id().to_owned(), session.to_json())).collect();
-        let clients: Map<_, _> =
-            clients.into_iter().map(|(name, counters)| (name, counters.to_json().into())).collect();
+            listed.map(|session| (session.id().to_string(), session.to_json())).collect();
+        let clients: Map<_, _> = clients
+            .into_iter()
+            .map(|(client, counters)| (client.name(), counters.to_json().into()))
+            .collect();
         let mut stats = total.to_json();
         stats.insert("alive".into(), alive.into());
         stats.insert("alive_count".into(), self.alive.len().into());
@@ -118,12 +143,12 @@ impl Sessions {
         stats.into()
     }
 
-    fn client(&mut self, address: Option<IpAddr>) -> &mut Counters {
-        let mut name = name(address);
-        if !self.clients.contains_key(&name) && self.clients.len() >= MOST_CLIENTS {
-            name = OTHERS.to_owned();
+    fn client(&mut self, session: &Session) -> &mut Counters {
+        let mut client = Client::of(session);
+        if !self.clients.contains_key(&client) && self.clients.len() >= MOST_CLIENTS {
+            client = Client::Others;
         }
-        self.clients.entry(name).or_default()
+        self.clients.entry(client).or_default()
     }
 }
 
@@ -141,11 +166,6 @@ pub(crate) fn next_id(seed: &mut Option<[u8; 16]>, number: &mut u64) -> String {
         *byte ^= part;
     }
     conf::uuid(id)
-}
-
-/// How a client is named: by its address, `local` over the control socket.
-fn name(address: Option<IpAddr>) -> String {
-    address.map_or_else(|| "local".to_owned(), |address| address.to_string())
 }
 
 #[cfg(test)]
