@@ -97,6 +97,8 @@ pub enum Hold {
     PeerDegraded(Vec<NodeName>),
     /// Instances on these nodes act.
     PeerActing(Vec<(NodeName, MonitorStatus)>),
+    /// Instances on these nodes are to be kept started, and do not know of the target yet.
+    PeerUnaware(Vec<NodeName>),
     /// The start failed on these nodes, and keyword `rollback` is false: something may still run there.
     PeerStartFailed(Vec<NodeName>),
     /// A start is announced here, and by a node that the policy prefers.
@@ -217,6 +219,7 @@ impl Hold {
             Self::NoCandidate(_) => "no_candidate",
             Self::PeerDegraded(_) => "peer_degraded",
             Self::PeerActing(_) => "peer_acting",
+            Self::PeerUnaware(_) => "peer_unaware",
             Self::PeerStartFailed(_) => "peer_start_failed",
             Self::Contested(_) => "contested",
             Self::PlacedElsewhere(_) => "placed_elsewhere",
@@ -280,6 +283,7 @@ impl Hold {
             | Self::Grace
             | Self::NotNatural(_)
             | Self::PeerActing(_)
+            | Self::PeerUnaware(_)
             | Self::PlacedElsewhere(_)
             | Self::Ready(_)
             | Self::Parents(_)
@@ -428,6 +432,9 @@ impl fmt::Display for Hold {
                 let texts: Vec<String> =
                     peers.iter().map(|(node, status)| format!("{node} is {status}")).collect();
                 f.write_str(&texts.join(", "))
+            }
+            Self::PeerUnaware(nodes) => {
+                write!(f, "{} may restart it, and does not know of the target yet", names(nodes))
             }
             Self::PeerStartFailed(nodes) => write!(
                 f,

@@ -12,6 +12,8 @@ use crate::{
 /// How long an instance that was not started keeps the target `restarted`, for its peers to take it over, and how long one
 /// that was waits for better ranked ones to do so.
 const RESTARTED_SECS: f64 = 2.0;
+/// How long a destination waits for those to take over its target that may restart what they lost.
+const UNAWARE_SECS: f64 = 2.0;
 
 impl InstanceCore {
     pub(super) fn step(&mut self, cx: &Cx<'_>, target: &GlobalExpect) {
@@ -251,9 +253,12 @@ impl InstanceCore {
                     peers.map(|seen| (seen.node.clone(), seen.monitor.status.clone())).collect(),
                 )
             });
+            let unaware = if is_flex { vec![] } else { self.unaware_peers(cx) };
+            let is_unaware = !unaware.is_empty();
+            self.hold_if(is_unaware, || Hold::PeerUnaware(unaware));
             let has_no_quorum = cx.has_no_quorum();
             self.hold_if(has_no_quorum, || cx.no_quorum());
-            let is_contested = is_early || has_no_quorum || !acting.is_empty();
+            let is_contested = is_early || has_no_quorum || !acting.is_empty() || is_unaware;
             let is_due = (is_flex || are_others_stopped) && can_start && !is_contested;
             let is_announced = cx.before.status == MonitorStatus::Ready;
             if !is_due {
@@ -269,6 +274,26 @@ impl InstanceCore {
                 self.announce(cx);
             }
         }
+    }
+
+    /// Peers that lost what they are to keep started, and do not show the target yet: they may be restarting it. Deployed
+    /// agents start beside that.
+    fn unaware_peers(&mut self, cx: &Cx<'_>) -> Vec<NodeName> {
+        let left = UNAWARE_SECS - cx.now.since(cx.before.global_expect_updated.unwrap_or_default());
+        if !(0.0..=UNAWARE_SECS).contains(&left) {
+            return vec![];
+        }
+        let is_unaware = |seen: &Seen<'_>| {
+            seen.monitor.status == MonitorStatus::Idle
+                && seen.monitor.local_expect == Some(LocalExpect::Started)
+                && seen.monitor.global_expect != cx.before.global_expect
+        };
+        let peers = cx.view.peers().filter(|seen| is_unaware(seen));
+        let unaware: Vec<NodeName> = peers.map(|seen| seen.node.clone()).collect();
+        if !unaware.is_empty() {
+            self.wake_after(left);
+        }
+        unaware
     }
 
     /// Whether every peer of the object has told of its instance.

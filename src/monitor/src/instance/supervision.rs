@@ -7,7 +7,8 @@ use model::{
     Restart, Status,
 };
 
-use super::{Cx, InstanceCore, Then};
+use super::quorate::is_exclusive;
+use super::{Cx, InstanceCore, Then, rules};
 use crate::{Action, Effect, Event, Filters, Hold, World, candidates};
 
 /// Restarts of a standby resource that asks for fewer.
@@ -32,6 +33,18 @@ enum Need {
 
 impl InstanceCore {
     pub(super) fn supervise(&mut self, cx: &Cx<'_>) -> bool {
+        // With quorum on: another node has it now, and this one has nothing left to keep up. It would restart it once it
+        // lost sight of that node. Deployed agents go on claiming it.
+        if cx.conditions.ballot.is_some()
+            && is_exclusive(cx.settings)
+            && cx.before.status == MonitorStatus::Idle
+            && cx.before.local_expect == Some(LocalExpect::Started)
+            && rules::is_stopped(cx.local_avail())
+            && cx.is_elsewhere()
+        {
+            self.set_local_expect(cx.now, None);
+            return true;
+        }
         if !is_supervised(cx) {
             return true;
         }

@@ -136,6 +136,8 @@ pub(crate) struct History {
     windows: Vec<Window>,
     /// Until when the last split is noticed by everybody.
     judged_at: f64,
+    /// Until when links fail alone.
+    mended_at: f64,
     /// Somebody did something about the object before that.
     is_unsettled: bool,
     /// Since when the object is active twice.
@@ -168,6 +170,7 @@ impl History {
             counts: Counts::default(),
             windows: vec![],
             judged_at: 0.0,
+            mended_at: 0.0,
             is_unsettled: false,
             twice_since: None,
             longest_twice: 0.0,
@@ -717,6 +720,7 @@ impl History {
         self.broken = broken.into_iter().collect();
         self.machines.iter_mut().for_each(|machine| machine.was_out = true);
         self.after(secs, Event::Mend);
+        self.mended_at = self.now + secs;
         self.expect_a_cut();
         // Who is heard by nobody hears of its successor; who hears nobody judges.
         self.expect(secs + self.shared.periods.timeout + self.late(), self.window_of_a_cut());
@@ -802,6 +806,9 @@ impl History {
         let secs = self.judged_at - self.now;
         if secs > 0.0 {
             self.is_unsettled = true;
+            // Where links fail alone, both ends may have a majority: what they started stays so until they hear each other.
+            let apart = self.mended_at - self.now;
+            let secs = if apart > 0.0 { secs + apart } else { secs };
             self.expect(secs, secs);
         }
     }
