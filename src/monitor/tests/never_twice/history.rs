@@ -782,7 +782,7 @@ impl History {
 
     /// The network is whole again. What two sides started before any of them noticed stays so (README).
     fn heal(&mut self) {
-        if self.is_unsettled && self.now < self.judged_at {
+        if self.is_unsettled && (self.now < self.judged_at || !self.broken.is_empty()) {
             for machine in self.machines.iter_mut().filter(|machine| machine.is_active()) {
                 machine.was_asked_apart = true;
             }
@@ -806,7 +806,7 @@ impl History {
         let secs = self.judged_at - self.now;
         if secs > 0.0 {
             self.is_unsettled = true;
-            // Where links fail alone, both ends may have a majority: what they started stays so until they hear each other.
+            // Where links fail alone, both ends may have a majority: what they started before stays so (README).
             let apart = self.mended_at - self.now;
             let secs = if apart > 0.0 { secs + apart } else { secs };
             self.expect(secs, secs);
