@@ -1,6 +1,6 @@
 //! Freshness of sealed messages (sealed.md).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sealed::MessageId;
 use crate::{Refusal, Stamp};
@@ -8,8 +8,8 @@ use crate::{Refusal, Stamp};
 /// Most ids kept (sealed.md).
 pub const MOST_IDS: usize = 1_000_000;
 
-/// Sets that the ids are spread over: none is ever so large that its growth is felt by whoever comes at that time.
-const SHARDS: usize = 64;
+/// Sets that the ids are spread over, by their first byte: each is small enough that a look into it is short.
+const SHARDS: usize = 256;
 /// Most messages forgotten for one that comes: nobody waits for all that a burst left behind.
 const MOST_FORGOTTEN: usize = 32;
 
@@ -23,7 +23,7 @@ pub struct ReplayWindow {
     /// Messages up to this time are refused: the ids of some are forgotten.
     floor_ms: i64,
     /// By their first byte, which is random.
-    seen: [HashSet<MessageId>; SHARDS],
+    seen: [BTreeSet<MessageId>; SHARDS],
     /// By their time, none of the lists empty.
     by_time: BTreeMap<i64, Vec<MessageId>>,
     len: usize,
@@ -45,7 +45,7 @@ impl ReplayWindow {
             window_ms,
             most,
             floor_ms: since_ms.saturating_sub(1),
-            seen: std::array::from_fn(|_| HashSet::new()),
+            seen: std::array::from_fn(|_| BTreeSet::new()),
             by_time: BTreeMap::new(),
             len: 0,
         }
@@ -83,7 +83,7 @@ impl ReplayWindow {
         if is_far {
             return Err(Refusal::Stale { seconds });
         }
-        let shard = usize::from(stamp.id.0[0]) % SHARDS;
+        let shard = usize::from(stamp.id.0[0]);
         if self.seen[shard].contains(&stamp.id) {
             return Err(Refusal::Replayed);
         }
@@ -113,7 +113,7 @@ impl ReplayWindow {
             return false;
         }
         if let Some(id) = oldest.get_mut().pop() {
-            self.seen[usize::from(id.0[0]) % SHARDS].remove(&id);
+            self.seen[usize::from(id.0[0])].remove(&id);
             self.len -= 1;
         }
         if oldest.get().is_empty() {
