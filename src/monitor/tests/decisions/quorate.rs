@@ -1,7 +1,7 @@
 //! With quorum on, a failover object is not started beside itself: what deployed agents do not decide.
 
-use model::{MonitorStatus, NodeName, Timestamp};
-use monitor::{Action, Ballot, Effect, InstanceCore};
+use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Timestamp};
+use monitor::{Action, Ballot, Change, Effect, InstanceCore};
 use serde_json::{Value, json};
 
 use crate::world::{TestWorld, node, path};
@@ -116,4 +116,50 @@ fn what_a_peer_started_without_seeing_this_node_is_given_up() {
 fn what_an_operator_doubled_stays_so() {
     let mut world = world("up", &[("n2", "up", &["n1", "n3"]), ("n3", "down", &["n1", "n2"])]);
     assert_eq!(pass(&mut core(), &mut world, 0.0), []);
+}
+
+/// Changes the monitor that a peer publishes.
+fn set_peer(world: &mut TestWorld, name: &str, monitor: Value) {
+    let services = world.nodes.get_mut(&node(name)).and_then(|data| data.services.as_mut());
+    let instance = services.and_then(|all| all.status.get_mut(&path("svc1"))).expect("an instance");
+    let monitor = serde_json::from_value(monitor).expect("a monitor");
+    std::sync::Arc::make_mut(instance).monitor = Some(monitor);
+}
+
+#[test]
+fn a_destination_waits_for_who_may_restart_what_it_lost() {
+    let target = GlobalExpect::PlacedAt("n1".into());
+    let asked = Change::target(target);
+    let started = || {
+        let mut world = world("down", &[("n2", "down", &["n1"]), ("n3", "down", &["n1"])]);
+        set_peer(&mut world, "n2", json!({"status": "idle", "local_expect": "started"}));
+        let mut core = core();
+        core.apply(Timestamp(T), &asked, &world);
+        assert_eq!(pass(&mut core, &mut world, 0.1), [], "n2 may be restarting it");
+        (world, core)
+    };
+    let (mut world, mut core) = started();
+    let aware = json!({"status": "idle", "local_expect": "started", "global_expect": "placed@n1"});
+    set_peer(&mut world, "n2", aware);
+    assert!(runs(&pass(&mut core, &mut world, 0.2), &Action::Start));
+    // One that never takes the target over holds nobody for long.
+    let (mut world, mut core) = started();
+    assert!(runs(&pass(&mut core, &mut world, 2.1), &Action::Start));
+}
+
+#[test]
+fn what_another_node_has_is_not_claimed_any_more() {
+    let claimed = |ballot: bool, avail: &str| {
+        let mut world = world("down", &[("n2", avail, &["n1"]), ("n3", "down", &["n1"])]);
+        if !ballot {
+            world.conditions.ballot = None;
+        }
+        let mut core = core();
+        core.apply(Timestamp(T), &Change::local(LocalExpect::Started), &world);
+        pass(&mut core, &mut world, 0.0);
+        core.monitor().local_expect.clone()
+    };
+    assert_eq!(claimed(true, "up"), None);
+    assert_eq!(claimed(true, "down"), Some(LocalExpect::Started));
+    assert_eq!(claimed(false, "up"), Some(LocalExpect::Started), "as deployed agents do");
 }
