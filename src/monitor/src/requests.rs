@@ -243,11 +243,23 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
                 GlobalExpect::Started => avail == Some(Status::Up),
                 _ => matches!(avail, Some(Status::Down | Status::StdbyDown | Status::StdbyUp)),
             };
-            // Beside deployed agents: between the stop and the start of a switch it is down, and about to be up.
-            let is_bound_elsewhere = view
+            // Beside deployed agents: it is not there to stay. In a switch it is down between the stop and the start.
+            let is_contrary = |pending: &GlobalExpect| match &target {
+                GlobalExpect::Started => {
+                    matches!(pending, GlobalExpect::Stopped | GlobalExpect::Shutdown)
+                }
+                _ => matches!(
+                    pending,
+                    GlobalExpect::Started
+                        | GlobalExpect::Restarted(_)
+                        | GlobalExpect::Placed
+                        | GlobalExpect::PlacedAt(_)
+                ),
+            };
+            let is_about_to_end = view
                 .known()
-                .any(|seen| seen.monitor.global_expect.is_some() && !is_targeting(seen.monitor));
-            if is_done && !is_bound_elsewhere {
+                .any(|seen| seen.monitor.global_expect.as_ref().is_some_and(is_contrary));
+            if is_done && !is_about_to_end {
                 Verdict::Info(format!("{text} is already {word}"))
             } else if matches!(avail, Some(Status::NotApplicable | Status::Undef)) {
                 // Deployed agents answer with an empty line.

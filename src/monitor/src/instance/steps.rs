@@ -284,7 +284,8 @@ impl InstanceCore {
             return vec![];
         }
         let is_unaware = |seen: &Seen<'_>| {
-            seen.monitor.status == MonitorStatus::Idle
+            rules::is_stopped(seen.status.avail.as_ref())
+                && seen.monitor.status == MonitorStatus::Idle
                 && seen.monitor.local_expect == Some(LocalExpect::Started)
                 && seen.monitor.global_expect != cx.before.global_expect
         };

@@ -7,8 +7,7 @@ use model::{
     Restart, Status,
 };
 
-use super::quorate::is_exclusive;
-use super::{Cx, InstanceCore, Then, rules};
+use super::{Cx, InstanceCore, Then, is_exclusive, rules};
 use crate::{Action, Effect, Event, Filters, Hold, World, candidates};
 
 /// Restarts of a standby resource that asks for fewer.

@@ -129,23 +129,28 @@ fn answers_have_the_texts_of_deployed_agents() {
 }
 
 #[test]
-fn what_is_down_in_the_middle_of_a_switch_is_not_stopped_already() {
-    let after = |monitor: serde_json::Value| {
+fn what_is_about_to_change_is_not_there_already() {
+    let after = |avail: Status, target: &str, pending: &str| {
         let mut world = lone_node(1000.5);
         let svc1 = path("svc1");
-        world.local_instance(&svc1).unwrap().avail = Some(Status::Down);
+        let monitor = json!({"status": "idle", "global_expect": pending});
+        world.local_instance(&svc1).unwrap().avail = Some(avail);
         world.publish(&svc1, serde_json::from_value(monitor).unwrap());
         world.aggregate_all();
         let request = ObjectRequest {
             path: "svc1".into(),
-            global_expect: Some("stopped".into()),
+            global_expect: Some(target.into()),
             ..ObjectRequest::default()
         };
         set_service_monitor(&world, &request).0.to_json()["info"][0].clone()
     };
-    assert_eq!(after(json!({"status": "idle"})), "svc1 is already stopped");
-    let switched = json!({"status": "idle", "global_expect": "placed@n2"});
-    assert_eq!(after(switched), "svc1 defer target state set to stopped");
+    let (stopped, started) = ("svc1 is already stopped", "svc1 is already started");
+    assert_eq!(after(Status::Down, "stopped", "frozen"), stopped);
+    let set = "svc1 defer target state set to stopped";
+    assert_eq!(after(Status::Down, "stopped", "placed@n2"), set);
+    assert_eq!(after(Status::Up, "started", "placed@n2"), started, "no switch is called off");
+    let set = "svc1 defer target state set to started";
+    assert_eq!(after(Status::Up, "started", "stopped"), set);
 }
 
 #[test]

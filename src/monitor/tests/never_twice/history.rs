@@ -1,15 +1,16 @@
-//! The machines together: events in the order of a clock, a network that splits, and what must hold after each event.
+//! The machines together: events in the order of a clock, and a network that splits.
+
+mod faults;
+mod windows;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeData, Timestamp};
-use monitor::{
-    Action, Change, Effect, NodeEffect, ObjectRequest, RunId, World, last_words,
-    set_service_monitor,
-};
+use model::{LocalExpect, MonitorStatus, NodeData, Timestamp};
+use monitor::{Action, Change, Effect, NodeEffect, RunId};
+
+use self::windows::Window;
 
 use crate::machine::{Gens, Heard, Machine, REJOIN_SECS, Shared, Verdict};
 use crate::random::Random;
@@ -18,8 +19,6 @@ use crate::random::Random;
 const TIMER_SECS: f64 = 0.3;
 /// How long an arbitrator is waited for that cannot be reached: keyword `arbitrator.timeout`.
 const ARBITRATOR_SECS: f64 = 5.0;
-/// Keyword `node.maintenance_grace_period`.
-const GRACE_SECS: f64 = 60.0;
 /// How often the arbitrators are asked when nothing happens.
 const POLL_SECS: f64 = 60.0;
 /// More passes than this at one moment, and nothing ever settles.
@@ -112,13 +111,6 @@ impl Event {
 
 /// What happened how often, to see that a run is one.
 pub(crate) type Counts = BTreeMap<&'static str, usize>;
-
-/// For how long the object may be active twice, by what is documented, and until when.
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    until: f64,
-    longest: f64,
-}
 
 #[derive(Debug)]
 pub(crate) struct History {
@@ -652,221 +644,5 @@ impl History {
         let status = Some(if is_ok { MonitorStatus::Idle } else { failed });
         self.apply(machine, &Change { status, local_expect, ..Change::default() });
         self.pass(machine);
-    }
-
-    /// An operator asks a node to set a target.
-    pub(crate) fn request(&mut self, machine: usize, target: &str) {
-        if self.machines[machine].daemon.is_none() || self.is_paused(machine) {
-            return;
-        }
-        let request = ObjectRequest {
-            path: self.shared.path.to_string(),
-            global_expect: Some(target.to_owned()),
-            ..ObjectRequest::default()
-        };
-        let eyes = self.machines[machine].eyes(self.now, &self.shared);
-        if eyes.instance(eyes.local_node(), &self.shared.path).is_none() {
-            return;
-        }
-        let (_, changes) = set_service_monitor(&eyes, &request);
-        self.unsettle();
-        self.note(|| format!("{machine} is asked {target}: {} changes", changes.len()));
-        for (_, change) in changes {
-            self.apply(machine, &change);
-        }
-        self.pass(machine);
-    }
-
-    /// Whether some monitor is asked to move the object to a node.
-    pub(crate) fn is_moving(&self) -> bool {
-        let daemons = self.machines.iter().filter_map(|machine| machine.daemon.as_ref());
-        daemons
-            .filter_map(|daemon| daemon.instance.monitor().global_expect.as_ref())
-            .any(|target| matches!(target, GlobalExpect::PlacedAt(_)))
-    }
-
-    pub(crate) fn is_paused(&self, machine: usize) -> bool {
-        self.machines[machine].paused_until > self.now
-    }
-
-    /// Everything on the machine stands still.
-    pub(crate) fn pause(&mut self, machine: usize, secs: f64) {
-        self.note(|| format!("{machine} pauses for {secs:.1} s"));
-        self.count("pauses");
-        let until = self.now + secs;
-        self.machines[machine].paused_until = until;
-        self.machines[machine].was_out = true;
-        // Forgotten meanwhile, it hears of it when it goes on.
-        let heard = self.late() + self.last_words() + 2.0 * TIMER_SECS;
-        self.expect(secs + heard, heard);
-    }
-
-    /// The daemon is killed, the instances go on.
-    pub(crate) fn kill_daemon(&mut self, machine: usize, away: f64) {
-        if self.machines[machine].daemon.is_none() || self.machines[machine].is_condemned {
-            return;
-        }
-        self.note(|| format!("daemon of {machine} is killed for {away:.1} s"));
-        let it = &mut self.machines[machine];
-        it.daemon = None;
-        (it.is_headless, it.was_out) = (true, true);
-        let boot = it.boot;
-        self.after(away, Event::StartDaemon { machine, boot });
-    }
-
-    /// Links fail for some time.
-    pub(crate) fn break_links(&mut self, broken: Vec<(usize, usize)>, secs: f64) {
-        self.count("broken links");
-        self.broken = broken.into_iter().collect();
-        self.machines.iter_mut().for_each(|machine| machine.was_out = true);
-        self.after(secs, Event::Mend);
-        self.mended_at = self.now + secs;
-        self.expect_a_cut();
-        // Who is heard by nobody hears of its successor; who hears nobody judges.
-        self.expect(secs + self.shared.periods.timeout + self.late(), self.window_of_a_cut());
-    }
-
-    /// The network splits for some time.
-    pub(crate) fn split(&mut self, sides: Vec<u8>, secs: f64) {
-        self.count("partitions");
-        self.sides = sides;
-        self.machines.iter_mut().for_each(|machine| machine.was_out = true);
-        self.after(secs, Event::Heal);
-        self.expect_a_cut();
-    }
-
-    /// The machine loses power.
-    pub(crate) fn crash(&mut self, machine: usize) {
-        self.note(|| format!("{machine} crashes"));
-        let it = &mut self.machines[machine];
-        it.boot += 1;
-        it.incarnation += 1;
-        it.daemon = None;
-        it.actions = 0;
-        it.paused_until = 0.0;
-        (it.is_up, it.is_starting, it.is_restarting) = (false, false, false);
-        (it.is_headless, it.was_out, it.is_condemned) = (false, false, false);
-        self.count("crashes");
-    }
-
-    /// Between the verdict and the end.
-    pub(crate) fn last_words(&self) -> f64 {
-        last_words(Duration::from_secs_f64(self.shared.periods.ready)).as_secs_f64()
-    }
-
-    /// How long a machine may wait for the next message of another one.
-    pub(crate) fn late(&self) -> f64 {
-        self.shared.periods.interval + 2.0 * self.shared.periods.delay
-    }
-
-    fn arbitrator_secs(&self) -> f64 {
-        if self.shared.arbitrators > 0 { ARBITRATOR_SECS } else { 0.0 }
-    }
-
-    /// A cut node hears that it is cut an interval later than the others; then it judges, and takes its time to die. The
-    /// others have announced the start meanwhile.
-    fn window_of_a_cut(&self) -> f64 {
-        let end = self.late() + self.arbitrator_secs() + self.last_words();
-        (end - self.shared.periods.ready).max(0.0) + TIMER_SECS
-    }
-
-    /// Healed just before it judges, it hears an interval later that the others have forgotten it.
-    fn window_of_a_heal(&self) -> f64 {
-        self.window_of_a_cut() + self.late()
-    }
-
-    /// From now on, for so many seconds, the object may be active twice, for `longest` seconds.
-    pub(crate) fn expect(&mut self, secs: f64, longest: f64) {
-        self.windows.push(Window { until: self.now + secs, longest });
-    }
-
-    /// The network is whole again. What two sides started before any of them noticed stays so (README).
-    fn heal(&mut self) {
-        if self.is_unsettled && (self.now < self.judged_at || !self.broken.is_empty()) {
-            for machine in self.machines.iter_mut().filter(|machine| machine.is_active()) {
-                machine.was_asked_apart = true;
-            }
-        }
-    }
-
-    /// Whether the object runs somewhere, and nobody wants anything of it.
-    fn is_settled(&self) -> bool {
-        let is_idle = |machine: &Machine| {
-            machine.daemon.as_ref().is_none_or(|daemon| {
-                let monitor = daemon.instance.monitor();
-                monitor.status == MonitorStatus::Idle && monitor.global_expect.is_none()
-            })
-        };
-        self.machines.iter().filter(|machine| machine.is_active()).count() == 1
-            && self.machines.iter().all(is_idle)
-    }
-
-    /// Somebody does something about the object. In a cut that nobody has noticed yet, two sides may do so.
-    pub(crate) fn unsettle(&mut self) {
-        let secs = self.judged_at - self.now;
-        if secs > 0.0 {
-            self.is_unsettled = true;
-            // Where links fail alone, both ends may have a majority: what they started before stays so (README).
-            let apart = self.mended_at - self.now;
-            let secs = if apart > 0.0 { secs + apart } else { secs };
-            self.expect(secs, secs);
-        }
-    }
-
-    /// The network was just split.
-    pub(crate) fn expect_a_cut(&mut self) {
-        let lately = 1.5 + self.late();
-        if self.machines.iter().any(|machine| machine.is_away(self.now, lately)) {
-            // Both sides count on the vote of who announced its restart.
-            let secs = GRACE_SECS + self.shared.periods.timeout + self.late() + self.last_words();
-            self.expect(secs, secs);
-        }
-        let periods = &self.shared.periods;
-        let judged = periods.timeout + self.late() + self.arbitrator_secs() + self.last_words();
-        self.expect(judged + TIMER_SECS, self.window_of_a_cut());
-        self.is_unsettled = false;
-        self.judged_at = self.now + judged + TIMER_SECS;
-        if !self.is_settled() {
-            self.unsettle();
-        }
-    }
-
-    /// How long the object may be active twice now.
-    fn allowed(&mut self) -> f64 {
-        let now = self.now;
-        self.windows.retain(|window| window.until >= now);
-        self.windows.iter().map(|window| window.longest).fold(0.0, f64::max)
-    }
-
-    /// What must hold at any time.
-    fn check(&mut self) {
-        for machine in &mut self.machines {
-            machine.was_out &= machine.is_active();
-            machine.was_asked_apart &= machine.is_active();
-        }
-        let active: Vec<usize> = (0..self.machines.len())
-            .filter(|index| {
-                let machine = &self.machines[*index];
-                // A frozen node is not judged (README).
-                let is_spared = machine.was_out && machine.node_frozen.0 != 0.0;
-                // What stands still does nothing.
-                let is_out_of_reach = machine.is_headless || self.is_paused(*index);
-                machine.is_active() && !is_out_of_reach && !machine.was_asked_apart && !is_spared
-            })
-            .collect();
-        if active.len() < 2 {
-            self.twice_since = None;
-            return;
-        }
-        let since = *self.twice_since.get_or_insert(self.now);
-        let lasts = self.now - since;
-        self.longest_twice = self.longest_twice.max(lasts);
-        let allowed = self.allowed();
-        assert!(
-            allowed > 0.0 && lasts <= allowed,
-            "active on {active:?} for {lasts:.2} s of {allowed:.2}, at {:.3}\n{}",
-            self.now,
-            self.trace.join("\n")
-        );
     }
 }
