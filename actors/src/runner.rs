@@ -28,7 +28,7 @@ use crate::routes::Routes;
 
 pub use messages::{
     ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Evaluate, EvaluateLater,
-    FindAction, Forget, Recheck, RunAction, RunCommand, RunScheduled, StopActions,
+    FindAction, Forget, Post, Recheck, RunAction, RunCommand, RunScheduled, StopActions,
 };
 use queue::{Queue, Request};
 use watched::{Folders, Watched};

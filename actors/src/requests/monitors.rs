@@ -9,9 +9,9 @@ use wire::{
 };
 
 use super::{Context, NotNow, Outcome, refusal, shorten};
-use crate::cluster_data::{Flush, RemoveInstance, SetInstance, SetInstanceMonitor, View};
+use crate::cluster_data::{RemoveInstance, SetInstanceMonitor, View};
 use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
-use crate::runner::{ActionFound, EvaluateLater};
+use crate::runner::{ActionFound, Post};
 use crate::service_monitor::{Clear, SetMonitor};
 
 /// A drain without limit of its own ends with the actions it runs, which have theirs.
@@ -182,18 +182,11 @@ pub(super) async fn set_status(context: &Context, options: &SetObjectStatus) -> 
         Ok(status) => status,
         Err(error) => return refusal(400, format!("option data: {error}")).into(),
     };
-    let set = SetInstance { path: path.clone(), status: Box::new(status) };
-    let is_set = match context.ask(&context.routes.cluster_data, set).await {
-        // Whoever tells a status looks at it next.
-        Ok(()) => context.ask(&context.routes.cluster_data, Flush).await.map(|_| ()),
-        not_now => not_now,
-    };
+    let is_set = context.ask(&context.routes.runner, Post { path, status: Box::new(status) }).await;
     if let Some(session) = options.session.clone().filter(|_| is_set.is_ok()) {
         // Before the answer, or the action would end first.
         _ = context.ask(&context.routes.runner, ActionFound { session }).await;
     }
-    // The processes and files to watch are not those of before.
-    context.routes.runner.do_send(EvaluateLater(vec![path]));
     match is_set {
         Ok(()) => wire::reply::info("instance status updated").into(),
         Err(not_now) => not_now.into(),

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::queue::Request;
 use super::watched::{Folders, Place};
-use super::{Evaluate, EvaluateLater, Forget, Job, Recheck, Runner, adopted};
+use super::{Evaluate, EvaluateLater, Forget, Job, Post, Recheck, Runner, adopted};
 use crate::cluster_data::{Flush, SetInstance};
 use crate::config;
 use crate::resource::Evaluation;
@@ -24,11 +24,14 @@ struct Evaluated {
     path: ObjectPath,
     rids: Option<BTreeSet<String>>,
     found: Evaluation,
-    /// When it was begun: what was posted since is newer.
-    begun: Timestamp,
     is_found: bool,
     waiters: Vec<oneshot::Sender<bool>>,
 }
+
+/// What was posted of an instance is published.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Posted(ObjectPath);
 
 /// A watched process ended.
 #[derive(Debug, Message)]
@@ -77,7 +80,6 @@ impl Runner {
             let job = Job { object, config, previous, known, rids: rids.clone() };
             let evaluator = self.tools.evaluator.clone();
             let broken = undefined(&job);
-            let begun = crate::clock::now();
             let work = tokio::task::spawn_blocking(move || evaluator(&job));
             let runner = ctx.address();
             actix_rt::spawn(async move {
@@ -90,7 +92,7 @@ impl Runner {
                     log::error!(path:% = path, reason = reason.as_str(); "instance not evaluated");
                     broken
                 });
-                runner.do_send(Evaluated { path, rids, found, begun, is_found, waiters });
+                runner.do_send(Evaluated { path, rids, found, is_found, waiters });
             });
         }
     }
@@ -174,14 +176,41 @@ impl Handler<EvaluateLater> for Runner {
     }
 }
 
+impl Handler<Post> for Runner {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Post { path, status }: Post, ctx: &mut Context<Self>) -> Self::Result {
+        self.queue.post(path.clone());
+        // The processes and files to watch are not those of before.
+        self.queue.push(path.clone(), Request { is_fresh: true, ..Request::default() });
+        let (data, flush) = self.neighbours.cluster_data.clone();
+        data.do_send(SetInstance { path: path.clone(), status });
+        let runner = ctx.address();
+        Box::pin(async move {
+            // Whoever posts looks at it next.
+            _ = flush.send(Flush).await;
+            runner.do_send(Posted(path));
+        })
+    }
+}
+
+impl Handler<Posted> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, Posted(path): Posted, ctx: &mut Context<Self>) {
+        self.queue.end(&path);
+        self.evaluate_next(ctx);
+    }
+}
+
 impl Handler<Evaluated> for Runner {
     type Result = ();
 
     fn handle(&mut self, evaluated: Evaluated, ctx: &mut Context<Self>) {
-        let Evaluated { path, rids, found, begun, is_found, waiters } = evaluated;
+        let Evaluated { path, rids, found, is_found, waiters } = evaluated;
+        let is_overtaken = self.queue.is_overtaken(&path);
         self.queue.end(&path);
-        let snapshot = self.tools.snapshot.load();
-        if snapshot.local_instance(&path).is_some_and(|posted| posted.updated > begun) {
+        if is_overtaken {
             // A command posted what it found meanwhile: ours is older, and what it kept of before is older still.
             log::debug!(path:% = path; "evaluation overtaken");
             self.queue.push(path, Request { is_fresh: true, waiters, ..Request::default() });

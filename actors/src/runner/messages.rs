@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::ObjectPath;
+use model::{InstanceStatus, ObjectPath};
 
 /// Runs an action for a monitor, within `node.max_parallel`, then evaluates the instance. Answers when the result is
 /// published, with the exit code; none when it could not be run.
@@ -117,6 +117,18 @@ pub struct RunScheduled {
     pub path: ObjectPath,
     /// Action and options: `run`, `--rid`, `task#1`.
     pub words: Vec<String>,
+}
+
+/// A command posts what it found of an instance; answered once that is published.
+///
+/// By the runner, which publishes what evaluations find: one that looked before it must not come after it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Post {
+    /// The object.
+    pub path: ObjectPath,
+    /// What was found.
+    pub status: Box<InstanceStatus>,
 }
 
 /// Evaluates these instances when there is time; nobody waits.

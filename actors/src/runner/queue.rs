@@ -31,12 +31,20 @@ impl Request {
     }
 }
 
+/// What is under way of one instance: one evaluation at most, and statuses that commands post.
+#[derive(Debug, Default)]
+struct Turn {
+    under_way: usize,
+    /// Something was posted meanwhile: what an evaluation finds is older.
+    is_overtaken: bool,
+}
+
 /// Evaluations asked for and under way. Those of one instance never overlap: what is asked while one runs makes one more.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     order: VecDeque<ObjectPath>,
     waiting: BTreeMap<ObjectPath, Request>,
-    running: BTreeSet<ObjectPath>,
+    running: BTreeMap<ObjectPath, Turn>,
     /// Asked for while they run.
     again: BTreeMap<ObjectPath, Request>,
 }
@@ -44,7 +52,7 @@ pub(super) struct Queue {
 impl Queue {
     /// Asks for an evaluation.
     pub(super) fn push(&mut self, path: ObjectPath, request: Request) {
-        if self.running.contains(&path) {
+        if self.running.contains_key(&path) {
             match self.again.get_mut(&path) {
                 Some(again) => again.merge(request),
                 None => _ = self.again.insert(path, request),
@@ -64,12 +72,29 @@ impl Queue {
         }
         let path = self.order.pop_front()?;
         let request = self.waiting.remove(&path)?;
-        self.running.insert(path.clone());
+        self.running.entry(path.clone()).or_default().under_way += 1;
         Some((path, request))
     }
 
-    /// One ended.
+    /// A status is posted: it overtakes the evaluation under way, and none begins before [`Self::end`].
+    pub(super) fn post(&mut self, path: ObjectPath) {
+        let turn = self.running.entry(path).or_default();
+        turn.is_overtaken |= turn.under_way > 0;
+        turn.under_way += 1;
+    }
+
+    /// Whether something was posted since the evaluation under way began.
+    pub(super) fn is_overtaken(&self, path: &ObjectPath) -> bool {
+        self.running.get(path).is_some_and(|turn| turn.is_overtaken)
+    }
+
+    /// An evaluation or a post ended.
     pub(super) fn end(&mut self, path: &ObjectPath) {
+        let Some(turn) = self.running.get_mut(path) else { return };
+        turn.under_way -= 1;
+        if turn.under_way > 0 {
+            return;
+        }
         self.running.remove(path);
         if let Some(again) = self.again.remove(path) {
             self.push(path.clone(), again);
@@ -105,6 +130,22 @@ mod tests {
         assert_eq!(second.rids, None);
         queue.end(&path("svc1"));
         assert!(queue.start(4).is_none());
+    }
+
+    #[test]
+    fn a_post_overtakes_what_is_under_way_and_what_begins_next_has_seen_it() {
+        let mut queue = Queue::default();
+        queue.push(path("svc1"), request(None));
+        queue.start(4).unwrap();
+        assert!(!queue.is_overtaken(&path("svc1")));
+        queue.post(path("svc1"));
+        assert!(queue.is_overtaken(&path("svc1")));
+        queue.push(path("svc1"), request(None));
+        queue.end(&path("svc1"));
+        assert!(queue.start(4).is_none(), "the post is not through");
+        queue.end(&path("svc1"));
+        queue.start(4).unwrap();
+        assert!(!queue.is_overtaken(&path("svc1")));
     }
 
     #[test]

