@@ -44,7 +44,15 @@ impl InstanceCore {
             }
             if accepts(&view, target) || is_outrun(&view, &self.monitor, peer.monitor) {
                 self.set_global_expect(now, Some(target.clone()));
+                if *target == GlobalExpect::Aborted {
+                    break;
+                }
             }
+        }
+        // Between peers whose clocks are ahead of this one's, each target is newer than the one just taken over from the
+        // other: what comes back to where it was is no news, or all nodes would tell each other of it without end.
+        if self.monitor.global_expect == before.global_expect {
+            self.monitor = before;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The decisions observed on deployed agents (`tests/data/decisions.json`) are ours too.
 
+mod adoption;
 mod life;
 mod pace;
 mod placing;

@@ -1,0 +1,54 @@
+//! Targets that peers have, taken over: what deployed agents do not decide.
+
+use model::{GlobalExpect, Timestamp};
+use monitor::{Change, InstanceCore};
+use serde_json::json;
+
+use crate::world::{TestWorld, path};
+
+const T: f64 = 1_700_000_000.0;
+
+/// n1, which was asked to start at `T`, beside peers with other targets, their clocks an hour ahead.
+fn beside(targets: [&str; 2]) -> (TestWorld, InstanceCore) {
+    let instance = |monitor| {
+        json!({
+            "updated": T, "topology": "failover", "avail": "down", "overall": "down", "frozen": 0,
+            "resources": {"app#1": {"status": "down"}}, "monitor": monitor,
+        })
+    };
+    let peer = |target: &str, ahead: f64| {
+        instance(
+            json!({"status": "idle", "global_expect": target, "global_expect_updated": T + ahead}),
+        )
+    };
+    let instances = json!({
+        "n1": instance(json!({"status": "idle"})),
+        "n2": peer(targets[0], 3_600.0),
+        "n3": peer(targets[1], 3_500.0),
+    });
+    let mut world = TestWorld::with_instances("n1", &json!(["n1", "n2", "n3"]), "svc1", &instances);
+    world.configure(
+        "svc1",
+        "[DEFAULT]\nid = i\nnodes = n2 n3 n1\norchestrate = no\n[app#1]\ntype = simple\nstart = x\n",
+    );
+    world.aggregate_all();
+    let mut core = InstanceCore::new(path("svc1"), None);
+    core.apply(Timestamp(T), &Change::target(GlobalExpect::Started), &world);
+    world.publish(&path("svc1"), core.monitor().clone());
+    (world, core)
+}
+
+#[test]
+fn two_peers_whose_clocks_are_ahead_do_not_make_a_target_go_back_and_forth() {
+    let (world, mut core) = beside(["placed", "started"]);
+    core.pass(Timestamp(T + 1.0), &world);
+    assert_eq!(core.monitor().global_expect, Some(GlobalExpect::Started));
+    assert_eq!(core.monitor().global_expect_updated, Some(Timestamp(T)), "nothing new to tell");
+}
+
+#[test]
+fn an_abort_is_taken_over_whoever_else_is_ahead() {
+    let (world, mut core) = beside(["aborted", "started"]);
+    core.pass(Timestamp(T + 1.0), &world);
+    assert_eq!(core.monitor().global_expect, Some(GlobalExpect::Aborted));
+}
