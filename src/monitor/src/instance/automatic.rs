@@ -154,6 +154,9 @@ impl InstanceCore {
         self.hold_if(has_no_quorum, || cx.no_quorum());
         let is_up = cx.local_avail() == Some(&Status::Up);
         let is_leader = cx.before.is_leader();
+        let contesting = contesting(cx);
+        let is_contested = !contesting.is_empty();
+        self.hold_if(is_contested, || Hold::Contested(contesting));
         self.hold_if(!Self::is_orchestrated(cx), || Hold::NotOrchestrated);
         self.hold_if(!is_startable, || Hold::Avail(avail.cloned()));
         self.hold_if(is_peer_degraded, || Hold::PeerDegraded(nodes_of(cx, is_degraded)));
@@ -165,12 +168,6 @@ impl InstanceCore {
         });
         match cx.before.status {
             MonitorStatus::Ready | MonitorStatus::WaitParents => {
-                let is_contested = !is_leader
-                    && cx.view.peers().any(|seen| seen.monitor.status == MonitorStatus::Ready);
-                self.hold_if(is_contested, || {
-                    let is_ready = |seen: &&Seen<'_>| seen.monitor.status == MonitorStatus::Ready;
-                    Hold::Contested(nodes_of(cx, is_ready))
-                });
                 if is_up
                     || !is_startable
                     || is_peer_degraded
@@ -199,6 +196,7 @@ impl InstanceCore {
                     && !is_peer_acting
                     && !is_placed_elsewhere
                     && !has_no_quorum
+                    && !is_contested
                     && is_leader
                 {
                     self.announce_start(cx);
@@ -405,6 +403,24 @@ fn destinations_elsewhere(cx: &Cx<'_>) -> Vec<NodeName> {
     elsewhere.sort();
     elsewhere.dedup();
     elsewhere
+}
+
+/// Peers whose announced start goes before one of this node.
+///
+/// Two nodes that see a third object change at different moments may both take themselves for the leader for a while:
+/// deployed agents then start both. The one listed first goes on, as seen by all alike.
+fn contesting(cx: &Cx<'_>) -> Vec<NodeName> {
+    let is_waiting = matches!(cx.before.status, MonitorStatus::Ready | MonitorStatus::WaitParents);
+    let position = |node: &NodeName| {
+        let listed = cx.settings.peers.iter().position(|peer| peer == node);
+        (listed.unwrap_or(usize::MAX), node.clone())
+    };
+    let own = position(cx.view.world.local_node());
+    let goes_before = |seen: &Seen<'_>| match cx.before.is_leader() {
+        true => seen.monitor.is_leader() && position(seen.node) < own,
+        false => is_waiting,
+    };
+    nodes_of(cx, |seen| seen.monitor.status == MonitorStatus::Ready && goes_before(seen))
 }
 
 /// Why this node is not the one that starts it.

@@ -51,3 +51,56 @@ fn nobody_starts_what_is_about_to_be_placed_elsewhere() {
     assert_eq!(first_choice(json!("placed@n2"), "start failed"), (json!("ready"), 1));
     assert_eq!(first_choice(json!("placed@n9"), "idle"), (json!("ready"), 1));
 }
+
+/// How often `local`, which takes itself for the leader since `db` is up on its peer, starts `web` beside a peer with this
+/// monitor, until its ready period is over.
+fn beside(local: &str, monitor: Value) -> usize {
+    let instance = |avail: &str, monitor: Value| {
+        json!({
+            "updated": 1_699_999_990.0, "topology": "failover", "orchestrate": "ha", "avail": avail,
+            "overall": avail, "frozen": 0, "provisioned": true,
+            "resources": { "fs#1": { "status": avail } }, "monitor": monitor,
+        })
+    };
+    let idle = json!({ "status": "idle", "status_updated": 1_699_999_900.0 });
+    let node = |avail: &str, monitor: Value| {
+        json!({
+            "frozen": 0, "compat": 10,
+            "monitor": { "status": "idle", "status_updated": 1_699_999_000.0 },
+            "services": {
+                "config": {
+                    "db": { "updated": 1.0, "csum": "c", "scope": ["n1", "n2"] },
+                    "web": { "updated": 1.0, "csum": "c", "scope": ["n1", "n2"] },
+                },
+                "status": { "db": instance(avail, idle.clone()), "web": instance("down", monitor) },
+            },
+        })
+    };
+    // `db` is up where the local node is not.
+    let (own, peer) = (node("down", idle.clone()), node("up", monitor));
+    let (n1, n2) = if local == "n2" { (peer, own) } else { (own, peer) };
+    let config = |keywords: &str| {
+        format!(
+            "[DEFAULT]\nid = i\nnodes = n1 n2\norchestrate = ha\n{keywords}[fs#1]\ntype = flag\n"
+        )
+    };
+    let outcome = sequences::run(&json!({
+        "services": { "db": config(""), "web": config("soft_anti_affinity = db\n") },
+        "local_node": local,
+        "cluster_nodes": ["n1", "n2"],
+        "now": 1_700_000_000.0,
+        "nodes": { "n1": n1, "n2": n2 },
+        "steps": [{}, {}, { "advance": 6 }],
+    }));
+    let steps = outcome["steps"].as_array().expect("an outcome for each step");
+    steps.iter().map(|step| step["commands"].as_array().map_or(0, Vec::len)).sum()
+}
+
+#[test]
+fn of_two_that_take_themselves_for_the_leader_the_one_listed_first_starts() {
+    let monitor = |status: &str, placement: &str| json!({ "status": status, "status_updated": 1_699_999_999.0, "placement": placement });
+    assert_eq!(beside("n2", monitor("ready", "leader")), 0);
+    assert_eq!(beside("n2", monitor("idle", "leader")), 1, "it announces nothing");
+    assert_eq!(beside("n2", monitor("ready", "")), 1, "it gives way");
+    assert_eq!(beside("n1", monitor("ready", "leader")), 1, "listed first");
+}
