@@ -48,7 +48,8 @@ use crate::{clock, durable, limits};
 pub use background::start_background;
 pub use instance::running_pid;
 
-/// Set for the tests of supervision: serves the request `test_panic` on the control socket.
+/// Set for the tests of supervision: serves the request `test_panic` on the control socket. Beside it, `OSVC_TEST_CRASH`
+/// kills the process at a point that it names, and `OSVC_TEST_CLOCK` steps its clock: [`clock::VARIABLE`].
 const PANIC_VARIABLE: &str = "OSVC_TEST_PANIC";
 
 /// Messages that may wait for an actor before its senders do.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::FlockOperation;
 
-use crate::crash;
+use crate::{clock, crash};
 
 /// Replaces the content of `file`, durably: a temporary file beside it, synced, renamed over, the folder synced.
 /// Keeps mode and owner of an existing file; a new one gets `mode`. Creates missing folders. A link is followed.
@@ -46,7 +46,7 @@ pub fn write_at(file: &Path, content: &[u8], mode: u32, modified: SystemTime) ->
 ///
 /// As [`write()`].
 pub fn write_newer(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let now = SystemTime::now();
+    let now = clock::system();
     let modified = match std::fs::metadata(file).and_then(|metadata| metadata.modified()) {
         Ok(before) => now.max(before + Duration::from_millis(1)),
         Err(_) => now,
@@ -154,7 +154,7 @@ fn fill(
     }
     crash::on_write();
     out.write_all(content)?;
-    if let Some(modified) = modified {
+    if let Some(modified) = modified.or_else(clock::file_time) {
         out.set_modified(modified)?;
     }
     if is_synced { out.sync_all() } else { Ok(()) }
@@ -189,7 +189,7 @@ pub fn touch(file: &Path) -> io::Result<()> {
             std::fs::create_dir_all(folder)?;
         }
         let out = OpenOptions::new().create(true).append(true).open(file)?;
-        out.set_modified(std::time::SystemTime::now())?;
+        out.set_modified(clock::system())?;
         out.sync_all()
     };
     touched().map_err(|error| named(file, &error))

@@ -18,6 +18,7 @@ use log::{Level, LevelFilter, Log, Record};
 use model::{NodeName, ObjectPath};
 
 use self::files::LogFiles;
+use crate::clock;
 use crate::paths::Paths;
 
 /// The shortest secret that is looked for in entries: replacing shorter ones would garble everything.
@@ -132,7 +133,7 @@ impl Fanout {
     }
 
     fn file(&self, record: &Record<'_>, words: &line::Words, secrets: &[String]) {
-        let time = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
+        let time = clock::zoned().strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
         let component = if self.options.context.sid.is_some() {
             ""
         } else {

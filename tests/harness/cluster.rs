@@ -70,6 +70,13 @@ impl Cluster {
         self
     }
 
+    /// The same, every node with a clock of its own: [`Node::step_clock`].
+    #[must_use]
+    pub fn with_clocks(mut self) -> Self {
+        self.nodes = self.nodes.into_iter().map(Node::with_clock).collect();
+        self
+    }
+
     /// The cluster.conf of these settings.
     #[must_use]
     pub fn conf(&self, conf: &ClusterConf) -> String {

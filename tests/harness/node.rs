@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,6 +15,9 @@ use crate::{wait_for, wait_until};
 
 /// Logs shown of a node when a test fails: those written last.
 const LOGS_SHOWN: usize = 8;
+
+/// Where the clock of a node is kept, below its root.
+const CLOCK: &str = "tmp/clock";
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -97,6 +100,33 @@ impl Node {
         self.environment.extend(value.map(|value| (key.to_owned(), value.to_owned())));
     }
 
+    /// Gives the daemon and the commands of this node a clock that [`Self::step_clock`] sets. To be called before they start.
+    #[must_use]
+    pub fn with_clock(self) -> Self {
+        let file = self.path(CLOCK).display().to_string();
+        self.with_env("OSVC_TEST_CLOCK", &file)
+    }
+
+    /// Sets the wall clock of this node so many seconds ahead of the right time, or back with a minus; 0 sets it right. As a
+    /// step of a real clock: time since boot goes on as before, and files written from now on have the new time.
+    ///
+    /// # Panics
+    ///
+    /// When the node has no clock of its own, see [`Self::with_clock`].
+    pub fn step_clock(&self, seconds: f64) {
+        let has_clock = self.environment.iter().any(|(key, _)| key == "OSVC_TEST_CLOCK");
+        assert!(has_clock, "a node with a clock of its own: Node::with_clock before it starts");
+        // Whole at any moment: no process of the node reads half an offset.
+        let written = self.path("tmp/clock.new");
+        fs::write(&written, seconds.to_string()).expect("the clock of the node");
+        fs::rename(&written, self.path(CLOCK)).expect("the clock of the node");
+    }
+
+    /// How far ahead its clock was set; none if it was not.
+    fn clock_offset(&self) -> Option<f64> {
+        fs::read_to_string(self.path(CLOCK)).ok()?.trim().parse().ok()
+    }
+
     /// Root folder.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -132,6 +162,14 @@ impl Node {
         let path = self.path(relative);
         fs::create_dir_all(path.parent().expect("a file below the root")).expect("its folder");
         fs::write(&path, text).expect("a file of the node");
+        // The clock of its file system is the one of the node.
+        if let Some(offset) = self.clock_offset() {
+            let by = Duration::from_secs_f64(offset.abs());
+            let now = SystemTime::now();
+            let now = if offset < 0.0 { now - by } else { now + by };
+            let file = fs::File::options().write(true).open(&path).expect("the file just written");
+            file.set_modified(now).expect("its time");
+        }
     }
 
     /// Writes an executable shell script below the root. By another process: a file that is open for writing here, or in a

@@ -14,8 +14,8 @@ use conf::{Complaint, Context, Found, NODE_FILES, NodeSettings, ObjectConf, Seve
 use model::{Kind, NodeName, ObjectPath, ObjectSettings, Timestamp};
 
 use super::{LoadedConfig, LoadedObject, complaint, context, csum, read_object, read_text};
-use crate::durable;
 use crate::paths::Paths;
+use crate::{clock, durable};
 
 /// Set by the runner for what it runs: the checksum of the object's configuration in force.
 pub const CSUM_VARIABLE: &str = "OSVC_CONFIG_CSUM";
@@ -208,7 +208,7 @@ impl LoadedConfig {
             return;
         }
         let time = updated.and_then(|time| Duration::try_from_secs_f64(time.0).ok());
-        let time = time.map_or_else(SystemTime::now, |time| SystemTime::UNIX_EPOCH + time);
+        let time = time.map_or_else(clock::system, |time| SystemTime::UNIX_EPOCH + time);
         // Without it, this daemon goes on with what it has; its children and the next one can not.
         if let Err(error) = durable::write_at(&copy_of(paths, file), text.as_bytes(), MODE, time) {
             log::error!(error:% = error; "the last good configuration could not be noted");

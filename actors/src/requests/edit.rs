@@ -93,9 +93,8 @@ fn edit_now<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
+    use crate::clock;
 
     fn set(keyword: &'static str) -> impl FnOnce(&mut Ini) -> Result<(bool, ()), String> {
         move |ini| Ok((ini.set("cluster", keyword, "x").map_err(|error| error.to_string())?, ()))
@@ -124,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::under(folder.path());
         let target = Target::Object(ObjectPath::cluster());
-        let ahead = SystemTime::now() + Duration::from_secs(3600);
+        let ahead = clock::system() + Duration::from_secs(3600);
         durable::write_at(&paths.cluster_conf(), b"", 0o600, ahead).unwrap();
         edit_now(&paths, &target, set("name")).unwrap();
         let modified = std::fs::metadata(paths.cluster_conf()).unwrap().modified().unwrap();
