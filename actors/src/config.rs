@@ -24,10 +24,11 @@ use crate::durable;
 use crate::paths::Paths;
 
 pub use first_start::ensure_cluster_conf;
-pub(crate) use last_good::copy_of;
 pub use last_good::{
-    CSUM_VARIABLE, file_in_force, is_kept, load_node_in_force, load_object_in_force,
+    CSUM_VARIABLE, file_in_force, is_kept, load_node_as_it_speaks, load_node_in_force,
+    load_object_in_force,
 };
+pub(crate) use last_good::{copy_of, note_other_cluster};
 
 /// Where the newest configuration is found.
 pub type ConfigCell = Arc<ArcSwap<LoadedConfig>>;

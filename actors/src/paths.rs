@@ -154,6 +154,13 @@ impl Paths {
         self.node_var().join("frozen_by_join")
     }
 
+    /// Checksums of the files with which the node joined or left a cluster last, one a line: their secret and their name
+    /// are those of another cluster because somebody asked for that.
+    #[must_use]
+    pub fn other_cluster(&self) -> PathBuf {
+        self.node_var().join("other_cluster")
+    }
+
     /// The file whose existence freezes an instance.
     #[must_use]
     pub fn instance_frozen(&self, path: &ObjectPath) -> PathBuf {

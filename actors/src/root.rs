@@ -327,7 +327,9 @@ pub(crate) fn level_of(level: conf::LogLevel) -> log::LevelFilter {
 pub(crate) fn secrets_of(node: &NodeSettings) -> Vec<String> {
     let relays = node.heartbeats.iter().filter_map(|heartbeat| heartbeat.secret.as_ref());
     let arbitrators = node.arbitrators.iter().map(|arbitrator| &arbitrator.secret);
-    let secrets = node.secret.iter().chain(&node.uuid).chain(relays).chain(arbitrators);
+    let keys = [&node.secret, &node.secret_next, &node.secret_previous];
+    let keys = keys.into_iter().flatten();
+    let secrets = keys.chain(&node.uuid).chain(relays).chain(arbitrators);
     secrets.map(|secret| secret.expose().to_owned()).collect()
 }
 

@@ -199,16 +199,18 @@ pub(super) fn change(om: &Om, owner: &Owner, edits: &[Edit], eval: bool) -> Resu
     }
     // An edit may not add an error; it may leave one that was there, to be mended by the next edit.
     let mut after = document.validate(&context);
-    after.extend(step_faults(&settings, &document, &context));
+    after.extend(step_faults(om, &document, &context));
     refuse_new_errors(owner, &before, &after)?;
     durable::write_newer(&owner.file(om), document.text().as_bytes(), MODE)?;
     tell_kept(om, owner, &after);
     Ok(())
 }
 
-/// What forbids the change though the document after it is good.
-fn step_faults(before: &NodeSettings, document: &Document, context: &Context) -> Vec<Complaint> {
-    document.node_settings(context).map(|after| before.step_faults(&after)).unwrap_or_default()
+/// What forbids the change though the document after it is good. A file that is not in force may be mended: what is in force
+/// counts.
+fn step_faults(om: &Om, document: &Document, context: &Context) -> Vec<Complaint> {
+    let Some(after) = document.node_settings(context) else { return vec![] };
+    config::load_node_in_force(&om.paths, &om.nodename).step_faults(&after)
 }
 
 /// Tells who changed a file that it is not in force yet, for mistakes that it still has.

@@ -155,7 +155,7 @@ pub(super) fn rejoin(
     envelope: Option<EnvelopeChoice>,
     within: Duration,
 ) -> Done {
-    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let settings = config::load_node_as_it_speaks(&om.paths, om.nodename.clone())?;
     let secret = settings.secret.as_ref();
     let secret = secret.ok_or_else(|| Failure::new("keyword cluster.secret is not set"))?.expose();
     let envelope = envelope.or(match settings.envelope {
@@ -188,15 +188,19 @@ fn only(om: &Om) -> Result<FileLock, Failure> {
 
 /// Both files, written beside the old ones.
 struct Files {
-    node: Option<Staged>,
-    cluster: Option<Staged>,
+    node: Option<(Staged, String)>,
+    cluster: Option<(Staged, String)>,
+    paths: Paths,
     _locks: [FileLock; 2],
 }
 
 impl Files {
     /// Puts them in place. Each is whole at any moment; node.conf goes first, for it says nothing about members.
     fn commit(self) -> std::io::Result<()> {
-        for staged in [self.node, self.cluster].into_iter().flatten() {
+        let files = [&self.node, &self.cluster].into_iter().flatten();
+        // The daemon takes another secret for a mistake, unless it was asked for.
+        config::note_other_cluster(&self.paths, files.map(|(_, text)| text.as_str()))?;
+        for (staged, _) in [self.node, self.cluster].into_iter().flatten() {
             staged.commit()?;
         }
         Ok(())
@@ -361,7 +365,8 @@ fn stage(
     let mut node = read(&om.paths.node_conf())?;
     let is_changed = conf::join_node_conf(&mut node, reply, dialect == Dialect::Classic);
     let node = if is_changed.map_err(failed)? {
-        Some(durable::stage(&om.paths.node_conf(), node.text().as_bytes(), MODE, None)?)
+        let text = node.text().to_owned();
+        Some((durable::stage(&om.paths.node_conf(), text.as_bytes(), MODE, None)?, text))
     } else {
         None
     };
@@ -369,10 +374,11 @@ fn stage(
         None => None,
         Some((text, mtime)) => {
             let modified = mtime.and_then(system_time);
-            Some(durable::stage(&om.paths.cluster_conf(), text.as_bytes(), MODE, modified)?)
+            let file = om.paths.cluster_conf();
+            Some((durable::stage(&file, text.as_bytes(), MODE, modified)?, text))
         }
     };
-    Ok(Files { node, cluster, _locks: locks })
+    Ok(Files { node, cluster, paths: om.paths.clone(), _locks: locks })
 }
 
 /// Seconds since 1970 as a time of the system; none for what is none.
@@ -385,7 +391,7 @@ fn system_time(seconds: f64) -> Option<SystemTime> {
 /// needed for.
 pub(super) fn leave(om: &Om) -> Done {
     let _only = only(om)?;
-    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let settings = config::load_node_as_it_speaks(&om.paths, om.nodename.clone())?;
     let peers: Vec<&NodeName> = peers(&settings).collect();
     if peers.is_empty() {
         // Of a leave that was over but for this.
@@ -436,12 +442,16 @@ fn stage_leave(om: &Om) -> Result<Files, Failure> {
     conf::leave_cluster_conf(&mut cluster, &om.nodename, &config::random_uuid(), &secret)
         .map_err(|error| Failure::new(error.to_string()))?;
     let node = match is_changed {
-        true => Some(durable::stage(&om.paths.node_conf(), node.text().as_bytes(), MODE, None)?),
+        true => {
+            let text = node.text().to_owned();
+            Some((durable::stage(&om.paths.node_conf(), text.as_bytes(), MODE, None)?, text))
+        }
         false => None,
     };
-    let text = cluster.text().as_bytes();
-    let cluster = Some(durable::stage(&om.paths.cluster_conf(), text, MODE, None)?);
-    Ok(Files { node, cluster, _locks: locks })
+    let text = cluster.text().to_owned();
+    let cluster =
+        Some((durable::stage(&om.paths.cluster_conf(), text.as_bytes(), MODE, None)?, text));
+    Ok(Files { node, cluster, paths: om.paths.clone(), _locks: locks })
 }
 
 /// Stops what sends heartbeats, if the daemon runs and sends any: the members are not to hear of us again.

@@ -168,7 +168,7 @@ fn read(om: &Om, path: &ObjectPath) -> Result<Ini, Failure> {
 }
 
 fn secret(om: &Om) -> Result<Option<ClusterSecret>, Failure> {
-    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let settings = config::load_node_as_it_speaks(&om.paths, om.nodename.clone())?;
     Ok(settings.secret.as_ref().map(|secret| ClusterSecret::new(secret.expose())))
 }
 

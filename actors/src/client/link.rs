@@ -172,7 +172,8 @@ impl Link {
     fn server_of(&self, node: &str) -> Server {
         let address = || {
             let node = NodeName::new(node).ok()?;
-            let settings = config::load_node(&self.paths, self.nodename.clone()).ok()?;
+            let settings =
+                config::load_node_as_it_speaks(&self.paths, self.nodename.clone()).ok()?;
             Some(PeerAddress::of(&settings.conf, &node))
         };
         let address =
@@ -181,8 +182,8 @@ impl Link {
     }
 
     fn identity(&self) -> Result<Identity, AskError> {
-        let settings =
-            config::load_node(&self.paths, self.nodename.clone()).map_err(AskError::Config)?;
+        let settings = config::load_node_as_it_speaks(&self.paths, self.nodename.clone())
+            .map_err(AskError::Config)?;
         let limits = Limits {
             max_frame: usize::try_from(settings.listener.max_frame_bytes).unwrap_or(usize::MAX),
             max_message: usize::try_from(settings.listener.max_message_bytes).unwrap_or(usize::MAX),

@@ -92,9 +92,13 @@ impl LoadedConfig {
             (Ok(_), None) => Found::Nothing,
             (Ok(_), Some(text)) => Found::Text(text),
         });
-        let mut followed = base.follow(found);
+        let follow = |found| match is_other_cluster(paths, &texts) {
+            true => base.follow_elsewhere(found),
+            false => base.follow(found),
+        };
+        let mut followed = follow(found);
         if let Some(complaint) = unfollowed(&base, &followed.settings, deployed) {
-            followed = base.follow([Found::Unread, found[1]]);
+            followed = follow([Found::Unread, found[1]]);
             followed.refused.push(complaint);
         }
         for complaint in read.into_iter().filter_map(Result::err) {
@@ -225,6 +229,26 @@ impl LoadedConfig {
     }
 }
 
+/// Notes the files with which the node is about to join or to leave a cluster: those that are replaced.
+///
+/// # Errors
+///
+/// The note cannot be written.
+pub(crate) fn note_other_cluster<'a>(
+    paths: &Paths,
+    texts: impl Iterator<Item = &'a str>,
+) -> io::Result<()> {
+    let csums: Vec<String> = texts.map(|text| csum(text.as_bytes())).collect();
+    durable::write(&paths.other_cluster(), csums.join("\n").as_bytes(), 0o600)
+}
+
+/// Whether these files are those that a join or a leave wrote.
+fn is_other_cluster(paths: &Paths, texts: &[Option<String>; 2]) -> bool {
+    let Ok(noted) = crate::regular::read_text(&paths.other_cluster()) else { return false };
+    let found: Vec<String> = texts.iter().flatten().map(|text| csum(text.as_bytes())).collect();
+    !noted.is_empty() && noted.lines().all(|csum| found.iter().any(|found| found == csum))
+}
+
 /// A heartbeat whose type changes while a deployed agent takes part in it.
 ///
 /// Seen of deployed agents: the worker goes on as what it was, with the keywords of the new type. One that was unicast and
@@ -291,6 +315,23 @@ fn from_text(
         updated,
         complaints,
     })
+}
+
+/// Reads node.conf and cluster.conf as the daemon has them in force, for whoever speaks to others in the name of this node: a
+/// secret that is not in force is understood by nobody.
+///
+/// # Errors
+///
+/// As [`super::load_node`].
+pub fn load_node_as_it_speaks(
+    paths: &Paths,
+    nodename: NodeName,
+) -> Result<NodeSettings, Box<Complaint>> {
+    let files = NODE_FILES.map(|file| {
+        let copy = copy_of(paths, file);
+        if copy.exists() { copy } else { paths.etc.join(file) }
+    });
+    super::load_node_files(paths, nodename, &files).map(|(node, _)| node)
 }
 
 /// Reads node.conf and cluster.conf as the daemon has them in force, for its children. A file that was no configuration

@@ -461,3 +461,42 @@ fn what_is_no_file_is_told_and_nobody_waits_for_it() {
         assert_eq!(told(&config, name), [format!("{name}: not a regular file")]);
     }
 }
+
+#[test]
+fn a_secret_or_a_name_that_nobody_else_has_is_not_followed_now_nor_after_a_restart() {
+    let root = root();
+    root.write("cluster.conf", CLUSTER);
+    let mut config = root.load();
+    let text = String::from_utf8_lossy(CLUSTER).into_owned();
+    let changes = [
+        (text.replace("abcdefghijklmnop", "another-good-secret"), "om cluster rotate secret"),
+        (format!("{text}name = other\n"), "om daemon leave"),
+    ];
+    for (text, command) in changes {
+        root.write("cluster.conf", text.as_bytes());
+        assert!(!config.reload_node(&root.paths, &BTreeSet::new()));
+        assert!(told(&config, "cluster.conf")[0].contains(command), "{config:?}");
+        for config in [&config, &root.load()] {
+            assert_eq!(config.node.secret.as_ref().unwrap().expose(), "abcdefghijklmnop");
+            assert_eq!(config.node.cluster_name, "default");
+            assert!(!format!("{:?}", config.complaints).contains("another-good-secret"));
+        }
+        root.write("cluster.conf", CLUSTER);
+        config.reload_node(&root.paths, &BTreeSet::new());
+        assert!(config.complaints.is_empty() && !copy_of(&root.paths, "cluster.conf").exists());
+    }
+}
+
+#[test]
+fn a_node_that_joins_or_leaves_follows_the_files_that_it_wrote_for_that_and_no_others() {
+    let root = root();
+    root.write("cluster.conf", CLUSTER);
+    let mut config = root.load();
+    let joined = "[cluster]\nid = j\nname = other\nsecret = ponmlkjihgfedcba\nnodes = n1 n9\n";
+    note_other_cluster(&root.paths, [joined].into_iter()).unwrap();
+    root.write("cluster.conf", format!("{joined}quorum = true\n").as_bytes());
+    assert!(!config.reload_node(&root.paths, &BTreeSet::new()));
+    root.write("cluster.conf", joined.as_bytes());
+    assert!(config.reload_node(&root.paths, &BTreeSet::new()));
+    assert_eq!(config.node.cluster_name, "other");
+}

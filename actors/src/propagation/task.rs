@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use conf::{Ini, ObjectConf};
+use conf::{Ini, NodeConf, NodeSettings, ObjectConf};
 use model::{ConfigEntry, Kind, NodeName, ObjectPath};
 use serde_json::{Map, Value, json};
 use wire::reply::status_of;
@@ -131,7 +131,21 @@ impl Task {
         if !has_secret && self.context.node.node.get("cluster", "secret").is_none() {
             return Err("it has no secret".to_owned());
         }
-        Ok(())
+        let conf = ObjectConf::parse(self.path.clone(), &fetched.text)
+            .map_err(|error| format!("unreadable: {error}"))?;
+        let node = &self.context.node;
+        let theirs = NodeConf::new(node.nodename.clone(), Arc::new(conf), node.node.clone());
+        let (ours, theirs) = (NodeSettings::new(node.clone()), NodeSettings::new(Arc::new(theirs)));
+        if ours.secret_generation > theirs.secret_generation && is_member {
+            return Err(format!(
+                "its cluster.secret is of generation {}, and {} is in use here",
+                theirs.secret_generation, ours.secret_generation
+            ));
+        }
+        match ours.cut_off(&theirs).into_iter().next() {
+            Some(fault) => Err(format!("{}.{}: {}", fault.section, fault.keyword, fault.reason)),
+            None => Ok(()),
+        }
     }
 
     async fn install(&self, fetched: Fetched) -> End {

@@ -403,6 +403,22 @@ async fn a_cluster_conf_without_this_node_or_without_a_secret_is_not_taken() {
     it.settle().await;
     it.until("n3 was asked", |script| script.asked.contains(&"n3 cluster".to_owned())).await;
     assert_eq!(it.read("etc/cluster.conf"), Some(own.clone()));
+    // Another secret, and another name, that no rotation leads to.
+    for (at, text) in [
+        own.replace("secret = ", "secret = another-"),
+        format!("{own}name = other\n"),
+        format!("{own}secret_generation = 2\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        it.script.lock().unwrap().asked.clear();
+        it.peer_has("n3", "cluster", &text, future + 1.5 + at as f64 / 10.0, "n1 n2 n3");
+        it.publish();
+        it.until("n3 was asked", |script| script.asked.contains(&"n3 cluster".to_owned())).await;
+        it.settle().await;
+        assert_eq!(it.read("etc/cluster.conf"), Some(own.clone()), "{text}");
+    }
     let text = own.replace("n1 n2 n3", "n1 n2 n3 n4");
     it.peer_has("n3", "cluster", &text, future + 2.0, "n1 n2 n3 n4");
     it.publish();

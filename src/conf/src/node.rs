@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod follow;
+mod keys;
 mod load;
 mod settings;
 mod step;

@@ -109,7 +109,7 @@ pub(super) fn edit(
         }),
     );
     let mut complaints = document.validate(&context);
-    complaints.extend(step_faults(&settings, &document, &context));
+    complaints.extend(step_faults(om, &document, &context));
     refuse_new_errors(owner, &[], &complaints).map_err(kept)?;
     durable::write_newer(&file, text.as_bytes(), MODE).map_err(Failure::from).map_err(kept)?;
     drop_copy()?;

@@ -38,6 +38,16 @@ impl NodeSettings {
     /// Judges both files against what is in force: `found` in the order of [`NODE_FILES`].
     #[must_use]
     pub fn follow(&self, found: [Found<'_>; 2]) -> Followed {
+        self.judge(found, true)
+    }
+
+    /// The same for files with which the node joins a cluster or leaves it: the secret and the name are to change.
+    #[must_use]
+    pub fn follow_elsewhere(&self, found: [Found<'_>; 2]) -> Followed {
+        self.judge(found, false)
+    }
+
+    fn judge(&self, found: [Found<'_>; 2], is_same_cluster: bool) -> Followed {
         let [cluster, node] = &found;
         let mut refused = vec![];
         let last = (&self.conf.cluster, &self.conf.node);
@@ -59,6 +69,9 @@ impl NodeSettings {
             let settings = Self::new(Arc::new(conf));
             let mut mistakes = settings.complaints.clone();
             mistakes.extend(self.lost(&settings));
+            if is_same_cluster {
+                mistakes.extend(self.cut_off(&settings));
+            }
             let fresh = self.added(&mistakes);
             let is_new = [new.0.is_some(), new.1.is_some()];
             let is_bad = |file: usize| fresh.iter().any(|each| each.file == NODE_FILES[file]);

@@ -93,9 +93,13 @@ impl Loader<'_> {
 
     /// A secret of a section, used as given: with too few bytes for keys it is complained about, and never shown.
     fn secret(&mut self, section: &str, used: SecretUse) -> Option<Secret> {
-        let text = self.text(section, "secret")?;
+        self.secret_of(section, "secret", used)
+    }
+
+    fn secret_of(&mut self, section: &str, keyword: &str, used: SecretUse) -> Option<Secret> {
+        let text = self.text(section, keyword)?;
         if let Err(length) = used.check(text.len()) {
-            self.complain(section, "secret", length.to_string());
+            self.complain(section, keyword, length.to_string());
         }
         Some(Secret::new(&text))
     }
@@ -250,6 +254,9 @@ impl Loader<'_> {
             cluster_name: self.conf.cluster_name(),
             cluster_id: self.text("cluster", "id").unwrap_or_default(),
             secret,
+            secret_generation: self.number("cluster", "secret_generation", 1..=u32::MAX, 1),
+            secret_next: self.secret_of("cluster", "secret_next", SecretUse::Sealed),
+            secret_previous: self.secret_of("cluster", "secret_previous", SecretUse::Sealed),
             drpnodes: self.nodes("cluster", "drpnodes"),
             quorum: self.bool("cluster", "quorum"),
             dns: self.words("cluster", "dns"),

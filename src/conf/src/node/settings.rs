@@ -226,6 +226,12 @@ pub struct NodeSettings {
     pub cluster_id: String,
     /// `cluster.secret`; none when unset or empty.
     pub secret: Option<Secret>,
+    /// `cluster.secret_generation`, default 1: which of the secrets that the cluster had `cluster.secret` is.
+    pub secret_generation: u32,
+    /// `cluster.secret_next`: the secret of the next generation, which a rotation hands out.
+    pub secret_next: Option<Secret>,
+    /// `cluster.secret_previous`: the secret of the generation before, until all members have the one after it.
+    pub secret_previous: Option<Secret>,
     /// `cluster.nodes`, default the local node.
     pub nodes: Vec<NodeName>,
     /// `cluster.drpnodes`.

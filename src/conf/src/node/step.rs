@@ -10,17 +10,10 @@ impl NodeSettings {
     #[must_use]
     pub fn step_faults(&self, next: &Self) -> Vec<Complaint> {
         let mut faults = self.lost(next);
-        let complaint = |keyword: &str, reason: String| {
-            let (file, line) = Doc::Node(&next.conf).place("cluster", keyword);
-            Complaint {
-                severity: Severity::Error,
-                file,
-                line,
-                section: "cluster".into(),
-                keyword: keyword.into(),
-                reason,
-            }
-        };
+        let complaint = |keyword: &str, reason: String| about_cluster(next, keyword, reason);
+        let is_lost: Vec<String> = faults.iter().map(|fault| fault.keyword.clone()).collect();
+        let cut = self.key_faults(next).into_iter();
+        faults.extend(cut.filter(|fault| !is_lost.contains(&fault.keyword)));
         let is_split = matches!(
             (self.envelope, next.envelope),
             (Envelope::Sealed, Envelope::Classic) | (Envelope::Classic, Envelope::Sealed)
@@ -46,6 +39,19 @@ impl NodeSettings {
             ));
         }
         faults
+    }
+}
+
+/// An error about a keyword of the section `cluster`, where it stands.
+pub(super) fn about_cluster(settings: &NodeSettings, keyword: &str, reason: String) -> Complaint {
+    let (file, line) = Doc::Node(&settings.conf).place("cluster", keyword);
+    Complaint {
+        severity: Severity::Error,
+        file,
+        line,
+        section: "cluster".into(),
+        keyword: keyword.into(),
+        reason,
     }
 }
 
