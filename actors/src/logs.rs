@@ -260,13 +260,14 @@ pub struct Reopen;
 pub struct LogKeeper {
     paths: Arc<Paths>,
     files: LogFiles,
-    has_failed: bool,
+    /// Entries that could not be written since one was.
+    unwritten: u64,
     lost: u64,
 }
 
 impl std::fmt::Debug for LogKeeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogKeeper").field("has_failed", &self.has_failed).finish_non_exhaustive()
+        f.debug_struct("LogKeeper").field("unwritten", &self.unwritten).finish_non_exhaustive()
     }
 }
 
@@ -275,7 +276,7 @@ impl LogKeeper {
     #[must_use]
     pub fn new(paths: Arc<Paths>) -> Self {
         let files = LogFiles::new(rotation_lock(&paths));
-        Self { paths, files, has_failed: false, lost: lost() }
+        Self { paths, files, unwritten: 0, lost: lost() }
     }
 }
 
@@ -285,7 +286,7 @@ impl Actor for LogKeeper {
 
 impl Supervised for LogKeeper {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        *self = Self::new(self.paths.clone());
+        *self = Self { unwritten: self.unwritten, ..Self::new(self.paths.clone()) };
     }
 }
 
@@ -293,14 +294,20 @@ impl Handler<Entry> for LogKeeper {
     type Result = ();
 
     fn handle(&mut self, Entry { file, entry }: Entry, _: &mut Context<Self>) {
-        let written = self.files.append(&file, &entry);
-        if let Err(error) = &written
-            && !self.has_failed
-        {
-            // Not through the log: that would come back here.
-            _ = writeln!(std::io::stderr(), "cannot write {}: {error}", file.display());
+        match self.files.append(&file, &entry) {
+            Err(error) => {
+                if self.unwritten == 0 {
+                    // Not through the log: that would come back here.
+                    _ = writeln!(std::io::stderr(), "cannot write {}: {error}", file.display());
+                }
+                self.unwritten += 1;
+            }
+            Ok(()) if self.unwritten > 0 => {
+                let count = std::mem::take(&mut self.unwritten);
+                log::warn!(count; "log entries were lost: they could not be written");
+            }
+            Ok(()) => {}
         }
-        self.has_failed = written.is_err();
         let lost = lost();
         if lost > self.lost {
             let count = lost - std::mem::replace(&mut self.lost, lost);

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Node, is_root};
+use harness::{Node, is_root, wait_for};
 
 #[test]
 fn a_kill_at_any_moment_leaves_the_configuration_old_or_new() {
@@ -89,4 +89,27 @@ fn a_full_disk_keeps_what_was_there() {
     assert!(set.err.contains("svc1.conf"), "the error names the file: {set:?}");
     assert_eq!(after, before);
     assert!(unmounted.is_ok_and(|status| status.success()));
+}
+
+#[test]
+fn a_log_goes_on_after_its_file_was_taken_away_or_could_not_be_written_and_tells_what_was_lost() {
+    let mut node = Node::new("n1");
+    node.start();
+    let log = node.path("log/node.log");
+    let has = |text: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(text);
+    std::fs::remove_file(&log).expect("the log");
+    node.om_ok(&["node", "freeze"]);
+    wait_for("a new file", || has("node_freeze"));
+    std::fs::rename(&log, node.path("log/moved")).expect("renamed");
+    node.om_ok(&["node", "thaw"]);
+    wait_for("a new file again", || has("node_thaw"));
+    std::fs::remove_file(&log).expect("the log");
+    std::os::unix::fs::symlink("/dev/full", &log).expect("a full disk");
+    node.om_ok(&["node", "freeze"]);
+    // Written in order: whoever is refused on the control socket is told after the freeze.
+    node.om_ok(&["daemon", "blacklist", "clear"]);
+    std::fs::remove_file(&log).expect("the link");
+    node.om_ok(&["daemon", "blacklist", "clear"]);
+    wait_for("what was lost", || has("log entries were lost: they could not be written"));
+    assert!(has("blacklist cleared") && !has("node_freeze"));
 }

@@ -19,6 +19,8 @@ struct Open {
     file: File,
     inode: (u64, u64),
     used: u64,
+    /// The last entry was not written whole: the next one begins on a line of its own.
+    is_torn: bool,
 }
 
 /// The log files of a process. Each entry is one `write` to a file opened for appending, so entries of several
@@ -62,7 +64,12 @@ impl LogFiles {
         }
         let open = self.open.get_mut(path).expect("inserted just before");
         open.used = clock;
-        open.file.write_all(entry.as_bytes())
+        let written = match open.is_torn {
+            true => open.file.write_all(format!("\n{entry}").as_bytes()),
+            false => open.file.write_all(entry.as_bytes()),
+        };
+        open.is_torn = written.is_err();
+        written
     }
 
     /// Closes everything: files are opened again by name (SIGHUP).
@@ -96,7 +103,7 @@ fn open(path: &Path) -> io::Result<Open> {
     }
     let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
     let meta = file.metadata()?;
-    Ok(Open { file, inode: (meta.dev(), meta.ino()), used: 0 })
+    Ok(Open { file, inode: (meta.dev(), meta.ino()), used: 0, is_torn: false })
 }
 
 #[cfg(test)]
