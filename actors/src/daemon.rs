@@ -90,6 +90,11 @@ pub enum DaemonError {
         /// Its process id, when it could be read.
         pid: Option<u32>,
     },
+    /// A deployed agent runs in the same folders.
+    Deployed {
+        /// Its process id, when it could be read.
+        pid: Option<u32>,
+    },
     /// The host name is not a node name.
     Nodename(model::NameError),
     /// The system refused something.
@@ -105,6 +110,13 @@ impl fmt::Display for DaemonError {
                 write!(f, "the daemon is already running, pid {pid}")
             }
             Self::Running { pid: None } => f.write_str("the daemon is already running"),
+            Self::Deployed { pid } => {
+                f.write_str("a deployed agent's daemon is running")?;
+                if let Some(pid) = pid {
+                    write!(f, ", pid {pid}")?;
+                }
+                f.write_str(": stop it first, with its own `om daemon stop`")
+            }
             Self::Nodename(error) => {
                 write!(f, "{error}: set {} to name this node", clock::NODENAME_VARIABLE)
             }

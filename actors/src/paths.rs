@@ -197,6 +197,12 @@ impl Paths {
         self.var.join("osvcd.pid.args")
     }
 
+    /// The lock that a deployed agent takes when it starts, and this one holds while it runs.
+    #[must_use]
+    pub fn deployed_lock(&self) -> PathBuf {
+        self.locks().join("osvcd.lock")
+    }
+
     /// Labels and storage targets of the nodes, as they published them last: `<var>/nodes_info.json`.
     #[must_use]
     pub fn nodes_info(&self) -> PathBuf {

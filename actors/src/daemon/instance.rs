@@ -1,9 +1,11 @@
-//! One daemon per root folder: the pid file, locked as long as its process lives.
+//! One daemon per root folder: the pid file, locked as long as its process lives, and the lock that deployed agents take.
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
+use serde_json::json;
 
 use super::DaemonError;
 use crate::durable::FileLock;
@@ -13,20 +15,45 @@ use crate::paths::Paths;
 #[derive(Debug)]
 pub(super) struct Instance {
     _lock: FileLock,
+    _deployed: FileLock,
 }
 
+/// How long a deployed agent that is just starting may hold its lock: it does so until its pid is written.
+const DEPLOYED_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Instance {
-    /// Takes the lock and writes the pid.
+    /// Takes both locks and writes the pid.
     pub(super) fn take(paths: &Paths) -> Result<Self, DaemonError> {
-        let file = paths.pid_file();
-        match FileLock::try_take(&file)? {
-            Some(lock) => {
-                lock.note(&format!("{}\n", std::process::id()))?;
-                Ok(Self { _lock: lock })
+        let Some(lock) = FileLock::try_take(&paths.pid_file())? else {
+            return Err(DaemonError::Running { pid: read_pid(paths) });
+        };
+        let deployed = match FileLock::take(&paths.deployed_lock(), DEPLOYED_PATIENCE) {
+            Ok(deployed) => deployed,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(DaemonError::Deployed { pid: read_pid(paths) });
             }
-            None => Err(DaemonError::Running { pid: read_pid(paths) }),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(pid) = deployed_pid(paths) {
+            return Err(DaemonError::Deployed { pid: Some(pid) });
         }
+        // As deployed agents write it: who is refused there is told by whom.
+        deployed.note(&json!({"pid": std::process::id(), "intent": "daemon"}).to_string())?;
+        lock.note(&format!("{}\n", std::process::id()))?;
+        Ok(Self { _lock: lock, _deployed: deployed })
     }
+}
+
+/// The process of a deployed agent's daemon, if one runs: that of the pid file, with the command line that it left.
+fn deployed_pid(paths: &Paths) -> Option<u32> {
+    let mut left = String::new();
+    File::open(paths.deployed_mark()).ok()?.take(4096).read_to_string(&mut left).ok()?;
+    let pid = read_pid(paths)?;
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    let words: Vec<_> = words.map(String::from_utf8_lossy).collect();
+    let is_theirs = !left.trim().is_empty() && words.join(" ").contains(left.trim());
+    is_theirs.then_some(pid)
 }
 
 fn read_pid(paths: &Paths) -> Option<u32> {
@@ -80,6 +107,40 @@ mod tests {
         drop(held);
         assert_eq!(running_pid(&paths).unwrap(), None);
         drop(Instance::take(&paths).unwrap());
+    }
+
+    #[test]
+    fn a_deployed_agent_that_runs_is_an_obstacle_and_one_that_ran_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        paths.create().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("81002").spawn().unwrap();
+        // The parent goes on before the system shows the words.
+        let line = format!("/proc/{}/cmdline", child.id());
+        while !std::fs::read(&line).unwrap().starts_with(b"sleep") {
+            std::thread::yield_now();
+        }
+        std::fs::write(paths.pid_file(), child.id().to_string()).unwrap();
+        std::fs::write(paths.deployed_mark(), "sleep 81002\n").unwrap();
+        let text = format!(
+            "a deployed agent's daemon is running, pid {}: stop it first, with its own `om daemon stop`",
+            child.id()
+        );
+        assert_eq!(Instance::take(&paths).unwrap_err().to_string(), text);
+        assert_eq!(read_pid(&paths), Some(child.id()), "its file is left alone");
+        std::fs::write(paths.deployed_mark(), "python3 osvcd.py\n").unwrap();
+        drop(Instance::take(&paths).unwrap());
+        std::fs::write(paths.pid_file(), child.id().to_string()).unwrap();
+        std::fs::write(paths.deployed_mark(), "sleep 81002\n").unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let held = Instance::take(&paths).unwrap();
+        assert!(FileLock::try_take(&paths.deployed_lock()).unwrap().is_none(), "it waits for us");
+        drop(held);
+        let theirs = FileLock::try_take(&paths.deployed_lock()).unwrap().unwrap();
+        let error = Instance::take(&paths).unwrap_err();
+        assert!(matches!(error, DaemonError::Deployed { .. }), "{error}");
+        drop(theirs);
     }
 
     #[test]
