@@ -474,4 +474,6 @@ impl Peers {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

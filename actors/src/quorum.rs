@@ -187,6 +187,10 @@ impl Quorum {
             let before = self.answers.get(&arbitrator.name);
             if before.is_none_or(|before| before.is_some() != answer.is_some()) {
                 log::info!(arbitrator = arbitrator.host.as_str(), status; "arbitrator");
+                if answer.is_none() && arbitrator.envelope == conf::Envelope::Sealed {
+                    let section = arbitrator.name.as_str();
+                    log::info!(section; "arbitrator is asked in sealed only: a deployed agent needs envelope = classic");
+                }
                 let data = fields([("arbitrator", arbitrator.name.as_str().into())]);
                 self.emit(&format!("arbitrator_{status}"), data);
             }

@@ -159,8 +159,7 @@ pub(super) fn rejoin(
     let secret = settings.secret.as_ref();
     let secret = secret.ok_or_else(|| Failure::new("keyword cluster.secret is not set"))?.expose();
     let envelope = envelope.or(match settings.envelope {
-        conf::Envelope::Sealed => Some(EnvelopeChoice::Sealed),
-        conf::Envelope::Any => None,
+        conf::Envelope::Sealed | conf::Envelope::Any => Some(EnvelopeChoice::Sealed),
         conf::Envelope::Classic => Some(EnvelopeChoice::Classic),
     });
     if let Some(node) = node {
@@ -277,48 +276,49 @@ fn is_member_already(before: &NodeSettings, reply: &JoinReply) -> bool {
     id == Some(before.cluster_id.as_str())
 }
 
-/// Asks in the dialect wanted; else sealed, then classic when that is not understood.
+/// Asks in the dialect wanted, sealed unless another one is. Whoever stands between two nodes can refuse what is sealed:
+/// the same question in the weaker dialect would be what they wait for.
 fn ask_to_join(
     link: &Link,
     secret: &str,
     envelope: Option<EnvelopeChoice>,
     within: Duration,
 ) -> Result<(Value, Dialect), Failure> {
-    let dialects: &[Dialect] = match envelope {
-        Some(EnvelopeChoice::Sealed) => &[Dialect::Sealed],
-        Some(EnvelopeChoice::Classic) => &[Dialect::Classic],
-        None => &[Dialect::Sealed, Dialect::Classic],
+    let dialect = match envelope {
+        Some(EnvelopeChoice::Sealed) | None => Dialect::Sealed,
+        Some(EnvelopeChoice::Classic) => Dialect::Classic,
     };
-    let mut failure = Failure { lines: vec![], code: 1 };
-    for dialect in dialects {
-        let link = link.clone().as_joiner(secret).in_dialect(*dialect);
-        // The node that is asked gives up first, and says why: else it would take us in when we are gone.
-        let request = Request::new(wire::Join { timeout: within.min(LOCK_PATIENCE_THERE) });
-        match link.ask(&request, Some(within.saturating_add(AFTER_LOCK))) {
-            Ok(reply) if !reply.is_null() => return Ok((reply, *dialect)),
-            Ok(_) => failure = distrusted(&link),
-            Err(AskError::Closed(_) | AskError::Reply(..)) => failure = distrusted(&link),
-            // A secret that keys only one of the dialects.
-            Err(AskError::Secret(reason)) => failure.lines.push(format!(
-                "the given secret cannot ask in {}: {reason}: it has to be the cluster.secret of the cluster to join",
-                match dialect {
-                    Dialect::Sealed => "sealed",
-                    Dialect::Classic => "classic",
-                }
-            )),
-            Err(error) => return Err(error.into()),
-        }
+    let link = link.clone().as_joiner(secret).in_dialect(dialect);
+    // The node that is asked gives up first, and says why: else it would take us in when we are gone.
+    let request = Request::new(wire::Join { timeout: within.min(LOCK_PATIENCE_THERE) });
+    match link.ask(&request, Some(within.saturating_add(AFTER_LOCK))) {
+        Ok(reply) if !reply.is_null() => Ok((reply, dialect)),
+        Ok(_) | Err(AskError::Closed(_) | AskError::Reply(..)) => Err(distrusted(&link, dialect)),
+        Err(AskError::Secret(reason)) => Err(Failure::new(format!(
+            "the given secret cannot ask in {}: {reason}: it has to be the cluster.secret of the cluster to join",
+            match dialect {
+                Dialect::Sealed => "sealed",
+                Dialect::Classic => "classic",
+            }
+        ))),
+        Err(error) => Err(error.into()),
     }
-    Err(failure)
 }
 
-fn distrusted(link: &Link) -> Failure {
-    Failure::new(format!(
+fn distrusted(link: &Link, dialect: Dialect) -> Failure {
+    let mut failure = Failure::new(format!(
         "{} does not take the request: the secret is not that of its cluster, its cluster.envelope does not allow \
          this dialect, or it has blacklisted this node (there: `om cluster get --kw cluster.secret`, `om daemon \
          blacklist status`)",
         link.server
-    ))
+    ));
+    if dialect == Dialect::Sealed {
+        failure.lines.push(
+            "it was asked in sealed only: if it is a deployed agent, which speaks classic, say so by --envelope classic"
+                .into(),
+        );
+    }
+    failure
 }
 
 /// The cluster.conf of the joined node as it lies there, byte for byte, with its time: none when it does not say so.

@@ -190,10 +190,11 @@ impl Link {
         };
         let dialects = match (self.dialect, &self.guest, settings.envelope) {
             (Some(dialect), ..) => vec![dialect],
-            // The other cluster's dialect is not known yet.
-            (None, Some(_), _) => vec![Dialect::Sealed, Dialect::Classic],
+            // Whoever refuses what is sealed must not get it in the weaker dialect: who wants that, says so.
+            (None, Some(_), _) => vec![Dialect::Sealed],
             (None, None, conf::Envelope::Sealed) => vec![Dialect::Sealed],
             (None, None, conf::Envelope::Classic) => vec![Dialect::Classic],
+            // The operator says that members speak either.
             (None, None, conf::Envelope::Any) => vec![Dialect::Sealed, Dialect::Classic],
         };
         let (clustername, secret) = match &self.guest {

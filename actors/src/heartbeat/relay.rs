@@ -13,6 +13,7 @@ use super::Section;
 use super::inbox::{Inbox, Taken};
 use super::note::{Note, Notes, Severity};
 use super::worker::Outbox;
+use crate::dialects;
 use crate::peer::{PeerError, Stranger, ask_stranger};
 use crate::peer_address::PeerAddress;
 
@@ -21,8 +22,8 @@ struct Relay {
     section: Arc<Section>,
     stranger: Stranger,
     notes: Notes,
-    /// The dialect to speak: the other one is tried when it does not answer, once per beat, because what it does not
-    /// understand counts against us.
+    /// The dialect to speak. Where the configuration allows both, the other one is tried when it does not answer, once
+    /// per beat, because what it does not understand counts against us.
     dialect: Cell<Dialect>,
     /// Whether it answered in that dialect.
     is_known: Cell<bool>,
@@ -46,7 +47,7 @@ impl Relay {
             section: section.clone(),
             stranger,
             notes: notes.clone(),
-            dialect: Cell::new(Dialect::Sealed),
+            dialect: Cell::new(dialects::to_try(section.settings.envelope, None)[0]),
             is_known: Cell::new(false),
         })
     }
@@ -70,15 +71,23 @@ impl Relay {
                 // What an agent does to a dialect that it does not speak.
                 if matches!(error, PeerError::Closed | PeerError::Reply(_)) {
                     self.is_known.set(false);
-                    self.dialect.set(match dialect {
-                        Dialect::Sealed => Dialect::Classic,
-                        Dialect::Classic => Dialect::Sealed,
-                    });
+                    let allowed = dialects::to_try(self.section.settings.envelope, Some(dialect));
+                    match allowed.get(1) {
+                        Some(other) => self.dialect.set(*other),
+                        None => return self.failed(&format!(
+                            "{error}: it is asked in sealed only; if it is a deployed agent, set {}.envelope to classic",
+                            self.section.settings.name
+                        )),
+                    }
                 }
                 error.to_string()
             }
         };
-        self.notes.failed(None, &reason);
+        self.failed(&reason)
+    }
+
+    fn failed(&self, reason: &str) -> Option<Value> {
+        self.notes.failed(None, reason);
         let text = format!("relay {}: {reason}", self.stranger.address);
         self.notes.alert("relay", Some((Severity::Error, text)));
         None
@@ -168,5 +177,35 @@ async fn fetch(relay: &Relay, peer: &NodeName) -> Option<(String, f64)> {
     match reply["data"].take() {
         Value::String(frame) => Some((frame, updated)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Bench;
+    use super::*;
+    use crate::peer::testing::Deaf;
+
+    #[actix::test]
+    async fn what_a_relay_refuses_sealed_it_gets_in_classic_only_where_that_is_allowed() {
+        for (keyword, heard) in [
+            ("", vec![Dialect::Sealed; 2]),
+            ("envelope = any", vec![Dialect::Sealed, Dialect::Classic]),
+        ] {
+            let mut deaf = Deaf::new().await;
+            let keywords = format!(
+                "type = relay\nrelay = {}\nsecret = 0123456789abcdef\n{keyword}\n",
+                deaf.address
+            );
+            let mut bench = Bench::new(&keywords, "");
+            let relay = Relay::of(&bench.section, &bench.notes).unwrap();
+            for _ in 0..2 {
+                assert_eq!(relay.ask(&json!({"action": "relay_rx"})).await, None);
+            }
+            assert_eq!(deaf.heard(), heard);
+            let told = std::iter::from_fn(|| bench.noted.try_recv().ok());
+            let hint = told.into_iter().any(|note| format!("{note:?}").contains("hb#1.envelope"));
+            assert_eq!(hint, keyword.is_empty());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The vote of an arbitrator: any agent that answers, asked in the dialect that it speaks (cluster.md §h).
+//! The vote of an arbitrator: any agent that answers, asked in the dialects that the configuration allows.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,13 @@ use model::NodeName;
 use serde_json::{Value, json};
 use wire::{ClusterSecret, Dialect, Limits, Prepared};
 
+use crate::dialects;
 use crate::peer::{PeerError, Stranger, ask_stranger};
 use crate::peer_address::PeerAddress;
 
 /// Asks for a vote: the dialect of the answer, or none without one within the arbitrator's timeout. `known` is the
-/// dialect that it spoke last: when it does not answer that, it may have been replaced by another kind of agent.
+/// dialect that it spoke last: when it does not answer that, it may have been replaced by another kind of agent. It is
+/// asked in both only where `cluster.envelope`, or its own keyword `envelope`, allows both.
 pub(super) async fn ask(
     nodename: NodeName,
     arbitrator: ArbitratorSettings,
@@ -33,11 +35,7 @@ pub(super) async fn ask(
     let request = json!({"action": "daemon_blacklist_status", "method": "GET", "options": {}});
     let request = Prepared::new(&request);
     let deadline = Instant::now() + arbitrator.timeout;
-    let order = match known {
-        Some(Dialect::Classic) => [Dialect::Classic, Dialect::Sealed],
-        Some(Dialect::Sealed) | None => [Dialect::Sealed, Dialect::Classic],
-    };
-    for dialect in order {
+    for &dialect in dialects::to_try(arbitrator.envelope, known) {
         let left: Duration = deadline.saturating_duration_since(Instant::now());
         match ask_stranger(&stranger, dialect, &request, left).await {
             Ok(reply) => {
@@ -52,4 +50,31 @@ pub(super) async fn ask(
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use conf::{Envelope, Secret};
+
+    use super::*;
+    use crate::peer::testing::Deaf;
+
+    #[tokio::test]
+    async fn what_an_arbitrator_refuses_sealed_it_gets_in_classic_only_where_that_is_allowed() {
+        for (envelope, heard) in [
+            (Envelope::Sealed, vec![Dialect::Sealed]),
+            (Envelope::Any, vec![Dialect::Sealed, Dialect::Classic]),
+        ] {
+            let mut deaf = Deaf::new().await;
+            let arbitrator = ArbitratorSettings {
+                name: "arbitrator#1".into(),
+                host: deaf.address.clone(),
+                envelope,
+                secret: Secret::new("0123456789abcdef"),
+                timeout: Duration::from_secs(10),
+            };
+            assert_eq!(ask(NodeName::new("n1").unwrap(), arbitrator, None).await, None);
+            assert_eq!(deaf.heard(), heard);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `disk.loop`: a file shown as a block device.
 
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::driver::{Driver, Failure, Report, Scene};
 use super::instance::Setup;
 use super::mounts::loop_devices;
 use crate::durable::FileLock;
+use crate::rooted::Place;
 
 /// Size of a new image when keyword `size` is unset.
 const DEFAULT_SIZE: u64 = 100 << 20;
@@ -99,14 +100,7 @@ impl Driver for Loop {
         let name = self.file.display().to_string();
         scene.journal.info(format_args!("create {name}, {} bytes", self.size));
         let create = || {
-            if let Some(folder) = self.file.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let file = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&self.file)?;
+            let file = Place::make(&self.file)?.create(0o600)?;
             file.set_len(self.size)?;
             file.sync_all()
         };
@@ -115,6 +109,11 @@ impl Driver for Loop {
 
     fn unprovision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         scene.journal.info(format_args!("unlink {}", self.file.display()));
-        crate::durable::remove(&self.file).map_err(Failure::io("unlink"))
+        match Place::find(&self.file).and_then(|place| place.remove()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::io(self.file.display().to_string())(error))
+            }
+            _ => Ok(()),
+        }
     }
 }

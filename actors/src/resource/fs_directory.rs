@@ -1,14 +1,17 @@
 //! `fs.directory`: a folder, with its owner and mode.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use conf::{EvalError, SectionReader};
 use model::Status;
+use rustix::fs::{Gid, Mode, Uid};
 
 use super::driver::{Driver, Failure, Report, Scene};
 use super::exec_context::{find_group, find_user};
 use super::instance::Setup;
+use crate::rooted::{Folder, Owner};
 
 /// Ids of user and group, and mode, as far as they are wanted.
 type Wanted = (Option<u32>, Option<u32>, Option<u32>);
@@ -68,23 +71,31 @@ impl Ownership {
         Ok(())
     }
 
-    /// Makes the folder as wanted.
-    pub(crate) fn enforce(&self, folder: &Path, scene: &Scene<'_>) -> Result<(), Failure> {
+    /// Makes the folder as wanted: the one that is open, whatever its path leads to by now.
+    pub(crate) fn enforce(
+        &self,
+        folder: &Folder,
+        path: &Path,
+        scene: &Scene<'_>,
+    ) -> Result<(), Failure> {
         let (uid, gid, mode) = self.wanted()?;
-        let name = folder.display().to_string();
-        let is = std::fs::metadata(folder).map_err(Failure::io(name.clone()))?;
-        let uid = uid.filter(|uid| *uid != is.uid());
-        let gid = gid.filter(|gid| *gid != is.gid());
+        let name = path.display().to_string();
+        let is = folder.stat().map_err(Failure::io(name.clone()))?;
+        let uid = uid.filter(|uid| *uid != is.st_uid);
+        let gid = gid.filter(|gid| *gid != is.st_gid);
         if uid.is_some() || gid.is_some() {
             scene.journal.info(format_args!("chown {name}"));
-            std::os::unix::fs::chown(folder, uid, gid).map_err(Failure::io(name.clone()))?;
         }
-        if let Some(mode) = mode.filter(|mode| *mode != is.mode() & 0o7777) {
+        let mode = mode.filter(|mode| *mode != is.st_mode & 0o7777);
+        if let Some(mode) = mode {
             scene.journal.info(format_args!("chmod {mode:o} {name}"));
-            let permissions = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(folder, permissions).map_err(Failure::io(name))?;
         }
-        Ok(())
+        let owner = Owner {
+            uid: uid.map(Uid::from_raw),
+            gid: gid.map(Gid::from_raw),
+            mode: mode.map(Mode::from_raw_mode),
+        };
+        owner.give_to(folder).map_err(Failure::io(name))
     }
 }
 
@@ -109,28 +120,28 @@ impl Driver for Directory {
 
     fn evaluate(&self, _: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
         report.files.insert(self.path.clone());
-        match std::fs::metadata(&self.path) {
-            Ok(is) if is.is_dir() => {
+        match Folder::open(&self.path) {
+            Ok(_) => {
                 self.ownership.check(&self.path, report)?;
                 // It stays when the instance stops: being there is no sign of activity.
                 Ok(if report.log.is_empty() { Status::NotApplicable } else { Status::Warn })
             }
-            Ok(_) => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Status::Down),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 report.warn(format_args!("{} is not a folder", self.path.display()));
                 Ok(Status::Warn)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Status::Down),
             Err(error) => Err(Failure::io(self.path.display().to_string())(error)),
         }
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        if !self.path.is_dir() {
+        let failed = || Failure::io(self.path.display().to_string());
+        let folder = Folder::make(&self.path).map_err(failed())?;
+        if folder.is_new() {
             scene.journal.info(format_args!("create directory {}", self.path.display()));
-            std::fs::create_dir_all(&self.path)
-                .map_err(Failure::io(self.path.display().to_string()))?;
         }
-        self.ownership.enforce(&self.path, scene)
+        self.ownership.enforce(&folder, &self.path, scene)
     }
 
     /// The folder and what is in it stay.

@@ -1,12 +1,15 @@
 //! `fs.flag`: up if a file in memory exists. For tests, and to know of a reboot.
 
+use std::io;
 use std::path::PathBuf;
 
 use conf::{EvalError, SectionReader};
 use model::Status;
+use rustix::fs::OFlags;
 
 use super::driver::{Driver, Failure, Report, Scene};
 use super::instance::Setup;
+use crate::rooted::Place;
 
 /// Where flags are, gone with a reboot.
 const FOLDER: &str = "/dev/shm/opensvc";
@@ -30,6 +33,30 @@ pub(crate) fn read(_: &SectionReader<'_>, setup: &Setup<'_>) -> Result<Box<dyn D
     Ok(Box::new(Flag { file }))
 }
 
+impl Flag {
+    fn failed(&self) -> impl FnOnce(io::Error) -> Failure {
+        Failure::io(self.file.display().to_string())
+    }
+
+    /// Whether the flag is there, and ours: where all may write, anybody could raise it.
+    fn is_raised(&self) -> Result<bool, Failure> {
+        let is = || Place::find(&self.file).and_then(ours)?.open(OFlags::RDONLY);
+        match is() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed()(error)),
+        }
+    }
+}
+
+/// A place in a folder that nobody else can write.
+fn ours(place: Place) -> io::Result<Place> {
+    if place.folder().is_ours() {
+        return Ok(place);
+    }
+    Err(io::Error::other("its folder was made by another user than root: remove it"))
+}
+
 impl Driver for Flag {
     fn label(&self) -> String {
         "fs.flag".to_owned()
@@ -37,27 +64,25 @@ impl Driver for Flag {
 
     fn evaluate(&self, _: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
         report.files.insert(self.file.clone());
-        Ok(if self.file.exists() { Status::Up } else { Status::Down })
+        Ok(if self.is_raised()? { Status::Up } else { Status::Down })
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        if self.file.exists() {
+        if self.is_raised()? {
             return Ok(());
         }
         scene.journal.info(format_args!("create flag {}", self.file.display()));
-        let create = || {
-            std::fs::create_dir_all(self.file.parent().unwrap_or(&self.file))?;
-            std::fs::File::create(&self.file)
-        };
-        create().map(drop).map_err(Failure::io(self.file.display().to_string()))
+        let place = Place::make(&self.file).and_then(ours);
+        place.and_then(|place| place.create(0o644)).map(drop).map_err(self.failed())
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        if !self.file.exists() {
+        if !self.is_raised()? {
             return Ok(());
         }
         scene.journal.info(format_args!("unlink flag {}", self.file.display()));
-        std::fs::remove_file(&self.file).map_err(Failure::io(self.file.display().to_string()))
+        let place = Place::find(&self.file).and_then(ours);
+        place.and_then(|place| place.remove()).map_err(self.failed())
     }
 
     fn may_hang(&self) -> bool {

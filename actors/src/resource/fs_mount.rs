@@ -1,17 +1,20 @@
 //! `fs`: a file system mounted from a device, an image, another folder, memory or the network.
 
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use conf::{EvalError, SectionReader};
 use model::Status;
+use rustix::fs::OFlags;
 
 use super::driver::{Driver, Failure, Report, Scene};
 use super::exec::{Output, Program};
 use super::fs_directory::Ownership;
 use super::instance::Setup;
 use super::mounts::{self, Mount};
+use crate::rooted::{Folder, Place};
 
 /// Kinds of file systems that have no local device, and whose write test would go over the network or prove nothing.
 const NETWORK: [&str; 10] =
@@ -157,7 +160,18 @@ impl FileSystem {
             return Status::Up;
         }
         let file = self.mnt.join(".opensvc");
-        match std::fs::write(&file, b"1") {
+        // The file system belongs to the service, which may have put a link there.
+        let written = || {
+            let place = Place::find(&file)?;
+            let mut opened = match place.create(0o600) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    place.open(OFlags::WRONLY)?
+                }
+                created => created?,
+            };
+            opened.write_all(b"1")
+        };
+        match written() {
             Ok(()) => Status::Up,
             Err(error) => {
                 report.warn(format_args!("write test {} failed: {error}", file.display()));
@@ -239,9 +253,11 @@ impl Driver for FileSystem {
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let failed = || Failure::io(self.mnt.display().to_string());
         if self.mounted(scene)?.is_some() {
             scene.journal.info(format_args!("{} is already mounted", self.label()));
-            return self.ownership.enforce(&self.mnt, scene);
+            let folder = Folder::open(&self.mnt).map_err(failed())?;
+            return self.ownership.enforce(&folder, &self.mnt, scene);
         }
         let needs_source = self.kind != "tmpfs" && !self.is_network();
         let source = if needs_source {
@@ -253,10 +269,8 @@ impl Driver for FileSystem {
         } else {
             self.dev.clone()
         };
-        if !self.mnt.is_dir() {
+        if Folder::make(&self.mnt).map_err(failed())?.is_new() {
             scene.journal.info(format_args!("create mount point {}", self.mnt.display()));
-            std::fs::create_dir_all(&self.mnt)
-                .map_err(Failure::io(self.mnt.display().to_string()))?;
         }
         if self.kind.starts_with("ext") && needs_source {
             // 0: clean, 1: repaired; 2 wants a reboot, 4 and more were left broken.
@@ -293,7 +307,9 @@ impl Driver for FileSystem {
         }
         words.extend([source, self.mnt.display().to_string()]);
         scene.execute(&Program::new(words).output(Output::Logged))?;
-        self.ownership.enforce(&self.mnt, scene)
+        // Opened anew: the root of what was mounted, not what it covers.
+        let folder = Folder::open(&self.mnt).map_err(failed())?;
+        self.ownership.enforce(&folder, &self.mnt, scene)
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {

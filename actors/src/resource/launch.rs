@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use conf::{EvalError, SectionReader};
 use model::{Kind, ObjectPath, ResourceId};
+use rustix::fs::OFlags;
 
 use super::driver::{Failure, Scene};
 use super::exec::Program;
 use super::exec_context::ExecContext;
 use super::instance::Setup;
+use crate::rooted::Place;
 
 /// Words that only a shell understands, each on its own (orchestration.md §13).
 const SHELL_WORDS: [&str; 3] = ["|", "||", "&&"];
@@ -257,8 +259,13 @@ pub(crate) fn make_executable(file: &Path, scene: &Scene<'_>) -> Result<(), Fail
     let is = std::fs::metadata(file).map_err(Failure::io(name.clone()))?;
     if is.mode() & 0o111 == 0 && is.is_file() {
         scene.journal.info(format_args!("{name} is not executable, set its mode"));
-        let permissions = std::fs::Permissions::from_mode(is.mode() & 0o7777 | 0o755);
-        std::fs::set_permissions(file, permissions).map_err(Failure::io(name))?;
+        // Where others may write, a link would make a file of root readable for all.
+        let change = || {
+            let opened = Place::find(file)?.open(OFlags::RDONLY)?;
+            let mode = opened.metadata()?.mode() & 0o7777 | 0o755;
+            opened.set_permissions(std::fs::Permissions::from_mode(mode))
+        };
+        change().map_err(Failure::io(name))?;
     }
     Ok(())
 }

@@ -37,6 +37,73 @@ fn a_directory_is_made_with_its_mode_and_stays() {
     assert!(folder.is_dir());
 }
 
+/// A folder that others may write, with links of theirs to what is none of their business.
+fn theirs(node: &Node, links: &[(&str, &str)]) {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(node.file(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    std::fs::create_dir_all(node.file("theirs")).unwrap();
+    mode("theirs", 0o777);
+    std::fs::create_dir(node.file("target")).unwrap();
+    mode("target", 0o700);
+    std::fs::write(node.file("target/secret"), "kept").unwrap();
+    mode("target/secret", 0o600);
+    for (link, to) in links {
+        symlink(node.file(to), node.file(link)).unwrap();
+    }
+}
+
+fn mode(node: &Node, name: &str) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(node.file(name)).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_directory_is_neither_made_nor_changed_through_a_link_of_others() {
+    let node = Node::new(
+        "[fs#1]\ntype = directory\npath = {dir}/theirs/a\nperm = 777\n\
+         [fs#2]\ntype = directory\npath = {dir}/theirs/a/b\nperm = 777\n\
+         [fs#3]\ntype = directory\npath = {dir}/theirs/c\nperm = 750\n",
+    );
+    theirs(&node, &[("theirs/a", "target")]);
+    assert_eq!(node.act_on(Start, "fs#1"), 1);
+    assert_eq!(node.act_on(Start, "fs#2"), 1);
+    assert_eq!(mode(&node, "target"), 0o700);
+    assert_eq!(std::fs::read_dir(node.file("target")).unwrap().count(), 1);
+    // What is no link is made there as ever.
+    assert_eq!(node.act_on(Start, "fs#3"), 0);
+    assert_eq!(mode(&node, "theirs/c"), 0o750);
+}
+
+#[test]
+fn a_flag_is_neither_raised_nor_believed_where_others_may_write() {
+    let node = Node::new("[fs#1]\ntype = flag\n");
+    let flags = node.host.paths.tmp.join("flags");
+    theirs(&node, &[]);
+    std::os::unix::fs::symlink(node.file("theirs"), &flags).unwrap();
+    std::os::unix::fs::symlink(node.file("target"), node.file("theirs/svc")).unwrap();
+    assert_eq!(node.act(Start), 1);
+    assert_eq!(std::fs::read_dir(node.file("target")).unwrap().count(), 1);
+    std::fs::remove_file(node.file("theirs/svc")).unwrap();
+    std::fs::create_dir_all(node.file("theirs/svc/svc1")).unwrap();
+    std::fs::write(node.file("theirs/svc/svc1/fs#1.flag"), "").unwrap();
+    assert_ne!(node.state("fs#1"), Status::Up);
+}
+
+#[test]
+fn an_image_is_not_made_through_a_link_and_no_launcher_opens_what_it_links_to() {
+    let node = Node::new(
+        "[disk#1]\ntype = loop\nfile = {dir}/theirs/link/disk.img\nsize = 1m\n\
+         [app#1]\ntype = forking\nstart = {dir}/theirs/run\n",
+    );
+    theirs(&node, &[("theirs/link", "target"), ("theirs/run", "target/secret")]);
+    assert_eq!(node.act_on(Provision, "disk#1"), 1);
+    assert_eq!(std::fs::read_dir(node.file("target")).unwrap().count(), 1);
+    assert_eq!(node.act_on(Start, "app#1"), 1);
+    assert_eq!(mode(&node, "target/secret"), 0o600);
+}
+
 #[test]
 fn a_bind_mount_comes_and_goes() {
     if !is_root() || !has_tool("mount") {

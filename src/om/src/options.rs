@@ -207,7 +207,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     value(
         "envelope",
         "DIALECT",
-        "How to ask: sealed, or classic as deployed agents do [default: sealed, then classic]",
+        "How to ask: sealed, or classic as deployed agents do [default: sealed; rejoin: that of the cluster]",
     ),
     value("name", "NAME", "Name of the lock"),
     value("id", "ID", "Id of the lock"),

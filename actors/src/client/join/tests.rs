@@ -83,3 +83,47 @@ fn a_node_leaves_also_a_cluster_that_does_not_answer_and_has_a_new_secret() {
     let node = std::fs::read_to_string(om.paths.node_conf()).unwrap();
     assert_eq!(node, "# mine\n[node]\nenv = PRD\n\n");
 }
+
+/// A node that closes each connection without a word, as one does that does not speak the dialect, or that stands between
+/// two others and would like to hear a weaker one. Counts what it heard, by whether it was sealed.
+fn deaf() -> (u16, std::sync::mpsc::Receiver<bool>) {
+    use std::io::Read as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (heard, hears) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut first = [0; 4096];
+            let count = stream.unwrap().read(&mut first).unwrap_or(0);
+            let text = String::from_utf8_lossy(&first[..count]).into_owned();
+            if heard.send(!text.contains("\"iv\"")).is_err() {
+                return;
+            }
+        }
+    });
+    (port, hears)
+}
+
+#[test]
+fn a_refusal_of_the_sealed_request_is_not_answered_by_a_classic_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let om = om(&folder);
+    let (port, hears) = deaf();
+    let address = format!("127.0.0.1:{port}");
+    let secret = "fedcba9876543210fedcba9876543210";
+    let within = Duration::from_secs(5);
+    let failure = join(&om, &address, secret, None, within).unwrap_err();
+    assert_eq!(hears.try_iter().collect::<Vec<_>>(), [true]);
+    assert!(failure.lines.join("\n").contains("--envelope classic"), "{:?}", failure.lines);
+    let failure = rejoin(&om, Some(&address), None, within).unwrap_err();
+    assert_eq!(hears.try_iter().collect::<Vec<_>>(), [true], "{:?}", failure.lines);
+    let text = std::fs::read_to_string(om.paths.cluster_conf()).unwrap();
+    std::fs::write(om.paths.cluster_conf(), text + "envelope = any\n").unwrap();
+    rejoin(&om, Some(&address), None, within).unwrap_err();
+    assert_eq!(hears.try_iter().collect::<Vec<_>>(), [true]);
+    // Only who says so asks in the other one.
+    let classic = Some(EnvelopeChoice::Classic);
+    let failure = join(&om, &address, secret, classic, within).unwrap_err();
+    assert_eq!(hears.try_iter().collect::<Vec<_>>(), [false]);
+    assert!(!failure.lines.join("\n").contains("--envelope classic"), "{:?}", failure.lines);
+}

@@ -4,16 +4,16 @@
 //! is taken from the folder before, and follows no link.
 
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
 use conf::{EvalError, SectionReader};
 use model::Kind;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use super::super::driver::{Failure, Report, Scene};
 use super::super::exec_context::{find_group, find_user};
 use super::super::keys;
+use crate::rooted::{Folder, Owner, Place};
 
 /// A reference `<name>/<key>:<path>[:<options>]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,11 @@ pub(super) struct Content {
     dirperm: Option<String>,
 }
 
-/// Owner and modes, looked up.
+/// Owner and modes of what is installed, looked up.
 #[derive(Debug, Clone, Copy, Default)]
-struct Owner {
-    uid: Option<Uid>,
-    gid: Option<Gid>,
-    mode: Option<Mode>,
-    folder_mode: Option<Mode>,
+struct Owners {
+    file: Owner,
+    folder: Owner,
 }
 
 impl Content {
@@ -61,7 +59,7 @@ impl Content {
         })
     }
 
-    fn owner(&self) -> Result<Owner, Failure> {
+    fn owners(&self) -> Result<Owners, Failure> {
         let mode = |text: &Option<String>| {
             let octal = |text: &String| {
                 let bits = u32::from_str_radix(text.trim_start_matches("0o"), 8).ok();
@@ -73,20 +71,19 @@ impl Content {
         let user = self.user.as_deref().map(find_user).transpose().map_err(Failure::io("user"))?;
         let group =
             self.group.as_deref().map(find_group).transpose().map_err(Failure::io("group"))?;
-        Ok(Owner {
-            uid: user.map(|user| Uid::from_raw(user.uid.as_raw())),
-            gid: group.map(Gid::from_raw),
-            mode: mode(&self.perm)?,
-            folder_mode: mode(&self.dirperm)?,
+        let uid = user.map(|user| Uid::from_raw(user.uid.as_raw()));
+        let gid = group.map(Gid::from_raw);
+        Ok(Owners {
+            file: Owner { uid, gid, mode: mode(&self.perm)? },
+            folder: Owner { uid, gid, mode: mode(&self.dirperm)? },
         })
     }
 
     /// Gives the root of the volume its owner and mode.
     pub(super) fn own(&self, root: &Path, _: &Scene<'_>) -> Result<(), Failure> {
-        let owner = self.owner()?;
-        let name = root.display().to_string();
-        let folder = open_root(root).map_err(Failure::io(name.clone()))?;
-        set_owner(&folder, owner, owner.folder_mode).map_err(Failure::io(name))
+        let owners = self.owners()?;
+        let own = || owners.folder.give_to(Folder::open(root)?);
+        own().map_err(Failure::io(root.display().to_string()))
     }
 
     /// Tells what cannot be installed.
@@ -110,11 +107,11 @@ impl Content {
 
     /// Makes the folders, and writes the keys. What is missing is told, and keeps nothing else from being installed.
     pub(super) fn install(&self, root: &Path, scene: &Scene<'_>) -> Result<(), Failure> {
-        let owner = self.owner()?;
+        let owners = self.owners()?;
         let failed = |path: &str| Failure::io(format!("{}/{path}", root.display()));
         for path in &self.directories {
             let parts = parts(path).ok_or_else(|| escapes(path))?;
-            walk(root, &parts, owner).map_err(failed(path))?;
+            walk(root, &parts, owners.folder).map_err(failed(path))?;
         }
         for Reference { kind, name, key, path } in &self.references {
             let found = keys::names(scene, *kind, name, key).unwrap_or_default();
@@ -130,9 +127,10 @@ impl Content {
                 let mut parts = parts(&target).ok_or_else(|| escapes(&target))?;
                 let Some(file) = parts.pop() else { return Err(escapes(&target)) };
                 let default = if *kind == Kind::Sec { 0o600 } else { 0o644 };
-                let mode = owner.mode.unwrap_or(Mode::from_raw_mode(default));
-                let folder = walk(root, &parts, owner).map_err(failed(&target))?;
-                let is_new = put(&folder, file, &value, owner, mode).map_err(failed(&target))?;
+                let mode = owners.file.mode.unwrap_or(Mode::from_raw_mode(default));
+                let owner = Owner { mode: Some(mode), ..owners.file };
+                let folder = walk(root, &parts, owners.folder).map_err(failed(&target))?;
+                let is_new = put(folder, file, &value, owner).map_err(failed(&target))?;
                 if is_new {
                     scene.journal.info(format_args!(
                         "install {name}/{found} in {}/{target}",
@@ -187,68 +185,40 @@ fn parts(path: &str) -> Option<Vec<&str>> {
     Some(parts)
 }
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-fn open_root(root: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(root, FOLDER, Mode::empty())?)
-}
-
 /// Opens a folder of the volume, making those on the way that are not there.
-fn walk(root: &Path, parts: &[&str], owner: Owner) -> io::Result<OwnedFd> {
-    let mut folder = open_root(root)?;
+fn walk(root: &Path, parts: &[&str], owner: Owner) -> io::Result<Folder> {
+    let mut folder = Folder::open(root)?;
     for part in parts {
-        match rustix::fs::mkdirat(&folder, *part, Mode::from_raw_mode(0o755)) {
-            Ok(()) => {
-                folder =
-                    rustix::fs::openat(&folder, *part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
-                set_owner(&folder, owner, owner.folder_mode)?;
-            }
-            Err(rustix::io::Errno::EXIST) => {
-                folder =
-                    rustix::fs::openat(&folder, *part, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
-            }
-            Err(error) => return Err(error.into()),
+        folder = folder.make_in(part)?;
+        if folder.is_new() {
+            owner.give_to(&folder)?;
         }
     }
     Ok(folder)
 }
 
-fn set_owner(file: &OwnedFd, owner: Owner, mode: Option<Mode>) -> io::Result<()> {
-    if owner.uid.is_some() || owner.gid.is_some() {
-        rustix::fs::fchown(file, owner.uid, owner.gid)?;
-    }
-    if let Some(mode) = mode {
-        rustix::fs::fchmod(file, mode)?;
-    }
-    Ok(())
-}
-
 /// Writes a file, whole or not at all, unless it is so already. Whether it was written.
-fn put(folder: &OwnedFd, name: &str, value: &[u8], owner: Owner, mode: Mode) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    if let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) {
-        let is_file = rustix::fs::fstat(&file)
-            .is_ok_and(|is| rustix::fs::FileType::from_raw_mode(is.st_mode).is_file());
+fn put(folder: Folder, name: &str, value: &[u8], owner: Owner) -> io::Result<bool> {
+    let place = Place::in_folder(folder, name);
+    if let Ok(file) = place.open(OFlags::RDONLY) {
         let mut now = vec![];
-        let limit = value.len() as u64 + 1;
-        let mut reader = io::Read::take(std::fs::File::from(file), limit);
-        if is_file && io::Read::read_to_end(&mut reader, &mut now).is_ok() && now == value {
-            set_owner(&reader.into_inner().into(), owner, Some(mode))?;
+        let mut reader = io::Read::take(file, value.len() as u64 + 1);
+        if io::Read::read_to_end(&mut reader, &mut now).is_ok() && now == value {
+            owner.give_to(reader.into_inner())?;
             return Ok(false);
         }
     }
-    let temporary = format!(".{name}.{}", std::process::id());
-    _ = rustix::fs::unlinkat(folder, temporary.as_str(), AtFlags::empty());
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, temporary.as_str(), flags, Mode::from_raw_mode(0o600))?;
-    let written = || -> io::Result<()> {
-        set_owner(&file, owner, Some(mode))?;
-        std::fs::File::from(file).write_all(value)?;
-        Ok(rustix::fs::renameat(folder, temporary.as_str(), folder, name)?)
+    let temporary = place.with_name(format!(".{name}.{}", std::process::id()));
+    temporary.remove()?;
+    let mut file = temporary.create(0o600)?;
+    let mut written = || -> io::Result<()> {
+        owner.give_to(&file)?;
+        file.write_all(value)?;
+        temporary.rename_to(name.as_ref())
     };
     let done = written();
     if done.is_err() {
-        _ = rustix::fs::unlinkat(folder, temporary.as_str(), AtFlags::empty());
+        _ = temporary.remove();
     }
     done.map(|()| true)
 }
@@ -295,14 +265,14 @@ mod tests {
         std::os::unix::fs::symlink(&outside, root.join("folder")).unwrap();
         std::os::unix::fs::symlink(outside.join("file"), root.join("file")).unwrap();
         assert!(walk(&root, &["folder"], Owner::default()).is_err());
-        let top = walk(&root, &[], Owner::default()).unwrap();
-        let mode = Mode::from_raw_mode(0o640);
-        assert!(put(&top, "file", b"new", Owner::default(), mode).unwrap());
+        let top = || walk(&root, &[], Owner::default()).unwrap();
+        let owner = Owner { mode: Some(Mode::from_raw_mode(0o640)), ..Owner::default() };
+        assert!(put(top(), "file", b"new", owner).unwrap());
         assert_eq!(std::fs::read_to_string(outside.join("file")).unwrap(), "kept");
         assert_eq!(std::fs::read_to_string(root.join("file")).unwrap(), "new");
         // The same again is not written.
-        assert!(!put(&top, "file", b"new", Owner::default(), mode).unwrap());
-        assert!(put(&top, "file", b"newer", Owner::default(), mode).unwrap());
+        assert!(!put(top(), "file", b"new", owner).unwrap());
+        assert!(put(top(), "file", b"newer", owner).unwrap());
         assert_eq!(std::fs::read_dir(&root).unwrap().count(), 2);
     }
 }

@@ -175,12 +175,19 @@ const HB_MULTICAST: &[Keyword] =
 
 const HB_DISK: &[Keyword] = &[kw("dev").required().at()];
 
-const HB_RELAY: &[Keyword] = &[kw("relay").required(), kw("secret").required()];
+const HB_RELAY: &[Keyword] = &[
+    kw("relay").required(),
+    kw("secret").required(),
+    // Unset, cluster.envelope.
+    kw("envelope").one_of(&["sealed", "any", "classic"]),
+];
 
 const ARBITRATOR: &[Keyword] = &[
     kw("name").required(),
     kw("secret").required(),
     kw("timeout").to(Duration).or("5").at(),
+    // Unset, cluster.envelope.
+    kw("envelope").one_of(&["sealed", "any", "classic"]),
     kw("comment").or(""),
 ];
 

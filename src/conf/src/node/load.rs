@@ -10,6 +10,10 @@ use super::settings::{
     ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeSettings,
     Secret, SplitAction, Threshold,
 };
+
+/// The words of keywords `envelope`.
+const ENVELOPES: [(&str, Envelope); 3] =
+    [("sealed", Envelope::Sealed), ("any", Envelope::Any), ("classic", Envelope::Classic)];
 use super::{NodeConf, eval};
 use crate::eval::Doc;
 use crate::{Complaint, Context, Severity, Value};
@@ -240,11 +244,7 @@ impl Loader<'_> {
         if nodes.is_empty() {
             nodes.push(nodename.clone());
         }
-        let envelope = self.word(
-            "cluster",
-            "envelope",
-            &[("sealed", Envelope::Sealed), ("any", Envelope::Any), ("classic", Envelope::Classic)],
-        );
+        let envelope = self.word("cluster", "envelope", &ENVELOPES);
         let secret = match envelope {
             Envelope::Sealed => self.secret("cluster", SecretUse::Sealed),
             // Both dialects are spoken, with the same secret.
@@ -298,8 +298,8 @@ impl Loader<'_> {
             uuid: self.text("node", "uuid").map(|uuid| Secret::new(&uuid)),
             labels: self.section_texts("labels"),
             env_section: self.section_texts("env"),
-            heartbeats: self.heartbeats(&nodes, is_fast),
-            arbitrators: self.arbitrators(),
+            heartbeats: self.heartbeats(&nodes, is_fast, envelope),
+            arbitrators: self.arbitrators(envelope),
             stonith: self.stonith(),
             complaints: vec![],
             nodename,
@@ -346,7 +346,20 @@ impl Loader<'_> {
         }
     }
 
-    fn heartbeats(&mut self, cluster_nodes: &[NodeName], is_fast: bool) -> Vec<HeartbeatSettings> {
+    /// The dialects to ask a relay or an arbitrator in: its own keyword, else that of the cluster.
+    fn envelope_of(&mut self, section: &str, of_cluster: Envelope) -> Envelope {
+        match self.text(section, "envelope").is_some() {
+            true => self.word(section, "envelope", &ENVELOPES),
+            false => of_cluster,
+        }
+    }
+
+    fn heartbeats(
+        &mut self,
+        cluster_nodes: &[NodeName],
+        is_fast: bool,
+        envelope: Envelope,
+    ) -> Vec<HeartbeatSettings> {
         let mut heartbeats = vec![];
         for name in self.sections("hb") {
             let kind = self.value(&name, "type").0.to_string();
@@ -374,9 +387,13 @@ impl Loader<'_> {
             if timeout <= interval {
                 self.complain(&name, "timeout", "not above the interval: peers would be stale");
             }
-            // Which dialect a relay or an arbitrator speaks, only its answer tells.
-            let secret =
-                if kind == "relay" { self.secret(&name, SecretUse::Classic) } else { None };
+            // As long as both dialects need it: which one a relay or an arbitrator speaks, it may be told later.
+            let (secret, envelope) = match kind.as_str() {
+                "relay" => {
+                    (self.secret(&name, SecretUse::Classic), self.envelope_of(&name, envelope))
+                }
+                _ => (None, envelope),
+            };
             let peers =
                 if kind == "unicast" { self.unicast_peers(&name, &nodes) } else { BTreeMap::new() };
             heartbeats.push(HeartbeatSettings {
@@ -387,6 +404,7 @@ impl Loader<'_> {
                 timeout,
                 keywords,
                 peers,
+                envelope,
                 secret,
             });
         }
@@ -416,13 +434,14 @@ impl Loader<'_> {
         peers
     }
 
-    fn arbitrators(&mut self) -> Vec<ArbitratorSettings> {
+    fn arbitrators(&mut self, envelope: Envelope) -> Vec<ArbitratorSettings> {
         let mut arbitrators = vec![];
         for name in self.sections("arbitrator") {
             let (host, secret) = (self.text(&name, "name"), self.secret(&name, SecretUse::Classic));
             let timeout = self.duration(&name, "timeout", 5.0);
+            let envelope = self.envelope_of(&name, envelope);
             if let (Some(host), Some(secret)) = (host, secret) {
-                arbitrators.push(ArbitratorSettings { name, host, secret, timeout });
+                arbitrators.push(ArbitratorSettings { name, host, envelope, secret, timeout });
             }
         }
         arbitrators

@@ -196,6 +196,8 @@ pub struct HeartbeatSettings {
     /// Where a unicast one calls the other participants: `addr` and `port` scoped for each, the node name where `addr` is
     /// unset or stands for any address.
     pub peers: BTreeMap<NodeName, (String, u16)>,
+    /// `envelope` of a relay: the dialects to ask it in; that of the cluster when unset.
+    pub envelope: Envelope,
     /// `secret` of a relay.
     pub secret: Option<Secret>,
 }
@@ -207,6 +209,8 @@ pub struct ArbitratorSettings {
     pub name: String,
     /// `name`: `host` or `host:port`.
     pub host: String,
+    /// `envelope`: the dialects to ask it in; that of the cluster when unset.
+    pub envelope: Envelope,
     /// `secret`: the arbitrator's `cluster.secret`.
     pub secret: Secret,
     /// `timeout`, default 5 s: of one vote.

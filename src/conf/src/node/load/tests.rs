@@ -153,6 +153,23 @@ fn heartbeats_arbitrators_and_stonith_are_those_of_this_node() {
 }
 
 #[test]
+fn a_relay_and_an_arbitrator_are_asked_in_the_dialects_of_the_cluster_or_their_own() {
+    let others = "secret = 0123456789abcdef0123456789abcdef\n[hb#1]\ntype = relay\nrelay = r\nsecret = relay-secret-16b\n[arbitrator#1]\nname = a1\nsecret = voter-secret-16b\n";
+    for (cluster, own, expected) in [
+        ("", "", Envelope::Sealed),
+        ("envelope = any\n", "", Envelope::Any),
+        ("", "envelope = classic\n", Envelope::Classic),
+        ("envelope = any\n", "envelope = sealed\n", Envelope::Sealed),
+    ] {
+        let both = others.replace("-16b\n", &format!("-16b\n{own}"));
+        let found = settings(&format!("[cluster]\n{cluster}{both}"), "");
+        assert_eq!(complaints(&found), Vec::<String>::new());
+        assert_eq!(found.heartbeats[0].envelope, expected, "{cluster}{own}");
+        assert_eq!(found.arbitrators[0].envelope, expected, "{cluster}{own}");
+    }
+}
+
+#[test]
 fn the_listener_of_each_node_may_stand_in_cluster_conf() {
     let cluster = "[cluster]\nnodes = n1 n2\n[listener]\naddr@n1 = 127.0.0.1\nport@n1 = 7\naddr@n2 = 127.0.0.2\nport@n2 = 8\n";
     let found = settings(cluster, "");
