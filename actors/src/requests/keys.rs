@@ -136,7 +136,7 @@ fn open(envelope: &[u8], secret: &ClusterSecret) -> Result<Vec<u8>, KeyError> {
     let end = envelope.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
     let limits = Limits::default();
     let frame = Frame::parse(&envelope[..end], &limits).map_err(|_| KeyError::Format)?;
-    let opened = frame.open(secret, &limits).map_err(|_| KeyError::Secret)?;
+    let opened = frame.open_stored(secret, &limits).map_err(|_| KeyError::Secret)?;
     Ok(match wire::parse_json::<Value>(opened.body()) {
         Ok(Value::String(text)) => text.into_bytes(),
         _ => opened.body().to_vec(),

@@ -34,6 +34,11 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE.decode(text).ok().or_else(|| decode_tolerant(text))
 }
 
+/// Reads padded base64, to the letter.
+pub(crate) fn decode_padded(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE.decode(text).ok()
+}
+
 /// Reads base64 without padding, to the letter.
 pub(crate) fn decode_bare(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
@@ -100,5 +105,25 @@ mod tests {
         assert_eq!(decode("a"), None);
         assert_eq!(decode("éé"), Some(vec![]));
         assert_eq!(decode("aGVsbG8=trailing"), Some(b"hello".to_vec()));
+    }
+
+    #[test]
+    fn to_the_letter_bytes_have_one_text() {
+        assert_eq!(decode_padded("aGVsbG8="), Some(b"hello".to_vec()));
+        assert_eq!(decode_padded("__-_"), Some(vec![0xff, 0xff, 0xbf]));
+        let others = [
+            "aGVsbG8",
+            "aGVsbG9=",
+            "aGVsbG8==",
+            "aGVs\nbG8=",
+            "aGVsbG8= ",
+            "a",
+            "//+/",
+            "aGVs=bG8",
+            "é",
+        ];
+        for other in others {
+            assert_eq!(decode_padded(other), None, "{other}");
+        }
     }
 }

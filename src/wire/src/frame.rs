@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::json::{JsonError, lossy_utf8, parse_json};
+use crate::classic::Content;
+use crate::json::{JsonError, parse_json};
 use crate::refusal::Refusal;
 use crate::sealed::{self, ALG, SALT, Stamp};
 use crate::zlib::InflateError;
@@ -69,7 +70,8 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads an envelope, with or without its final NULs. Unknown fields and their order do not matter.
+    /// Reads an envelope, with or without its final NULs. Unknown fields and the order do not matter; a known field that is
+    /// there twice, and text that is not UTF-8, are no envelope.
     ///
     /// # Errors
     ///
@@ -79,10 +81,8 @@ impl<'a> Frame<'a> {
         if end > limits.max_frame {
             return Err(Refusal::TooLong);
         }
-        match lossy_utf8(&bytes[..end]) {
-            Cow::Borrowed(text) => Self::from_text(text),
-            Cow::Owned(text) => Frame::from_text(&text).map(Frame::into_owned),
-        }
+        let text = std::str::from_utf8(&bytes[..end]).map_err(|_| Refusal::Json)?;
+        Self::from_text(text)
     }
 
     fn from_text(text: &'a str) -> Result<Self, Refusal> {
@@ -103,16 +103,6 @@ impl<'a> Frame<'a> {
             salt,
             data: fields.data.text("data")?,
         })
-    }
-
-    fn into_owned<'b>(self) -> Frame<'b> {
-        Frame {
-            clustername: self.clustername.into_owned().into(),
-            nodename: self.nodename.into_owned().into(),
-            dialect: self.dialect,
-            salt: self.salt.into_owned().into(),
-            data: self.data.into_owned().into(),
-        }
     }
 
     /// The node that the frame names, as written.
@@ -139,6 +129,24 @@ impl<'a> Frame<'a> {
     ///
     /// [`Refusal::NotOpened`], [`Refusal::TooLong`] or [`Refusal::Message`]: all counted.
     pub fn open(self, secret: &ClusterSecret, limits: &Limits) -> Result<Opened, Refusal> {
+        self.open_as(Content::Json, secret, limits)
+    }
+
+    /// Opens a frame that was stored, not sent: its message may be any bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Frame::open`].
+    pub fn open_stored(self, secret: &ClusterSecret, limits: &Limits) -> Result<Opened, Refusal> {
+        self.open_as(Content::Bytes, secret, limits)
+    }
+
+    fn open_as(
+        self,
+        content: Content,
+        secret: &ClusterSecret,
+        limits: &Limits,
+    ) -> Result<Opened, Refusal> {
         let limit = limits.max_message;
         let refused = |error| match error {
             InflateError::Corrupt => Refusal::NotOpened,
@@ -147,13 +155,13 @@ impl<'a> Frame<'a> {
         let names = (&*self.clustername, &*self.nodename);
         let (form, message, body) = match self.dialect {
             Dialect::Classic => {
-                let iv = base64url::decode(&self.salt);
-                let data = base64url::decode(&self.data);
+                let iv = base64url::decode_padded(&self.salt);
+                let data = base64url::decode_padded(&self.data);
                 let (Some(iv), Some(data)) = (&iv, data) else {
                     spend_as_if_opening(self.data.len(), Dialect::Classic, secret);
                     return Err(Refusal::Field(if iv.is_none() { "iv" } else { "data" }));
                 };
-                let message = classic::open(secret, iv, data, limit).map_err(refused)?;
+                let message = classic::open(secret, iv, data, content, limit).map_err(refused)?;
                 let body = 0..message.len();
                 (Form::Classic, message, body)
             }
@@ -185,7 +193,7 @@ pub(crate) fn spend_as_if_opening(length: usize, dialect: Dialect, secret: &Clus
         Dialect::Classic => {
             let end = data.len() / classic::BLOCK * classic::BLOCK;
             let data = [&data[..end], &[0; classic::BLOCK]].concat();
-            classic::open(secret, &[0; classic::BLOCK], data, 0)
+            classic::open(secret, &[0; classic::BLOCK], data, Content::Json, 0)
         }
         Dialect::Sealed => sealed::open(secret, &[0; SALT], ("", ""), data, 0),
     };
@@ -318,7 +326,7 @@ impl<'de> Deserialize<'de> for Field<'de> {
     }
 }
 
-/// The fields of both dialects. Of a repeated one the last counts, as in deployed agents.
+/// The fields of both dialects, none of them twice.
 #[derive(Default)]
 struct Fields<'a> {
     clustername: Field<'a>,
@@ -343,15 +351,22 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut fields = Fields::default();
                 while let Some(Field::Text(key)) = map.next_key::<Field<'de>>()? {
-                    match &*key {
-                        "clustername" => fields.clustername = map.next_value()?,
-                        "nodename" => fields.nodename = map.next_value()?,
-                        "alg" => fields.alg = map.next_value()?,
-                        "salt" => fields.salt = map.next_value()?,
-                        "iv" => fields.iv = map.next_value()?,
-                        "data" => fields.data = map.next_value()?,
-                        _ => _ = map.next_value::<IgnoredAny>()?,
+                    let field = match &*key {
+                        "clustername" => &mut fields.clustername,
+                        "nodename" => &mut fields.nodename,
+                        "alg" => &mut fields.alg,
+                        "salt" => &mut fields.salt,
+                        "iv" => &mut fields.iv,
+                        "data" => &mut fields.data,
+                        _ => {
+                            _ = map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if !matches!(field, Field::Absent) {
+                        return Err(A::Error::custom("a field is there twice"));
                     }
+                    *field = map.next_value()?;
                 }
                 Ok(fields)
             }

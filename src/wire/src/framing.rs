@@ -1,8 +1,10 @@
-//! Where one message ends and the next begins (wire.md §1.1 and §4, sealed.md "Connections").
+//! Where one message ends and the next begins: at a NUL, which no JSON text has inside (wire.md §1.1 and §4, sealed.md
+//! "Connections"). Deployed agents end a message at a NUL only when it is the last byte of a read, and wait for more
+//! otherwise; here what follows is the next message, which only a sealed connection goes on to read.
 
 use std::fmt;
 
-use crate::{Dialect, Frame, Limits};
+use crate::Limits;
 
 /// What a connection brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,16 +33,6 @@ impl std::error::Error for TooLong {}
 /// The words of the collector in pull mode.
 const DEQUEUE_ACTIONS: &[u8] = b"dequeue_actions";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    /// Nothing told yet.
-    Open,
-    /// Classic and plain: a NUL ends the message when it is the last byte of a read.
-    LastByte,
-    /// Sealed: every NUL ends one.
-    EveryNul,
-}
-
 /// Cuts the bytes of a connection into messages.
 ///
 /// Hand each read to [`Self::push`], then call [`Self::next_frame`] until it returns none; at end of stream, call
@@ -51,9 +43,6 @@ pub struct Framing {
     buffer: Vec<u8>,
     /// Bytes of the buffer known to hold no NUL that ends a message.
     scanned: usize,
-    rule: Rule,
-    /// The last read ended with a NUL.
-    ends_with_nul: bool,
     /// A message came before: an empty one is then nothing.
     is_started: bool,
 }
@@ -62,21 +51,13 @@ impl Framing {
     /// For a new connection.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        Self {
-            max_frame: limits.max_frame,
-            buffer: Vec::new(),
-            scanned: 0,
-            rule: Rule::Open,
-            ends_with_nul: false,
-            is_started: false,
-        }
+        Self { max_frame: limits.max_frame, buffer: Vec::new(), scanned: 0, is_started: false }
     }
 
-    /// For the replies to a request: each of them ends with a NUL whatever the dialect, and a stream may bring several
-    /// in one read. An empty one keeps a quiet stream alive and is nothing.
+    /// For the replies to a request: an empty one keeps a quiet stream alive and is nothing.
     #[must_use]
     pub fn of_replies(limits: &Limits) -> Self {
-        Self { rule: Rule::EveryNul, is_started: true, ..Self::new(limits) }
+        Self { is_started: true, ..Self::new(limits) }
     }
 
     /// Adds what one read returned.
@@ -85,17 +66,12 @@ impl Framing {
     ///
     /// [`TooLong`] before more memory is taken; the connection is then to be closed.
     pub fn push(&mut self, read: &[u8]) -> Result<(), TooLong> {
-        let Some(last) = read.last() else { return Ok(()) };
         let length = self.buffer.len() + read.len();
         // NULs may end a frame of full length.
-        if length > self.max_frame.saturating_add(8) {
-            let may_be_many = self.rule != Rule::LastByte && read.contains(&0);
-            if !may_be_many {
-                return Err(TooLong { max_frame: self.max_frame });
-            }
+        if length > self.max_frame.saturating_add(8) && !read.contains(&0) {
+            return Err(TooLong { max_frame: self.max_frame });
         }
         self.buffer.extend_from_slice(read);
-        self.ends_with_nul = *last == 0;
         Ok(())
     }
 
@@ -120,40 +96,12 @@ impl Framing {
             };
             let nul = self.scanned + nul;
             let rest = self.buffer[nul..].iter().position(|b| *b != 0).map(|at| nul + at);
-            if self.rule == Rule::Open && rest.is_some() {
-                self.rule = rule_of(&self.buffer[..nul]);
-            }
-            match (self.rule, rest) {
-                // Nothing but NULs follows: every rule agrees.
-                (_, None) => {
-                    let mut frame = std::mem::take(&mut self.buffer);
-                    frame.truncate(nul);
-                    self.scanned = 0;
-                    if let Some(incoming) = self.incoming(frame) {
-                        return Some(incoming);
-                    }
-                }
-                (Rule::EveryNul, Some(rest)) => {
-                    let tail = self.buffer.split_off(rest);
-                    let mut frame = std::mem::replace(&mut self.buffer, tail);
-                    frame.truncate(nul);
-                    self.scanned = 0;
-                    if let Some(incoming) = self.incoming(frame) {
-                        return Some(incoming);
-                    }
-                }
-                (Rule::Open | Rule::LastByte, Some(rest)) => {
-                    if !self.ends_with_nul {
-                        self.scanned = rest;
-                        return None;
-                    }
-                    // Two texts are one malformed document, for whoever parses it.
-                    let mut frame = std::mem::take(&mut self.buffer);
-                    let end = frame.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
-                    frame.truncate(end);
-                    self.scanned = 0;
-                    return self.incoming(frame);
-                }
+            let tail = rest.map_or_else(Vec::new, |rest| self.buffer.split_off(rest));
+            let mut frame = std::mem::replace(&mut self.buffer, tail);
+            frame.truncate(nul);
+            self.scanned = 0;
+            if let Some(incoming) = self.incoming(frame) {
+                return Some(incoming);
             }
         }
     }
@@ -180,15 +128,6 @@ impl Framing {
     }
 }
 
-/// Only a sealed frame may be followed by another.
-fn rule_of(frame: &[u8]) -> Rule {
-    let limits = Limits { max_frame: usize::MAX, ..Limits::default() };
-    match Frame::parse(frame, &limits) {
-        Ok(frame) if frame.dialect() == Dialect::Sealed => Rule::EveryNul,
-        _ => Rule::LastByte,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,14 +144,17 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_ends_a_classic_message_only_as_last_byte_of_a_read() {
+    fn what_follows_a_nul_is_another_message() {
         let mut it = framing();
-        for read in [&b"{\"a\""[..], b": 1}", b"\0x", b"y"] {
+        for read in [&b"{\"a\""[..], b": 1}"] {
             it.push(read).unwrap();
             assert_eq!(it.next_frame(), None);
         }
-        it.push(b"z\0").unwrap();
-        assert_eq!(it.next_frame(), frame(b"{\"a\": 1}\0xyz"));
+        it.push(b"\0x").unwrap();
+        assert_eq!(it.next_frame(), frame(b"{\"a\": 1}"));
+        assert_eq!(it.next_frame(), None);
+        it.push(b"y\0").unwrap();
+        assert_eq!(it.next_frame(), frame(b"xy"));
         assert_eq!(it.pending(), 0);
     }
 

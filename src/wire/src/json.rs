@@ -1,11 +1,12 @@
 //! JSON as deployed agents read and write it.
 
-use std::borrow::Cow;
 use std::{fmt, io};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::ser::Formatter;
+
+use crate::canonical::{float_text, push_unit};
 
 /// Text that is not JSON, or not of the expected shape, or nested deeper than 128 levels.
 #[derive(Debug)]
@@ -19,23 +20,16 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// The text without what is not UTF-8, as deployed agents read it.
-pub(crate) fn lossy_utf8(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(bytes.utf8_chunks().map(|chunk| chunk.valid()).collect()),
-    }
-}
-
-/// Reads JSON as deployed agents do: invalid UTF-8 dropped; numbers that are none (`NaN`, `Infinity`), which they
-/// write too, read as null, halves of surrogate pairs as U+FFFD.
+/// Reads JSON as deployed agents write it: numbers that are none (`NaN`, `Infinity`) as null, halves of surrogate pairs as
+/// U+FFFD.
 ///
 /// # Errors
 ///
-/// [`JsonError`]; also for text nested deeper than 128 levels, which therefore never exhausts the stack.
+/// [`JsonError`]; also for bytes that are not UTF-8, and for text nested deeper than 128 levels, which therefore never exhausts the stack.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
-    let text = lossy_utf8(bytes);
-    serde_json::from_str(&text).or_else(|error| match mend(&text) {
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| JsonError(serde::de::Error::custom(error)))?;
+    serde_json::from_str(text).or_else(|error| match mend(text) {
         Some(mended) => serde_json::from_str(&mended).map_err(JsonError),
         None => Err(JsonError(error)),
     })
@@ -117,32 +111,15 @@ impl Formatter for Ascii {
         if fragment.bytes().all(|b| b.is_ascii() && b != 0x7f) {
             return writer.write_all(fragment.as_bytes());
         }
-        let mut units = [0; 2];
-        for c in fragment.chars() {
-            if c.is_ascii() && c != '\x7f' {
-                writer.write_all(&[c as u8])?;
-            } else {
-                for unit in c.encode_utf16(&mut units) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
+        let mut escaped = Vec::with_capacity(2 * fragment.len());
+        for unit in fragment.encode_utf16() {
+            push_unit(&mut escaped, unit);
         }
-        Ok(())
+        writer.write_all(&escaped)
     }
 
     fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        let text = serde_json::Number::from_f64(value).map(|number| number.to_string());
-        let text = text.unwrap_or_else(|| "null".to_owned());
-        match text.split_once('e') {
-            None => writer.write_all(text.as_bytes()),
-            Some((digits, exponent)) => {
-                let (sign, exponent) = match exponent.strip_prefix('-') {
-                    Some(exponent) => ('-', exponent),
-                    None => ('+', exponent.trim_start_matches('+')),
-                };
-                write!(writer, "{}e{sign}{exponent:0>2}", digits.trim_end_matches(".0"))
-            }
-        }
+        writer.write_all(&float_text(value))
     }
 
     fn begin_array_value<W: ?Sized + io::Write>(

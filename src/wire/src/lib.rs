@@ -5,6 +5,7 @@
 //! [`Prepared`] holds a body, [`Sender::seal`] puts it on the wire. Time and randomness are arguments.
 
 pub mod base64url;
+mod canonical;
 mod classic;
 mod frame;
 mod framing;

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde::Serialize;
 
+use crate::canonical::rewrite;
 use crate::classic::{self, BLOCK};
 use crate::sealed::{self, COMPRESS_FROM, FLAG_PLAIN, FLAG_ZLIB, MessageId, SALT, Stamp};
 use crate::zlib::{
@@ -17,11 +18,15 @@ const KEEP_PLAIN: usize = 4 << 20;
 
 /// The body of a message: serialized once, compressed at most once, sealed for each who gets it.
 ///
-/// Its text is ASCII, in the form that deployed agents write.
+/// In the classic dialect its text goes as deployed agents write it, to the letter, however it was given.
 #[derive(Debug)]
 pub struct Prepared {
     plain: Option<Box<[u8]>>,
     deflated: OnceLock<Deflated>,
+    /// Of the text to the letter, when the text is not.
+    classic: OnceLock<Deflated>,
+    /// The text is written to the letter, or is none.
+    is_classic: bool,
     length: usize,
 }
 
@@ -43,24 +48,35 @@ impl Prepared {
     /// Serializes a value.
     #[must_use]
     pub fn new<T: Serialize + ?Sized>(value: &T) -> Self {
-        Self::from_json(to_ascii_json(value))
+        Self::from_text(to_ascii_json(value), true)
     }
 
-    /// Takes JSON text that is already written. Must be ASCII, as [`to_ascii_json`] writes it, if deployed agents
-    /// are to read names outside ASCII in it.
+    /// Takes JSON text that is already written, in any layout.
     #[must_use]
     pub fn from_json(json: Vec<u8>) -> Self {
+        Self::from_text(json, false)
+    }
+
+    fn from_text(json: Vec<u8>, is_classic: bool) -> Self {
         let length = json.len();
-        if length <= KEEP_PLAIN {
-            return Self { plain: Some(json.into()), deflated: OnceLock::new(), length };
-        }
-        Self { plain: None, deflated: OnceLock::from(Deflated::new(&json)), length }
+        let (plain, deflated) = if length <= KEEP_PLAIN {
+            (Some(json.into()), OnceLock::new())
+        } else {
+            (None, OnceLock::from(Deflated::new(&json)))
+        };
+        Self { plain, deflated, classic: OnceLock::new(), is_classic, length }
     }
 
     /// Takes bytes that need not be JSON: keys of data objects are kept in classic envelopes so.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self { plain: Some(bytes.into()), deflated: OnceLock::new(), length: bytes.len() }
+        Self {
+            plain: Some(bytes.into()),
+            deflated: OnceLock::new(),
+            classic: OnceLock::new(),
+            is_classic: true,
+            length: bytes.len(),
+        }
     }
 
     /// Bytes of the text.
@@ -85,7 +101,8 @@ impl Prepared {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let plain = self.plain.as_ref().map_or(0, |plain| plain.len());
-        plain + self.deflated.get().map_or(0, |deflated| deflated.piece.len())
+        let deflated = [self.deflated.get(), self.classic.get()];
+        plain + deflated.into_iter().flatten().map(|deflated| deflated.piece.len()).sum::<usize>()
     }
 
     /// The JSON text.
@@ -93,7 +110,10 @@ impl Prepared {
     pub fn json(&self) -> Cow<'_, [u8]> {
         match &self.plain {
             Some(plain) => Cow::Borrowed(plain),
-            None => Cow::Owned(inflate(&self.zlib(), self.length).expect("it was compressed here")),
+            None => {
+                let stream = zlib(self.deflated());
+                Cow::Owned(inflate(&stream, self.length).expect("it was compressed here"))
+            }
         }
     }
 
@@ -107,15 +127,12 @@ impl Prepared {
             .get_or_init(|| Deflated::new(self.plain.as_deref().expect("one of the two is there")))
     }
 
-    /// The zlib stream of the text, with room for the padding of a cipher.
-    fn zlib(&self) -> Vec<u8> {
-        let Deflated { piece, adler } = self.deflated();
-        let mut stream = Vec::with_capacity(piece.len() + 11 + BLOCK);
-        stream.extend_from_slice(&HEADER);
-        stream.extend_from_slice(piece);
-        stream.extend_from_slice(&EMPTY_LAST);
-        stream.extend_from_slice(&adler.to_be_bytes());
-        stream
+    /// What goes in a classic frame.
+    fn classic(&self) -> &Deflated {
+        if self.is_classic {
+            return self.deflated();
+        }
+        self.classic.get_or_init(|| Deflated::new(&rewrite(&self.json())))
     }
 
     /// The plaintext of a sealed frame, with room for the tag.
@@ -144,6 +161,16 @@ impl Prepared {
         message.push(b'}');
         message
     }
+}
+
+/// A whole zlib stream, with room for the padding of a cipher.
+fn zlib(Deflated { piece, adler }: &Deflated) -> Vec<u8> {
+    let mut stream = Vec::with_capacity(piece.len() + 11 + BLOCK);
+    stream.extend_from_slice(&HEADER);
+    stream.extend_from_slice(piece);
+    stream.extend_from_slice(&EMPTY_LAST);
+    stream.extend_from_slice(&adler.to_be_bytes());
+    stream
 }
 
 /// How a message is put on the wire.
@@ -227,7 +254,7 @@ impl Sender {
         iv: &[u8; BLOCK],
         body: &Prepared,
     ) -> Result<Vec<u8>, KeyError> {
-        let data = classic::seal(&self.secret, iv, body.zlib())?;
+        let data = classic::seal(&self.secret, iv, zlib(body.classic()))?;
         let mut frame = self.open_frame(data.len());
         frame.extend_from_slice(br#", "iv": ""#);
         base64url::append_padded(&mut frame, iv);

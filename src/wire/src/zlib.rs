@@ -5,6 +5,9 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 /// First bytes of every stream: deflate with a 32 kB window, fast level.
 pub(crate) const HEADER: [u8; 2] = [0x78, 0x5e];
 
+/// First bytes of the streams of deployed agents: the same, default level.
+pub(crate) const HEADER_DEPLOYED: [u8; 2] = [0x78, 0x9c];
+
 /// An empty stored block, marked as the last one.
 pub(crate) const EMPTY_LAST: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 
@@ -17,31 +20,74 @@ pub(crate) enum InflateError {
     TooLong,
 }
 
-/// Inflates at most `limit` bytes; what follows the end of the stream is ignored.
+/// Inflates at most `limit` bytes, of a stream that ends where `data` does.
 pub(crate) fn inflate(data: &[u8], limit: usize) -> Result<Vec<u8>, InflateError> {
+    match inflate_start(data, limit) {
+        Inflated { error: Some(error), .. } => Err(error),
+        Inflated { read, out, .. } if read == data.len() => Ok(out),
+        Inflated { .. } => Err(InflateError::Corrupt),
+    }
+}
+
+/// What became of the stream at the start of some bytes.
+pub(crate) struct Inflated {
+    /// Bytes read: up to the end of the stream, or up to what is wrong.
+    pub(crate) read: usize,
+    /// What came out until then.
+    pub(crate) out: Vec<u8>,
+    /// What is wrong.
+    pub(crate) error: Option<InflateError>,
+}
+
+/// Inflates at most `limit` bytes of the stream that `data` starts with.
+pub(crate) fn inflate_start(data: &[u8], limit: usize) -> Inflated {
     let mut stream = Decompress::new(true);
     // One byte more than the limit tells a message that fits from one that does not.
     let most = limit.saturating_add(1);
     let mut out = Vec::with_capacity(data.len().saturating_mul(4).clamp(256, 1 << 20).min(most));
-    loop {
-        let read = usize::try_from(stream.total_in()).map_err(|_| InflateError::Corrupt)?;
-        let status = stream
-            .decompress_vec(&data[read..], &mut out, FlushDecompress::None)
-            .map_err(|_| InflateError::Corrupt)?;
+    let read = |stream: &Decompress| {
+        usize::try_from(stream.total_in()).unwrap_or(data.len()).min(data.len())
+    };
+    let error = loop {
+        let status = stream.decompress_vec(&data[read(&stream)..], &mut out, FlushDecompress::None);
+        let Ok(status) = status else { break Some(InflateError::Corrupt) };
         if out.len() > limit {
-            return Err(InflateError::TooLong);
+            break Some(InflateError::TooLong);
         }
         match status {
-            Status::StreamEnd => return Ok(out),
+            Status::StreamEnd => break None,
             // Room is left, so the input is used up: the stream was cut.
             Status::Ok | Status::BufError if out.len() < out.capacity() => {
-                return Err(InflateError::Corrupt);
+                break Some(InflateError::Corrupt);
             }
             Status::Ok | Status::BufError => {
                 out.reserve_exact(out.len().min(most - out.len()).max(1));
             }
         }
+    };
+    Inflated { read: read(&stream), out, error }
+}
+
+/// Inflates that many bytes of nothing: the work that a stream would have been which fails early. Returns how many were
+/// read.
+pub(crate) fn inflate_nothing(length: usize) -> usize {
+    // Bits that alternate are a block of the fixed code, of the same letter for ever.
+    const ENDLESS: [u8; 1_024] = [0xaa; 1_024];
+    let mut stream = Decompress::new(false);
+    let (mut out, mut read) = ([0; 1_100], 0);
+    while read < length {
+        let piece = &ENDLESS[..ENDLESS.len().min(length - read)];
+        let before = stream.total_in();
+        let status = stream.decompress(piece, &mut out, FlushDecompress::None);
+        debug_assert!(status.is_ok(), "{status:?}");
+        let taken = usize::try_from(stream.total_in() - before).unwrap_or(0);
+        if taken == 0 {
+            break;
+        }
+        read += taken;
     }
+    std::hint::black_box(&out);
+    read
 }
 
 /// Texts up to this length are stored as they are: making a compressor takes ten times longer than sealing them, and
@@ -150,7 +196,18 @@ mod tests {
                     inflate(&stream[..stream.len() - 1], 1 << 30),
                     Err(InflateError::Corrupt)
                 );
+                let read = inflate_start(&[&stream[..], b"more"].concat(), 1 << 30).read;
+                assert_eq!(read, stream.len());
+                stream.push(0);
+                assert_eq!(inflate(&stream, 1 << 30), Err(InflateError::Corrupt));
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_inflated_as_long_as_wanted() {
+        for length in [0, 1, 1_023, 1_024, 100_000] {
+            assert_eq!(inflate_nothing(length), length);
         }
     }
 }

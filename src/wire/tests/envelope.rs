@@ -51,15 +51,20 @@ fn every_recorded_message_opens_and_is_written_back_alike() {
 }
 
 #[test]
-fn payloads_that_are_not_json_open_and_are_refused_by_the_router() {
+fn payloads_that_are_not_json_are_stored_and_never_sent() {
+    let limits = Limits::default();
     for vector in list(&vectors(), "binary_payloads") {
-        let opened = keyring().open(text(vector, "envelope").as_bytes()).unwrap();
-        assert_eq!(opened.body(), from_hex(text(vector, "plaintext_hex")));
-        assert_eq!(Request::parse(opened.body()), Err(RequestError::Format));
-        let iv = Fixed(from_hex(text(vector, "iv_hex")));
+        let sent = keyring().open(text(vector, "envelope").as_bytes());
+        assert_eq!(sent, Err(Refusal::NotOpened));
         let own = sender("demo", "n12", SECRET);
+        let stored = |frame: &[u8]| {
+            Frame::parse(frame, &limits).unwrap().open_stored(&own.secret, &limits).unwrap()
+        };
+        let opened = stored(text(vector, "envelope").as_bytes());
+        assert_eq!(opened.body(), from_hex(text(vector, "plaintext_hex")));
+        let iv = Fixed(from_hex(text(vector, "iv_hex")));
         let again = own.seal(&Form::Classic, &Prepared::from_bytes(opened.body()), &iv).unwrap();
-        assert_eq!(keyring().open(&again).unwrap().body(), opened.body());
+        assert_eq!(stored(&again).body(), opened.body());
     }
 }
 
@@ -104,7 +109,6 @@ fn outcome(vector: &Value) -> Outcome {
         Some(Incoming::DequeueActions) => return Outcome::DequeuesActions,
         Some(Incoming::Frame(frame)) => frame,
     };
-    assert_eq!(framing.finish(), None, "one message per connection");
     let refused = |refusal: Refusal| match refusal.to_reply() {
         Some(reply) => Outcome::Replied(reply),
         None if refusal.is_counted() => Outcome::ClosedAndCounted,
@@ -132,9 +136,20 @@ fn tolerated_messages_are_served() {
         "valid_unknown_nodename",
         "valid_empty_nodename",
     ];
+    // Deployed agents read these, and never write them: without authentication, whatever else opens helps a forger.
+    let mut unwritten = vec![
+        "valid_standard_base64_alphabet",
+        "valid_base64_with_junk_characters",
+        "valid_sloppy_padding",
+        "valid_garbage_after_zlib_stream",
+        "valid_raw_utf8_plaintext",
+    ];
     for vector in list(&vectors(), "accepted_variants") {
         let name = text(vector, "name");
-        let expected = if not_members.contains(&name) {
+        let expected = if unwritten.contains(&name) {
+            unwritten.retain(|listed| *listed != name);
+            Outcome::ClosedAndCounted
+        } else if not_members.contains(&name) {
             let node = if name == "valid_empty_nodename" { "" } else { "nowhere" };
             let error = format!("node {node} is not a cluster demo node");
             Outcome::Replied(json!({"status": 401, "error": error}))
@@ -143,6 +158,7 @@ fn tolerated_messages_are_served() {
         };
         assert_eq!(outcome(vector), expected, "{name}");
     }
+    assert_eq!(unwritten, [""; 0], "listed, but not in the vectors");
 }
 
 #[test]
@@ -174,11 +190,14 @@ fn broken_messages_are_refused_and_counted() {
         "empty_object",
         "unencrypted_request",
         "invalid_utf8_only",
-        "two_messages_in_one_segment",
+        // Never sent by deployed agents: it does not open.
+        "plaintext_not_json",
     ];
+    // A NUL ends a message wherever it comes: what follows is another, which is not read. Deployed agents wait for 5 s.
+    let served = ["bytes_after_nul_same_segment", "two_messages_in_one_segment"];
     // design.md, "empty packet": end of stream or a lone NUL, and dequeue_actions with or without NUL.
     let dequeues = ["nul_only", "eof_only", "dequeue_actions_eof", "dequeue_actions_nul"];
-    let mut unseen: Vec<&str> = [&counted_here_only[..], &dequeues].concat();
+    let mut unseen: Vec<&str> = [&counted_here_only[..], &dequeues, &served].concat();
     let vectors = vectors();
     assert_eq!(list(&vectors, "invalid").len(), 60);
     for vector in list(&vectors, "invalid") {
@@ -189,6 +208,8 @@ fn broken_messages_are_refused_and_counted() {
             Outcome::ClosedAndCounted
         } else if dequeues.contains(&name) {
             Outcome::DequeuesActions
+        } else if served.contains(&name) {
+            Outcome::Served
         } else if observed["blacklist_increment"] == 1 {
             // design.md, "reply to what does not open": none, where deployed agents answer a 401.
             Outcome::ClosedAndCounted
