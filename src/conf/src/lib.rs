@@ -15,6 +15,7 @@ mod join;
 mod keywords;
 mod node;
 mod object;
+mod rotate;
 mod schedule;
 mod select;
 mod validate;
@@ -34,6 +35,7 @@ pub use node::{
     NODE_FILES, NodeConf, NodeSettings, Secret, SplitAction, Threshold,
 };
 pub use object::{ObjectConf, SectionReader};
+pub use rotate::{RotateError, drop_previous_secret, offer_secret, use_next_secret};
 pub use schedule::{Schedule, ScheduleError};
 pub use select::{NodeSelector, ObjectSelector, Objects, SelectorError};
 pub use value::Value;

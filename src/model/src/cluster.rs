@@ -349,6 +349,25 @@ pub struct NodeStats {
     pub score: Option<i64>,
 }
 
+/// Which secrets of the cluster a node has: their generations, and digests that tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SecretState {
+    /// Generation of the secret in force.
+    pub generation: u32,
+    /// Digest of the secret in force; only while there is one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// Digest of the next one, while it is handed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Whether values are stored here that the secret in force does not open.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_older: bool,
+    /// Why the secret of this node can not be rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<String>,
+}
+
 /// What decisions read of a node: `monitor.nodes.<node>`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct NodeData {
@@ -414,6 +433,9 @@ pub struct NodeData {
     /// Dialect spoken, `sealed` for nodes of this project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<String>,
+    /// The secrets that it has; absent for deployed agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretState>,
     /// When the data changed last.
     #[serde(default)]
     pub updated: Timestamp,

@@ -19,7 +19,8 @@ mod time;
 
 pub use cluster::{
     Aggregate, ConfigEntry, EncapData, InstanceMonitor, InstanceStatus, NodeData, NodeMonitorData,
-    NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart, SubsetStatus,
+    NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart, SecretState,
+    SubsetStatus,
 };
 pub use expect::{GlobalExpect, LocalExpect, MonitorStatus, NodeMonitorStatus};
 pub use explain::{

@@ -27,6 +27,7 @@ mod quorum;
 mod requests;
 mod restart;
 mod retiring;
+mod rotation;
 mod standing;
 mod unopened;
 mod world;
@@ -63,6 +64,7 @@ pub use requests::{
 };
 pub use restart::{Backoff, Restarts};
 pub use retiring::{Retiring, RetiringHeartbeat};
+pub use rotation::{LINGER, Outlook, Rotation, RotationStage, RotationStep, RotationView};
 pub use standing::{Answer, Opinions, Roster, Standing, taken_out};
 pub use unopened::Unopened;
 pub use world::{Conditions, ObjectView, Seen, Sight, Unseen, World, is_compatible, live_nodes};

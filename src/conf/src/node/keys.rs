@@ -95,6 +95,15 @@ impl NodeSettings {
         }
     }
 
+    /// Whether this node goes on from these settings to `next`, whichever file is newer: its secret follows ours. Of two
+    /// secrets that both follow the one before, the newer file has the one that stays.
+    #[must_use]
+    pub fn is_handed(&self, next: &Self, is_newer: bool) -> bool {
+        let is_later = next.secret_generation > self.secret_generation;
+        let is_other = self.secret != next.secret;
+        is_other && self.is_handed_on(next) && (is_later || is_newer)
+    }
+
     fn has_peers(&self) -> bool {
         self.nodes.iter().any(|node| *node != self.nodename)
     }
