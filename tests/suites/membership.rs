@@ -301,3 +301,40 @@ fn a_lock_is_not_granted_while_a_member_does_not_show_it_and_is_not_left_behind(
     let locks = json!({"action": "cluster/locks", "method": "GET"});
     assert_eq!(n1.request(&locks), json!({"status": 0, "data": {}}), "the claim is gone");
 }
+
+#[test]
+fn a_node_leaves_only_where_that_is_typed_and_not_while_it_runs_what_others_would_start() {
+    let mut n2 = stranger("n2");
+    let mut n1 = member("n1", &[&n2], "");
+    n1.start();
+    n2.start();
+    assert_joined(&join(&n2, &n1, &[]), &n1);
+    wait_for("both are members", || members(&n1) == json!(["n1", "n2"]));
+    let elsewhere = n1.om(&["daemon", "leave", "--node", "n2"]);
+    assert_eq!(elsewhere.code, Some(1), "{elsewhere:?}");
+    assert!(elsewhere.err.contains("log in to the node"), "{elsewhere:?}");
+    let conf = "[DEFAULT]\nnodes = n1 n2\norchestrate = no\n[app#1]\ntype = simple\nstart = /bin/sleep 91107\n";
+    n2.write("etc/web.conf", conf);
+    wait_for("n2 has it", || n2.instance("web")["avail"] == "down");
+    n2.om_ok(&["web", "start", "--local"]);
+    n2.wait_avail("web", "up");
+    wait_for("n2 says so", || {
+        n2.status()["monitor"]["nodes"]["n2"]["services"]["status"]["web"]["avail"] == "up"
+    });
+    let running = n2.om(&["daemon", "leave"]);
+    assert_eq!(running.code, Some(1), "{running:?}");
+    assert!(running.err.contains("web") && running.err.contains("om node drain"), "{running:?}");
+    let set =
+        |more: &[&str]| n1.om(&[&["cluster", "set", "--kw", "cluster.nodes=n1"], more].concat());
+    let ejecting = set(&[]);
+    assert_eq!(ejecting.code, Some(1), "{ejecting:?}");
+    assert!(ejecting.err.contains("take n2 out"), "{ejecting:?}");
+    assert_eq!((members(&n1), members(&n2)), (json!(["n1", "n2"]), json!(["n1", "n2"])));
+    n2.om_ok(&["web", "stop", "--local"]);
+    n2.om_ok(&["daemon", "leave"]);
+    wait_for("n1 forgets n2", || members(&n1) == json!(["n1"]));
+    assert_joined(&join(&n2, &n1, &[]), &n1);
+    wait_for("both are members", || members(&n1) == json!(["n1", "n2"]));
+    assert_eq!(set(&["--force"]).code, Some(0));
+    wait_for("n1 is alone", || members(&n1) == json!(["n1"]));
+}

@@ -82,13 +82,13 @@ fn run(om: &Om, owners: &[Owner], action: &ConfigAction) -> Done {
                     }
                 }
             }
-            ConfigAction::Set { edits, eval } => {
+            ConfigAction::Set { edits, eval, force } => {
                 let edits: Vec<Edit> = edits.iter().map(|edit| Edit::Set(edit.0.clone())).collect();
-                change(om, owner, &edits, *eval)?;
+                change(om, owner, &edits, Manner { eval: *eval, force: *force })?;
             }
-            ConfigAction::Unset { keywords } => {
+            ConfigAction::Unset { keywords, force } => {
                 let edits: Vec<Edit> = keywords.iter().cloned().map(Edit::Unset).collect();
-                change(om, owner, &edits, false)?;
+                change(om, owner, &edits, Manner { eval: false, force: *force })?;
             }
             ConfigAction::Print { eval, impersonate } => {
                 let settings = settings(om)?;
@@ -185,15 +185,30 @@ fn evaluated_text(value: &serde_json::Value) -> String {
     text
 }
 
+/// How a file is changed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// List operators start from the evaluated value.
+    eval: bool,
+    /// Members may be taken out of the cluster.
+    force: bool,
+}
+
 /// Applies edits to a file, all or none. Nothing is written if nothing changes.
-pub(super) fn change(om: &Om, owner: &Owner, edits: &[Edit], eval: bool) -> Result<(), Failure> {
+pub(super) fn change(
+    om: &Om,
+    owner: &Owner,
+    edits: &[Edit],
+    manner: Manner,
+) -> Result<(), Failure> {
     let _lock = durable::FileLock::take(&owner.lock(om), PATIENCE)?;
     // Read with the lock held: what another writer wrote is kept.
     let settings = settings(om)?;
     let context = context(om, &settings, None)?;
     let mut document = Document::read(om, owner, &settings)?;
     let before = document.validate(&context);
-    let edits = if eval { evaluate_bases(&document, &context, edits)? } else { edits.to_vec() };
+    let edits =
+        if manner.eval { evaluate_bases(&document, &context, edits)? } else { edits.to_vec() };
     if !document.edit(&context, &edits)? {
         return Ok(());
     }
@@ -201,6 +216,9 @@ pub(super) fn change(om: &Om, owner: &Owner, edits: &[Edit], eval: bool) -> Resu
     let mut after = document.validate(&context);
     after.extend(step_faults(om, &document, &context));
     refuse_new_errors(owner, &before, &after)?;
+    if !manner.force {
+        refuse_ejection(om, &document, &context)?;
+    }
     durable::write_newer(&owner.file(om), document.text().as_bytes(), MODE)?;
     tell_kept(om, owner, &after);
     Ok(())
@@ -211,6 +229,22 @@ pub(super) fn change(om: &Om, owner: &Owner, edits: &[Edit], eval: bool) -> Resu
 fn step_faults(om: &Om, document: &Document, context: &Context) -> Vec<Complaint> {
     let Some(after) = document.node_settings(context) else { return vec![] };
     config::load_node_in_force(&om.paths, &om.nodename).step_faults(&after)
+}
+
+/// Refuses what takes other members out of the cluster: they would find themselves alone, with their services running.
+fn refuse_ejection(om: &Om, document: &Document, context: &Context) -> Result<(), Failure> {
+    let Some(after) = document.node_settings(context) else { return Ok(()) };
+    let in_force = config::load_node_in_force(&om.paths, &om.nodename);
+    let ejected = in_force.ejected(&after);
+    if ejected.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = ejected.iter().map(|node| node.as_str()).collect();
+    Err(Failure::new(format!(
+        "nothing is written: it would take {} out of the cluster: `om node drain --wait` and `om daemon leave` there do \
+         that in order; `set --force` takes out one that is gone",
+        names.join(", ")
+    )))
 }
 
 /// Tells who changed a file that it is not in force yet, for mistakes that it still has.
@@ -311,11 +345,13 @@ pub(super) fn as_request(
         ConfigAction::Get { keywords, eval, impersonate } => {
             ("get", json!({"kw": keywords, "eval": eval, "impersonate": impersonate}))
         }
-        ConfigAction::Set { edits, eval } => {
+        ConfigAction::Set { edits, eval, force } => {
             let edits: Vec<&str> = edits.iter().map(|edit| edit.0.as_str()).collect();
-            ("set", json!({"kw": edits, "eval": eval}))
+            ("set", json!({"kw": edits, "eval": eval, "force": force}))
         }
-        ConfigAction::Unset { keywords } => ("unset", json!({"kw": keywords})),
+        ConfigAction::Unset { keywords, force } => {
+            ("unset", json!({"kw": keywords, "force": force}))
+        }
         ConfigAction::Print { eval, impersonate } => {
             ("print_config", json!({"eval": eval, "impersonate": impersonate}))
         }

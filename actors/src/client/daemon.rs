@@ -101,7 +101,11 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
         DaemonAction::Rejoin { node, envelope, time } => {
             join::rejoin(om, node.as_deref(), envelope, time.map_or(join::PATIENCE, seconds))
         }
-        DaemonAction::Leave => join::leave(om),
+        // It changes the files of its own node: from another one, that would be this node's.
+        DaemonAction::Leave { .. } if is_elsewhere => Err(Failure::new(
+            "`leave` is for the node it is typed on: log in to the node that is to leave",
+        )),
+        DaemonAction::Leave { force } => join::leave(om, force),
         DaemonAction::LockShow => locks(
             om,
             &link.ask(

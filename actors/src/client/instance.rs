@@ -37,7 +37,13 @@ pub(super) fn run(
     {
         let sections = rids.split(',').map(|rid| Edit::DeleteSection(rid.trim().into()));
         let owner = config_edit::Owner::Object(path.clone());
-        return config_edit::change(om, &owner, &sections.collect::<Vec<_>>(), false).map(|()| 0);
+        return config_edit::change(
+            om,
+            &owner,
+            &sections.collect::<Vec<_>>(),
+            config_edit::Manner::default(),
+        )
+        .map(|()| 0);
     }
     let paths = applicable(selected, action, target)?;
     let paths = &paths[..];

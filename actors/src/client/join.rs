@@ -389,7 +389,7 @@ fn system_time(seconds: f64) -> Option<SystemTime> {
 /// Makes this node a cluster of its own: tells the others, then forgets them. It stays frozen: what runs here may be
 /// started there. A member that cannot be told is a warning: leaving a cluster that is broken is what the command is
 /// needed for.
-pub(super) fn leave(om: &Om) -> Done {
+pub(super) fn leave(om: &Om, force: bool) -> Done {
     let _only = only(om)?;
     let settings = config::load_node_as_it_speaks(&om.paths, om.nodename.clone())?;
     let peers: Vec<&NodeName> = peers(&settings).collect();
@@ -400,6 +400,13 @@ pub(super) fn leave(om: &Om) -> Done {
         return Ok(0);
     }
     let link = om.link(None)?;
+    let shared = shared_instances(&link, &om.nodename)?;
+    if !shared.is_empty() && !force {
+        return Err(Failure::new(format!(
+            "the other members would start what runs here a second time: {}: `om node drain --wait` first, or --force",
+            shared.join(", ")
+        )));
+    }
     let freeze = Freeze::set(&om.paths)?;
     // What cannot be read or written is known before anybody is told.
     let staged = match stage_leave(om) {
@@ -427,11 +434,31 @@ pub(super) fn leave(om: &Om) -> Done {
     if unaware.len() == peers.len() {
         // Else they hear it from those that were told.
         note(&format!(
-            "warning: no member could be told: there, `om cluster set --kw cluster.nodes-={}`",
+            "warning: no member could be told: there, `om cluster set --force --kw cluster.nodes-={}`",
             om.nodename
         ));
     }
     Ok(0)
+}
+
+/// The objects that run on this node and that other members may run. Without a daemon, nobody knows: none.
+fn shared_instances(link: &Link, local: &NodeName) -> Result<Vec<String>, Failure> {
+    let request =
+        Request::new(wire::DaemonStatus { selector: None, namespace: None, relatives: false });
+    let status = match link.ask(&request, Some(ANSWER)) {
+        Ok(status) => status,
+        Err(AskError::NotRunning(_)) => return Ok(vec![]),
+        Err(error) => return Err(error.into()),
+    };
+    let services = &status["monitor"]["nodes"][local.as_str()]["services"];
+    let is_shared = |path: &str| {
+        let scope = services["config"][path]["scope"].as_array();
+        scope.is_some_and(|scope| scope.iter().any(|node| node != local.as_str()))
+    };
+    let runs = |instance: &Value| matches!(instance["avail"].as_str(), Some("up" | "warn"));
+    let instances = services["status"].as_object().into_iter().flatten();
+    let running = instances.filter(|(path, instance)| runs(instance) && is_shared(path));
+    Ok(running.map(|(path, _)| path.clone()).collect())
 }
 
 fn stage_leave(om: &Om) -> Result<Files, Failure> {

@@ -197,7 +197,10 @@ pub enum DaemonAction {
         time: Option<f64>,
     },
     /// `leave`: makes this node a cluster of its own.
-    Leave,
+    Leave {
+        /// `--force`: also while it runs what other members may start.
+        force: bool,
+    },
     /// `lock show`.
     LockShow,
     /// `lock release --name N --id ID`.

@@ -20,6 +20,7 @@ pub(crate) fn of(group: &str, action: &str) -> Option<&'static str> {
         ("node" | "cluster", "freeze") => {
             "om node freeze --local\nom node freeze --wait --time 30s"
         }
+        ("daemon", "leave") => "om node drain --wait\nom daemon leave",
         ("node", "drain") => "om node drain --wait --time 5m",
         ("node", "wait") => {
             "om node wait --filter \"monitor.services.'web'.avail=up\" --time 1m\nom node wait --filter monitor.nodes.n1.frozen=0"

@@ -274,7 +274,7 @@ fn daemon(reader: &Reader<'_>, action: &str) -> Result<Command, Usage> {
                 DaemonAction::Join { node: required("node")?, secret, envelope, time }
             }
         }
-        "leave" => DaemonAction::Leave,
+        "leave" => DaemonAction::Leave { force: reader.flag("force") },
         "lock show" => DaemonAction::LockShow,
         "lock release" => DaemonAction::LockRelease {
             name: required("name")?,

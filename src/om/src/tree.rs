@@ -215,7 +215,7 @@ const DAEMON_ACTIONS: &[Action] = &[
         &[&["secret", "secret-file", "envelope", "timeout"]],
     ),
     action("rejoin", "Join the own cluster again", &[&["envelope", "timeout"]]),
-    action("leave", "Make this node a cluster of its own", &[]),
+    action("leave", "Make this node a cluster of its own", &[&["force"]]),
     action("lock show", "Show the cluster locks", &[]),
     action("lock release", "Release a cluster lock", &[&["name", "id", "timeout"]]),
 ];

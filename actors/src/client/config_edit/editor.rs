@@ -8,7 +8,9 @@ use std::sync::Arc;
 use conf::NodeSettings;
 
 use super::super::{Failure, Om, note};
-use super::{Document, MODE, Owner, PATIENCE, refuse_new_errors, settings, step_faults};
+use super::{
+    Document, MODE, Owner, PATIENCE, refuse_ejection, refuse_new_errors, settings, step_faults,
+};
 use crate::{config, durable, regular};
 
 pub(super) fn edit(
@@ -111,6 +113,7 @@ pub(super) fn edit(
     let mut complaints = document.validate(&context);
     complaints.extend(step_faults(om, &document, &context));
     refuse_new_errors(owner, &[], &complaints).map_err(kept)?;
+    refuse_ejection(om, &document, &context).map_err(kept)?;
     durable::write_newer(&file, text.as_bytes(), MODE).map_err(Failure::from).map_err(kept)?;
     drop_copy()?;
     Ok(())

@@ -1,5 +1,7 @@
 //! Changes that no node of a running cluster survives as a member, though the files before and after are both good.
 
+use model::NodeName;
+
 use super::{Envelope, NodeSettings};
 use crate::eval::Doc;
 use crate::{Complaint, Severity};
@@ -42,6 +44,15 @@ impl NodeSettings {
     }
 }
 
+impl NodeSettings {
+    /// The other members that are none any more, if this node goes on from these settings to `next`.
+    #[must_use]
+    pub fn ejected<'a>(&'a self, next: &Self) -> Vec<&'a NodeName> {
+        let is_ejected = |node: &&NodeName| **node != self.nodename && !next.nodes.contains(node);
+        self.nodes.iter().filter(is_ejected).collect()
+    }
+}
+
 /// An error about a keyword of the section `cluster`, where it stands.
 pub(super) fn about_cluster(settings: &NodeSettings, keyword: &str, reason: String) -> Complaint {
     let (file, line) = Doc::Node(&settings.conf).place("cluster", keyword);
@@ -57,8 +68,6 @@ pub(super) fn about_cluster(settings: &NodeSettings, keyword: &str, reason: Stri
 
 #[cfg(test)]
 mod tests {
-    use model::NodeName;
-
     use super::*;
 
     fn faults(before: &str, after: &str) -> Vec<String> {

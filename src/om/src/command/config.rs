@@ -18,11 +18,15 @@ pub enum ConfigAction {
         edits: Vec<Edit>,
         /// `--eval`: the operators start from the evaluated value.
         eval: bool,
+        /// `--force`: also what takes members out of the cluster.
+        force: bool,
     },
     /// `unset --kw K`.
     Unset {
         /// Keywords to remove.
         keywords: Vec<String>,
+        /// As with `set`.
+        force: bool,
     },
     /// `print config`.
     Print {

@@ -160,8 +160,14 @@ impl Reader<'_> {
             "eval" => {
                 ConfigAction::Get { keywords: self.keywords(action)?, eval: true, impersonate }
             }
-            "set" => ConfigAction::Set { edits: self.edits()?, eval: self.flag("eval") },
-            "unset" => ConfigAction::Unset { keywords: self.keywords(action)? },
+            "set" => ConfigAction::Set {
+                edits: self.edits()?,
+                eval: self.flag("eval"),
+                force: self.flag("force"),
+            },
+            "unset" => {
+                ConfigAction::Unset { keywords: self.keywords(action)?, force: self.flag("force") }
+            }
             "print config" => ConfigAction::Print { eval, impersonate },
             "edit config" => {
                 let (recover, discard) = (self.flag("recover"), self.flag("discard"));
@@ -179,7 +185,11 @@ impl Reader<'_> {
     pub(super) fn scale(&self) -> Result<ConfigAction, Usage> {
         let to = self.text("to").and_then(|text| text.parse::<u32>().ok());
         let to = to.ok_or_else(|| usage("scale needs --to and a number: om web scale --to 3"))?;
-        Ok(ConfigAction::Set { edits: vec![Edit(format!("scale={to}"))], eval: false })
+        Ok(ConfigAction::Set {
+            edits: vec![Edit(format!("scale={to}"))],
+            eval: false,
+            force: false,
+        })
     }
 
     pub(super) fn key_action(&self, action: &str) -> Result<KeyAction, Usage> {

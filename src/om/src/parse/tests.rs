@@ -124,7 +124,8 @@ fn the_older_options_of_set_are_expressions() {
         action,
         ConfigAction::Set {
             edits: vec![Edit("cluster.nodes[0]+=n3".into()), Edit("cluster.nodes-=n1".into())],
-            eval: false
+            eval: false,
+            force: false,
         }
     );
 }
@@ -168,7 +169,8 @@ fn values_may_look_like_options() {
         command.action,
         ObjectAction::Config(ConfigAction::Set {
             edits: vec![Edit("a=-b".into()), Edit("app#1.start=-x".into())],
-            eval: false
+            eval: false,
+            force: false,
         })
     );
     assert_eq!(self::command("web logs --backlog -1"), self::command("web logs --backlog=-1"));
