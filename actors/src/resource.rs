@@ -10,6 +10,7 @@ mod app_forking;
 mod app_simple;
 mod cgroup;
 mod container;
+mod device;
 mod devices;
 mod disk_loop;
 mod driver;

@@ -7,7 +7,9 @@ mod resource {
     mod apps;
     mod cgroups;
     mod containers;
+    mod destroying;
     mod node;
     mod storage;
     mod tasks;
+    mod unmounting;
 }

@@ -264,7 +264,16 @@ impl Container {
         scene.execute(&program).map(drop)
     }
 
+    /// Removes the container, if it is the one of this resource: one of the same name may be somebody's.
     fn remove(&self, scene: &Scene<'_>) -> Result<Ended, Failure> {
+        let found = self.inspect(scene)?.unwrap_or_default();
+        let label = found.pointer("/Config/Labels").and_then(|labels| labels.get(LABEL));
+        let label = label.and_then(Value::as_str);
+        if label != Some(self.label.as_str()) {
+            let whose = label
+                .map_or_else(|| format!("has no label {LABEL}"), |label| format!("is of {label}"));
+            return Err(Failure::refused(format!("container {} stays: it {whose}", self.name())));
+        }
         let program = self
             .words(["container", "rm", "--force", self.name()])
             .timeout(Some(QUERY_TIMEOUT))

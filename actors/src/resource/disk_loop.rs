@@ -1,20 +1,49 @@
 //! `disk.loop`: a file shown as a block device.
 
-use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use conf::{EvalError, SectionReader};
 use model::Status;
+use serde::{Deserialize, Serialize};
 
+use super::device;
 use super::driver::{Driver, Failure, Report, Scene};
 use super::instance::Setup;
 use super::mounts::loop_devices;
-use crate::durable::FileLock;
+use crate::durable::{self, FileLock};
 use crate::rooted::Place;
 
 /// Size of a new image when keyword `size` is unset.
 const DEFAULT_SIZE: u64 = 100 << 20;
+
+/// The image that a provision made, so that no other file is ever removed in its place.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct MadeImage {
+    file: PathBuf,
+    inode: u64,
+    /// When the file came into being, in nanoseconds since 1970, where the file system tells: numbers are used again.
+    born: Option<u64>,
+}
+
+impl MadeImage {
+    /// The image that is there now.
+    fn of(file: &std::path::Path) -> std::io::Result<Self> {
+        let is = std::fs::symlink_metadata(file)?;
+        let born = is.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Ok(Self {
+            file: file.to_owned(),
+            inode: is.ino(),
+            born: born.and_then(|since| u64::try_from(since.as_nanos()).ok()),
+        })
+    }
+}
+
+/// Where a provision notes what it made.
+fn note(scene: &Scene<'_>) -> PathBuf {
+    scene.folder().join("made")
+}
 
 struct Loop {
     file: PathBuf,
@@ -53,6 +82,8 @@ impl Driver for Loop {
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let lock = Self::lock(scene)?;
+        // A file on two devices is broken by the two of them.
         if !loop_devices(&self.file).is_empty() {
             scene.journal.info(format_args!("{} is already up", self.label()));
             return Ok(());
@@ -60,7 +91,6 @@ impl Driver for Loop {
         if !self.file.is_file() {
             return Err(Failure::refused(format!("{} does not exist", self.file.display())));
         }
-        let lock = Self::lock(scene)?;
         let done = scene.tool(["losetup", "-f", &self.file.display().to_string()]);
         drop(lock);
         done.map(drop)
@@ -69,6 +99,10 @@ impl Driver for Loop {
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let lock = Self::lock(scene)?;
         for device in loop_devices(&self.file) {
+            // Detached while it is used, it would stay until its user goes.
+            if let Some(user) = device::user(&device)? {
+                return Err(Failure::refused(format!("{} is {user}", device.display())));
+            }
             scene.tool(["losetup", "-d", &device.display().to_string()])?;
         }
         drop(lock);
@@ -93,27 +127,63 @@ impl Driver for Loop {
     }
 
     fn provision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let name = self.file.display().to_string();
         if self.file.exists() {
-            scene.journal.info(format_args!("{} exists", self.file.display()));
+            if !self.file.is_file() {
+                return Err(Failure::refused(format!("{name} is no image")));
+            }
+            scene.journal.info(format_args!("{name} exists"));
             return Ok(());
         }
-        let name = self.file.display().to_string();
         scene.journal.info(format_args!("create {name}, {} bytes", self.size));
-        let create = || {
-            let file = Place::make(&self.file)?.create(0o600)?;
+        let place = Place::make(&self.file).map_err(Failure::io(name.clone()))?;
+        let file = place.create(0o600).map_err(Failure::io(name.clone()))?;
+        let fill = || {
             file.set_len(self.size)?;
-            file.sync_all()
+            file.sync_all()?;
+            let made = serde_json::to_vec(&MadeImage::of(&self.file)?)?;
+            durable::write(&note(scene), &made, 0o600)
         };
-        create().map_err(Failure::io(name))
+        fill().map_err(|error| {
+            // What it leaves half made would be taken for what was there before.
+            _ = place.remove();
+            Failure::io(name)(error)
+        })
     }
 
+    /// Removes the image that was made here, and no other: not one that was there before, not one that somebody uses.
     fn unprovision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        scene.journal.info(format_args!("unlink {}", self.file.display()));
-        match Place::find(&self.file).and_then(|place| place.remove()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Failure::io(self.file.display().to_string())(error))
+        let name = self.file.display().to_string();
+        let is = match MadeImage::of(&self.file) {
+            Ok(is) => is,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                scene.journal.info(format_args!("{name} does not exist"));
+                return durable::remove(&note(scene)).map_err(Failure::io("unlink"));
             }
-            _ => Ok(()),
+            Err(error) => return Err(Failure::io(name)(error)),
+        };
+        let made = std::fs::read(note(scene)).ok();
+        let made = made.and_then(|text| serde_json::from_slice::<MadeImage>(&text).ok());
+        if made.as_ref() != Some(&is) {
+            scene.journal.warn(format_args!(
+                "{name} stays: no provision of this resource made it, so it may hold anything"
+            ));
+            return Ok(());
         }
+        if let Some(user) = device::user(&self.file)? {
+            return Err(Failure::refused(format!("{name} is in use: {user}")));
+        }
+        if let Some(device) = loop_devices(&self.file).first() {
+            return Err(Failure::refused(format!("{name} is shown by {}", device.display())));
+        }
+        let openers = device::openers(&self.file);
+        if !openers.is_empty() {
+            let pids: Vec<String> = openers.iter().map(ToString::to_string).collect();
+            return Err(Failure::refused(format!("{name} is open in process {}", pids.join(", "))));
+        }
+        scene.journal.info(format_args!("unlink {name}"));
+        let removed = Place::find(&self.file).and_then(|place| place.remove());
+        removed.map_err(Failure::io(name))?;
+        durable::remove(&note(scene)).map_err(Failure::io("unlink"))
     }
 }

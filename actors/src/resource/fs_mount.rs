@@ -1,5 +1,8 @@
 //! `fs`: a file system mounted from a device, an image, another folder, memory or the network.
 
+mod format;
+mod unmount;
+
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -101,15 +104,19 @@ impl FileSystem {
         super::volume::resolve(&dev, scene)
     }
 
-    /// The mount of this file system at its place, if it is there. The topmost one counts.
-    fn mounted(&self, scene: &Scene<'_>) -> Result<Option<Mount>, Failure> {
-        let table = mounts::table().map_err(Failure::io("mount table"))?;
+    /// All that is mounted at its place, the topmost last.
+    fn layers<'t>(&self, table: &'t [Mount], scene: &Scene<'_>) -> Vec<Layer<'t>> {
         let target = std::fs::canonicalize(&self.mnt).unwrap_or_else(|_| self.mnt.clone());
-        let here = table.iter().rev().find(|mount| mount.target == target);
-        Ok(here.filter(|mount| self.is_same(mount, scene)).cloned())
+        let here: Vec<&Mount> = table.iter().filter(|mount| mount.target == target).collect();
+        let top = here.last().map(|mount| mount.id);
+        let layer = |mount: &'t Mount| Layer {
+            mount,
+            is_ours: self.is_same(mount, Some(mount.id) == top, table, scene),
+        };
+        here.into_iter().map(layer).collect()
     }
 
-    fn is_same(&self, mount: &Mount, scene: &Scene<'_>) -> bool {
+    fn is_same(&self, mount: &Mount, is_top: bool, table: &[Mount], scene: &Scene<'_>) -> bool {
         if self.kind == "tmpfs" {
             return mount.kind == "tmpfs";
         }
@@ -118,12 +125,8 @@ impl FileSystem {
         }
         let Some(source) = self.source(scene) else { return false };
         if self.is_bind() {
-            let (Ok(ours), Ok(theirs)) =
-                (std::fs::metadata(&source), std::fs::metadata(&mount.target))
-            else {
-                return false;
-            };
-            return ours.dev() == theirs.dev() && ours.ino() == theirs.ino();
+            return (is_top && is_one_folder(&source, &mount.target))
+                || is_bound_from(&source, mount, table);
         }
         let real = std::fs::canonicalize(&source).unwrap_or(source);
         let mounted =
@@ -180,64 +183,56 @@ impl FileSystem {
         }
     }
 
-    fn unmount(&self, scene: &Scene<'_>, target: &Path) -> Result<(), Failure> {
-        let name = target.display().to_string();
-        let mut last = None;
-        for attempt in 0..3 {
-            let program = Program::new(["umount", &name]).output(Output::LoggedAsInfo);
-            scene.journal.info(format_args!("{program}"));
-            let ended = scene.query(&program)?;
-            if ended.is_success() {
-                return Ok(());
-            }
-            last = Some(Failure::Exit {
-                command: program.to_string(),
-                code: ended.code,
-                line: ended.last_line().to_owned(),
-            });
-            rustix::fs::sync();
-            if attempt < 2 && !self.is_bind() {
-                // Whoever uses it is in the way of the stop.
-                for _ in 0..4 {
-                    let program =
-                        Program::new(["fuser", "-km", &name]).output(Output::LoggedAsInfo);
-                    let freed = scene.query(&program).is_ok_and(|ended| !ended.is_success());
-                    if freed {
-                        break;
-                    }
-                    std::thread::sleep(Duration::from_millis(250));
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| Failure::refused(format!("{name} stays mounted"))))
+    fn label_text(&self) -> String {
+        format!("{} {}@{}", self.kind, self.dev, self.mnt.display())
     }
+}
 
-    fn is_formatted(&self, source: &Path, scene: &Scene<'_>) -> Option<bool> {
-        let program = Program::new([
-            "blkid".as_ref(),
-            "-p".as_ref(),
-            "-s".as_ref(),
-            "TYPE".as_ref(),
-            "-o".as_ref(),
-            "value".as_ref(),
-            source.as_os_str(),
-        ]);
-        let ended = scene.query(&program).ok()?;
-        Some(ended.is_success() && !ended.out.trim().is_empty())
-    }
+/// A mount at the place of the resource.
+struct Layer<'t> {
+    mount: &'t Mount,
+    is_ours: bool,
+}
+
+fn is_one_folder(one: &Path, other: &Path) -> bool {
+    let (Ok(one), Ok(other)) = (std::fs::metadata(one), std::fs::metadata(other)) else {
+        return false;
+    };
+    one.dev() == other.dev() && one.ino() == other.ino()
+}
+
+/// Whether a mount shows this folder: the same file system, and the same place in it.
+fn is_bound_from(source: &Path, mount: &Mount, table: &[Mount]) -> bool {
+    let Ok(source) = std::fs::canonicalize(source) else { return false };
+    let is_on = |on: &&Mount| source.starts_with(&on.target) && on.id != mount.id;
+    // The longest name, and of those the last mounted.
+    let on = table.iter().filter(is_on).max_by_key(|on| on.target.as_os_str().len());
+    on.is_some_and(|on| {
+        let inside = source.strip_prefix(&on.target).unwrap_or(Path::new(""));
+        let root =
+            if inside.as_os_str().is_empty() { on.root.clone() } else { on.root.join(inside) };
+        on.device == mount.device && root == mount.root
+    })
 }
 
 impl Driver for FileSystem {
     fn label(&self) -> String {
-        format!("{} {}@{}", self.kind, self.dev, self.mnt.display())
+        self.label_text()
     }
 
     fn evaluate(&self, scene: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
         if self.mnt.as_os_str().is_empty() {
             return Err(Failure::refused("mnt is required, and not set"));
         }
-        if self.mounted(scene)?.is_none() {
+        let table = mounts::table().map_err(Failure::io("mount table"))?;
+        let layers = self.layers(&table, scene);
+        if !layers.iter().any(|layer| layer.is_ours) {
             return Ok(Status::Down);
+        }
+        if let Some(top) = layers.last().filter(|top| !top.is_ours) {
+            let (kind, source) = (&top.mount.kind, &top.mount.source);
+            report.warn(format_args!("{kind} {source} is mounted over it"));
+            return Ok(Status::Warn);
         }
         self.ownership.check(&self.mnt, report)?;
         // A device that answers late is as good as gone: the deadline of the evaluation is stat_timeout.
@@ -254,7 +249,16 @@ impl Driver for FileSystem {
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let failed = || Failure::io(self.mnt.display().to_string());
-        if self.mounted(scene)?.is_some() {
+        let table = mounts::table().map_err(Failure::io("mount table"))?;
+        let layers = self.layers(&table, scene);
+        if layers.iter().any(|layer| layer.is_ours) {
+            if let Some(top) = layers.last().filter(|top| !top.is_ours) {
+                let (kind, source) = (&top.mount.kind, &top.mount.source);
+                return Err(Failure::refused(format!(
+                    "{kind} {source} is mounted over {}",
+                    self.label_text()
+                )));
+            }
             scene.journal.info(format_args!("{} is already mounted", self.label()));
             let folder = Folder::open(&self.mnt).map_err(failed())?;
             return self.ownership.enforce(&folder, &self.mnt, scene);
@@ -313,21 +317,7 @@ impl Driver for FileSystem {
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let Some(mount) = self.mounted(scene)? else {
-            scene.journal.info(format_args!("{} is already umounted", self.label()));
-            return Ok(());
-        };
-        let table = mounts::table().map_err(Failure::io("mount table"))?;
-        let mut deeper: Vec<&PathBuf> = table
-            .iter()
-            .map(|other| &other.target)
-            .filter(|target| target.starts_with(&mount.target) && **target != mount.target)
-            .collect();
-        deeper.sort();
-        for target in deeper.into_iter().rev() {
-            self.unmount(scene, target)?;
-        }
-        self.unmount(scene, &mount.target)
+        self.unmount_all(scene)
     }
 
     fn sort_key(&self) -> Option<String> {
@@ -336,7 +326,7 @@ impl Driver for FileSystem {
     }
 
     fn has_provisioner(&self) -> bool {
-        !self.is_bind() && !self.is_network() && self.kind != "tmpfs"
+        self.has_device()
     }
 
     fn is_provisioned(&self, scene: &Scene<'_>) -> Option<bool> {
@@ -348,23 +338,7 @@ impl Driver for FileSystem {
     }
 
     fn provision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let source = self
-            .source(scene)
-            .filter(|source| source.exists())
-            .ok_or_else(|| Failure::refused(format!("{} does not exist", self.dev)))?;
-        if self.is_formatted(&source, scene) == Some(true) {
-            scene.journal.info(format_args!("{} is already formatted", self.dev));
-            return Ok(());
-        }
-        let mut words = vec![format!("mkfs.{}", self.kind)];
-        match self.kind.as_str() {
-            // Asks a question when the device is an image.
-            "ext2" | "ext3" | "ext4" => words.push("-F".into()),
-            "xfs" | "btrfs" => words.push("-f".into()),
-            _ => {}
-        }
-        words.extend(self.mkfs_options.iter().cloned());
-        words.push(source.display().to_string());
-        scene.execute(&Program::new(words).output(Output::Logged)).map(drop)
+        // What has no device has nothing to be made.
+        if self.has_device() { self.format(scene) } else { Ok(()) }
     }
 }

@@ -6,6 +6,14 @@ use std::path::{Path, PathBuf};
 /// A mounted file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mount {
+    /// Its number, which no other mount has while it is there.
+    pub id: u64,
+    /// The mount that it stands on.
+    pub parent: u64,
+    /// Numbers of the device, `8:17`: those of the file system, wherever else it is mounted.
+    pub device: String,
+    /// Mounts of one group repeat what is mounted and unmounted below each other.
+    pub group: Option<String>,
     /// Device or server.
     pub source: String,
     /// Where it is mounted.
@@ -28,11 +36,17 @@ pub(crate) fn table() -> std::io::Result<Vec<Mount>> {
 fn parse(text: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ').skip(3);
-        let (root, target) = (left.next()?, left.next()?);
+        let mut left = left.split(' ');
+        let (id, parent) = (left.next()?.parse().ok()?, left.next()?.parse().ok()?);
+        let (device, root, target) = (left.next()?, left.next()?, left.next()?);
+        let group = left.find_map(|word| word.strip_prefix("shared:"));
         let mut right = right.split(' ');
         let (kind, source) = (right.next()?, right.next()?);
         Some(Mount {
+            id,
+            parent,
+            device: device.to_owned(),
+            group: group.map(str::to_owned),
             source: unescape(source),
             target: unescape(target).into(),
             root: unescape(root).into(),
@@ -42,8 +56,28 @@ fn parse(text: &str) -> Vec<Mount> {
     text.lines().filter_map(mount).collect()
 }
 
+/// What is mounted below a mount, the deepest first.
+pub(crate) fn below<'t>(table: &'t [Mount], top: &Mount) -> Vec<&'t Mount> {
+    let parent = |mount: &Mount| table.iter().find(|other| other.id == mount.parent);
+    let depth = |mount: &'t Mount| {
+        let (mut depth, mut at) = (1, mount);
+        // A table read while it changes may have no end.
+        while at.parent != top.id && depth <= table.len() {
+            at = parent(at)?;
+            depth += 1;
+        }
+        (depth <= table.len()).then_some(depth)
+    };
+    let others = table.iter().filter(|mount| mount.id != top.id);
+    let mut found: Vec<(usize, &Mount)> =
+        others.filter_map(|mount| Some((depth(mount)?, mount))).collect();
+    found.reverse();
+    found.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
+    found.into_iter().map(|(_, mount)| mount).collect()
+}
+
 /// Blanks and the like are written as three octal digits.
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -98,6 +132,10 @@ mod tests {
         let text =
             "36 35 98:0 /sub /mnt/a\\040b rw,noatime master:1 - ext3 /dev/root rw\nbad line\n";
         let expected = Mount {
+            id: 36,
+            parent: 35,
+            device: "98:0".into(),
+            group: None,
             source: "/dev/root".into(),
             target: "/mnt/a b".into(),
             root: "/sub".into(),
@@ -105,6 +143,25 @@ mod tests {
         };
         assert_eq!(parse(text), [expected]);
         assert!(table().unwrap().iter().any(|mount| mount.target == Path::new("/")));
+    }
+
+    #[test]
+    fn what_is_below_a_mount_is_told_the_deepest_first() {
+        let table = parse(
+            "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
+             2 1 8:2 / /a rw shared:7 - ext4 /dev/sda2 rw\n\
+             3 2 0:5 / /a/p rw shared:8 master:1 - proc proc rw\n\
+             4 3 0:6 / /a/p/x rw - tmpfs t rw\n\
+             5 2 0:7 / /a rw - tmpfs over rw\n\
+             6 1 0:8 / /ab rw - tmpfs t rw\n",
+        );
+        let ids = |top: usize| -> Vec<u64> {
+            below(&table, &table[top]).iter().map(|mount| mount.id).collect()
+        };
+        assert_eq!(ids(1), [4, 5, 3]);
+        assert_eq!(ids(0), [4, 5, 3, 6, 2]);
+        assert_eq!(ids(5), [] as [u64; 0]);
+        assert_eq!(table[1].group.as_deref(), Some("7"));
     }
 
     #[test]

@@ -134,6 +134,19 @@ fn a_container_that_stays_is_started_again_and_removed_when_unprovisioned() {
 }
 
 #[test]
+fn a_container_of_the_same_name_that_somebody_else_made_is_not_removed() {
+    for labels in [r#""Labels":{"com.opensvc.id":"other.container#1"}"#, r#""Labels":{}"#] {
+        let node = node("rm = false");
+        let tool = TOOL.replace(r#""Labels":{"com.opensvc.id":"abc.container#1"}"#, labels);
+        node.script("docker", &tool);
+        std::fs::write(node.file("state"), "exited").unwrap();
+        assert_eq!(node.act(Unprovision), 1, "{labels}");
+        assert_eq!(changes(&node), [] as [&str; 0], "{labels}");
+        assert!(node.file("state").exists());
+    }
+}
+
+#[test]
 fn a_container_in_the_foreground_does_its_work_and_is_gone_before_the_next() {
     let node = node("detach = false\nnetns = host\nhostname = ignored\nrun_args = -d --rm");
     assert_eq!([node.act(Start), node.act(Start)], [0, 0]);

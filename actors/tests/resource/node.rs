@@ -77,6 +77,45 @@ impl Node {
         assert!(shell.wait().unwrap().success());
     }
 
+    /// Writes a stand-in for a tool, which notes its arguments in `calls`, then runs this script. [`Node::om`] finds it
+    /// before the tool.
+    pub(crate) fn tool(&self, name: &str, text: &str) {
+        std::fs::create_dir_all(self.file("bin")).unwrap();
+        let calls = self.file("calls").display().to_string();
+        self.script(
+            &format!("bin/{name}"),
+            &format!("#!/bin/sh\necho {name} \"$@\" >>{calls}\n{text}\n"),
+        );
+    }
+
+    /// What was asked of the stand-ins of these names.
+    pub(crate) fn calls(&self, names: &[&str]) -> Vec<String> {
+        let is_meant =
+            |line: &String| names.iter().any(|name| line.split(' ').next() == Some(*name));
+        self.lines("calls").into_iter().filter(is_meant).collect()
+    }
+
+    /// Runs a command on this node in a process of its own, and tells its exit code and all that it said.
+    pub(crate) fn om(&self, words: &[&str]) -> (i32, String) {
+        let path = std::env::var("PATH").unwrap_or_default();
+        self.om_on(&format!("{}:{path}", self.file("bin").display()), words)
+    }
+
+    /// The same with this search path.
+    pub(crate) fn om_on(&self, path: &str, words: &[&str]) -> (i32, String) {
+        let done = Command::new(&self.host.agent)
+            .args(words)
+            .env("PATH", path)
+            .env("OSVC_ROOT_PATH", self.folder.path())
+            .env("OSVC_NODENAME", self.host.nodename.as_str())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Lines of a file of the test, none when it is not there.
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.file(name)).unwrap_or_default();

@@ -103,8 +103,9 @@ impl Act<'_> {
                 self.sequence(Verb::Provision, one, &mut states, |scene| {
                     let resource = scene.resource;
                     let folder = scene.folder();
+                    // What has no provisioner has nothing to be made.
                     if !resource.has_provisioned_state() {
-                        return resource.driver.provision(scene);
+                        return Ok(());
                     }
                     let is_done = status_file::provisioned(&folder).is_some_and(|flag| flag.state);
                     if is_done {
@@ -155,7 +156,8 @@ impl Act<'_> {
                 .result()?;
                 self.sequence(Verb::Unprovision, one, &mut states, |scene| {
                     let resource = scene.resource;
-                    if !resource.is_unprovisionable {
+                    // What is not made here is not unmade here either.
+                    if !resource.is_unprovisionable || !resource.is_provisionable {
                         return Ok(());
                     }
                     if !resource.is_shared || is_leader {
