@@ -30,7 +30,7 @@ impl Place {
     }
 
     fn set(&self, owner: &Owner, edit: &str) -> Result<(), Failure> {
-        change(&self.om, owner, &[Edit::Set(edit.to_owned())], false)
+        change(&self.om, owner, &[Edit::Set(edit.to_owned())], Manner::default())
     }
 
     /// An editor that appends a line.
@@ -176,7 +176,9 @@ fn an_edit_does_not_take_the_node_out_of_its_cluster() {
         }
         assert_eq!(place.text(&owner), CLUSTER, "{edit}");
     }
-    let unset = |keyword: &str| change(&place.om, &owner, &[Edit::Unset(keyword.into())], false);
+    let unset = |keyword: &str| {
+        change(&place.om, &owner, &[Edit::Unset(keyword.into())], Manner::default())
+    };
     unset("cluster.secret").unwrap_err();
     let editor = place.editor("envelope = classic");
     edit(&place.om, &owner, false, false, &editor).unwrap_err();
@@ -196,7 +198,7 @@ fn a_heartbeat_is_removed_keyword_by_keyword() {
     std::fs::write(owner.file(&place.om), format!("{CLUSTER}\n[hb#2]\ntype = disk\ndev = /d\n"))
         .unwrap();
     let edits = ["hb#2.type", "hb#2.dev"].map(|keyword| Edit::Unset(keyword.to_owned()));
-    change(&place.om, &owner, &edits, false).unwrap();
+    change(&place.om, &owner, &edits, Manner::default()).unwrap();
     assert_eq!(place.text(&owner).trim_end(), CLUSTER.trim_end());
 }
 

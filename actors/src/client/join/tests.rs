@@ -67,14 +67,14 @@ fn a_node_leaves_also_a_cluster_that_does_not_answer_and_has_a_new_secret() {
     let folder = tempfile::tempdir().unwrap();
     let om = om(&folder);
     let alone = state(folder.path());
-    assert_eq!(leave(&om), Ok(0));
+    assert_eq!(leave(&om, false), Ok(0));
     assert_eq!(state(folder.path()), alone);
     let text = "[cluster]\nname = own\nid = i\nsecret = 0123456789abcdef0123456789abcdef\nnodes = n1 n2\n\
                 [listener]\naddr@n2 = 127.0.0.1\nport@n2 = 1\n";
     std::fs::write(om.paths.cluster_conf(), text).unwrap();
     let text = "# mine\n[node]\nenv = PRD\n\n[hb#1]\ntype = unicast\n";
     std::fs::write(om.paths.node_conf(), text).unwrap();
-    assert_eq!(leave(&om), Ok(0));
+    assert_eq!(leave(&om, false), Ok(0));
     let settings = config::load_node(&om.paths, om.nodename.clone()).unwrap();
     assert_eq!(settings.nodes, std::slice::from_ref(&om.nodename));
     assert_ne!(settings.cluster_id, "i");
