@@ -186,7 +186,9 @@ fn an_edit_does_not_take_the_node_out_of_its_cluster() {
     // Step by step, and alone.
     place.set(&owner, "cluster.envelope=any").unwrap();
     place.set(&owner, "cluster.envelope=classic").unwrap();
-    place.set(&owner, "cluster.nodes=n1").unwrap();
+    place.set(&owner, "cluster.nodes=n1").unwrap_err();
+    let forced = Manner { force: true, ..Manner::default() };
+    change(&place.om, &owner, &[Edit::Set("cluster.nodes=n1".into())], forced).unwrap();
     place.set(&owner, "cluster.envelope=sealed").unwrap();
     place.set(&owner, "cluster.secret=another-good-secret-of-bytes").unwrap();
 }
