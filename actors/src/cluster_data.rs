@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use outgoing::Outgoing;
+pub(crate) use peer::MOST_HEAD;
 pub use shared_map::SharedMap;
 pub use snapshot::{ClusterInfo, NodeEntry, Snapshot};
 pub use view::View;

@@ -24,6 +24,7 @@ use self::socket::{Close, Kind, Socket};
 use self::unopened::Account;
 use crate::blacklist_keeper::{Invalid, Valid};
 use crate::clock;
+use crate::heavy::{self, Held, Room};
 use crate::listener::SessionsChanged;
 use crate::requests::{self, Caller, Outcome};
 use crate::root::TestPanic;
@@ -200,24 +201,22 @@ impl Talk<'_> {
 
     /// Answers one message. False: the connection ends.
     async fn answer(&self, bytes: Vec<u8>, account: &mut Account<'_>) -> Result<bool, Close> {
+        let mut held = None;
         let examined = match self.socket.kind() {
             Kind::Unix => {
                 if let Some(reply) = self.test_panic(&bytes).await {
                     self.reply(&Form::Plain, Arc::new(Prepared::new(&reply))).await?;
                     return Ok(false);
                 }
-                examine_plain(&bytes, &self.shared.routes.nodename)
-            }
-            Kind::Tcp => {
-                let gate = self.shared.gate.load_full();
-                let freshness = self.shared.freshness.clone();
+                let nodename = self.shared.routes.nodename.clone();
                 if bytes.len() < LARGE {
-                    examine(&bytes, &gate, &freshness)
+                    examine_plain(&bytes, &nodename)
                 } else {
-                    let work = move || examine(&bytes, &gate, &freshness);
+                    let work = move || examine_plain(&bytes, &nodename);
                     tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)?
                 }
             }
+            Kind::Tcp => self.examine(bytes, &mut held).await?,
         };
         // Opened, or given up: either way its bytes are gone.
         account.release();
@@ -226,6 +225,8 @@ impl Talk<'_> {
                 self.count(reason).await;
                 return Ok(false);
             }
+            // It was too large for what one may hold, or too much is held by others.
+            Examined::TooLarge => return Ok(false),
             Examined::Silent => {
                 self.forgive().await;
                 return Ok(false);
@@ -234,7 +235,11 @@ impl Talk<'_> {
                 self.forgive().await;
                 (form, Err(reply))
             }
-            Examined::Request { form, caller, request } => {
+            Examined::Request { form, caller, request, weight } => {
+                if let Some(mut held) = held.take() {
+                    held.shrink(weight);
+                    caller.purse.put(held);
+                }
                 self.forgive().await;
                 self.session.on_validated();
                 (form, Ok((caller, request)))
@@ -248,6 +253,7 @@ impl Talk<'_> {
                 self.handle(caller, *request).await
             }
         };
+        drop(held);
         let is_kept = matches!(form, Form::Sealed(_));
         match outcome {
             Outcome::Json(Value::Null) | Outcome::Nothing => Ok(false),
@@ -260,6 +266,37 @@ impl Talk<'_> {
             Outcome::Prepared(body) => self.reply(&form, body).await.map(|()| is_kept),
             Outcome::Stream(items) => self.stream(&form, items).await.map(|()| false),
         }
+    }
+
+    /// Examines a frame from the network: at once while it is small, outside of the arbiter and in as much memory as is
+    /// `held` when it is not. A small frame may inflate to a thousand times its size, so that is found out step by step.
+    async fn examine(&self, bytes: Vec<u8>, held: &mut Option<Held>) -> Result<Examined, Close> {
+        let gate = self.shared.gate.load_full();
+        if bytes.len() < LARGE {
+            match examine(&bytes, &gate, &self.shared.freshness, Room::SMALL) {
+                Examined::TooLarge => {}
+                examined => return Ok(examined),
+            }
+        }
+        let bytes = Arc::new(bytes);
+        for room in [Room::MEDIUM, Room::LARGE] {
+            // Base64 of what is at least as long.
+            if bytes.len() / 2 > room.text && room != Room::LARGE {
+                continue;
+            }
+            // The smaller share goes first: nobody waits for more with a part in hand.
+            drop(held.take());
+            let Some(share) = heavy::hold(room.bytes()).await else { break };
+            *held = Some(share);
+            let (bytes, gate) = (bytes.clone(), gate.clone());
+            let freshness = self.shared.freshness.clone();
+            let work = move || examine(&bytes, &gate, &freshness, room);
+            match tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)? {
+                Examined::TooLarge => {}
+                examined => return Ok(examined),
+            }
+        }
+        Ok(Examined::TooLarge)
     }
 
     /// Has a request carried out. A panic of its handler is answered as what it is.
@@ -278,7 +315,7 @@ impl Talk<'_> {
         if !self.shared.is_panic_allowed {
             return None;
         }
-        let message: Value = wire::parse_json(bytes).ok()?;
+        let message: Value = wire::parse_within(bytes, 1 << 20).ok()?;
         if message["action"] != "test_panic" {
             return None;
         }

@@ -15,6 +15,7 @@ mod descriptor;
 mod dialects;
 pub mod durable;
 pub mod heartbeat;
+mod heavy;
 mod limits;
 pub mod listener;
 pub mod logs;

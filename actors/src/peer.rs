@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use model::NodeName;
 use ring::rand::SystemRandom;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,6 +22,7 @@ use crate::clock;
 use crate::cluster_data::{Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
 use crate::connection::{Gate, GateCell};
+use crate::heavy::{self, Purse, Room};
 use crate::peer_address::PeerAddress;
 use crate::routes::Routes;
 
@@ -28,6 +30,10 @@ use crate::routes::Routes;
 pub const CONNECT_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Most requests under way: beyond, who asks is refused.
 const MAX_ASKED: usize = 4_096;
+/// Frames from this size on are opened outside of the arbiter.
+const LARGE: usize = 16 << 10;
+/// Bytes of an unfinished reply from which on it holds its share of the memory.
+const GROWN: usize = 1 << 20;
 /// Most connections kept per peer.
 const MAX_KEPT: usize = 4;
 
@@ -45,6 +51,8 @@ pub struct AskPeer {
     pub patience: Duration,
     /// Where it listens; none for where the configuration says. For one that the configuration does not know any more.
     pub address: Option<PeerAddress>,
+    /// What holds the memory of the reply, for as long as who asks keeps it.
+    pub purse: Purse,
 }
 
 impl AskPeer {
@@ -58,6 +66,7 @@ impl AskPeer {
             is_repeatable,
             patience,
             address: None,
+            purse: Purse::default(),
         }
     }
 }
@@ -169,12 +178,13 @@ pub struct Stranger {
 /// # Errors
 ///
 /// [`PeerError`]; [`PeerError::Closed`] and [`PeerError::Reply`] may tell that it speaks another dialect.
-pub async fn ask_stranger(
+pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
     stranger: &Stranger,
     dialect: Dialect,
     request: &Prepared,
     patience: Duration,
-) -> Result<Value, PeerError> {
+    room: Room,
+) -> Result<T, PeerError> {
     let identity = Identity {
         sender: Sender {
             clustername: wire::JOIN.into(),
@@ -186,7 +196,9 @@ pub async fn ask_stranger(
     };
     let asked = async {
         let mut stream = connect(&stranger.address).await?;
-        identity.exchange(&mut stream, request).await.map(|(reply, _)| reply)
+        let reply = identity.exchange(&mut stream, request, room.frame_limits(&identity.limits));
+        let (frame, form, _) = reply.await?;
+        identity.read(&frame.unwrap_or_default(), &form, room)
     };
     tokio::time::timeout(patience, asked).await.unwrap_or(Err(PeerError::Late(patience)))
 }
@@ -213,12 +225,76 @@ impl Identity {
         })
     }
 
-    /// Sends a request and reads its reply; true when the connection may be used again.
+    /// Opens and reads a reply to a request in this form, in this much memory.
+    fn read<T: DeserializeOwned>(
+        &self,
+        frame: &[u8],
+        form: &Form,
+        room: Room,
+    ) -> Result<T, PeerError> {
+        // An empty answer is a null result.
+        if frame.is_empty() {
+            return wire::parse_json(b"null").map_err(|_| PeerError::Closed);
+        }
+        let opened = self.sender.open_reply(frame, form, &room.limits(&self.limits));
+        let opened = opened.map_err(|refusal| match refusal {
+            Refusal::TooLong => PeerError::TooLong,
+            refusal => PeerError::Reply(refusal),
+        })?;
+        opened.read_within(room.weight).map_err(|error| match error.is_too_heavy() {
+            true => PeerError::TooLong,
+            false => PeerError::Json,
+        })
+    }
+
+    /// Sends a request and reads its reply: at once while it is small, outside of the arbiter, and in memory that
+    /// `purse` holds, when it is not. True when the connection may be used again.
+    async fn ask(
+        &self,
+        stream: &mut TcpStream,
+        request: &Prepared,
+        purse: &Purse,
+    ) -> Result<(Value, bool), PeerError> {
+        let limits = Room::LARGE.frame_limits(&self.limits);
+        let (frame, form, is_reusable) = self.exchange(stream, request, limits).await?;
+        let frame = Arc::new(frame.unwrap_or_default());
+        if frame.len() < LARGE {
+            match self.read(&frame, &form, Room::SMALL) {
+                Err(PeerError::TooLong) => {}
+                answer => return answer.map(|reply| (reply, is_reusable)),
+            }
+        }
+        for room in [Room::MEDIUM, Room::LARGE] {
+            if frame.len() / 2 > room.text && room != Room::LARGE {
+                continue;
+            }
+            let mut held = heavy::hold(room.bytes()).await.ok_or(PeerError::Busy)?;
+            let (identity, frame) = (self.clone(), frame.clone());
+            let work = move || {
+                let reply: Value = identity.read(&frame, &form, room)?;
+                Ok((wire::weigh_value(&reply), reply))
+            };
+            match tokio::task::spawn_blocking(work).await.map_err(|_| PeerError::Busy)? {
+                Err(PeerError::TooLong) => drop(held),
+                Err(error) => return Err(error),
+                Ok((weight, reply)) => {
+                    held.shrink(weight);
+                    purse.put(held);
+                    return Ok((reply, is_reusable));
+                }
+            }
+        }
+        Err(PeerError::TooLong)
+    }
+
+    /// Sends a request and takes the frame of its reply, none for an empty one; true when the connection may be used
+    /// again.
     async fn exchange(
         &self,
         stream: &mut TcpStream,
         request: &Prepared,
-    ) -> Result<(Value, bool), PeerError> {
+        limits: Limits,
+    ) -> Result<(Option<Vec<u8>>, Form, bool), PeerError> {
         let random = SystemRandom::new();
         let form = Form::request(self.dialect, clock::now_ms(), &random);
         let frame = self
@@ -226,7 +302,8 @@ impl Identity {
             .seal(&form, request, &random)
             .map_err(|error| PeerError::Secret(error.to_string()))?;
         stream.write_all(&frame).await.map_err(|error| closed_or(error.into()))?;
-        let mut framing = Framing::of_replies(&self.limits);
+        let mut framing = Framing::of_replies(&limits);
+        let mut growing = None;
         let mut buffer = vec![0; 16 << 10];
         let mut received = 0;
         loop {
@@ -240,23 +317,22 @@ impl Identity {
                 framing.finish()
             } else {
                 framing.push(&buffer[..read]).map_err(|_| PeerError::TooLong)?;
+                // The reply of a peer that sends without an end is large while nobody knows what it is.
+                if growing.is_none() && framing.held_bytes() > GROWN {
+                    growing = Some(heavy::hold(limits.max_frame).await.ok_or(PeerError::Busy)?);
+                }
                 framing.next_frame()
             };
             match incoming {
                 Some(Incoming::Frame(bytes)) => {
-                    let opened = self
-                        .sender
-                        .open_reply(&bytes, &form, &self.limits)
-                        .map_err(PeerError::Reply)?;
-                    let reply = opened.read().map_err(|_| PeerError::Json)?;
                     let is_reusable =
                         self.dialect == Dialect::Sealed && read > 0 && framing.pending() == 0;
-                    return Ok((reply, is_reusable));
+                    return Ok((Some(bytes), form, is_reusable));
                 }
                 None if read == 0 && received == 0 => return Err(PeerError::Closed),
                 // An empty answer is a null result.
-                Some(Incoming::DequeueActions) => return Ok((Value::Null, false)),
-                None if read == 0 => return Ok((Value::Null, false)),
+                Some(Incoming::DequeueActions) => return Ok((None, form, false)),
+                None if read == 0 => return Ok((None, form, false)),
                 None => {}
             }
         }
@@ -317,7 +393,7 @@ impl Order {
     /// Asks, over a kept connection where it may be, and tells which connection may be kept.
     async fn carry_out(mut self) -> (Result<Value, PeerError>, Option<Kept>) {
         if let Some(mut kept) = self.kept.take() {
-            match self.identity.exchange(&mut kept.stream, &self.ask.request).await {
+            match self.identity.ask(&mut kept.stream, &self.ask.request, &self.ask.purse).await {
                 Ok((reply, is_reusable)) => {
                     return (Ok(reply), is_reusable.then(|| self.keep(kept.stream)));
                 }
@@ -329,7 +405,7 @@ impl Order {
         let asked = async {
             let mut stream = connect(&self.address).await?;
             let (reply, is_reusable) =
-                self.identity.exchange(&mut stream, &self.ask.request).await?;
+                self.identity.ask(&mut stream, &self.ask.request, &self.ask.purse).await?;
             Ok((reply, is_reusable.then_some(stream)))
         };
         match asked.await {

@@ -39,6 +39,7 @@ use wire::{Action, Request};
 
 use crate::cluster_data::Snapshot;
 use crate::config::LoadedConfig;
+pub use crate::heavy::Purse;
 use crate::routes::Routes;
 
 /// How long an owner of state may take to answer a message. Far more than any takes; an actor that is restarting
@@ -67,6 +68,8 @@ pub struct Caller {
     pub transport: Transport,
     /// The envelope names the cluster `join`: only what design.md lists for it may be asked.
     pub clustername_is_join: bool,
+    /// The memory that the request, and what peers reply to it, hold.
+    pub purse: Purse,
 }
 
 /// What a request is answered with.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod events;
+mod memory;
 mod node;
 mod peer;
 mod ports;

@@ -64,6 +64,13 @@ impl Peer {
         self
     }
 
+    /// The same, to another port of the node.
+    #[must_use]
+    pub fn to(mut self, port: u16) -> Self {
+        self.to = port;
+        self
+    }
+
     /// The same, from `127.0.0.<last>`.
     #[must_use]
     pub fn from(mut self, last: u8) -> Self {
@@ -102,11 +109,21 @@ impl Peer {
     /// When the secret cannot key the dialect.
     #[must_use]
     pub fn frame_at(&self, request: &Value, seconds: i64) -> Vec<u8> {
+        self.seal_at(&Prepared::new(request), seconds)
+    }
+
+    /// A body made ready once, as a frame stamped with the present time: what is long is compressed once for all.
+    #[must_use]
+    pub fn seal(&self, body: &Prepared) -> Vec<u8> {
+        self.seal_at(body, 0)
+    }
+
+    fn seal_at(&self, body: &Prepared, seconds: i64) -> Vec<u8> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
         let t_ms = i64::try_from(now).expect("a time") + seconds * 1_000;
         let random = SystemRandom::new();
         let form = Form::request(self.dialect, t_ms, &random);
-        self.sender.seal(&form, &Prepared::new(request), &random).expect("a usable secret")
+        self.sender.seal(&form, body, &random).expect("a usable secret")
     }
 
     /// Sends bytes on a new connection, then ends the sending side; everything that comes back until the node closes.

@@ -10,8 +10,15 @@ use serde_json::{Map, Value};
 
 use super::{NodeEntry, SharedMap};
 
-/// Largest data of a peer, in bytes of JSON: changes that make it larger fail.
-const MOST_BYTES: usize = 128 << 20;
+/// Largest data of a peer, in bytes of JSON: changes that make it larger fail. No full has more.
+const MOST_BYTES: usize = 32 << 20;
+
+/// Largest weight of the objects of a peer, in bytes of memory of what is read out of them: twice what 10,000 services
+/// need.
+const MOST_WEIGHT: usize = 128 << 20;
+
+/// Largest weight of what a peer says beside its objects, which is kept as values.
+pub(crate) const MOST_HEAD: usize = 4 << 20;
 
 /// Dropped keys that are logged; beyond, nobody reads them.
 const MOST_LOGGED: usize = 1_000;
@@ -30,8 +37,33 @@ pub(super) struct Told {
     pub(super) status: SharedMap<Text>,
     /// `services.config`.
     pub(super) config: SharedMap<Text>,
-    /// Bytes of `status` and `config`.
+    /// What `status` and `config` take.
+    size: Size,
+}
+
+/// What texts take.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    /// Bytes of the texts.
     bytes: usize,
+    /// Bytes of memory of what is read out of them.
+    weight: usize,
+}
+
+impl Size {
+    fn of<'t>(texts: impl IntoIterator<Item = &'t Text>) -> Self {
+        let mut size = Self::default();
+        for text in texts {
+            size.bytes += text.get().len();
+            size.weight += wire::weigh(text.get().as_bytes());
+        }
+        size
+    }
+
+    fn replace(&mut self, old: Self, new: Self) {
+        self.bytes = self.bytes.saturating_sub(old.bytes) + new.bytes;
+        self.weight = self.weight.saturating_sub(old.weight) + new.weight;
+    }
 }
 
 /// What a message changed of a peer.
@@ -107,8 +139,7 @@ impl PeerStore<'_> {
         if old.map(|old| old.get()) == text.as_ref().map(|text| text.get()) {
             return;
         }
-        told.bytes -= old.map_or(0, |old| old.get().len());
-        told.bytes += text.as_ref().map_or(0, |text| text.get().len());
+        told.size.replace(Size::of(old.map(|old| &**old)), Size::of(&text));
         match text {
             Some(text) => texts.insert(path.clone(), Arc::new(text)),
             None => texts.remove(path),
@@ -165,7 +196,8 @@ impl PeerStore<'_> {
             // One by one, each would copy its neighbours.
             let texts: Vec<(ObjectPath, Arc<Text>)> =
                 new.iter().map(|(path, object)| (path.clone(), Arc::new(text(object)))).collect();
-            told.bytes += texts.iter().map(|(_, text)| text.get().len()).sum::<usize>();
+            let size = Size::of(texts.iter().map(|(_, text)| &**text));
+            told.size.replace(Size::default(), size);
             *old = SharedMap::from_sorted(texts);
             self.read_all(section, &new);
             return;
@@ -312,11 +344,14 @@ impl PeerStore<'_> {
         if is_head {
             self.read_head();
         }
-        let told = self.entry.told.as_ref();
-        let head = told.map_or(0, |told| {
-            told.bytes + serde_json::to_string(&told.head).map_or(0, |text| text.len())
-        });
-        if head > MOST_BYTES { Err(ApplyError::TooLarge) } else { Ok(()) }
+        let Some(told) = &self.entry.told else { return Ok(()) };
+        let head: usize = match is_head {
+            true => told.head.values().map(wire::weigh_value).sum(),
+            false => 0,
+        };
+        let is_within =
+            head <= MOST_HEAD && told.size.bytes <= MOST_BYTES && told.size.weight <= MOST_WEIGHT;
+        if is_within { Ok(()) } else { Err(ApplyError::TooLarge) }
     }
 }
 

@@ -15,14 +15,18 @@ use super::note::{Notes, Severity};
 use super::{Section, Ties};
 use crate::blacklist_keeper::{Invalid, Valid};
 use crate::clock;
-use crate::cluster_data::HeartbeatHeard;
+use crate::cluster_data::{HeartbeatHeard, MOST_HEAD};
 use crate::connection::Gate;
+use crate::heavy::{self, Room};
 
 /// Messages from this size on are opened outside of the thread of heartbeats.
 const LARGE: usize = 16 << 10;
 
 /// Longest wait for the blacklist keeper.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest wait until a large message is merged.
+const MERGE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,15 +86,31 @@ impl Inbox {
         let length = bytes.len();
         let gate = self.ties.gate.load_full();
         let section = self.section.clone();
-        let work = move || open(&bytes, &gate, &section);
-        let opened = if length < LARGE {
-            work()
-        } else {
-            match tokio::task::spawn_blocking(work).await {
-                Ok(opened) => opened,
-                Err(_) => return Taken::Foreign,
+        // A small frame may inflate to a thousand times its size.
+        let small =
+            (length < LARGE).then(|| open(&bytes, &gate, &section, Room::SMALL)).transpose();
+        let mut turn = None;
+        let opened = match small {
+            Ok(Some(opened)) => Ok(opened),
+            Ok(None) | Err(Unopened::TooLarge) => {
+                // One at a time, until it is merged.
+                turn = heavy::heartbeat_turn().await;
+                if turn.is_none() {
+                    self.notes.failed(None, "too many large messages");
+                    return Taken::Old;
+                }
+                let work = move || open(&bytes, &gate, &section, Room::HEARTBEAT);
+                match tokio::task::spawn_blocking(work).await {
+                    Ok(opened) => opened,
+                    Err(_) => return Taken::Foreign,
+                }
             }
+            Err(unopened) => Err(unopened),
         };
+        let opened = opened.map_err(|unopened| match unopened {
+            Unopened::TooLarge => Unheard::Refused(Refusal::TooLong),
+            Unopened::Unheard(unheard) => unheard,
+        });
         let (opened, peer, message) = match opened {
             Ok(opened) => opened,
             Err(Unheard::Foreign) => return Taken::Foreign,
@@ -113,7 +133,14 @@ impl Inbox {
                     return Taken::Old;
                 }
                 let heard = HeartbeatHeard { from: peer.clone(), message };
-                if self.ties.heard.try_send(heard).is_err() {
+                let is_told = match &turn {
+                    None => self.ties.heard.try_send(heard).is_ok(),
+                    Some(_) => {
+                        let told = self.ties.heard.send(heard);
+                        matches!(tokio::time::timeout(MERGE_PATIENCE, told).await, Ok(Ok(())))
+                    }
+                };
+                if !is_told {
                     // It is sent again until it is acknowledged.
                     self.notes.failed(None, "the cluster data is busy");
                 }
@@ -180,22 +207,60 @@ impl Inbox {
     }
 }
 
+/// What a peer says beside its services is kept as it is, and small.
+fn check_head(message: HeartbeatMessage) -> Message {
+    let weight = match &message.content {
+        Content::Full { data } => {
+            let beside = data.iter().filter(|(key, _)| *key != "services");
+            beside.map(|(key, value)| key.len() + wire::weigh_value(value)).sum()
+        }
+        Content::Ping { monitor, .. } => monitor.values().map(wire::weigh_value).sum(),
+        Content::Patch { .. } => 0,
+    };
+    if weight > MOST_HEAD {
+        let expected = "small beside its services";
+        return Err(HeartbeatError::Field { name: "data", expected });
+    }
+    Ok(message)
+}
+
 type Message = Result<HeartbeatMessage, HeartbeatError>;
 
-/// Opens and reads a frame: from a member of the cluster that takes part in this heartbeat.
+/// Why a frame is not heard.
+enum Unopened {
+    Unheard(Unheard),
+    /// It has no place in the room it was opened into.
+    TooLarge,
+}
+
+impl From<Unheard> for Unopened {
+    fn from(unheard: Unheard) -> Self {
+        Self::Unheard(unheard)
+    }
+}
+
+/// Opens and reads a frame, in this much memory: from a member of the cluster that takes part in this heartbeat.
 fn open(
     bytes: &[u8],
     gate: &Gate,
     section: &Section,
-) -> Result<(Opened, NodeName, Message), Unheard> {
-    let Some(keyring) = &gate.keyring else { return Err(Unheard::Foreign) };
+    room: Room,
+) -> Result<(Opened, NodeName, Message), Unopened> {
+    let Some(keyring) = &gate.keyring else { return Err(Unheard::Foreign.into()) };
     let is_peer = |sender: &str| {
         gate.members.contains(sender) && section.peers().any(|peer| peer.as_str() == sender)
     };
-    let opened = keyring.open_heartbeat(bytes, is_peer)?;
+    let opened = match keyring.open_heartbeat_within(bytes, is_peer, &room.limits(&keyring.limits))
+    {
+        Err(Unheard::Refused(Refusal::TooLong)) if bytes.len() <= keyring.limits.max_frame => {
+            return Err(Unopened::TooLarge);
+        }
+        opened => opened?,
+    };
     let peer = NodeName::new(opened.nodename()).map_err(|_| Unheard::Foreign)?;
-    let message = match opened.read() {
-        Ok(value) => HeartbeatMessage::from_value(value),
+    let message = match opened.read_within(room.weight) {
+        Ok(value) => HeartbeatMessage::from_value(value).and_then(check_head),
+        Err(error) if error.is_too_heavy() => return Err(Unopened::TooLarge),
         Err(_) => Err(HeartbeatError::NotAnObject),
     };
     Ok((opened, peer, message))

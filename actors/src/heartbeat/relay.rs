@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use model::NodeName;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wire::{ClusterSecret, Dialect, Limits, Prepared};
 
@@ -14,8 +15,24 @@ use super::inbox::{Inbox, Taken};
 use super::note::{Note, Notes, Severity};
 use super::worker::Outbox;
 use crate::dialects;
+use crate::heavy::Room;
 use crate::peer::{PeerError, Stranger, ask_stranger};
 use crate::peer_address::PeerAddress;
+
+/// What counts of what a relay answers.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    status: Option<i64>,
+    #[serde(default)]
+    error: Option<String>,
+    /// The message of a node.
+    #[serde(default)]
+    data: Option<String>,
+    /// When it was left, by the clock of the relay.
+    #[serde(default)]
+    updated: Option<f64>,
+}
 
 /// The relay of a section, and what is known of it.
 struct Relay {
@@ -53,19 +70,26 @@ impl Relay {
     }
 
     /// Asks the relay. None: it did not do what was asked, which is told.
-    async fn ask(&self, request: &Value) -> Option<Value> {
+    async fn ask(&self, request: &Value) -> Option<Answer> {
         let dialect = self.dialect.get();
         let patience = self.section.settings.timeout;
-        let asked = ask_stranger(&self.stranger, dialect, &Prepared::new(request), patience).await;
+        let request = Prepared::new(request);
+        let asked =
+            ask_stranger::<Answer>(&self.stranger, dialect, &request, patience, Room::SLOT).await;
         let reason = match asked {
-            Ok(reply) if reply["status"] == 0 || reply["error"] == "no data" => {
+            Ok(answer)
+                if answer.status == Some(0) || answer.error.as_deref() == Some("no data") =>
+            {
                 self.is_known.set(true);
                 self.notes.alert("relay", None);
-                return (reply["status"] == 0).then_some(reply);
+                return (answer.status == Some(0)).then_some(answer);
             }
-            Ok(reply) => {
-                let text: String = reply.to_string().chars().take(200).collect();
-                format!("answers {text}")
+            Ok(Answer { status, error, .. }) => {
+                let text: String = error.unwrap_or_default().chars().take(200).collect();
+                match status {
+                    Some(status) => format!("answers status {status}: {text}"),
+                    None => format!("answers without a status: {text}"),
+                }
             }
             Err(error) => {
                 // What an agent does to a dialect that it does not speak.
@@ -86,7 +110,7 @@ impl Relay {
         self.failed(&reason)
     }
 
-    fn failed(&self, reason: &str) -> Option<Value> {
+    fn failed(&self, reason: &str) -> Option<Answer> {
         self.notes.failed(None, reason);
         let text = format!("relay {}: {reason}", self.stranger.address);
         self.notes.alert("relay", Some((Severity::Error, text)));
@@ -172,12 +196,8 @@ async fn fetch(relay: &Relay, peer: &NodeName) -> Option<(String, f64)> {
         "method": "GET",
         "options": {"slot": peer, "cluster_id": relay.section.cluster_id},
     });
-    let mut reply = relay.ask(&request).await?;
-    let updated = reply["updated"].as_f64()?;
-    match reply["data"].take() {
-        Value::String(frame) => Some((frame, updated)),
-        _ => None,
-    }
+    let answer = relay.ask(&request).await?;
+    Some((answer.data?, answer.updated?))
 }
 
 #[cfg(test)]
@@ -200,7 +220,7 @@ mod tests {
             let mut bench = Bench::new(&keywords, "");
             let relay = Relay::of(&bench.section, &bench.notes).unwrap();
             for _ in 0..2 {
-                assert_eq!(relay.ask(&json!({"action": "relay_rx"})).await, None);
+                assert!(relay.ask(&json!({"action": "relay_rx"})).await.is_none());
             }
             assert_eq!(deaf.heard(), heard);
             let told = std::iter::from_fn(|| bench.noted.try_recv().ok());

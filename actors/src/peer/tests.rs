@@ -24,6 +24,10 @@ enum Manner {
     Closes,
     /// Reads, and never answers.
     Silent,
+    /// Answers what is short on the wire and needs gigabytes when it is read.
+    Bombs,
+    /// Answers what inflates to far more than anybody answers.
+    Inflates,
 }
 
 struct Peer {
@@ -70,14 +74,23 @@ async fn serve(mut stream: TcpStream, envelope: Envelope, manner: Manner) {
             let random = SystemRandom::new();
             let form = opened.form().reply(clock::now_ms(), &random);
             let asked: Value = opened.read().unwrap();
-            let reply =
-                Prepared::new(&json!({"status": 0, "data": asked, "by": opened.nodename()}));
+            let reply = match manner {
+                Manner::Bombs => Prepared::from_json(bomb()),
+                Manner::Inflates => {
+                    Prepared::from_json(format!("\"{}\"", "a".repeat(64 << 20)).into())
+                }
+                _ => Prepared::new(&json!({"status": 0, "data": asked, "by": opened.nodename()})),
+            };
             stream.write_all(&keyring.own.seal(&form, &reply, &random).unwrap()).await.unwrap();
             if manner == Manner::Closes {
                 return;
             }
         }
     }
+}
+
+fn bomb() -> Vec<u8> {
+    format!("{{\"status\": 0, \"data\": [{}0]}}", "{\"\":0},".repeat(1 << 20)).into_bytes()
 }
 
 fn peers(envelope: &str, port: u16) -> Addr<Peers> {
@@ -183,10 +196,46 @@ async fn a_stranger_is_asked_as_who_joins() {
     };
     let request = Prepared::new(&question("GET"));
     for dialect in [Dialect::Sealed, Dialect::Classic] {
-        let reply = ask_stranger(&stranger, dialect, &request, PATIENCE).await.unwrap();
+        let asked = ask_stranger(&stranger, dialect, &request, PATIENCE, Room::VOTE);
+        let reply: Value = asked.await.unwrap();
         assert_eq!(reply, answered("GET"), "{dialect}");
     }
     let wrong = Stranger { secret: ClusterSecret::new(&"x".repeat(32)), ..stranger };
-    let closed = ask_stranger(&wrong, Dialect::Sealed, &request, PATIENCE).await.unwrap_err();
+    let asked = ask_stranger(&wrong, Dialect::Sealed, &request, PATIENCE, Room::VOTE);
+    let closed = Result::<Value, _>::unwrap_err(asked.await);
     assert!(matches!(closed, PeerError::Closed), "{closed:?}");
+}
+
+#[actix::test]
+async fn what_a_peer_replies_is_read_within_a_budget_and_the_next_one_is_read_again() {
+    for manner in [Manner::Bombs, Manner::Inflates] {
+        for envelope in ["sealed", "any"] {
+            let peer = peer(Envelope::Any, manner).await;
+            let peers = peers(envelope, peer.port);
+            for _ in 0..2 {
+                let refused = ask_n2(&peers, "GET", Duration::from_secs(60)).await.unwrap_err();
+                assert!(matches!(refused, PeerError::TooLong), "{refused:?}");
+            }
+        }
+    }
+}
+
+#[actix::test]
+async fn a_vote_and_a_slot_are_small_whatever_is_answered() {
+    for manner in [Manner::Bombs, Manner::Inflates] {
+        let peer = peer(Envelope::Any, manner).await;
+        let stranger = Stranger {
+            address: PeerAddress { host: "127.0.0.1".into(), port: peer.port },
+            nodename: NodeName::new("n1").unwrap(),
+            secret: ClusterSecret::new(SECRET),
+            limits: Limits::default(),
+        };
+        let request = Prepared::new(&question("GET"));
+        for (dialect, room) in [(Dialect::Sealed, Room::VOTE), (Dialect::Classic, Room::SLOT)] {
+            let patience = Duration::from_secs(60);
+            let asked = ask_stranger(&stranger, dialect, &request, patience, room).await;
+            let refused = Result::<Value, _>::unwrap_err(asked);
+            assert!(matches!(refused, PeerError::TooLong), "{refused:?}");
+        }
+    }
 }

@@ -4,12 +4,21 @@ use std::time::{Duration, Instant};
 
 use conf::ArbitratorSettings;
 use model::NodeName;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use wire::{ClusterSecret, Dialect, Limits, Prepared};
 
 use crate::dialects;
+use crate::heavy::Room;
 use crate::peer::{PeerError, Stranger, ask_stranger};
 use crate::peer_address::PeerAddress;
+
+/// What counts of an answer: who may ask is answered.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    status: Option<i64>,
+}
 
 /// Asks for a vote: the dialect of the answer, or none without one within the arbitrator's timeout. `known` is the
 /// dialect that it spoke last: when it does not answer that, it may have been replaced by another kind of agent. It is
@@ -37,10 +46,8 @@ pub(super) async fn ask(
     let deadline = Instant::now() + arbitrator.timeout;
     for &dialect in dialects::to_try(arbitrator.envelope, known) {
         let left: Duration = deadline.saturating_duration_since(Instant::now());
-        match ask_stranger(&stranger, dialect, &request, left).await {
-            Ok(reply) => {
-                return (reply.get("status").and_then(Value::as_i64) == Some(0)).then_some(dialect);
-            }
+        match ask_stranger::<Answer>(&stranger, dialect, &request, left, Room::VOTE).await {
+            Ok(answer) => return (answer.status == Some(0)).then_some(dialect),
             // What an agent does to a dialect that it does not speak.
             Err(PeerError::Closed | PeerError::Reply(_)) => {}
             Err(error) => {

@@ -101,6 +101,7 @@ pub(super) async fn ask_here(context: &Context, request: &Request) -> Value {
             addr: None,
             transport: Transport::Unix,
             clustername_is_join: false,
+            purse: context.caller.purse.clone(),
         },
     };
     // A request that is fanned out is never fanned out again, so the future does not hold itself.
@@ -124,7 +125,14 @@ pub(super) async fn ask_peer(
         Ok(peer) => peer,
         Err(error) => return wire::reply::unreachable(&error.to_string(), None, false),
     };
-    let ask = AskPeer { peer, request: request.clone(), is_repeatable, patience, address: None };
+    let ask = AskPeer {
+        peer,
+        request: request.clone(),
+        is_repeatable,
+        patience,
+        address: None,
+        purse: context.caller.purse.clone(),
+    };
     match peer::ask(&context.routes.peers, ask).await {
         Ok(reply) => reply,
         Err(error) => error.to_reply(),

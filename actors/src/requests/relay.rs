@@ -3,6 +3,7 @@
 //! Hears: requests. Tells: nobody. Restart: the slots are kept.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -17,14 +18,45 @@ use crate::clock;
 const SLOT_LIFE_SECONDS: f64 = 24.0 * 3600.0;
 /// How often old slots are looked for (wire.md §5.19).
 const SWEEP_PERIOD: Duration = Duration::from_secs(600);
-/// Most slots kept: the oldest goes first. A relay serves clusters of 32 nodes at most, so that is 128 clusters.
-const MAX_SLOTS: usize = 4096;
-/// Most bytes kept over all slots: the oldest go first.
-const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Most slots of one cluster: no cluster has more nodes.
+const MOST_SLOTS: usize = 128;
+/// Most bytes kept of one cluster: its oldest slots go first.
+const MOST_OF_CLUSTER: usize = 4 << 20;
+/// Most clusters: a relay serves those of an organization.
+const MOST_CLUSTERS: usize = 512;
+/// Most bytes kept over all clusters. Who comes when it is full is told so: it pushes nobody out.
+const MOST_BYTES: usize = 64 << 20;
+/// Longest id or name of a cluster, name of a node or address.
+const LONGEST_NAME: usize = 512;
+/// What a slot takes beside its texts, and its cluster beside its slots.
+const OVERHEAD: usize = 512;
+
+/// Why a message is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotKept {
+    /// A name is longer than names are.
+    Name,
+    /// It is longer than what is kept of one cluster.
+    TooLong,
+    /// The messages of other clusters leave no room.
+    Full,
+}
+
+impl NotKept {
+    fn to_reply(self) -> Value {
+        match self {
+            Self::Name => refusal(400, format!("a name of more than {LONGEST_NAME} bytes")),
+            Self::TooLong => {
+                refusal(413, format!("a relay keeps at most {MOST_OF_CLUSTER} bytes of a cluster"))
+            }
+            Self::Full => refusal(507, "the relay is full: it keeps messages of other clusters"),
+        }
+    }
+}
 
 /// Stores the message of a node (`relay_tx`).
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), NotKept>")]
 pub struct Store {
     /// Id of the sender's cluster.
     pub cluster_id: String,
@@ -34,13 +66,13 @@ pub struct Store {
     pub nodename: String,
     /// What it says of its own address.
     pub ipaddr: String,
-    /// The message, usually an envelope as text.
-    pub msg: Value,
+    /// The message, an envelope as text; none for an empty slot.
+    pub msg: Option<String>,
 }
 
 /// Fetches the last message of a node (`relay_rx`): the message, and when it was stored.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<(Value, Timestamp)>")]
+#[rtype(result = "Option<(Option<Arc<str>>, Timestamp)>")]
 pub struct Fetch {
     /// Id of the cluster.
     pub cluster_id: String,
@@ -50,8 +82,30 @@ pub struct Fetch {
 
 /// Lists the slots (`relay_status`).
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Map<String, Value>")]
+#[rtype(result = "Vec<Listed>")]
 pub struct List;
+
+/// A slot as it is shown.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    key: String,
+    cluster_name: Box<str>,
+    ipaddr: Box<str>,
+    size_bytes: usize,
+    updated: Timestamp,
+}
+
+fn shown(slots: &[Listed]) -> Map<String, Value> {
+    let block = |slot: &Listed| {
+        json!({
+            "cluster_name": slot.cluster_name,
+            "updated": slot.updated,
+            "ipaddr": slot.ipaddr,
+            "size": slot.size_bytes,
+        })
+    };
+    slots.iter().map(|slot| (slot.key.clone(), block(slot))).collect()
+}
 
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -59,11 +113,41 @@ struct Sweep;
 
 #[derive(Debug)]
 struct Slot {
-    cluster_name: String,
-    ipaddr: String,
-    msg: Value,
-    size_bytes: usize,
+    cluster_name: Box<str>,
+    ipaddr: Box<str>,
+    msg: Option<Arc<str>>,
     updated: Timestamp,
+}
+
+impl Slot {
+    /// Bytes of its message.
+    fn message_bytes(&self) -> usize {
+        self.msg.as_ref().map_or(0, |msg| msg.len())
+    }
+
+    /// All that it takes, its key included.
+    fn bytes(&self, node: &str) -> usize {
+        OVERHEAD + node.len() + self.cluster_name.len() + self.ipaddr.len() + self.message_bytes()
+    }
+}
+
+/// The slots of one cluster, by node.
+#[derive(Debug, Default)]
+struct Slots {
+    by_node: BTreeMap<Box<str>, Slot>,
+    bytes: usize,
+}
+
+impl Slots {
+    fn count(&mut self) {
+        self.bytes = self.by_node.iter().map(|(node, slot)| slot.bytes(node)).sum();
+    }
+
+    /// The node whose slot is the oldest.
+    fn oldest(&self) -> Option<Box<str>> {
+        let oldest = self.by_node.iter().min_by(|a, b| a.1.updated.0.total_cmp(&b.1.updated.0));
+        oldest.map(|(node, _)| node.clone())
+    }
 }
 
 /// POST `relay_tx`.
@@ -76,10 +160,11 @@ pub(super) async fn store(request: &Request, options: &RelayTx) -> Outcome {
         cluster_name: options.cluster_name.clone(),
         nodename: request.caller.nodename.to_string(),
         ipaddr,
-        msg: options.msg.clone().map_or(Value::Null, Value::from),
+        msg: options.msg.clone(),
     };
     match request.ask(&request.routes.relay, store).await {
-        Ok(()) => wire::reply::done().into(),
+        Ok(Ok(())) => wire::reply::done().into(),
+        Ok(Err(not_kept)) => not_kept.to_reply().into(),
         Err(not_now) => not_now.into(),
     }
 }
@@ -89,7 +174,9 @@ pub(super) async fn fetch(request: &Request, options: &RelayRx) -> Outcome {
     let slot = options.slot.clone().unwrap_or_default();
     let fetch = Fetch { cluster_id: options.cluster_id.clone(), slot };
     match request.ask(&request.routes.relay, fetch).await {
-        Ok(Some((msg, updated))) => json!({"status": 0, "data": msg, "updated": updated}).into(),
+        Ok(Some((msg, updated))) => {
+            json!({"status": 0, "data": msg.as_deref(), "updated": updated}).into()
+        }
         Ok(None) => refusal(1, "no data").into(),
         Err(not_now) => not_now.into(),
     }
@@ -98,7 +185,13 @@ pub(super) async fn fetch(request: &Request, options: &RelayRx) -> Outcome {
 /// GET `relay_status`: the slots, without status.
 pub(super) async fn status(request: &Request) -> Outcome {
     match request.ask(&request.routes.relay, List).await {
-        Ok(slots) => Value::Object(slots).into(),
+        Ok(clusters) => {
+            // As many as there may be: put together outside of the keeper's thread, and of this one.
+            match super::blocking(move || Value::Object(shown(&clusters))).await {
+                Ok(slots) => slots.into(),
+                Err(not_now) => not_now.into(),
+            }
+        }
         Err(not_now) => not_now.into(),
     }
 }
@@ -106,53 +199,84 @@ pub(super) async fn status(request: &Request) -> Outcome {
 /// The actor.
 #[derive(Debug, Default)]
 pub struct RelayKeeper {
-    slots: BTreeMap<String, Slot>,
+    clusters: BTreeMap<Box<str>, Slots>,
     total_bytes: usize,
 }
 
 impl RelayKeeper {
-    fn store(&mut self, now: Timestamp, message: Store) {
-        let key = format!("{}/{}", message.cluster_id, message.nodename);
-        let size_bytes = match &message.msg {
-            Value::Null => 0,
-            Value::String(text) => text.len(),
-            other => other.to_string().len(),
+    /// Keeps a message instead of the last one of its node. What has no room in its own cluster pushes out the oldest
+    /// slots of that cluster, and of no other.
+    fn store(&mut self, now: Timestamp, message: Store) -> Result<(), NotKept> {
+        let Store { cluster_id, cluster_name, nodename, ipaddr, msg } = message;
+        let names = [&cluster_id, &cluster_name, &nodename, &ipaddr];
+        if names.iter().any(|name| name.len() > LONGEST_NAME) {
+            return Err(NotKept::Name);
+        }
+        let slot = Slot {
+            cluster_name: cluster_name.into(),
+            ipaddr: ipaddr.into(),
+            msg: msg.map(Into::into),
+            updated: now,
         };
-        self.remove(&key);
-        if size_bytes > MAX_BYTES {
-            return;
+        let bytes = slot.bytes(&nodename);
+        if bytes > MOST_OF_CLUSTER {
+            return Err(NotKept::TooLong);
         }
-        while self.slots.len() >= MAX_SLOTS || self.total_bytes + size_bytes > MAX_BYTES {
-            let oldest = self.slots.iter().min_by(|a, b| a.1.updated.0.total_cmp(&b.1.updated.0));
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
-            self.remove(&oldest);
+        let is_new = !self.clusters.contains_key(&*cluster_id);
+        if is_new && self.clusters.len() >= MOST_CLUSTERS {
+            return Err(NotKept::Full);
         }
-        self.total_bytes += size_bytes;
-        let Store { cluster_name, ipaddr, msg, .. } = message;
-        self.slots.insert(key, Slot { cluster_name, ipaddr, msg, size_bytes, updated: now });
+        let before = self.clusters.get(&*cluster_id);
+        let own = before.map_or(OVERHEAD + cluster_id.len(), |slots| slots.bytes);
+        let old = before.and_then(|slots| Some(slots.by_node.get(&*nodename)?.bytes(&nodename)));
+        let grown = (own - old.unwrap_or(0) + bytes).min(MOST_OF_CLUSTER);
+        if self.total_bytes - before.map_or(0, |slots| slots.bytes) + grown > MOST_BYTES {
+            return Err(NotKept::Full);
+        }
+        let slots = self.clusters.entry(cluster_id.into()).or_default();
+        self.total_bytes -= slots.bytes;
+        slots.by_node.remove(&*nodename);
+        slots.count();
+        while slots.by_node.len() >= MOST_SLOTS || slots.bytes + bytes > MOST_OF_CLUSTER {
+            let Some(oldest) = slots.oldest() else { break };
+            if let Some(gone) = slots.by_node.remove(&oldest) {
+                slots.bytes -= gone.bytes(&oldest);
+            }
+        }
+        slots.by_node.insert(nodename.into(), slot);
+        slots.count();
+        self.total_bytes += slots.bytes;
+        Ok(())
     }
 
-    fn remove(&mut self, key: &str) {
-        if let Some(slot) = self.slots.remove(key) {
-            self.total_bytes -= slot.size_bytes;
-        }
+    fn count(&mut self) {
+        self.clusters.retain(|_, slots| !slots.by_node.is_empty());
+        self.clusters.values_mut().for_each(Slots::count);
+        self.total_bytes = self.clusters.values().map(|slots| slots.bytes).sum();
     }
 
     fn sweep(&mut self, now: Timestamp) {
-        self.slots.retain(|_, slot| now.since(slot.updated) <= SLOT_LIFE_SECONDS);
-        self.total_bytes = self.slots.values().map(|slot| slot.size_bytes).sum();
+        for slots in self.clusters.values_mut() {
+            slots.by_node.retain(|_, slot| now.since(slot.updated) <= SLOT_LIFE_SECONDS);
+        }
+        self.count();
     }
 
-    fn list(&self) -> Map<String, Value> {
-        let block = |slot: &Slot| {
-            json!({
-                "cluster_name": slot.cluster_name,
-                "updated": slot.updated,
-                "ipaddr": slot.ipaddr,
-                "size": slot.size_bytes,
-            })
-        };
-        self.slots.iter().map(|(key, slot)| (key.clone(), block(slot))).collect()
+    fn get(&self, cluster_id: &str, node: &str) -> Option<&Slot> {
+        self.clusters.get(cluster_id)?.by_node.get(node)
+    }
+
+    fn list(&self) -> Vec<Listed> {
+        let all = self.clusters.iter();
+        let slots = all.flat_map(|(id, slots)| slots.by_node.iter().map(move |slot| (id, slot)));
+        let listed = slots.map(|(id, (node, slot))| Listed {
+            key: format!("{id}/{node}"),
+            cluster_name: slot.cluster_name.clone(),
+            ipaddr: slot.ipaddr.clone(),
+            size_bytes: slot.message_bytes(),
+            updated: slot.updated,
+        });
+        listed.collect()
     }
 }
 
@@ -167,23 +291,23 @@ impl Actor for RelayKeeper {
 impl Supervised for RelayKeeper {
     fn restarting(&mut self, _: &mut Context<Self>) {
         // A slot is accepted: it is kept. The total may be half counted.
-        self.total_bytes = self.slots.values().map(|slot| slot.size_bytes).sum();
+        self.count();
     }
 }
 
 impl Handler<Store> for RelayKeeper {
-    type Result = ();
+    type Result = Result<(), NotKept>;
 
-    fn handle(&mut self, message: Store, _: &mut Context<Self>) {
-        self.store(clock::now(), message);
+    fn handle(&mut self, message: Store, _: &mut Context<Self>) -> Self::Result {
+        self.store(clock::now(), message)
     }
 }
 
 impl Handler<Fetch> for RelayKeeper {
-    type Result = Option<(Value, Timestamp)>;
+    type Result = Option<(Option<Arc<str>>, Timestamp)>;
 
     fn handle(&mut self, Fetch { cluster_id, slot }: Fetch, _: &mut Context<Self>) -> Self::Result {
-        let slot = self.slots.get(&format!("{cluster_id}/{slot}"))?;
+        let slot = self.get(&cluster_id, &slot)?;
         Some((slot.msg.clone(), slot.updated))
     }
 }
@@ -209,9 +333,9 @@ impl Handler<Sweep> for RelayKeeper {
 mod tests {
     use super::*;
 
-    fn message(nodename: &str, msg: Value) -> Store {
+    fn of(cluster: &str, nodename: &str, msg: Option<String>) -> Store {
         Store {
-            cluster_id: "cid1".into(),
+            cluster_id: cluster.into(),
             cluster_name: "c1".into(),
             nodename: nodename.into(),
             ipaddr: String::new(),
@@ -219,33 +343,76 @@ mod tests {
         }
     }
 
+    fn message(nodename: &str, msg: &str) -> Store {
+        of("cid1", nodename, Some(msg.into()))
+    }
+
+    /// What it keeps, counted anew.
+    fn counted(relay: &RelayKeeper) -> usize {
+        let slots = relay.clusters.values().flat_map(|slots| &slots.by_node);
+        slots.map(|(node, slot)| slot.bytes(node)).sum()
+    }
+
     #[test]
     fn a_slot_keeps_the_last_message_and_its_size() {
         let mut relay = RelayKeeper::default();
-        relay.store(Timestamp(1.0), message("n1", json!("payload")));
-        relay.store(Timestamp(2.0), message("n1", json!("pay")));
-        relay.store(Timestamp(3.0), message("n2", Value::Null));
+        relay.store(Timestamp(1.0), message("n1", "payload")).unwrap();
+        relay.store(Timestamp(2.0), message("n1", "pay")).unwrap();
+        relay.store(Timestamp(3.0), of("cid1", "n2", None)).unwrap();
         assert_eq!(
-            Value::Object(relay.list()),
+            Value::Object(shown(&relay.list())),
             json!({
                 "cid1/n1": {"cluster_name": "c1", "updated": 2.0, "ipaddr": "", "size": 3},
                 "cid1/n2": {"cluster_name": "c1", "updated": 3.0, "ipaddr": "", "size": 0},
             })
         );
-        assert_eq!(relay.total_bytes, 3);
+        assert_eq!(relay.total_bytes, counted(&relay));
     }
 
     #[test]
-    fn a_slot_dies_after_a_day_and_the_oldest_goes_when_there_are_too_many() {
+    fn a_slot_dies_after_a_day_and_the_oldest_of_its_cluster_goes_when_there_are_too_many() {
         let mut relay = RelayKeeper::default();
-        for i in 0..=MAX_SLOTS {
-            relay.store(Timestamp(i as f64), message(&format!("n{i}"), json!("x")));
+        relay.store(Timestamp(0.0), of("other", "n1", Some("x".into()))).unwrap();
+        for i in 0..=MOST_SLOTS {
+            relay.store(Timestamp(1.0 + i as f64), message(&format!("n{i}"), "x")).unwrap();
         }
-        assert_eq!((relay.slots.len(), relay.total_bytes), (MAX_SLOTS, MAX_SLOTS));
-        assert!(!relay.slots.contains_key("cid1/n0"));
-        relay.sweep(Timestamp(SLOT_LIFE_SECONDS + 2.0));
-        assert!(!relay.slots.contains_key("cid1/n1"));
-        assert!(relay.slots.contains_key("cid1/n2"));
-        assert_eq!(relay.total_bytes, MAX_SLOTS - 1);
+        assert_eq!(relay.clusters["cid1"].by_node.len(), MOST_SLOTS);
+        assert!(relay.get("cid1", "n0").is_none());
+        assert!(relay.get("other", "n1").is_some());
+        relay.sweep(Timestamp(SLOT_LIFE_SECONDS + 2.5));
+        assert!(relay.get("cid1", "n1").is_none() && relay.get("other", "n1").is_none());
+        assert!(relay.get("cid1", "n2").is_some());
+        assert_eq!(relay.total_bytes, counted(&relay));
+    }
+
+    #[test]
+    fn whoever_fills_the_relay_pushes_out_its_own_slots_only() {
+        let mut relay = RelayKeeper::default();
+        relay.store(Timestamp(0.0), of("honest", "n1", Some("kept".into()))).unwrap();
+        let mib = || Some("x".repeat(1 << 20));
+        // One cluster: its oldest go.
+        for i in 0..20 {
+            relay.store(Timestamp(f64::from(i)), of("greedy", &format!("n{i}"), mib())).unwrap();
+        }
+        assert!(relay.clusters["greedy"].bytes <= MOST_OF_CLUSTER);
+        // Ever new clusters, by names, ids and addresses as well as by messages.
+        let long = "y".repeat(LONGEST_NAME);
+        let mut is_full = false;
+        for i in 0..2_000 {
+            let mut store = of(&format!("{i:0>LONGEST_NAME$}"), &long, None);
+            (store.cluster_name, store.ipaddr) = (long.clone(), long.clone());
+            store.msg = (i % 2 == 0).then(|| "x".repeat(3 << 20));
+            is_full |= relay.store(Timestamp(100.0), store) == Err(NotKept::Full);
+            assert!(relay.total_bytes <= MOST_BYTES && counted(&relay) <= relay.total_bytes);
+        }
+        assert!(is_full && relay.clusters.len() <= MOST_CLUSTERS);
+        assert_eq!(relay.get("honest", "n1").unwrap().msg.as_deref(), Some("kept"));
+        // The honest one goes on.
+        relay.store(Timestamp(200.0), of("honest", "n1", Some("new".into()))).unwrap();
+        let mut long = message("n1", "x");
+        long.ipaddr = "y".repeat(LONGEST_NAME + 1);
+        assert_eq!(relay.store(Timestamp(1.0), long), Err(NotKept::Name));
+        let long = message("n1", &"x".repeat(MOST_OF_CLUSTER));
+        assert_eq!(relay.store(Timestamp(1.0), long), Err(NotKept::TooLong));
     }
 }

@@ -11,6 +11,7 @@ use crate::classic::Content;
 use crate::json::{JsonError, parse_json};
 use crate::refusal::Refusal;
 use crate::sealed::{self, ALG, SALT, Stamp};
+use crate::weigh::parse_within;
 use crate::zlib::InflateError;
 use crate::{ClusterSecret, Form, base64url, classic};
 
@@ -251,6 +252,15 @@ impl Opened {
     /// [`JsonError`] when it is not a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
         parse_json(self.body())
+    }
+
+    /// The body, read, if that takes no more than `budget` bytes of memory.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] when it is not a `T`, or too heavy.
+    pub fn read_within<T: DeserializeOwned>(&self, budget: usize) -> Result<T, JsonError> {
+        parse_within(self.body(), budget)
     }
 }
 

@@ -3,7 +3,7 @@
 pub mod disk;
 pub mod multicast;
 
-use crate::{Frame, Keyring, Opened, Refusal};
+use crate::{Frame, Keyring, Limits, Opened, Refusal};
 
 /// Why a heartbeat is not heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,21 @@ impl Keyring {
         bytes: &[u8],
         is_peer: impl FnOnce(&str) -> bool,
     ) -> Result<Opened, Unheard> {
-        let frame = Frame::parse(bytes, &self.limits)?;
+        self.open_heartbeat_within(bytes, is_peer, &self.limits)
+    }
+
+    /// The same, within other limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_heartbeat`]; [`Refusal::TooLong`] also for what has room within larger limits.
+    pub fn open_heartbeat_within(
+        &self,
+        bytes: &[u8],
+        is_peer: impl FnOnce(&str) -> bool,
+        limits: &Limits,
+    ) -> Result<Opened, Unheard> {
+        let frame = Frame::parse(bytes, limits)?;
         let is_ours = frame.clustername() == &*self.own.clustername;
         if !is_ours || frame.sender() == &*self.own.nodename || !is_peer(frame.sender()) {
             return Err(Unheard::Foreign);
@@ -41,6 +55,6 @@ impl Keyring {
         if !self.envelope.accepts(frame.dialect()) {
             return Err(Refusal::Dialect.into());
         }
-        Ok(frame.open(&self.own.secret, &self.limits)?)
+        Ok(frame.open(&self.own.secret, limits)?)
     }
 }

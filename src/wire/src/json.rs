@@ -8,13 +8,37 @@ use serde_json::ser::Formatter;
 
 use crate::canonical::{float_text, push_unit};
 
-/// Text that is not JSON, or not of the expected shape, or nested deeper than 128 levels.
+/// Text that is not JSON, or not of the expected shape, or nested deeper than 128 levels, or too heavy.
 #[derive(Debug)]
-pub struct JsonError(serde_json::Error);
+pub struct JsonError(Reason);
+
+#[derive(Debug)]
+enum Reason {
+    Text(serde_json::Error),
+    TooHeavy { budget: usize },
+}
+
+impl JsonError {
+    /// Reading it takes more memory than `budget`.
+    pub(crate) fn too_heavy(budget: usize) -> Self {
+        Self(Reason::TooHeavy { budget })
+    }
+
+    /// Whether reading it takes more memory than it may.
+    #[must_use]
+    pub fn is_too_heavy(&self) -> bool {
+        matches!(self.0, Reason::TooHeavy { .. })
+    }
+}
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid JSON: {}", self.0)
+        match &self.0 {
+            Reason::Text(error) => write!(f, "invalid JSON: {error}"),
+            Reason::TooHeavy { budget } => {
+                write!(f, "reading this JSON takes more than {budget} bytes of memory")
+            }
+        }
     }
 }
 
@@ -27,11 +51,12 @@ impl std::error::Error for JsonError {}
 ///
 /// [`JsonError`]; also for bytes that are not UTF-8, and for text nested deeper than 128 levels, which therefore never exhausts the stack.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    let wrong = |error| JsonError(Reason::Text(error));
     let text =
-        std::str::from_utf8(bytes).map_err(|error| JsonError(serde::de::Error::custom(error)))?;
+        std::str::from_utf8(bytes).map_err(|error| wrong(serde::de::Error::custom(error)))?;
     serde_json::from_str(text).or_else(|error| match mend(text) {
-        Some(mended) => serde_json::from_str(&mended).map_err(JsonError),
-        None => Err(JsonError(error)),
+        Some(mended) => serde_json::from_str(&mended).map_err(wrong),
+        None => Err(wrong(error)),
     })
 }
 
@@ -69,21 +94,6 @@ fn mend(text: &str) -> Option<String> {
         at += length;
     }
     (done > 0).then(|| mended + &text[done..])
-}
-
-/// Whether the text holds more than `most` values: each costs far more memory than its two bytes on the wire.
-pub(crate) fn has_more_values_than(text: &[u8], most: usize) -> bool {
-    let (mut values, mut is_text, mut is_escaped) = (0, false, false);
-    for byte in text {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => is_text = !is_text,
-            b',' | b'[' | b'{' if !is_text => values += 1,
-            _ => {}
-        }
-    }
-    values > most
 }
 
 /// Writes JSON as deployed agents do: `", "` and `": "` between, everything outside ASCII escaped, exponents with
@@ -172,12 +182,5 @@ mod tests {
             String::from_utf8(to_ascii_json(&value)).unwrap(),
             r#"{"\u00e9": ["\u65e5\ud83d\ude00\u007f\n\"", 1e-07, 1e+22, 0.1, 12345678901234567890, true, null]}"#
         );
-    }
-
-    #[test]
-    fn values_are_counted_outside_texts_only() {
-        assert!(has_more_values_than(b"[[],[]]", 3));
-        assert!(!has_more_values_than(b"[[],[]]", 4));
-        assert!(!has_more_values_than(br#"["[[[[\",{,"]"#, 1));
     }
 }

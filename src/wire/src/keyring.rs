@@ -69,7 +69,16 @@ impl Keyring {
     ///
     /// A [`Refusal`] that is counted.
     pub fn open(&self, bytes: &[u8]) -> Result<Opened, Refusal> {
-        let frame = match Frame::parse(bytes, &self.limits) {
+        self.open_within(bytes, &self.limits)
+    }
+
+    /// The same, within other limits.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] that is counted; [`Refusal::TooLong`] also for what has room within larger limits.
+    pub fn open_within(&self, bytes: &[u8], limits: &Limits) -> Result<Opened, Refusal> {
+        let frame = match Frame::parse(bytes, limits) {
             Ok(frame) => frame,
             Err(refusal) => {
                 let dialect = match self.envelope {
@@ -90,7 +99,7 @@ impl Keyring {
             None => &self.own.secret,
         };
         // Opened even when the answer is known: the time must not tell.
-        let opened = frame.open(secret, &self.limits);
+        let opened = frame.open(secret, limits);
         match opened {
             _ if !is_named => Err(Refusal::ClusterName),
             _ if !is_spoken => Err(Refusal::Dialect),

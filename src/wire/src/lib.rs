@@ -20,6 +20,7 @@ pub mod reply;
 mod request;
 mod sealed;
 mod secret;
+mod weigh;
 mod zlib;
 
 pub use frame::{Dialect, Frame, Limits, Opened};
@@ -32,3 +33,4 @@ pub use replay::{MOST_IDS, ReplayWindow};
 pub use request::*;
 pub use sealed::{MessageId, Stamp};
 pub use secret::{ClusterSecret, KeyError, Random};
+pub use weigh::{is_within, parse_within, weigh, weigh_value};

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 pub use options::{Format, Size};
 pub use table::*;
 
-use crate::json::{JsonError, has_more_values_than, parse_json};
+use crate::json::JsonError;
+use crate::weigh::parse_within;
 
 /// The nodes that a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub enum RequestError {
     Null,
     /// Not JSON, or not an object.
     Format,
+    /// Reading it takes more memory than a request may.
+    TooHeavy,
     /// No `action`.
     NoAction,
     /// `action` is not a text; the word is the type's.
@@ -97,6 +100,7 @@ impl RequestError {
             Self::Format | Self::NoAction => 1,
             Self::ActionType(_) | Self::OptionsType(_) => 500,
             Self::Node | Self::Required { .. } | Self::Conversion { .. } => 400,
+            Self::TooHeavy => 413,
             Self::Unsupported { .. } => 501,
         }
     }
@@ -120,6 +124,7 @@ impl fmt::Display for RequestError {
         match self {
             Self::Null => f.write_str("null request"),
             Self::Format => f.write_str("invalid data format"),
+            Self::TooHeavy => f.write_str("the request holds more values than a request may"),
             Self::NoAction => f.write_str("action not specified"),
             Self::ActionType(kind) => write!(f, "'{kind}' object has no attribute 'lstrip'"),
             Self::OptionsType(kind) => write!(f, "'{kind}' object has no attribute 'items'"),
@@ -139,8 +144,8 @@ impl fmt::Display for RequestError {
 impl std::error::Error for RequestError {}
 
 impl From<JsonError> for RequestError {
-    fn from(_: JsonError) -> Self {
-        Self::Format
+    fn from(error: JsonError) -> Self {
+        if error.is_too_heavy() { Self::TooHeavy } else { Self::Format }
     }
 }
 
@@ -161,8 +166,26 @@ fn cut(text: &str) -> Box<str> {
     text.chars().take(200).collect::<String>().into()
 }
 
-/// Most values in a request: more would take memory beyond any proportion to what a request can ask.
-const MOST_VALUES: usize = 1 << 20;
+/// Most memory that reading a request may take, in bytes. The largest that is of use sets a key of 8 MiB, which is one
+/// text, or creates objects from 16 MiB of configuration.
+pub const MOST_WEIGHT: usize = 40 << 20;
+
+impl Action {
+    /// Whether it may carry more than names, selectors and words: a key, configurations, the status of an instance, a
+    /// message for the relay.
+    #[must_use]
+    pub fn may_be_large(&self) -> bool {
+        matches!(
+            self,
+            Self::SetKey(_)
+                | Self::ObjectCreate(_)
+                | Self::SetObjectStatus(_)
+                | Self::RelayTx(_)
+                | Self::ObjectAction(_)
+                | Self::NodeAction(_)
+        )
+    }
+}
 
 /// The handler of a name and method; without method, the first one of that name.
 fn find_route(method: Option<&str>, name: &str) -> Option<&'static Route> {
@@ -199,10 +222,16 @@ impl Request {
     ///
     /// [`RequestError`] with the reply that the sender gets.
     pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
-        if body.len() > MOST_VALUES && has_more_values_than(body, MOST_VALUES) {
-            return Err(RequestError::Format);
-        }
-        Self::from_value(parse_json(body)?)
+        Self::parse_within(body, MOST_WEIGHT)
+    }
+
+    /// Reads the body of a message, if that takes no more than `budget` bytes of memory.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] with the reply that the sender gets.
+    pub fn parse_within(body: &[u8], budget: usize) -> Result<Self, RequestError> {
+        Self::from_value(parse_within(body, budget)?)
     }
 
     /// Reads a parsed message. The steps, and their order, are the router's.

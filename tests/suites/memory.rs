@@ -1,0 +1,119 @@
+//! Promise: whatever a member sends, the daemon takes no more than 64 MiB beyond what the largest legitimate message
+//! needs, gives it back afterwards, and answers meanwhile.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use harness::{Cluster, ClusterConf, Node, Peer, wait_for};
+use serde_json::{Value, json};
+use wire::Prepared;
+
+/// What the daemon may take for what is hostile, in KiB: 64 MiB, and what an allocator that is not asked to save adds.
+const MOST_KIB: u64 = 112 << 10;
+
+/// What it may keep afterwards.
+const KEPT_KIB: u64 = 24 << 10;
+
+/// Longest answer on the control socket meanwhile, on a machine that is busy with other suites.
+const PROMPT: Duration = Duration::from_secs(2);
+
+fn ping() -> Value {
+    json!({"action": "daemon_blacklist_status", "method": "GET"})
+}
+
+/// Two bytes of text for each map that it becomes.
+fn values(count: usize) -> Value {
+    Value::Array(vec![json!({}); count])
+}
+
+/// Measures what `attack` makes the daemon take, while its control socket is asked all the time.
+fn under(node: &Node, what: &str, attack: impl Fn() + Sync) {
+    node.forget_peak();
+    let before = node.resident_kib();
+    let slowest = std::thread::scope(|scope| {
+        let attacking = scope.spawn(&attack);
+        let mut slowest = Duration::ZERO;
+        while !attacking.is_finished() {
+            let begin = Instant::now();
+            assert_eq!(node.request(&ping())["status"], 0);
+            slowest = slowest.max(begin.elapsed());
+        }
+        attacking.join().expect("the attack is carried out");
+        slowest
+    });
+    let grown = node.peak_kib().saturating_sub(before);
+    eprintln!("{what}: {grown} KiB more, slowest answer {slowest:?}");
+    assert!(grown < MOST_KIB, "{what}: {grown} KiB\n{}", node.node_log());
+    assert!(slowest < PROMPT, "{what}: {slowest:?}\n{}", node.node_log());
+    wait_for(&format!("the memory of {what} is given back"), || {
+        // Memory goes back when its thread allocates again.
+        _ = node.request(&ping());
+        node.resident_kib() < before + KEPT_KIB
+    });
+}
+
+#[test]
+fn requests_that_inflate_or_hold_many_values_are_refused_in_little_memory() {
+    let node = Node::started("n1");
+    let long = json!({"action": "whoami", "options": {"x": "a".repeat(48 << 20)}});
+    let many = json!({"action": "whoami", "options": {"x": values(1 << 19)}});
+    let fits = json!({"action": "whoami", "options": {"x": values(40_000)}});
+    for (what, request) in [("a long text", long), ("many values", many), ("values that fit", fits)]
+    {
+        let body = Prepared::new(&request);
+        let frames: Vec<Vec<u8>> = (0..12).map(|_| Peer::sealed(&node).seal(&body)).collect();
+        under(&node, what, || {
+            std::thread::scope(|scope| {
+                for frame in &frames {
+                    let peer = Peer::sealed(&node);
+                    scope.spawn(move || drop(peer.exchange(frame)));
+                }
+            });
+        });
+    }
+    assert_eq!(Peer::sealed(&node).ask(&ping()).expect("a member is served")["status"], 0);
+}
+
+#[test]
+fn heartbeats_that_inflate_or_hold_many_values_are_refused_in_little_memory() {
+    let mut cluster = Cluster::configured(2, &ClusterConf::default());
+    cluster.nodes[0].start();
+    let port = cluster.heartbeat_port(0);
+    let (node, address) = (&cluster.nodes[0], cluster.address(0));
+    let long = json!({"kind": "ping", "gen": {}, "monitor": {"status": "a".repeat(48 << 20)}});
+    let many = json!({"gen": {"n2": 1}, "updated": 1.0, "services": values(1 << 19)});
+    let head = json!({"gen": {"n2": 2}, "updated": 2.0, "compat": 10, "x": values(20_000)});
+    for (what, message) in [("a long text", long), ("many values", many), ("a heavy head", head)] {
+        let body = Prepared::new(&message);
+        let frames: Vec<Vec<u8>> =
+            (0..4).map(|_| Peer::sealed(node).named("n2").seal(&body)).collect();
+        under(node, what, || {
+            std::thread::scope(|scope| {
+                for frame in &frames {
+                    scope.spawn(move || {
+                        let mut stream = std::net::TcpStream::connect((address, port))
+                            .expect("the heartbeat listens");
+                        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+                        _ = stream.write_all(frame);
+                        _ = stream.shutdown(std::net::Shutdown::Write);
+                        _ = stream.read_to_end(&mut vec![]);
+                    });
+                }
+            });
+        });
+    }
+}
+
+#[test]
+fn a_key_of_eight_mebibytes_is_still_set_and_got() {
+    let node = Node::started("n1");
+    node.om_ok(&["test/cfg/big", "create"]);
+    wait_for("the object is known", || {
+        node.status()["monitor"]["services"].get("test/cfg/big").is_some()
+    });
+    let data = "é".repeat((8 << 20) / 2);
+    let set =
+        json!({"action": "set_key", "options": {"path": "test/cfg/big", "key": "k", "data": data}});
+    let answer = Peer::sealed(&node).ask(&set).expect("a member is served");
+    assert_eq!(answer["status"], 0, "{answer:.300}");
+}
