@@ -171,8 +171,7 @@ impl Scheduler {
     /// The last run of what was just read: its stamp; an evaluation has just been made, so the next ones are spread.
     fn first_last(&self, key: &Key, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
         if !matches!(key.work, Work::Status | Work::ResourceMonitor) {
-            let stamp = std::fs::read_to_string(key.stamp(&self.paths)).ok()?;
-            return stamp.trim().parse().ok().map(Timestamp);
+            return key.last_run(&self.paths);
         }
         let interval = entry.schedule.interval()?.as_secs_f64();
         Some(Timestamp(now.0 - interval * spread(&key.path)))

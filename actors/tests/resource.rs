@@ -8,8 +8,10 @@ mod resource {
     mod cgroups;
     mod containers;
     mod destroying;
+    mod networks;
     mod node;
     mod storage;
+    mod syncs;
     mod tasks;
     mod unmounting;
 }

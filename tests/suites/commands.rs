@@ -83,7 +83,13 @@ fn keys_are_added_changed_decoded_and_removed() {
     let folder = node.path("files");
     node.om_ok(&["test/cfg/c1", "create"]);
     node.om_ok(&["test/sec/s1", "create"]);
-    node.om_ok(&["test/cfg/c1", "add", "--from", &folder.display().to_string()]);
+    // A folder is part of the name, unless a slash ends it, or a key is given for it: as deployed agents do.
+    for (end, key) in [("", None), ("/", None), ("", Some("own"))] {
+        let from = format!("{}{end}", folder.display());
+        let words = ["test/cfg/c1", "add", "--from", &from].into_iter();
+        let words = words.chain(key.into_iter().flat_map(|key| ["--key", key]));
+        node.om_ok(&words.collect::<Vec<_>>());
+    }
     let add = node.om_stdin(&["test/sec/s1", "add", "--key", "pw", "--from", "-"], "secret\n");
     assert_eq!(add.code, Some(0), "{add:?}");
     check(
@@ -92,7 +98,7 @@ fn keys_are_added_changed_decoded_and_removed() {
             (&["test/cfg/c1", "add", "--key", "k", "--value", "v"], 0, "", ""),
             (&["test/cfg/c1", "add", "--key", "k", "--value", "w"], 1, "", "has a key k already"),
             (&["test/cfg/c1", "change", "--key", "k", "--value", "w"], 0, "", ""),
-            (&["test/cfg/c1", "keys"], 0, "k\nsub/bin\n", ""),
+            (&["test/cfg/c1", "keys"], 0, "files/sub/bin\nk\nown/sub/bin\nsub/bin\n", ""),
             (&["test/cfg/c1", "decode", "--key", "sub/bin"], 0, "two\nlines\n", ""),
             (&["test/cfg/c1", "remove", "--key", "k"], 0, "", "key k removed"),
             (&["test/cfg/c1", "decode", "--key", "k"], 1, "", "has no key k"),

@@ -108,7 +108,8 @@ fn has_keys(path: &ObjectPath) -> Result<(), Failure> {
     Err(Failure::new(format!("{path} has no keys: only objects of kind cfg, sec and usr have")))
 }
 
-/// The keys to set. Those of a folder are named by their path in it, after `key` if there is one.
+/// The keys to set. Those of a folder are named by their path in it, after `key` if there is one, else after the name of
+/// the folder, unless a slash ends it: as deployed agents name them.
 fn values(key: Option<&str>, source: &KeySource) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let named = |key: &str, value: Vec<u8>| BTreeMap::from([(key.to_owned(), value)]);
     let file = match source {
@@ -133,6 +134,10 @@ fn values(key: Option<&str>, source: &KeySource) -> Result<BTreeMap<String, Vec<
         let key = key.map(str::to_owned).or(name).unwrap_or_default();
         return Ok(named(&key, slurp(file)?));
     }
+    let KeySource::Path(written) = source else { return Ok(BTreeMap::new()) };
+    let own = file.file_name().map(|name| name.to_string_lossy().into_owned());
+    let own = own.filter(|_| !written.ends_with('/'));
+    let prefix = key.map(|key| key.trim_end_matches('/').to_owned()).or(own);
     let mut found = BTreeMap::new();
     let mut folders: Vec<PathBuf> = vec![file.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -146,8 +151,8 @@ fn values(key: Option<&str>, source: &KeySource) -> Result<BTreeMap<String, Vec<
                 folders.push(path);
             } else if path.is_file() {
                 let name = path.strip_prefix(file).unwrap_or(&path).to_string_lossy().into_owned();
-                let name = match key {
-                    Some(key) => format!("{}/{name}", key.trim_end_matches('/')),
+                let name = match &prefix {
+                    Some(prefix) => format!("{prefix}/{name}"),
                     None => name,
                 };
                 found.insert(name, slurp(&path)?);

@@ -6,6 +6,7 @@ mod sequence;
 mod toc;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use super::driver::Failure;
 use super::host::Host;
 use super::instance::{Instance, Resource};
 use super::locks::{self, InstanceLock};
+use super::order::Direction;
 use super::select::Selection;
 use super::{announce, status_file};
 use crate::config::LoadedObject;
@@ -287,8 +289,9 @@ impl Act<'_> {
         let mut found = refresh();
         let is_whole = self.is_whole() && done.is_ok();
         let with_standby = match action {
-            InstanceAction::Stop if is_whole => Some(self.options.force),
-            InstanceAction::Shutdown | InstanceAction::Unprovision if is_whole => Some(true),
+            _ if done.is_err() => None,
+            InstanceAction::Stop => Some(self.options.force),
+            InstanceAction::Shutdown | InstanceAction::Unprovision => Some(true),
             _ => None,
         };
         let mut running = vec![];
@@ -319,7 +322,7 @@ impl Act<'_> {
         Ok(())
     }
 
-    /// What a stop of the whole instance should have taken down, and has not: deployed agents call that a success, and
+    /// What a stop should have taken down, and has not: deployed agents call that a success, and
     /// stop again at once, for ever. Optional resources do not count, nor what no action touches.
     fn still_running(&self, found: &InstanceStatus, with_standby: bool) -> Vec<String> {
         let is_meant = |resource: &&Resource| {
@@ -333,8 +336,14 @@ impl Act<'_> {
             Status::Warn => !matches!(resource.kind.as_str(), "fs.directory" | "ip"),
             _ => false,
         };
+        let selected: BTreeSet<usize> = self
+            .selected(Direction::Stop, |resource| is_meant(&resource))
+            .into_iter()
+            .flat_map(|set| set.members)
+            .collect();
         let mut running = vec![];
-        for resource in self.instance.resources.iter().filter(is_meant) {
+        let meant = self.instance.resources.iter().enumerate();
+        for (_, resource) in meant.filter(|(index, _)| selected.contains(index)) {
             let rid = resource.rid.as_str();
             let published = found.resources.as_ref().and_then(|resources| resources.get(rid));
             if let Some(state) = published.map(|published| &published.status)

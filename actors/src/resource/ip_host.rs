@@ -1,5 +1,7 @@
 //! `ip.host`: an address of the host.
 
+mod kept;
+
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -57,6 +59,8 @@ struct Address {
     prefix: u8,
     /// Not the first of its network.
     is_secondary: bool,
+    /// Its own name, where it has one beside that of its link.
+    label: Option<String>,
 }
 
 /// A prefix length from `24`, `255.255.255.0` or the same in octal digits.
@@ -80,14 +84,18 @@ fn prefix(text: &str) -> Option<u8> {
 
 fn parse_addresses(json: &str) -> Option<Vec<Address>> {
     let links: Vec<Value> = serde_json::from_str(json).ok()?;
-    let read = |info: &Value| {
+    let read = |(link, info): (&Value, &Value)| {
         Some(Address {
             addr: info.get("local")?.as_str()?.parse().ok()?,
             prefix: u8::try_from(info.get("prefixlen")?.as_u64()?).ok()?,
             is_secondary: info.get("secondary").and_then(Value::as_bool).unwrap_or(false),
+            label: kept::label(info, link),
         })
     };
-    let infos = links.iter().filter_map(|link| link.get("addr_info")?.as_array()).flatten();
+    let infos = links.iter().flat_map(|link| {
+        let infos = link.get("addr_info").and_then(Value::as_array).into_iter().flatten();
+        infos.map(move |info| (link, info))
+    });
     Some(infos.filter_map(read).collect())
 }
 
@@ -107,16 +115,6 @@ impl Ip {
 
     fn link(&self) -> PathBuf {
         PathBuf::from("/sys/class/net").join(&self.dev)
-    }
-
-    fn addresses(&self, scene: &Scene<'_>) -> Result<Vec<Address>, Failure> {
-        let program = Program::new(["ip", "-j", "addr", "show", "dev", &self.dev]);
-        let ended = scene.query(&program)?;
-        parse_addresses(&ended.out).ok_or_else(|| Failure::Exit {
-            command: program.to_string(),
-            code: ended.code,
-            line: ended.last_line().to_owned(),
-        })
     }
 
     fn configured(&self, scene: &Scene<'_>, addr: IpAddr) -> Result<Option<Address>, Failure> {
@@ -216,10 +214,7 @@ impl Driver for Ip {
         }
         scene.execute(&Program::new(words).output(Output::Logged))?;
         drop(lock);
-        if let Some(gateway) = &self.gateway {
-            let words = ["ip", "route", "replace", "default", "via", gateway, "dev", &self.dev];
-            scene.execute(&Program::new(words).output(Output::Logged))?;
-        }
+        self.take_default_route(scene)?;
         if self.is_nonrouted {
             return Ok(());
         }
@@ -234,6 +229,7 @@ impl Driver for Ip {
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        self.give_default_route_back(scene)?;
         let Ok(addr) = self.resolve() else { return Ok(()) };
         if !self.link().exists() {
             return Ok(());
@@ -242,8 +238,11 @@ impl Driver for Ip {
             scene.journal.info(format_args!("{addr} is already down on {}", self.dev));
             return Ok(());
         };
-        let address = format!("{addr}/{}", address.prefix);
-        scene.tool(["ip", "addr", "del", &address, "dev", &self.dev])?;
+        let lock =
+            FileLock::take(&scene.host.paths.locks().join("startip"), Duration::from_secs(30))
+                .map_err(Failure::io("lock"))?;
+        self.delete_address(scene, &address)?;
+        drop(lock);
         if self.is_nonrouted {
             return Ok(());
         }
@@ -255,6 +254,10 @@ impl Driver for Ip {
             std::thread::sleep(Duration::from_secs(1));
         }
         Ok(())
+    }
+
+    fn boot(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        Self::forget_default_route(scene)
     }
 
     fn abort_reason(&self, scene: &Scene<'_>) -> Option<String> {
@@ -331,8 +334,18 @@ mod tests {
         let json = r#"[{"ifname":"eth0","addr_info":[{"family":"inet","local":"10.0.0.1",
             "prefixlen":24},{"family":"inet6","local":"fe80::1","prefixlen":64},{}]}]"#;
         let expected = [
-            Address { addr: "10.0.0.1".parse().unwrap(), prefix: 24, is_secondary: false },
-            Address { addr: "fe80::1".parse().unwrap(), prefix: 64, is_secondary: false },
+            Address {
+                addr: "10.0.0.1".parse().unwrap(),
+                prefix: 24,
+                is_secondary: false,
+                label: None,
+            },
+            Address {
+                addr: "fe80::1".parse().unwrap(),
+                prefix: 64,
+                is_secondary: false,
+                label: None,
+            },
         ];
         assert_eq!(parse_addresses(json).unwrap(), expected);
         assert_eq!(parse_addresses("no json"), None);

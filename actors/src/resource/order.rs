@@ -37,6 +37,14 @@ fn place(resource: &Resource) -> Option<(usize, String)> {
     Some((rank * 2 + usize::from(is_inner), resource.set()))
 }
 
+/// A key whose number, if it ends in one, is compared as a number: `app#9` before `app#10`.
+fn numbered(key: &str) -> String {
+    match key.split_once('#').map(|(group, number)| (group, number.parse::<u64>())) {
+        Some((group, Ok(number))) => format!("{group}#{number:020}"),
+        _ => key.to_owned(),
+    }
+}
+
 /// The sets of the selected resources, in order.
 pub(crate) fn sets(
     instance: &Instance,
@@ -50,7 +58,7 @@ pub(crate) fn sets(
         .filter(|(_, resource)| is_selected(resource))
         .filter_map(|(index, resource)| {
             let rid = resource.rid.to_string();
-            let key = resource.driver.sort_key().unwrap_or_else(|| rid.clone());
+            let key = resource.driver.sort_key().map_or_else(|| rid.clone(), |key| numbered(&key));
             Some((place(resource)?, key, rid, index))
         })
         .collect();

@@ -147,6 +147,11 @@ fn disk_name(path: &ObjectPath, cluster: &str) -> String {
 }
 
 impl Pool {
+    /// Whether what a volume of it holds stays on the node where it was written.
+    pub(crate) fn is_of_each_node(&self) -> bool {
+        matches!(self.kind.as_str(), "directory" | "loop" | "shm")
+    }
+
     /// The configuration of a volume made of this pool.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! `sync.rsync`: copies files to other nodes, and the internal `sync#i0` that copies the configuration.
 
-use std::path::PathBuf;
+mod glob;
+mod stamp;
+
+use std::path::Path;
 use std::time::Duration;
 
 use conf::{EvalError, SectionReader};
@@ -10,8 +13,15 @@ use super::SyncTo;
 use super::driver::{Driver, Failure, Phase, Report, Scene};
 use super::exec::{Output, Program};
 use super::instance::{Resource, Setup};
-use super::status_file::modified;
-use crate::{clock, durable};
+use crate::clock;
+use glob::glob;
+
+/// How a target is reached.
+const SSH: [&str; 7] =
+    ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=10"];
+
+/// How long a target may take to tell what is mounted there.
+const QUESTION_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Options of a copy: everything a file is, one file system, and gone what is gone.
 const OPTIONS: [&str; 4] = ["-HAXpogDtrlvx", "--stats", "--delete", "--force"];
@@ -31,6 +41,12 @@ struct Rsync {
     nodes: Vec<NodeName>,
     drpnodes: Vec<NodeName>,
     is_internal: bool,
+    /// What is mounted on the targets, when anything is copied.
+    destination_mount: Option<String>,
+    /// Snapshots, which nothing here makes.
+    is_snapped: bool,
+    /// The sync that an object has without asking: it colours nothing.
+    is_unasked: bool,
 }
 
 fn with_targets(words: &[String], setup: &Setup<'_>) -> (Vec<NodeName>, Vec<NodeName>) {
@@ -62,6 +78,9 @@ pub(crate) fn read(
         nodes,
         drpnodes,
         is_internal: false,
+        destination_mount: section.text("dstfs")?,
+        is_snapped: section.bool("snap")?,
+        is_unasked: false,
     }))
 }
 
@@ -97,6 +116,9 @@ pub(crate) fn internal(setup: &Setup<'_>, section: &SectionReader<'_>) -> Option
         nodes,
         drpnodes,
         is_internal: true,
+        destination_mount: None,
+        is_snapped: false,
+        is_unasked: !setup.conf.ini().has_section(INTERNAL),
     };
     Some(Resource {
         rid: setup.rid.clone(),
@@ -116,8 +138,9 @@ pub(crate) fn internal(setup: &Setup<'_>, section: &SectionReader<'_>) -> Option
     })
 }
 
-fn stamp(scene: &Scene<'_>, node: &NodeName) -> PathBuf {
-    scene.folder().join(format!("last_sync_{node}"))
+/// A word as a shell reads it as one.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 impl Rsync {
@@ -134,8 +157,40 @@ impl Rsync {
         is_up
     }
 
-    fn copy(&self, scene: &Scene<'_>, node: &NodeName) -> Result<(), Failure> {
+    /// What there is to copy: patterns are replaced by what they match, as a shell would.
+    fn found_sources(&self) -> Vec<String> {
+        let is_there = |source: &&String| !self.is_internal || Path::new(source).exists();
+        self.sources.iter().filter(is_there).flat_map(|source| glob(source)).collect()
+    }
+
+    /// Why nothing is copied to a node: below a mount point that nothing is mounted on, what is deleted is somebody's.
+    fn check_mounted(&self, scene: &Scene<'_>, user: &str, node: &NodeName) -> Result<(), Failure> {
+        let Some(mount) = &self.destination_mount else { return Ok(()) };
+        let words = SSH.map(str::to_owned).into_iter();
+        let question = [format!("{user}@{node}"), "mountpoint".into(), "-q".into(), quoted(mount)];
+        let program = Program::new(words.chain(question)).timeout(Some(QUESTION_PATIENCE));
+        let ended = scene.query(&program)?;
+        if ended.is_success() {
+            return Ok(());
+        }
+        let why = match ended.code {
+            // Those of ssh itself, and of a shell without that command.
+            126 | 127 | 255 => format!("is not known to be mounted there: {}", ended.last_line()),
+            _ if ended.is_late => "is not known to be mounted there: no answer".to_owned(),
+            _ => "is not mounted there".to_owned(),
+        };
+        Err(Failure::refused(format!("dstfs {mount} {why}: nothing is copied")))
+    }
+
+    fn copy(
+        &self,
+        scene: &Scene<'_>,
+        sources: &[String],
+        node: &NodeName,
+        began: &jiff::Zoned,
+    ) -> Result<(), Failure> {
         let user = scene.host.node.conf.get("node.ruser").unwrap_or_else(|| "root".to_owned());
+        self.check_mounted(scene, &user, node)?;
         let mut words = vec!["rsync".to_owned()];
         if !self.is_options_reset {
             words.extend(OPTIONS.map(str::to_owned));
@@ -145,18 +200,32 @@ impl Rsync {
         if self.is_internal {
             words.push("--relative".to_owned());
         }
-        words.extend([
-            "-e".to_owned(),
-            "ssh -o BatchMode=yes -o StrictHostKeyChecking=no".to_owned(),
-        ]);
-        let sources = self
-            .sources
-            .iter()
-            .filter(|source| !self.is_internal || PathBuf::from(source).exists());
-        words.extend(sources.cloned());
+        words.extend(["-e".to_owned(), SSH.join(" ")]);
+        words.extend(sources.iter().cloned());
         words.push(format!("{user}@{node}:{}", self.destination));
         scene.execute(&Program::new(words).output(Output::Logged))?;
-        durable::touch(&stamp(scene, node)).map_err(Failure::io("stamp"))
+        let stamps = stamp::note(&scene.folder(), node, &scene.host.nodename, began)
+            .map_err(Failure::io("stamp"))?;
+        // The node that was copied to cannot know else, and would warn for ever.
+        let mut words = vec!["rsync".to_owned(), "--times".into(), "--relative".into()];
+        words.extend(["-e".to_owned(), SSH.join(" ")]);
+        words.extend(stamps.iter().map(|file| file.display().to_string()));
+        words.push(format!("{user}@{node}:/"));
+        let told = scene.execute(&Program::new(words).output(Output::LoggedAsInfo));
+        if let Err(failure) = told {
+            scene.journal.warn(format_args!("{node} is not told of its copy: {failure}"));
+        }
+        Ok(())
+    }
+
+    /// Tells that something is late, and what that makes the state.
+    fn late(&self, report: &mut Report, text: String, status: Status) -> Status {
+        if self.is_unasked {
+            report.info(text);
+            return Status::NotApplicable;
+        }
+        report.warn(text);
+        status
     }
 }
 
@@ -172,13 +241,13 @@ impl Driver for Rsync {
         }
         let now = clock::now();
         let late = |node: &NodeName| {
-            modified(&stamp(scene, node))
+            stamp::read(&scene.folder(), node)
                 .is_none_or(|last| now.since(last) > self.max_delay.as_secs_f64())
         };
         if !self.is_source_side(scene) {
             if late(&scene.host.nodename) {
-                report.warn("passive node needs update");
-                return Ok(Status::Warn);
+                let text = "passive node needs update".to_owned();
+                return Ok(self.late(report, text, Status::Warn));
             }
             return Ok(Status::NotApplicable);
         }
@@ -192,8 +261,8 @@ impl Driver for Rsync {
         if needy.is_empty() {
             return Ok(Status::Up);
         }
-        report.warn(format_args!("{} need update", needy.join(" ")));
-        Ok(Status::Down)
+        let text = format!("{} need update", needy.join(" "));
+        Ok(self.late(report, text, Status::Down))
     }
 
     fn start(&self, _: &Scene<'_>) -> Result<(), Failure> {
@@ -227,9 +296,24 @@ impl Driver for Rsync {
         if !scene.is_forced && !self.is_internal && !self.is_source_side(scene) {
             return Err(Failure::refused("the instance is not up here: its files may be old"));
         }
+        if self.is_snapped {
+            return Err(Failure::refused(
+                "snap is set, and this agent makes no snapshots: nothing is copied",
+            ));
+        }
+        if !Path::new(&self.destination).is_absolute() {
+            let text = format!("dst {:?} is no absolute path: nothing is copied", self.destination);
+            return Err(Failure::refused(text));
+        }
+        let sources = self.found_sources();
+        if sources.is_empty() {
+            let text = format!("{} matches no file: nothing is copied", self.sources.join(" "));
+            return Err(Failure::refused(text));
+        }
+        let began = jiff::Zoned::now();
         let mut failed = vec![];
         for node in nodes.iter().chain(drpnodes) {
-            if let Err(error) = self.copy(scene, node) {
+            if let Err(error) = self.copy(scene, &sources, node, &began) {
                 scene.journal.error(format_args!("{node}: {error}"));
                 failed.push(node.to_string());
             }

@@ -145,6 +145,14 @@ pub(crate) fn devices_of(path: &ObjectPath, paths: &Paths, context: &Context) ->
     files.flat_map(|file| mounts::loop_devices(Path::new(&file))).collect()
 }
 
+/// Whether nothing is in the mount point of a volume.
+fn is_empty(path: &ObjectPath, scene: &Scene<'_>) -> bool {
+    let folder = mount_point_of(path, &scene.host.paths, &scene.host.context);
+    folder
+        .and_then(|folder| std::fs::read_dir(folder).ok())
+        .is_some_and(|mut all| all.next().is_none())
+}
+
 /// The services that claim a volume.
 fn claims(path: &ObjectPath, scene: &Scene<'_>) -> Vec<String> {
     let conf = load(path, &scene.host.paths);
@@ -208,6 +216,19 @@ impl Volume {
             })
         };
         claims(path, scene).into_iter().filter(|child| child != own && uses(child)).collect()
+    }
+
+    /// The pool of a volume whose data does not follow a service to its other nodes.
+    fn pool_of_each_node(&self, path: &ObjectPath, scene: &Scene<'_>) -> Option<String> {
+        let settings = &scene.instance.settings;
+        if settings.nodes.len() < 2 || settings.topology == model::Topology::Flex {
+            return None;
+        }
+        let conf = load(path, &scene.host.paths)?;
+        let wanted = conf.section(&scene.host.context, "DEFAULT").text("pool").ok().flatten()?;
+        let pools = pool::pools(&scene.host.node.conf, &scene.host.paths);
+        let pool = pools.into_iter().find(|pool| pool.name == wanted)?;
+        pool.is_of_each_node().then_some(pool.name)
     }
 
     /// Makes the object of a pool, unless it is there. Two services may ask for the same one at once.
@@ -316,6 +337,9 @@ impl Driver for Volume {
         if status.overall == Some(Status::Warn) {
             report.warn(format_args!("volume {} has warnings", self.name));
         }
+        if let Some(pool) = self.pool_of_each_node(path, scene) {
+            report.info(format_args!("its data is of this node only: pool {pool} is not shared"));
+        }
         let avail = status.avail.unwrap_or(Status::Undef);
         report.files.insert(flag(scene));
         if !flag(scene).exists() {
@@ -336,6 +360,14 @@ impl Driver for Volume {
             self.act(scene, "start")?;
         }
         durable::touch(&flag(scene)).map_err(Failure::io("flag"))?;
+        if let Some(pool) = self.pool_of_each_node(path, scene)
+            && is_empty(path, scene)
+        {
+            scene.journal.warn(format_args!(
+                "volume {} is empty here: pool {pool} is not shared, so what other nodes wrote stays there",
+                self.name
+            ));
+        }
         self.fill(scene)
     }
 

@@ -1,7 +1,7 @@
 //! What recurs, and when it is due next.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use conf::Schedule;
@@ -52,12 +52,29 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Where its last run is noted, in the field's form: seconds since 1970 and a newline.
+    /// Where its last run is noted, under the name that deployed agents give it: seconds since 1970 and a newline.
     pub(super) fn stamp(&self, paths: &Paths) -> PathBuf {
-        let name = match &*self.rid {
-            "" => format!("last_{}", self.work.as_str()),
-            rid => format!("last_{}_{rid}", self.work.as_str()),
-        };
+        self.file(
+            paths,
+            &match self.work {
+                Work::Run => format!("last_{}", self.rid),
+                Work::Sync => format!("last_syncall_{}", self.rid),
+                Work::Status | Work::ResourceMonitor => format!("last_{}", self.work.as_str()),
+            },
+        )
+    }
+
+    /// When it ran last, as this agent, a deployed one or an older one of ours noted it.
+    pub(super) fn last_run(&self, paths: &Paths) -> Option<Timestamp> {
+        let older = self.file(paths, &format!("last_{}_{}", self.work.as_str(), self.rid));
+        let stamps = [self.stamp(paths), older];
+        stamps
+            .iter()
+            .filter_map(|file| read_stamp(file))
+            .max_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
+    fn file(&self, paths: &Paths, name: &str) -> PathBuf {
         paths.var_dir(&self.path).join("scheduler").join(name)
     }
 
@@ -69,6 +86,16 @@ impl Key {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })
     }
+}
+
+/// A stamp: seconds since 1970, or, where a sync of a deployed agent wrote it, the local time in words.
+fn read_stamp(file: &Path) -> Option<Timestamp> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return seconds.is_finite().then_some(Timestamp(seconds));
+    }
+    timestamp(DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text).ok()?)
 }
 
 /// One recurring work.

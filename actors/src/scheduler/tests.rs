@@ -106,7 +106,7 @@ fn run() -> Heard {
 async fn a_task_that_never_ran_runs_and_its_run_is_noted() {
     let mut bench = bench(TASK, NodeMonitorStatus::Idle, None).await;
     assert_eq!(bench.next().await, run());
-    let stamp = bench.paths.var.join("svc/svc1/scheduler/last_run_task#1");
+    let stamp = bench.paths.var.join("svc/svc1/scheduler/last_task#1");
     for _ in 0..500 {
         if stamp.exists() {
             break;
@@ -131,6 +131,15 @@ async fn a_task_that_ran_before_the_daemon_started_waits_for_its_interval() {
     let mut bench = bench(TASK, NodeMonitorStatus::Idle, Some(("last_run_task#1", last))).await;
     let list = bench.list().await;
     let next = list[0]["next_run"].as_f64().unwrap();
+    assert!((next - last - 600.0).abs() < 1.5, "{}", next - last);
+    assert!(bench.heard.try_recv().is_err());
+}
+
+#[actix::test]
+async fn a_task_that_a_deployed_agent_ran_waits_for_its_interval() {
+    let last = now().0 - 60.0;
+    let mut bench = bench(TASK, NodeMonitorStatus::Idle, Some(("last_task#1", last))).await;
+    let next = bench.list().await[0]["next_run"].as_f64().unwrap();
     assert!((next - last - 600.0).abs() < 1.5, "{}", next - last);
     assert!(bench.heard.try_recv().is_err());
 }

@@ -25,6 +25,42 @@ fn noting(index: &str, more: &str) -> String {
 }
 
 #[test]
+fn apps_with_a_number_as_start_are_ordered_by_it_as_a_number() {
+    let app = |index: &str, start: u32| {
+        format!(
+            "[app#{index}]\ntype = forking\nscript = {{dir}}/script{index}\nstart = {start}\nstop = {start}\ncheck = {start}\n"
+        )
+    };
+    let node = Node::new(&[app("a", 100), app("b", 9), app("c", 10)].concat());
+    for index in ["a", "b", "c"] {
+        let (up, calls) = (node.file(&format!("up{index}")), node.file("calls"));
+        let (up, calls) = (up.display(), calls.display());
+        node.script(
+            &format!("script{index}"),
+            &format!(
+                "#!/bin/sh\ncase $1 in status) test -e {up};; start) echo $1 {index} >>{calls}; touch {up};; \
+                 stop) echo $1 {index} >>{calls}; rm {up};; esac\n"
+            ),
+        );
+    }
+    assert_eq!([node.act(Start), node.act(Stop)], [0, 0]);
+    let expected = ["start b", "start c", "start a", "stop a", "stop c", "stop b"];
+    assert_eq!(node.lines("calls"), expected);
+}
+
+#[test]
+fn a_stop_of_one_resource_that_stays_up_has_failed() {
+    let node = Node::new(
+        "[app#1]\ntype = forking\nstart = /bin/true\nstop = /bin/true\ncheck = /bin/true\n\
+         [app#2]\ntype = forking\nstart = /usr/bin/touch {dir}/up\nstop = /bin/rm {dir}/up\ncheck = /usr/bin/test -e {dir}/up\n",
+    );
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(node.act_on(Stop, "app#1"), 1);
+    // What was not asked to stop does not count.
+    assert_eq!(node.act_on(Stop, "app#2"), 0);
+}
+
+#[test]
 fn resources_start_by_id_and_stop_in_reverse() {
     let config = noting("10", "")
         + &noting("2", "")

@@ -101,6 +101,20 @@ impl Node {
         self.om_on(&format!("{}:{path}", self.file("bin").display()), words)
     }
 
+    /// Runs a script that may call `$om`, in a network of its own where links can be made.
+    pub(crate) fn in_own_network(&self, script: &str) -> (i32, String) {
+        let done = Command::new("unshare")
+            .args(["-n", "-m", "/bin/sh", "-ec", script])
+            .env("om", &self.host.agent)
+            .env("OSVC_ROOT_PATH", self.folder.path())
+            .env("OSVC_NODENAME", self.host.nodename.as_str())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// The same with this search path.
     pub(crate) fn om_on(&self, path: &str, words: &[&str]) -> (i32, String) {
         let done = Command::new(&self.host.agent)
