@@ -24,6 +24,7 @@ pub mod node_monitor;
 pub mod paths;
 pub mod peer;
 pub mod peer_address;
+mod pidfd;
 pub mod propagation;
 pub mod quorum;
 mod regular;

@@ -26,6 +26,7 @@ mod ip_host;
 mod journal;
 mod keys;
 mod launch;
+mod launched;
 mod locks;
 mod mounts;
 mod order;

@@ -82,7 +82,7 @@ struct Action {
     name: String,
     is_about_node: bool,
     /// Its process group, once it runs.
-    group: Option<rustix::process::Pid>,
+    group: Option<crate::pidfd::Process>,
     /// Its session, once it runs.
     session: String,
     /// What it left was handed over.

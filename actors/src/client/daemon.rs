@@ -319,14 +319,14 @@ fn stop(om: &Om, link: &Link) -> Done {
 
 /// Ends a daemon that does not answer, as a service manager would.
 fn end(om: &Om, pid: u32) -> Result<(), Failure> {
-    // It may have ended meanwhile, and the pid be somebody else's.
+    let Some(process) = crate::pidfd::Process::open(pid)? else { return Ok(()) };
+    // It may have ended before, and the pid be somebody else's.
     if daemon::running_pid(&om.paths)? != Some(pid) {
         return Ok(());
     }
-    let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    let process = process.ok_or_else(|| Failure::new(format!("{pid} is no pid")))?;
     note(&format!("the daemon, pid {pid}, does not answer: SIGTERM sent"));
-    rustix::process::kill_process(process, rustix::process::Signal::TERM)
+    process
+        .signal(rustix::process::Signal::TERM)
         .map_err(|error| Failure::new(format!("SIGTERM to {pid}: {error}")))?;
     wait_for_end(&om.paths, "was sent SIGTERM and")
 }

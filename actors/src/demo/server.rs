@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::DemoError;
+use crate::pidfd::Process;
 
 /// Who answers on the service's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +54,18 @@ pub(super) fn ask(port: u16) -> Option<Server> {
 
 /// Kills the service's process, as `kill -9` does.
 pub(super) fn kill(server: Server) -> Result<(), DemoError> {
-    let pid = i32::try_from(server.pid).ok().and_then(rustix::process::Pid::from_raw);
-    let pid = pid.ok_or_else(|| DemoError::Command("the service names no process".into()))?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
-        .map_err(|error| DemoError::Machine("killing the process", error.into()))
+    let strange = || DemoError::Command("the service names no process of ours".into());
+    let process = Process::open(server.pid)
+        .map_err(|error| DemoError::Machine("opening the process", error))?
+        .ok_or_else(strange)?;
+    // Whoever has the port may say what they like.
+    let program =
+        |pid: &str| std::fs::metadata(format!("/proc/{pid}/exe")).map(|it| (it.dev(), it.ino()));
+    match (program("self"), program(&server.pid.to_string())) {
+        (Ok(ours), Ok(theirs)) if ours == theirs => {}
+        _ => return Err(strange()),
+    }
+    process
+        .signal(rustix::process::Signal::KILL)
+        .map_err(|error| DemoError::Machine("killing the process", error))
 }

@@ -1,17 +1,20 @@
 //! `app.simple`: a program that stays in the foreground, watched by its process.
+//!
+//! What bears its marks belongs to it; the start command, as text, only tells which of these is the main process.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use conf::SectionReader;
 use model::Status;
-use regex::Regex;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::app::{self, App, Made, Verb};
 use super::driver::{Driver, Failure, Phase, Report, Scene};
 use super::exec::Output;
 use super::instance::Setup;
-use super::processes::{Process, ProcessTable, without_children};
+use super::launched::Launched;
+use super::processes::{Owner, Process, ProcessTable, main};
 
 /// How long an early end counts as a failed start (orchestration.md §13).
 const START_PATIENCE: Duration = Duration::from_millis(200);
@@ -38,69 +41,68 @@ pub(crate) fn read(section: &SectionReader<'_>, setup: &Setup<'_>) -> Made {
 }
 
 impl Simple {
-    /// What the command line of the process looks like: the start command, read as a regular expression.
-    fn pattern(&self, scene: &Scene<'_>) -> Result<Option<Regex>, Failure> {
-        let Some(command) = self.app.command(Verb::Start, scene)? else { return Ok(None) };
-        let line = command.line();
-        let pattern = Regex::new(&line).or_else(|_| Regex::new(&regex::escape(&line)));
-        pattern.map(Some).map_err(|error| Failure::refused(error.to_string()))
+    /// Whose processes are its own.
+    fn owner(&self, scene: &Scene<'_>) -> Result<Owner, Failure> {
+        let command = self.app.command(Verb::Start, scene)?;
+        Ok(Owner {
+            id: self.id.clone(),
+            rid: scene.resource.rid.as_str().to_owned(),
+            users: command.map(|command| self.app.launch.users(&command)).unwrap_or_default(),
+            launched: Launched::of(&scene.folder()).read(),
+            groups: scene.host.cgroups.folders(scene),
+        })
     }
 
-    fn matches(&self, scene: &Scene<'_>) -> Result<Vec<Process>, Failure> {
-        let Some(pattern) = self.pattern(scene)? else { return Ok(vec![]) };
-        let rid = scene.resource.rid.as_str();
-        Ok(scene.host.processes.find(&self.id, rid, &pattern, scene.known_pids))
+    /// The start command, which is a part of the command line of the main process, unless that calls itself otherwise.
+    fn line(&self, scene: &Scene<'_>) -> Result<Option<String>, Failure> {
+        Ok(self.app.command(Verb::Start, scene)?.map(|command| command.line()))
     }
 
-    fn to_kill(&self, scene: &Scene<'_>) -> Result<Vec<Process>, Failure> {
-        let rid = scene.resource.rid.as_str();
-        if self.is_tree_killed {
-            return Ok(ProcessTable::all(&self.id, rid));
-        }
-        let Some(pattern) = self.pattern(scene)? else { return Ok(vec![]) };
-        let all = ProcessTable::all(&self.id, rid);
-        let matching: Vec<Process> =
-            all.into_iter().filter(|process| pattern.is_match(&process.command)).collect();
-        Ok(without_children(&matching).into_iter().cloned().collect())
+    /// All processes, now.
+    fn all(&self, scene: &Scene<'_>) -> Result<Vec<Process>, Failure> {
+        Ok(ProcessTable::all(&self.owner(scene)?))
     }
-}
 
-impl Simple {
-    /// The state when the main process is gone, and its children go on. With `kill = tree` they are a part of the app: it
-    /// is not down before they are, else a stop that failed would look done, and a start would run them twice.
-    fn rest_of_tree(&self, scene: &Scene<'_>, report: &mut Report) -> Option<Status> {
-        if !self.is_tree_killed || self.app.has_check() {
+    /// The state when the main process is gone, and what it started goes on. That is a part of the app: it is not down
+    /// before all are, else a stop that failed would look done, and a start would run them twice.
+    fn rest(&self, rest: &[Process], report: &mut Report) -> Option<Status> {
+        if self.app.has_check() || rest.is_empty() {
             return None;
         }
-        let rest = scene.host.processes.tree(&self.id, scene.resource.rid.as_str());
-        if rest.is_empty() {
-            return None;
-        }
-        report.warn(format_args!("its main process is gone, still running: {}", pids(&rest)));
+        report.warn(format_args!("its main process is gone, still running: {}", pids(rest)));
         report.pids.extend(rest.iter().map(|process| process.pid));
         Some(Status::Warn)
     }
 
-    /// Ends processes, and waits until none is left.
+    /// Ends all processes, and waits until none is left. The main ones first, unless all are asked at once (`kill = tree`):
+    /// most programs end what they started.
     fn kill(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let start = Instant::now();
+        let line = self.line(scene)?;
+        let mut since = Instant::now();
         let mut pause = Duration::from_millis(5);
-        let mut signalled = std::collections::BTreeSet::new();
+        let mut is_main_gone = self.is_tree_killed;
+        let mut signalled = BTreeSet::new();
         loop {
             // What was started meanwhile is ended too: a tree may grow while it falls.
-            let left = self.to_kill(scene)?;
+            let left = self.all(scene)?;
             if left.is_empty() {
+                let launched = Launched::of(&scene.folder());
+                launched.forget(&launched.read());
                 return Ok(());
             }
-            for process in &left {
-                if signalled.insert(process.pid)
-                    && let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw)
-                {
+            let main = main(&left, line.as_deref());
+            if main.is_empty() && !is_main_gone {
+                // They have as long as their parents had.
+                (is_main_gone, since) = (true, Instant::now());
+            }
+            for process in if is_main_gone { &left } else { &main } {
+                if signalled.insert((process.pid, process.start)) {
                     scene.journal.info(format_args!("kill {}", process.pid));
-                    _ = kill_process(pid, Signal::TERM);
+                    // Gone meanwhile: it is not found again.
+                    _ = process.signal(Signal::TERM);
                 }
             }
-            if start.elapsed() >= STOP_PATIENCE {
+            if since.elapsed() >= STOP_PATIENCE {
                 let pids = pids(&left);
                 let text = format!("still running {STOP_PATIENCE:?} after SIGTERM: {pids}");
                 return Err(Failure::refused(text));
@@ -112,8 +114,8 @@ impl Simple {
 }
 
 /// Process ids, for a reader.
-fn pids<'p>(processes: impl IntoIterator<Item = &'p Process>) -> String {
-    let pids: Vec<String> = processes.into_iter().map(|process| process.pid.to_string()).collect();
+fn pids(processes: &[Process]) -> String {
+    let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
     pids.join(" ")
 }
 
@@ -127,11 +129,16 @@ impl Driver for Simple {
             return Ok(Status::NotApplicable);
         }
         let is_base_up = app::is_base_up(scene);
-        let found = self.matches(scene)?;
-        let parents = without_children(&found);
+        let owner = self.owner(scene)?;
+        let line = self.line(scene)?;
+        let found = scene.host.processes.find(&owner, line.as_deref(), scene.known_pids);
+        let parents = main(&found, line.as_deref());
         report.pids.extend(parents.iter().map(|process| process.pid));
+        if found.is_empty() {
+            Launched::of(&scene.folder()).forget(&owner.launched);
+        }
         if !is_base_up && parents.is_empty() {
-            return Ok(self.rest_of_tree(scene, report).unwrap_or_else(|| {
+            return Ok(self.rest(&found, report).unwrap_or_else(|| {
                 report.info("not evaluated (instance not up)");
                 Status::NotApplicable
             }));
@@ -145,10 +152,10 @@ impl Driver for Simple {
             return self.app.check(scene, report);
         }
         match parents.len() {
-            0 => Ok(self.rest_of_tree(scene, report).unwrap_or(Status::Down)),
+            0 => Ok(self.rest(&found, report).unwrap_or(Status::Down)),
             1 => Ok(Status::Up),
             count => {
-                let pids = pids(parents.iter().copied());
+                let pids = pids(&parents);
                 report.warn(format_args!("{count} processes match: {pids}"));
                 Ok(Status::Up)
             }
@@ -163,7 +170,7 @@ impl Driver for Simple {
             if is_up { Status::Up } else { Status::Down }
         } else if self.app.has_check() {
             self.app.check(scene, &mut Report::default())?
-        } else if self.matches(scene)?.is_empty() {
+        } else if main(&self.all(scene)?, self.line(scene)?.as_deref()).is_empty() {
             Status::Down
         } else {
             Status::Up
@@ -173,16 +180,22 @@ impl Driver for Simple {
             return Ok(());
         }
         let lock = App::lock(scene)?;
-        if self.is_tree_killed {
-            // What a main process that died left behind would run twice.
-            self.kill(scene)?;
-        }
+        // What a main process that died left behind would run twice.
+        self.kill(scene)?;
         let Some(program) = self.app.program(Verb::Start, scene)? else { return Ok(()) };
         // It stays as long as it likes: no timeout.
         let program = program.output(Output::Null).timeout(None);
         scene.journal.info(format_args!("exec '{program}' as user {}", self.app.launch.user()));
-        let ended =
-            program.start(&scene.host.agent, START_PATIENCE).map_err(Failure::io("start"))?;
+        let remember = |pid| {
+            if let Err(error) = Launched::of(&scene.folder()).add(pid) {
+                scene
+                    .journal
+                    .warn(format_args!("process {pid} is known by its marks only: {error}"));
+            }
+        };
+        let ended = program
+            .start(&scene.host.agent, START_PATIENCE, remember)
+            .map_err(Failure::io("start"))?;
         drop(lock);
         match ended {
             None | Some(0) => Ok(()),
@@ -193,7 +206,7 @@ impl Driver for Simple {
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let found = self.to_kill(scene)?;
+        let found = self.all(scene)?;
         self.app.run_stop(scene)?;
         if found.is_empty() {
             scene.journal.info(format_args!("{} is already stopped", self.label()));

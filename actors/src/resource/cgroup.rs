@@ -248,6 +248,17 @@ impl Cgroups {
         }
     }
 
+    /// The folders of the groups of a resource, in each hierarchy, whether they are there or not. Only root makes them,
+    /// and puts processes into them. Agents under private roots of their own would share them: they have none.
+    pub(crate) fn folders(&self, scene: &Scene<'_>) -> Vec<PathBuf> {
+        if !is_wanted(scene.instance) || *scene.host.paths != crate::paths::Paths::packaged() {
+            return vec![];
+        }
+        let resource = scene.resource;
+        let [.., own] = folders(&scene.instance.path, &resource.set(), &resource.rid);
+        self.roots().into_iter().map(|root| root.join(&own)).collect()
+    }
+
     /// The parent of the groups of a container, for its tool: from the root of the hierarchy.
     pub(crate) fn parent(&self, scene: &Scene<'_>) -> Option<String> {
         if self.hierarchy == Hierarchy::None || !is_wanted(scene.instance) {

@@ -164,13 +164,20 @@ impl Program {
         })
     }
 
-    /// Starts it and leaves it to itself, after `patience`: an end within it is told with its code.
+    /// Starts it and leaves it to itself, after `patience`: an end within it is told with its code. `on_start` is told its
+    /// process id at once.
     ///
     /// # Errors
     ///
     /// The program could not be started.
-    pub(crate) fn start(&self, agent: &Path, patience: Duration) -> io::Result<Option<i32>> {
+    pub(crate) fn start(
+        &self,
+        agent: &Path,
+        patience: Duration,
+        on_start: impl FnOnce(u32),
+    ) -> io::Result<Option<i32>> {
         let mut child = self.spawn(agent)?;
+        on_start(child.id());
         let pidfd = pidfd_open(pid_of(&child), PidfdFlags::empty())?;
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
         wait_for(&mut fds, Some(Instant::now() + patience))?;
@@ -241,13 +248,14 @@ impl Program {
                 ));
             }
         }
+        if signals_sent > 0 && self.leads_group() {
+            // Its leader has ended; whoever ignored SIGTERM beside it must not stay. Before it is waited for: the id is not
+            // that of another group as long as it is not.
+            _ = kill_process_group(pid, Signal::KILL);
+        }
         let code = code_of(child.wait()?);
         out.finish(&|line| tell(line, false));
         err.finish(&|line| tell(line, true));
-        if signals_sent > 0 && self.leads_group() {
-            // Its leader is gone; whoever ignored SIGTERM beside it must not stay.
-            _ = kill_process_group(pid, Signal::KILL);
-        }
         Ok(Ended { code, out: out.text(), err: err.text(), is_late: signals_sent > 0 })
     }
 }
@@ -406,9 +414,9 @@ mod tests {
     #[test]
     fn a_started_program_is_left_to_itself_and_an_early_end_is_told() {
         let early = shell("exit 4").output(Output::Null);
-        assert_eq!(early.start(AGENT.as_ref(), Duration::from_secs(10)).unwrap(), Some(4));
+        assert_eq!(early.start(AGENT.as_ref(), Duration::from_secs(10), |_| ()).unwrap(), Some(4));
         let late = shell("sleep 2").output(Output::Null);
-        assert_eq!(late.start(AGENT.as_ref(), Duration::from_millis(20)).unwrap(), None);
+        assert_eq!(late.start(AGENT.as_ref(), Duration::from_millis(20), |_| ()).unwrap(), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How apps and tasks are launched: their command words, execution context and environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -146,13 +146,30 @@ impl Launch {
         self.program_in(command, scene, scene.host.cgroups.prepare(scene))
     }
 
-    /// The program that runs a command in this context.
+    /// The program that runs a command in this context and ends: it is no part of the resource.
     ///
     /// # Errors
     ///
     /// A user, group, configuration or secret that does not exist.
     pub(crate) fn program(&self, command: &Command, scene: &Scene<'_>) -> Result<Program, Failure> {
-        self.program_in(command, scene, vec![])
+        let passing = (super::processes::PASSING_VARIABLE.to_owned(), "1".to_owned());
+        Ok(self.program_in(command, scene, vec![])?.environment([passing]))
+    }
+
+    /// Users that a command runs as, beside root and us.
+    pub(crate) fn users(&self, command: &Command) -> BTreeSet<u32> {
+        let owner = self.owner_of(command);
+        let names = owner.iter().chain(self.user.as_ref());
+        let find = |name: &String| super::exec_context::find_user(name).ok();
+        names.filter_map(find).map(|user| user.uid.as_raw()).collect()
+    }
+
+    /// The owner of the program that a command names, if it runs as such.
+    fn owner_of(&self, command: &Command) -> Option<String> {
+        match command {
+            Command::Words(words) => words.first().and_then(|file| owner_not_root(file)),
+            Command::Shell(_) => None,
+        }
     }
 
     fn program_in(
@@ -167,11 +184,7 @@ impl Launch {
         if let Some(group) = &self.group {
             context.set_group(group).map_err(Failure::io("group"))?;
         }
-        let owner = match command {
-            Command::Words(words) => words.first().and_then(|file| owner_not_root(file)),
-            Command::Shell(_) => None,
-        };
-        if let Some(user) = owner.or_else(|| self.user.clone()) {
+        if let Some(user) = self.owner_of(command).or_else(|| self.user.clone()) {
             context.set_user(&user).map_err(Failure::io("user"))?;
         }
         let tmp = &scene.host.paths.tmp;

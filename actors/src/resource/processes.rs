@@ -1,37 +1,200 @@
-//! Processes that resources started, found by the identity in their environment.
+//! Processes that belong to a resource, known by marks that only root can write.
+//!
+//! A process belongs to a resource when it
+//! - was launched for it, as the file of the launch says (`Launched`), or is in the session of one that was;
+//! - is in the control group of the resource;
+//! - has the identity in its environment, and whoever wrote that is root, we, or the user that the resource runs as: all
+//!   users of the process are such, and its program was not made to run as another one by its file (a set-user-id program
+//!   keeps the environment of who runs it). What deployed agents launched is found so;
+//! - bears the identity, and is a child of one of these, whatever user it became;
+//! - is in a session that one of these leads, unless it bears the marks of another resource.
+//!
+//! A child that has neither the session, nor the group, nor the marks is none: the shell of who logged in through a service.
+//!
+//! Anybody can write a command line or an environment: neither makes a stranger's process a part of a service.
 //!
 //! Reading all of `/proc` is what a check costs; so resources that are evaluated together share one scan, and a resource
 //! whose processes are known only looks at these.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use regex::Regex;
+use rustix::process::Signal;
 
+use super::launched::Leader;
 use crate::paths::ROOT_VARIABLE;
+use crate::pidfd;
 
 /// How old a scan may be. Shorter than the 0.2 s that a start takes at least, so that whoever asks after a start sees its
 /// process.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// A process that a resource started.
+/// Set for what runs for a resource and is no part of it: checks, stop commands.
+pub(crate) const PASSING_VARIABLE: &str = "OPENSVC_PASSING";
+
+/// The parent of kernel threads.
+const KTHREADD: u32 = 2;
+
+/// Whose processes are looked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Owner {
+    /// Id of the object.
+    pub id: String,
+    /// Id of the resource.
+    pub rid: String,
+    /// Users that the resource may run as, beside root and us.
+    pub users: BTreeSet<u32>,
+    /// What was launched.
+    pub launched: Vec<Leader>,
+    /// Folders of its control groups.
+    pub groups: Vec<PathBuf>,
+}
+
+/// A process that belongs to a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
     /// Process id.
     pub pid: u32,
     /// Its parent.
     pub parent: u32,
+    /// When it was started, in ticks since the boot: with it, an id is that of one process for ever.
+    pub start: u64,
+    /// It was launched by us, and leads all that it started.
+    pub is_leader: bool,
     /// Command line, words separated by blanks.
     pub command: String,
+}
+
+impl Process {
+    /// Signals this process, and no other that has got its id meanwhile.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let Some(process) = pidfd::Process::open(self.pid)? else { return Ok(()) };
+        // Asked once it is open: what bears the id now is what it is open for.
+        if Stat::read(self.pid).is_some_and(|stat| stat.start == self.start) {
+            process.signal(signal)?;
+        }
+        Ok(())
+    }
+}
+
+/// What `/proc/<pid>/stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// Its parent.
+    pub parent: u32,
+    /// The session that it is in.
+    pub session: u32,
+    /// When it was started, in ticks since the boot.
+    pub start: u64,
+}
+
+impl Stat {
+    /// That of a process; none when it is gone, or dead and not buried.
+    pub(crate) fn read(pid: u32) -> Option<Self> {
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name may hold blanks and parentheses: fields are counted from the last one.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        if matches!(fields.next()?, "Z" | "X") {
+            return None;
+        }
+        let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
+        // 22nd field of the line.
+        let start = fields.nth(15)?.parse().ok()?;
+        Some(Self { parent, session, start })
+    }
+}
+
+/// The marks in the environment of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Marks {
+    id: String,
+    rid: String,
+    /// Users that it runs as, and that its program was started by. None if its program runs as another than who started it.
+    users: Option<BTreeSet<u32>>,
+}
+
+impl Marks {
+    fn read(pid: u32) -> Option<Self> {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let variable = |name: &str| {
+            environment
+                .split(|byte| *byte == 0)
+                .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let (id, rid) = (variable("OPENSVC_SVC_ID")?, variable("OPENSVC_RID")?);
+        // Another node on this machine has instances of the same objects.
+        let is_ours = is_same_root(variable(ROOT_VARIABLE).as_deref(), own_root().as_deref());
+        let is_passing = variable(PASSING_VARIABLE).is_some();
+        (is_ours && !is_passing).then(|| Self { id, rid, users: users(pid) })
+    }
+
+    fn is_of(&self, owner: &Owner) -> bool {
+        self.id == owner.id && self.rid == owner.rid
+    }
+
+    /// Whether they were written by one of these users, root or us.
+    fn is_written_by(&self, users: &BTreeSet<u32>) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        let may = |uid: &u32| *uid == 0 || *uid == own || users.contains(uid);
+        self.users.as_ref().is_some_and(|those| those.iter().all(may))
+    }
+}
+
+/// All users of a process; none when its program is one that makes who runs it another user.
+fn users(pid: u32) -> Option<BTreeSet<u32>> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let mut users: BTreeSet<u32> =
+        line.split_whitespace().map(|uid| uid.parse().ok()).collect::<Option<_>>()?;
+    // What the kernel told the program at its start.
+    const AT_NULL: u64 = 0;
+    const AT_UID: u64 = 11;
+    const AT_SECURE: u64 = 23;
+    let told = std::fs::read(format!("/proc/{pid}/auxv")).ok()?;
+    let mut numbers = told
+        .chunks_exact(size_of::<usize>())
+        .map(|bytes| bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
+    if cfg!(target_endian = "big") {
+        // Not read there: what the process is now has to do.
+        return Some(users);
+    }
+    while let (Some(kind), Some(value)) = (numbers.next(), numbers.next()) {
+        match kind {
+            AT_NULL => break,
+            AT_UID => _ = users.insert(u32::try_from(value).ok()?),
+            AT_SECURE if value != 0 => return None,
+            _ => {}
+        }
+    }
+    Some(users)
+}
+
+#[derive(Debug)]
+struct Entry {
+    stat: Stat,
+    marks: Option<Marks>,
+}
+
+impl Entry {
+    fn read(pid: u32) -> Option<Self> {
+        let stat = Stat::read(pid)?;
+        let marks = if stat.parent == KTHREADD { None } else { Marks::read(pid) };
+        Some(Self { stat, marks })
+    }
 }
 
 #[derive(Debug)]
 struct Scan {
     began: Instant,
-    found: BTreeMap<(String, String), Vec<Process>>,
+    found: BTreeMap<u32, Entry>,
 }
 
 /// The newest scan.
@@ -41,48 +204,29 @@ pub(crate) struct ProcessTable {
 }
 
 impl ProcessTable {
-    /// Processes of a resource whose command line matches. Known ones that all still match are believed to be all.
+    /// Processes of a resource, all that it has. Known ones that still are its main processes are believed to be all.
     pub(crate) fn find(
         &self,
-        id: &str,
-        rid: &str,
-        pattern: &Regex,
+        owner: &Owner,
+        line: Option<&str>,
         known: Option<&BTreeSet<u32>>,
     ) -> Vec<Process> {
         if let Some(known) = known.filter(|known| !known.is_empty()) {
-            let found: Vec<Process> = known
-                .iter()
-                .filter_map(|pid| read_process(*pid))
-                .filter(|(owner, process)| {
-                    owner.0 == id && owner.1 == rid && pattern.is_match(&process.command)
-                })
-                .map(|(_, process)| process)
-                .collect();
-            if found.len() == known.len() {
+            let found: Vec<Process> =
+                known.iter().filter_map(|pid| known_process(*pid, owner)).collect();
+            if found.len() == known.len() && main(&found, line).len() == found.len() {
                 return found;
             }
         }
-        let mut found = self.tree(id, rid);
-        found.retain(|process| pattern.is_match(&process.command));
+        let mut found = self.scan().members(owner);
+        // The scan may be older than a death.
+        found.retain(|process| Stat::read(process.pid).is_some_and(|it| it.start == process.start));
         found
     }
 
-    /// Processes of a resource, whatever they run.
-    pub(crate) fn tree(&self, id: &str, rid: &str) -> Vec<Process> {
-        let owner = (id.to_owned(), rid.to_owned());
-        let scan = self.scan();
-        let found = scan.found.get(&owner).map_or(&[][..], Vec::as_slice);
-        found
-            .iter()
-            // The scan may be older than a death.
-            .filter(|process| read_process(process.pid).is_some_and(|(now, _)| now == owner))
-            .cloned()
-            .collect()
-    }
-
-    /// All processes of a resource, whatever they run, read now.
-    pub(crate) fn all(id: &str, rid: &str) -> Vec<Process> {
-        Scan::new().found.remove(&(id.to_owned(), rid.to_owned())).unwrap_or_default()
+    /// All processes of a resource, read now.
+    pub(crate) fn all(owner: &Owner) -> Vec<Process> {
+        Scan::new().members(owner)
     }
 
     fn scan(&self) -> Arc<Scan> {
@@ -100,23 +244,122 @@ impl ProcessTable {
 impl Scan {
     fn new() -> Self {
         let began = Instant::now();
-        let mut found: BTreeMap<_, Vec<Process>> = BTreeMap::new();
+        let mut found = BTreeMap::new();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            if let Some((owner, process)) = read_process(pid) {
-                found.entry(owner).or_default().push(process);
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(pid) = pid
+                && let Some(entry) = Entry::read(pid)
+            {
+                found.insert(pid, entry);
             }
         }
         Self { began, found }
     }
+
+    /// The processes of a resource.
+    fn members(&self, owner: &Owner) -> Vec<Process> {
+        let mut members: BTreeSet<u32> =
+            owner.groups.iter().flat_map(|folder| group_members(folder)).collect();
+        let mut sessions = BTreeSet::new();
+        for leader in &owner.launched {
+            match self.found.get(&leader.pid) {
+                Some(entry) if entry.stat.start == leader.start => {
+                    members.insert(leader.pid);
+                    sessions.insert(leader.pid);
+                }
+                // The id is that of another process: all of the session were gone before.
+                Some(_) => {}
+                None => _ = sessions.insert(leader.pid),
+            }
+        }
+        let is_marked = |entry: &Entry| {
+            let marks = entry.marks.as_ref().filter(|marks| marks.is_of(owner));
+            marks.is_some_and(|marks| marks.is_written_by(&owner.users))
+        };
+        let marked = self.found.iter().filter(|(_, entry)| is_marked(entry));
+        members.extend(marked.map(|(pid, _)| *pid));
+        // What bears the marks of another resource is that one's, whoever started it. We and who runs us are none.
+        let is_free = |pid: u32, entry: &Entry| {
+            pid > 1
+                && pid != std::process::id()
+                && entry
+                    .marks
+                    .as_ref()
+                    .is_none_or(|marks| marks.is_of(owner) || !marks.is_written_by(&owner.users))
+        };
+        members.retain(|pid| self.found.get(pid).is_some_and(|entry| is_free(*pid, entry)));
+        loop {
+            let leads = |pid: &u32| self.found.get(pid).is_some_and(|it| it.stat.session == *pid);
+            sessions.extend(members.iter().copied().filter(leads));
+            let before = members.len();
+            let more = self.found.iter().filter(|(pid, entry)| {
+                let is_marked = entry.marks.as_ref().is_some_and(|marks| marks.is_of(owner));
+                let is_near = sessions.contains(&entry.stat.session)
+                    || is_marked && members.contains(&entry.stat.parent);
+                is_near && !members.contains(*pid) && is_free(**pid, entry)
+            });
+            let more: Vec<u32> = more.map(|(pid, _)| *pid).collect();
+            members.extend(more);
+            if members.len() == before {
+                break;
+            }
+        }
+        members
+            .iter()
+            .filter_map(|pid| Some(process(*pid, self.found.get(pid)?.stat, owner)))
+            .collect()
+    }
+}
+
+fn process(pid: u32, stat: Stat, owner: &Owner) -> Process {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    Process {
+        pid,
+        parent: stat.parent,
+        start: stat.start,
+        is_leader: owner.launched.contains(&Leader { pid, start: stat.start }),
+        command: words.join(" ").trim_end().to_owned(),
+    }
+}
+
+/// A process that was found before, if it still is one of the resource by marks of its own.
+fn known_process(pid: u32, owner: &Owner) -> Option<Process> {
+    let stat = Stat::read(pid)?;
+    let is_launched = owner.launched.contains(&Leader { pid, start: stat.start });
+    let is_its = is_launched
+        || Marks::read(pid)
+            .is_some_and(|marks| marks.is_of(owner) && marks.is_written_by(&owner.users));
+    is_its.then(|| process(pid, stat, owner))
+}
+
+/// The main processes among those of a resource: those whose command line has the text of the start command, or else what
+/// was launched, whatever it calls itself. Their children are left out.
+pub(crate) fn main(processes: &[Process], line: Option<&str>) -> Vec<Process> {
+    let is_text = |process: &&Process| line.is_some_and(|line| process.command.contains(line));
+    let mut found: Vec<Process> = processes.iter().filter(is_text).cloned().collect();
+    if found.is_empty() {
+        found = processes.iter().filter(|process| process.is_leader).cloned().collect();
+    }
+    without_children(&found).into_iter().cloned().collect()
 }
 
 /// Without those whose parent is among them, or descends from one that is.
-pub(crate) fn without_children(processes: &[Process]) -> Vec<&Process> {
+fn without_children(processes: &[Process]) -> Vec<&Process> {
     let pids: BTreeSet<u32> = processes.iter().map(|process| process.pid).collect();
     processes.iter().filter(|process| !pids.contains(&process.parent)).collect()
+}
+
+/// The processes in a control group and in those below it.
+fn group_members(folder: &Path) -> Vec<u32> {
+    let Ok(text) = std::fs::read_to_string(folder.join("cgroup.procs")) else { return vec![] };
+    let mut members: Vec<u32> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            members.extend(group_members(&entry.path()));
+        }
+    }
+    members
 }
 
 /// The private root of this agent, as what it starts inherits it.
@@ -128,33 +371,6 @@ fn own_root() -> Option<String> {
 fn is_same_root(one: Option<&str>, other: Option<&str>) -> bool {
     let path = |root: Option<&str>| root.filter(|root| !root.is_empty()).map(PathBuf::from);
     path(one) == path(other)
-}
-
-/// The owner and the process, if it is one that this agent started, and alive.
-fn read_process(pid: u32) -> Option<((String, String), Process)> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let variable = |name: &[u8]| {
-        environment
-            .split(|byte| *byte == 0)
-            .find_map(|entry| entry.strip_prefix(name))
-            .map(|value| String::from_utf8_lossy(value).into_owned())
-    };
-    let owner = (variable(b"OPENSVC_SVC_ID=")?, variable(b"OPENSVC_RID=")?);
-    // Another node on this machine has instances of the same objects.
-    if !is_same_root(variable(b"OSVC_ROOT_PATH=").as_deref(), own_root().as_deref()) {
-        return None;
-    }
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold blanks and parentheses: fields are counted from the last one.
-    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    let parent = fields.next()?.parse().ok()?;
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-    Some((owner, Process { pid, parent, command: words.join(" ").trim_end().to_owned() }))
 }
 
 #[cfg(test)]
@@ -180,8 +396,18 @@ mod tests {
         }
     }
 
-    fn pattern() -> Regex {
-        Regex::new("read line").unwrap()
+    const SCRIPT: &str = "while :; do read line || sleep 5; done";
+
+    fn owner(id: &str, rid: &str) -> Owner {
+        Owner { id: id.into(), rid: rid.into(), ..Owner::default() }
+    }
+
+    fn pids(found: &[Process]) -> Vec<u32> {
+        found.iter().map(|process| process.pid).collect()
+    }
+
+    fn mains(found: &[Process]) -> Vec<u32> {
+        pids(&main(found, Some("read line")))
     }
 
     fn wait_until(mut condition: impl FnMut() -> bool) {
@@ -193,14 +419,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_found_by_its_identity_and_command_line() {
+    fn a_process_is_found_by_its_identity_and_the_main_one_by_its_command_line() {
         let id = "9c0c7f0e-0000-4000-8000-000000000001";
-        let mut running = Running::new(id, "while :; do read line || sleep 5; done");
+        let mut running = Running::new(id, SCRIPT);
         let table = ProcessTable::default();
         let pid = running.0.id();
         let find = |rid, known: Option<&BTreeSet<u32>>| {
-            let found = table.find(id, rid, &pattern(), known);
-            found.iter().map(|process| process.pid).collect::<Vec<_>>()
+            mains(&table.find(&owner(id, rid), Some("read line"), known))
         };
         wait_until(|| find("app#1", None) == [pid]);
         assert!(find("app#2", None).is_empty());
@@ -216,25 +441,89 @@ mod tests {
         let id = "9c0c7f0e-0000-4000-8000-000000000002";
         let start = |root: &str| {
             let mut command = Command::new("/bin/sh");
-            command.args(["-c", "while :; do read line || sleep 5; done"]).stdout(Stdio::null());
+            command.args(["-c", SCRIPT]).stdout(Stdio::null());
             command.env("OPENSVC_SVC_ID", id).env("OPENSVC_RID", "app#1").env(ROOT_VARIABLE, root);
             Running(command.spawn().unwrap())
         };
         let (_theirs, ours) = (start("/n2"), start(own_root().as_deref().unwrap_or_default()));
-        let table = ProcessTable::default();
-        let pids = || -> Vec<u32> {
-            table.find(id, "app#1", &pattern(), None).iter().map(|process| process.pid).collect()
-        };
-        wait_until(|| pids() == [ours.0.id()]);
+        wait_until(|| mains(&ProcessTable::all(&owner(id, "app#1"))) == [ours.0.id()]);
         assert!(is_same_root(Some("/n1/"), Some("/n1")) && is_same_root(Some(""), None));
         assert!(!is_same_root(Some("/n1"), None));
     }
 
     #[test]
+    fn what_another_user_writes_in_an_environment_is_no_mark() {
+        use std::os::unix::process::CommandExt as _;
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root may be another user");
+            return;
+        }
+        let id = "9c0c7f0e-0000-4000-8000-000000000003";
+        let folder = tempfile::tempdir().unwrap();
+        // A program that makes who runs it root keeps their environment.
+        let raised = folder.path().join("raised");
+        std::fs::copy("/bin/sleep", &raised).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode;
+        std::fs::set_permissions(&raised, mode(0o4755)).unwrap();
+        std::fs::set_permissions(folder.path(), mode(0o755)).unwrap();
+        let start = |program: &Path, uid: u32| {
+            let mut command = Command::new(program);
+            command.arg("1000.5").uid(uid).env("OPENSVC_SVC_ID", id).env("OPENSVC_RID", "app#1");
+            Running(command.spawn().unwrap())
+        };
+        let sleep = Path::new("/bin/sleep");
+        let (own, forged, raised) = (start(sleep, 0), start(sleep, 65_534), start(&raised, 65_534));
+        let (own, forged, raised) = (own.0.id(), forged.0.id(), raised.0.id());
+        let (mut owner, as_user) = (owner(id, "app#1"), BTreeSet::from([65_534]));
+        wait_until(|| {
+            owner.users = as_user.clone();
+            [own, forged].iter().all(|pid| pids(&ProcessTable::all(&owner)).contains(pid))
+        });
+        let mount = rustix::fs::statvfs(folder.path()).unwrap();
+        if mount.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
+            println!("skipped: programs are not raised on the file system of the test");
+            return;
+        }
+        assert!(Marks::read(raised).is_some_and(|marks| marks.users.is_none()));
+        assert!(!pids(&ProcessTable::all(&owner)).contains(&raised));
+        owner.users.clear();
+        assert_eq!(pids(&ProcessTable::all(&owner)), [own]);
+        let known = BTreeSet::from([forged]);
+        let found = ProcessTable::default().find(&owner, Some("sleep"), Some(&known));
+        assert_eq!(pids(&found), [own]);
+    }
+
+    #[test]
+    fn what_is_in_the_group_or_was_launched_belongs_whatever_its_environment_says() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SCRIPT]).env_clear().stdout(Stdio::null());
+        let running = Running(command.spawn().unwrap());
+        let pid = running.0.id();
+        let mut owner = owner("9c0c7f0e-0000-4000-8000-000000000004", "app#1");
+        assert_eq!(ProcessTable::all(&owner), []);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("inner")).unwrap();
+        std::fs::write(folder.path().join("inner/cgroup.procs"), format!("{pid}\n")).unwrap();
+        std::fs::write(folder.path().join("cgroup.procs"), "1\n").unwrap();
+        owner.groups = vec![folder.path().to_owned()];
+        assert_eq!(pids(&ProcessTable::all(&owner)), [pid]);
+        owner.groups.clear();
+        let start = Stat::read(pid).unwrap().start;
+        owner.launched = vec![Leader { pid, start: start + 1 }];
+        assert_eq!(ProcessTable::all(&owner), [], "its id was another's");
+        owner.launched = vec![Leader { pid, start }];
+        let found = ProcessTable::all(&owner);
+        assert_eq!(pids(&found), [pid]);
+        assert_eq!(pids(&main(&found, Some("redis-server *:6379"))), [pid]);
+        assert_eq!(pids(&main(&found, None)), [pid]);
+    }
+
+    #[test]
     fn children_of_a_match_are_not_counted() {
-        let process = |pid, parent| Process { pid, parent, command: "x".into() };
+        let process =
+            |pid, parent| Process { pid, parent, start: 1, is_leader: false, command: "x".into() };
         let all = [process(10, 1), process(11, 10), process(12, 11), process(20, 1)];
-        let pids: Vec<u32> = without_children(&all).iter().map(|process| process.pid).collect();
-        assert_eq!(pids, [10, 20]);
+        assert_eq!(pids(&main(&all, Some("x"))), [10, 20]);
+        assert_eq!(pids(&main(&all, Some("x*"))), [] as [u32; 0]);
     }
 }

@@ -213,7 +213,7 @@ impl Handler<StopActions> for Runner {
         }
         for action in self.actions.values().filter(|action| action.group.is_some()) {
             log::info!(path:% = action.path, action = action.name.as_str(); "action interrupted");
-            child::signal(action.group, rustix::process::Signal::TERM);
+            child::signal(action.group.as_ref(), rustix::process::Signal::TERM);
         }
     }
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 use super::CommandOutcome;
 use crate::config::CSUM_VARIABLE;
 use crate::limits;
+use crate::pidfd::Process;
 use crate::resource::ORIGIN_VARIABLE;
 
 /// Bytes kept of each output of a command: 1 MiB.
@@ -74,7 +75,7 @@ pub(super) async fn run(
             if let Ok(status) = tokio::time::timeout(patience, child.wait()).await {
                 return status;
             }
-            signal(group, sign);
+            signal(group.as_ref(), sign);
         }
         child.wait().await
     };
@@ -91,18 +92,16 @@ pub(super) async fn run(
     Ok(CommandOutcome::Ended { out: text(&out), err: text(&err), ret: exit_code(status) })
 }
 
-/// The process group of a command, which is named as its leader.
-pub(super) fn group(child: &Child) -> Option<Pid> {
-    child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+/// The leader of the process group of a command.
+pub(super) fn group(child: &Child) -> Option<Process> {
+    Process::open(child.id()?).ok()?
 }
 
 /// Signals a command and what it started.
-pub(super) fn signal(group: Option<Pid>, signal: Signal) {
+pub(super) fn signal(group: Option<&Process>, signal: Signal) {
     let Some(group) = group else { return };
-    // A command that was just started has not left our group yet.
-    let sent = kill_process_group(group, signal).or_else(|_| kill_process(group, signal));
-    if let Err(error) = sent {
-        log::debug!(group = group.as_raw_nonzero().get(), error:% = error; "not signalled");
+    if let Err(error) = group.signal_group(signal) {
+        log::debug!(group = group.pid(), error:% = error; "not signalled");
     }
 }
 
@@ -129,6 +128,8 @@ async fn read<R: AsyncRead + Unpin>(stream: Option<R>, kept: &Kept) {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::Pid;
+
     use super::*;
 
     async fn shell(script: &str, time: Option<Duration>) -> (String, String, i32) {

@@ -101,6 +101,153 @@ fn a_tree_whose_stop_failed_is_not_down_and_is_not_started_beside_itself() {
 }
 
 #[test]
+fn a_program_that_calls_itself_otherwise_is_up_once_and_stopped() {
+    let node = Node::new("[app#1]\ntype = simple\nstart = {dir}/wrap.sh\n");
+    node.script("wrap.sh", "#!/bin/bash\nexec -a 'redis-server *:6379' sleep 1000.21\n");
+    assert_eq!(node.act(Start), 0);
+    let started = || pids(&node);
+    wait_until("it has its name", || {
+        started().iter().any(|pid| {
+            std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.starts_with("redis-server *:6379"))
+        })
+    });
+    let first = started();
+    assert_eq!(node.state("app#1"), Status::Up);
+    assert_eq!(node.log("app#1"), [] as [&str; 0]);
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(started(), first);
+    assert_eq!(node.act(Stop), 0);
+    assert!(!is_alive(first[0]));
+    assert_eq!(node.state("app#1"), Status::Down);
+}
+
+#[test]
+fn what_a_wrapper_started_is_stopped_too_and_not_run_twice() {
+    for child in ["sleep 1000.31", "env -i sleep 1000.32"] {
+        let node = Node::new("[app#1]\ntype = simple\nstart = {dir}/wrap.sh\n");
+        let script = format!("#!/bin/sh\n{child} &\necho $! >>$0.child\nwait\n");
+        node.script("wrap.sh", &script);
+        let child = |at: usize| {
+            wait_until("the child runs", || node.lines("wrap.sh.child").len() > at);
+            node.lines("wrap.sh.child")[at].parse::<u32>().unwrap()
+        };
+        assert_eq!(node.act(Start), 0);
+        let first = child(0);
+        assert_eq!(node.act(Stop), 0);
+        assert!(!is_alive(first));
+        assert_eq!(node.state("app#1"), Status::Down);
+        // One whose wrapper was killed goes on, is seen, and ended before another one is started.
+        assert_eq!(node.act(Start), 0);
+        let second = child(1);
+        let wrapper = pids(&node)[0];
+        let raw = rustix::process::Pid::from_raw(wrapper.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(raw, rustix::process::Signal::KILL).unwrap();
+        wait_until("the wrapper is dead", || !is_alive(wrapper));
+        assert_eq!(node.state("app#1"), Status::Warn);
+        let told = format!("warn: its main process is gone, still running: {second}");
+        assert_eq!(node.log("app#1"), [told]);
+        assert_eq!(node.act(Start), 0);
+        let third = child(2);
+        assert!(!is_alive(second) && is_alive(third));
+        assert_eq!(node.state("app#1"), Status::Up);
+        assert_eq!(node.act(Stop), 0);
+        assert!(!is_alive(third));
+    }
+}
+
+#[test]
+fn a_stop_that_leaves_something_running_says_what() {
+    let node = Node::new("[app#1]\ntype = simple\nstart = {dir}/wrap.sh\n");
+    node.script(
+        "wrap.sh",
+        "#!/bin/sh\n(trap '' TERM; exec sleep 1000.41) &\necho $! >$0.child\nwait\n",
+    );
+    assert_eq!(node.act(Start), 0);
+    wait_until("the child runs", || !node.lines("wrap.sh.child").is_empty());
+    let child: u32 = node.lines("wrap.sh.child")[0].parse().unwrap();
+    wait_until("the child ignores the signal", || {
+        let line = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap();
+        line.contains("1000.41")
+    });
+    assert_eq!(node.act(Stop), 1);
+    assert_eq!(
+        node.log("app#1"),
+        [format!("warn: its main process is gone, still running: {child}")]
+    );
+    let raw = rustix::process::Pid::from_raw(child.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(raw, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn signs_of_patterns_in_a_command_are_text() {
+    let node = Node::new("[app#1]\ntype = simple\nstart = '{dir}/a[1]*(.sh' 'x+*(' {dir}/.*\n");
+    node.script("a[1]*(.sh", "#!/bin/sh\nwhile :; do sleep 0.05; done\n");
+    // What such a pattern would find, and the text does not.
+    let script = "while :; do sleep 0.05; done";
+    let mut other =
+        std::process::Command::new("/bin/sh").args(["-c", script, "a1", "xx("]).spawn().unwrap();
+    assert_eq!(node.state("app#1"), Status::Down);
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(node.state("app#1"), Status::Up);
+    let first = pids(&node);
+    assert_eq!(node.act(Start), 0);
+    assert_eq!(pids(&node), first);
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(node.state("app#1"), Status::Down);
+    assert!(is_alive(other.id()));
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn a_process_of_a_stranger_is_neither_taken_for_the_app_nor_stopped_with_it() {
+    use std::os::unix::process::CommandExt as _;
+    if !is_root() {
+        println!("skipped: only root may be another user");
+        return;
+    }
+    let id = "0b0e-stranger";
+    for (kill, user) in [("parent", ""), ("tree", ""), ("tree", "user = daemon\n")] {
+        let node = Node::new(&format!(
+            "[DEFAULT]\nid = {id}\n[app#1]\ntype = simple\nkill = {kill}\n{user}cwd = /\n\
+             start = /bin/sleep 1000.51\n"
+        ));
+        let forge = |uid: u32| {
+            let mut command = std::process::Command::new("/bin/sleep");
+            command.arg("1000.51").uid(uid).env("OPENSVC_SVC_ID", id);
+            command.env("OPENSVC_RID", "app#1").spawn().unwrap()
+        };
+        let mut forged = forge(65_534);
+        let is_forged = || {
+            std::fs::read(format!("/proc/{}/cmdline", forged.id()))
+                .is_ok_and(|line| line.starts_with(b"/bin/sleep"))
+        };
+        wait_until("it runs", is_forged);
+        assert_eq!(node.state("app#1"), Status::Down, "{kill} {user}");
+        assert_eq!(node.act(Start), 0);
+        assert_eq!(node.state("app#1"), Status::Up);
+        let found = pids(&node);
+        assert!(found.len() == 1 && found[0] != forged.id(), "{found:?}");
+        assert_eq!(node.act(Stop), 0, "{kill} {user}");
+        assert!(!is_alive(found[0]) && is_alive(forged.id()), "{kill} {user}");
+        forged.kill().unwrap();
+        forged.wait().unwrap();
+        // One that a deployed agent launched before, as root or as the user of the app, is found by its marks.
+        for uid in if user.is_empty() { vec![0] } else { vec![0, 1] } {
+            let mut own = forge(uid);
+            wait_until("it is up", || node.state("app#1") == Status::Up);
+            assert_eq!(pids(&node), [own.id()]);
+            let pid = own.id();
+            let waiter = std::thread::spawn(move || own.wait().unwrap());
+            assert_eq!(node.act(Stop), 0);
+            waiter.join().unwrap();
+            assert!(!is_alive(pid));
+        }
+    }
+}
+
+#[test]
 fn an_app_knows_its_object_its_limits_and_its_own_variables() {
     let node = Node::with_path(
         "ns1/svc/web",

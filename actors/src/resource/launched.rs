@@ -1,0 +1,112 @@
+//! What was launched for a resource, in a file that only root can write: process ids, and when each was started.
+//!
+//! A process id alone is that of another process one day; with the start it is that of one process of this boot. What is
+//! launched leads a session, which all that it starts stays in, unless that leads one itself.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::processes::Stat;
+use crate::durable;
+
+/// Name of the file, in the private folder of the resource.
+const FILE: &str = "launched";
+
+/// Most launches remembered: those of before are long gone, or many would run at once.
+const MOST: usize = 64;
+
+/// A process that leads a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leader {
+    /// Its id, and that of its session.
+    pub pid: u32,
+    /// When it was started, in ticks since the boot.
+    pub start: u64,
+}
+
+/// The file of a resource.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    file: PathBuf,
+}
+
+impl Launched {
+    /// That of the resource with this private folder.
+    pub(crate) fn of(folder: &Path) -> Self {
+        Self { file: folder.join(FILE) }
+    }
+
+    /// What was launched since the boot.
+    pub(crate) fn read(&self) -> Vec<Leader> {
+        let Ok(text) = crate::regular::read(&self.file, 64 << 10) else { return vec![] };
+        let text = String::from_utf8_lossy(&text);
+        let mut lines = text.lines();
+        if lines.next() != Some(boot_id().as_str()) {
+            return vec![];
+        }
+        let leader = |line: &str| {
+            let (pid, start) = line.split_once(' ')?;
+            Some(Leader { pid: pid.parse().ok()?, start: start.parse().ok()? })
+        };
+        lines.filter_map(leader).collect()
+    }
+
+    /// Remembers a process that was just started.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub(crate) fn add(&self, pid: u32) -> io::Result<()> {
+        // Ended already: nothing to find.
+        let Some(stat) = Stat::read(pid) else { return Ok(()) };
+        let mut all = self.read();
+        // One that has the id of one that is gone is that one no more.
+        all.retain(|leader| leader.pid != pid);
+        all.push(Leader { pid, start: stat.start });
+        let first = all.len().saturating_sub(MOST);
+        let mut text = boot_id() + "\n";
+        for Leader { pid, start } in &all[first..] {
+            text += &format!("{pid} {start}\n");
+        }
+        durable::write_cache(&self.file, text.as_bytes(), 0o600)
+    }
+
+    /// Forgets what was launched, once nothing of it is left: its sessions may be those of others from then on. `known` is
+    /// what was read before that was found: a launch that came meanwhile stays.
+    pub(crate) fn forget(&self, known: &[Leader]) {
+        if !known.is_empty() && self.read() == known {
+            _ = std::fs::remove_file(&self.file);
+        }
+    }
+}
+
+fn boot_id() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_is_remembered_until_it_is_forgotten_or_the_machine_boots() {
+        let folder = tempfile::tempdir().unwrap();
+        let launched = Launched::of(folder.path());
+        assert_eq!(launched.read(), []);
+        let own = std::process::id();
+        launched.add(own).unwrap();
+        launched.add(own).unwrap();
+        launched.add(u32::MAX).unwrap();
+        let start = Stat::read(own).unwrap().start;
+        let known = launched.read();
+        assert_eq!(known, [Leader { pid: own, start }]);
+        launched.forget(&[]);
+        launched.forget(&[Leader { pid: 1, start: 1 }]);
+        assert_eq!(launched.read(), known);
+        launched.forget(&known);
+        assert_eq!(launched.read(), []);
+        std::fs::write(folder.path().join(FILE), format!("another-boot\n{own} {start}\n")).unwrap();
+        assert_eq!(launched.read(), []);
+    }
+}
