@@ -34,6 +34,7 @@ use serde_json::{Map, Value};
 use wire::NodeSpec;
 use wire::reply::Lines;
 
+pub(crate) use self::join::SECRET_VARIABLE;
 pub use self::link::{AskError, Link, Server};
 use crate::paths::Paths;
 use crate::requests::jsonpath::JsonPath;

@@ -25,6 +25,7 @@ use crate::paths::Paths;
 use crate::root::ThreadReport;
 use crate::routes::Routes;
 use crate::scheduler::SchedulesChanged;
+use crate::watching;
 
 use watches::{Seen, Watches};
 
@@ -58,8 +59,6 @@ pub struct NodeConfigChanged {
 const MERGE: Duration = Duration::from_millis(100);
 /// Pause between two looks at all files.
 const SWEEP: Duration = Duration::from_secs(60);
-/// The same without inotify.
-const SWEEP_BLIND: Duration = Duration::from_secs(2);
 /// Alerts shown at a time.
 const MAX_ALERTS: usize = 50;
 
@@ -115,6 +114,9 @@ pub struct ConfigWatcher {
     cell: ConfigCell,
     neighbours: Neighbours,
     watches: Option<Watches>,
+    /// Why not everything is watched.
+    blind: Option<String>,
+    sweep: Option<SpawnHandle>,
     /// What the object files looked like when they were read.
     stamps: BTreeMap<ObjectPath, FileStamp>,
     pending: Pending,
@@ -150,6 +152,8 @@ impl ConfigWatcher {
             cell,
             neighbours,
             watches: None,
+            blind: None,
+            sweep: None,
             stamps: BTreeMap::new(),
             pending: Pending::default(),
             alarm: None,
@@ -174,11 +178,9 @@ impl ConfigWatcher {
         }
         self.is_reading = true;
         let pending = std::mem::take(&mut self.pending);
-        if pending.is_all
-            && let Some(watches) = &mut self.watches
-        {
+        if pending.is_all {
             // Before looking: what appears from now on is told.
-            watches.add(&config::object_folders(&self.paths));
+            self.watch(ctx);
         }
         let Pending { is_node, is_labels, is_all, objects, waiters } = pending;
         let (paths, config) = (self.paths.clone(), (**self.cell.load()).clone());
@@ -215,7 +217,9 @@ impl ConfigWatcher {
         let is_first = !old.is_loaded;
         let config = Arc::new(config);
         self.cell.store(config.clone());
-        self.report(&old, &config);
+        if old.complaints != config.complaints || old.kept != config.kept || is_first {
+            self.report(&old, &config);
+        }
         if is_node_changed || is_first {
             self.neighbours
                 .cluster_data
@@ -242,11 +246,8 @@ impl ConfigWatcher {
         }
     }
 
-    /// Logs and shows what is wrong, if that changed.
+    /// Logs and shows what is wrong.
     fn report(&self, old: &LoadedConfig, new: &LoadedConfig) {
-        if old.complaints == new.complaints && old.kept == new.kept && old.is_loaded {
-            return;
-        }
         // What was wrong at the start was not told yet.
         let known = |file: &String| old.complaints.get(file).filter(|_| old.is_loaded);
         for (file, complaint) in complaints_of(new) {
@@ -264,6 +265,11 @@ impl ConfigWatcher {
                 false => log::info!(file = file.as_str(); "configuration is valid again"),
             }
         }
+        self.show(new);
+    }
+
+    /// Shows what is wrong.
+    fn show(&self, new: &LoadedConfig) {
         let count = complaints_of(new).count();
         let alert = |(file, complaint): (&String, &Complaint)| {
             let severity = match complaint.severity {
@@ -277,6 +283,8 @@ impl ConfigWatcher {
             let message = format!("{} more configuration mistakes", count - MAX_ALERTS);
             alerts.push(json!({"severity": "warning", "message": message}));
         }
+        let blind = self.blind.iter();
+        alerts.extend(blind.map(|reason| watching::alert("configuration files", reason)));
         for id in ["config", "monitor"] {
             let fields: Map<String, Value> =
                 [("alerts".to_owned(), json!(alerts))].into_iter().collect();
@@ -284,14 +292,50 @@ impl ConfigWatcher {
         }
     }
 
-    fn sweep_later(&self, ctx: &mut Context<Self>) {
-        let pause = if self.watches.is_some() { SWEEP } else { SWEEP_BLIND };
-        ctx.run_later(pause, |this, ctx| {
+    fn sweep_later(&mut self, ctx: &mut Context<Self>) {
+        let pause = if self.blind.is_some() { watching::SWEEP } else { SWEEP };
+        let next = ctx.run_later(pause, |this, ctx| {
             this.pending.is_all = true;
             this.pending.is_node = true;
             this.read(ctx);
             this.sweep_later(ctx);
         });
+        if let Some(last) = self.sweep.replace(next) {
+            ctx.cancel_future(last);
+        }
+    }
+
+    /// Watches all folders, as far as the system lets us, and tells when that changes.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let watched = match &mut self.watches {
+            Some(_) => Ok(()),
+            None => Watches::new().map(|(watches, events)| {
+                self.watches = Some(watches);
+                ctx.add_stream(events);
+            }),
+        };
+        let folders = || {
+            let mut folders = config::object_folders(&self.paths);
+            folders.extend([self.paths.etc.clone(), self.paths.node_var()]);
+            folders
+        };
+        let watched = watched.and_then(|()| match &mut self.watches {
+            Some(watches) => watches.add(&folders()),
+            None => Ok(()),
+        });
+        let blind = watched.err().map(|error| watching::reason(&error));
+        if blind == self.blind {
+            return;
+        }
+        match &blind {
+            Some(reason) => {
+                log::error!(reason = reason.as_str(); "configuration files are not watched: they are looked at every 2 s");
+            }
+            None => log::info!("configuration files are watched again"),
+        }
+        self.blind = blind;
+        self.show(&self.cell.load_full());
+        self.sweep_later(ctx);
     }
 }
 
@@ -406,16 +450,6 @@ impl Actor for ConfigWatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        match Watches::new() {
-            Ok((mut watches, events)) => {
-                watches.add(&[self.paths.etc.clone(), self.paths.node_var()]);
-                self.watches = Some(watches);
-                ctx.add_stream(events);
-            }
-            Err(error) => {
-                log::error!(error:% = error; "no inotify: configuration files are looked at every 2 s");
-            }
-        }
         self.pending.is_all = true;
         self.pending.is_node = true;
         self.read(ctx);
@@ -457,9 +491,12 @@ impl StreamHandler<watches::Event> for ConfigWatcher {
         self.read_later(MERGE, ctx);
     }
 
-    fn finished(&mut self, _: &mut Context<Self>) {
-        log::error!("inotify ended: configuration files are looked at every 2 s");
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        log::error!("the watch of configuration files ended: it is begun anew");
         self.watches = None;
+        self.pending.is_all = true;
+        self.pending.is_node = true;
+        self.read_later(MERGE, ctx);
     }
 }
 

@@ -43,7 +43,7 @@ use crate::scheduler::Scheduler;
 use crate::standing_keeper::{self, StandingKeeper};
 use crate::supervision::{self, Child};
 use crate::workers::Workers;
-use crate::{clock, durable, limits};
+use crate::{clock, durable, limits, sweep};
 
 pub use background::start_background;
 pub use instance::running_pid;
@@ -155,7 +155,7 @@ fn run() -> Result<(), DaemonError> {
     paths.create()?;
     let nodename = clock::local_nodename().map_err(DaemonError::Nodename)?;
     let instance = instance::Instance::take(&paths)?;
-    let is_limited = limits::raise_descriptors();
+    let is_limited = limits::raise_descriptors().and_then(|()| limits::forbid_core());
     logs::install(LogOptions {
         paths: paths.clone(),
         nodename: nodename.clone(),
@@ -166,7 +166,7 @@ fn run() -> Result<(), DaemonError> {
     });
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
     if let Err(error) = is_limited {
-        log::warn!(error:% = error; "the limit of open files could not be raised");
+        log::warn!(error:% = error; "the limits of open files and core files could not be set");
     }
     let is_written = config::ensure_cluster_conf(&paths, &nodename);
     if let Err(error) = is_written {
@@ -202,6 +202,14 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     logs::set_secrets(secrets_of(&node));
 
     let here = Arbiter::current();
+    let swept = paths.clone();
+    actix_rt::spawn(async move {
+        loop {
+            let paths = swept.clone();
+            _ = tokio::task::spawn_blocking(move || sweep::sweep(&paths)).await;
+            tokio::time::sleep(sweep::PERIOD).await;
+        }
+    });
     let (network, writer) = (Arbiter::try_new()?, Arbiter::try_new()?);
     // Nothing else runs there: whatever blocks, the beats go on.
     let beats = Arbiter::try_new()?.handle();

@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::FlockOperation;
 
+use crate::resource::Stat;
 use crate::{clock, crash};
 
 /// Replaces the content of `file`, durably: a temporary file beside it, synced, renamed over, the folder synced.
@@ -98,6 +100,41 @@ impl Drop for Staged {
     }
 }
 
+/// A name for what this process writes beside a file, or for its own use, and removes: whoever finds it knows whose it is
+/// (`sweep`). It starts with a dot and does not end in `.conf`: no reader of the folder takes it for an object.
+pub(crate) fn temporary_name(name: &str) -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    static START: OnceLock<u64> = OnceLock::new();
+    let pid = std::process::id();
+    let start = START.get_or_init(|| Stat::read(pid).map_or(0, |stat| stat.start));
+    format!(".{name}.{pid}-{start}.{}", COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whether a name is one of [`temporary_name`], or one that earlier versions gave, whose process is gone.
+pub(crate) fn is_left_over(name: &str) -> bool {
+    let parts = || {
+        let (rest, number) = name.strip_prefix('.')?.rsplit_once('.')?;
+        let (file, writer) = rest.rsplit_once('.')?;
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let (pid, start) = match writer.split_once('-') {
+            Some((pid, start)) => (pid, Some(start)),
+            None => (writer, None),
+        };
+        let is_ours =
+            !file.is_empty() && is_number(number) && is_number(pid) && start.is_none_or(is_number);
+        is_ours
+            .then(|| (pid.parse::<u32>().ok(), start.and_then(|start| start.parse::<u64>().ok())))
+    };
+    let Some((pid, start)) = parts() else { return false };
+    let alive = pid.and_then(Stat::read);
+    match (alive, start) {
+        (None, _) => true,
+        (Some(stat), Some(start)) => stat.start != start,
+        // An id alone may be that of anybody by now: next time.
+        (Some(_), None) => false,
+    }
+}
+
 fn named(file: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", file.display()))
 }
@@ -117,7 +154,6 @@ fn prepare(
     is_synced: bool,
     modified: Option<SystemTime>,
 ) -> io::Result<Staged> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
     let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -125,9 +161,7 @@ fn prepare(
     };
     std::fs::create_dir_all(&folder)?;
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    // Starts with a dot and does not end in `.conf`: no reader of the folder takes it for an object.
-    let temporary = folder.join(format!(".{name}.{}.{number}", std::process::id()));
+    let temporary = folder.join(temporary_name(&name));
     let staged = Staged { temporary, target, folder };
     fill(&staged, content, mode, is_synced, modified)?;
     Ok(staged)
@@ -141,8 +175,6 @@ fn fill(
     modified: Option<SystemTime>,
 ) -> io::Result<()> {
     crash::on_write();
-    // A leftover of a killed process that had our pid.
-    _ = std::fs::remove_file(temporary);
     let mut out =
         OpenOptions::new().write(true).create_new(true).mode(mode & 0o7777).open(temporary)?;
     if let Ok(old) = std::fs::metadata(target) {

@@ -38,13 +38,17 @@ pub mod scheduler;
 pub mod service_monitor;
 pub mod standing_keeper;
 pub mod supervision;
+mod sweep;
 mod sysrq;
+mod watching;
 pub mod workers;
 
 /// Entry of the `om` binary: runs the command line and returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     use om::{Command, DaemonAction, DaemonCommand};
+    // Before anything is read: each command may come to hold the secret, of its file or of its environment.
+    limits::hide_memory();
     if let Some(code) = resource::exec_context::run_if_asked() {
         return code;
     }

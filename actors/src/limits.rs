@@ -1,4 +1,4 @@
-//! Limits of the process that the daemon raises for itself, and gives back to what it runs.
+//! Limits of the process that the daemon sets for itself, and gives back to what it runs; dumps and traces of its memory.
 
 use std::io;
 use std::sync::OnceLock;
@@ -11,6 +11,63 @@ pub(crate) const VARIABLE: &str = "OSVC_DAEMON_CHILD";
 
 // A fact of the process, as its limits are: written once, before the first child.
 static INHERITED: OnceLock<Option<u64>> = OnceLock::new();
+
+/// The same for the soft limit of core files, `unlimited` for none.
+pub(crate) const CORE_VARIABLE: &str = "OSVC_DAEMON_CHILD_CORE";
+
+/// How much the kernel wants to end a process when memory is short.
+const OOM_FILE: &str = "/proc/self/oom_score_adj";
+
+static INHERITED_CORE: OnceLock<Option<u64>> = OnceLock::new();
+
+/// Keeps the memory of this process, which may hold the secret of the cluster, from those who run as the same user, and
+/// out of core files: no trace, no dump. What it becomes or starts is not concerned: a program that is run is dumpable.
+pub(crate) fn hide_memory() {
+    let hidden = rustix::process::DumpableBehavior::NotDumpable;
+    // Refused by no system that has it.
+    _ = rustix::process::set_dumpable_behavior(hidden);
+}
+
+/// No core file of this process, whatever follows it in a pipe.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn forbid_core() -> io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?;
+    _ = INHERITED_CORE.set(current);
+    Ok(())
+}
+
+/// The soft limit of core files before it was set; none when it was not.
+pub(crate) fn inherited_core() -> Option<String> {
+    let text = |soft: &Option<u64>| soft.map_or("unlimited".to_owned(), |soft| soft.to_string());
+    INHERITED_CORE.get().map(text)
+}
+
+/// Gives the process this soft limit of core files, as [`inherited_core`] has it.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn set_core(soft: &str) -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    let current = match soft.parse().ok() {
+        Some(soft) => Some(maximum.map_or(soft, |maximum: u64| maximum.min(soft))),
+        None => maximum,
+    };
+    Ok(setrlimit(Resource::Core, Rlimit { current, maximum })?)
+}
+
+/// The daemon may be what is ended last when memory is short; what it launches is ended as any other process.
+pub(crate) fn leave_oom_score() {
+    let is_usual = std::fs::read_to_string(OOM_FILE).is_ok_and(|score| score.trim() == "0");
+    if !is_usual {
+        // Not ours to set where we are not root, or the system has none.
+        _ = std::fs::write(OOM_FILE, "0");
+    }
+}
 
 /// As many descriptors as the system allows: 10,000 clients must fit.
 ///
@@ -42,8 +99,9 @@ pub(crate) fn set_descriptors(soft: u64) -> io::Result<()> {
 }
 
 /// What a command of the daemon is to be told, for [`leave_daemon`].
-pub(crate) fn variable() -> (&'static str, String) {
-    (VARIABLE, inherited_descriptors().map(|soft| soft.to_string()).unwrap_or_default())
+pub(crate) fn variables() -> [(&'static str, String); 2] {
+    let descriptors = inherited_descriptors().map(|soft| soft.to_string()).unwrap_or_default();
+    [(VARIABLE, descriptors), (CORE_VARIABLE, inherited_core().unwrap_or_default())]
 }
 
 /// In a command that the daemon started: leaves its session and its limits.
@@ -53,5 +111,10 @@ pub(crate) fn leave_daemon() {
     _ = rustix::process::setsid();
     if let Ok(soft) = soft.parse() {
         _ = set_descriptors(soft);
+    }
+    if let Ok(soft) = std::env::var(CORE_VARIABLE)
+        && !soft.is_empty()
+    {
+        _ = set_core(&soft);
     }
 }

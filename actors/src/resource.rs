@@ -51,6 +51,7 @@ pub use action::{action, in_new_session, is_from_daemon};
 pub use cgroup::Cgroups;
 pub use container::is_usable;
 pub use host::Host;
+pub(crate) use processes::Stat;
 
 use self::instance::Instance;
 use crate::config::LoadedObject;

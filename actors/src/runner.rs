@@ -9,6 +9,7 @@ mod child;
 mod evaluations;
 mod messages;
 mod queue;
+mod unwatched;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use crate::cluster_data::{Flush, SetInstance, SnapshotCell};
 use crate::config::{ConfigCell, LoadedConfig, LoadedObject};
 use crate::paths::Paths;
 use crate::resource::{self, Evaluation, Host, Watch};
+use crate::root::ThreadReport;
 use crate::routes::Routes;
 
 pub use messages::{
@@ -56,6 +58,8 @@ pub type Evaluator = Arc<dyn Fn(&Job) -> Result<Evaluation, String> + Send + Syn
 pub struct Neighbours {
     /// Publishes evaluations.
     pub cluster_data: (Recipient<SetInstance>, Recipient<Flush>),
+    /// Shows alerts.
+    pub root: Recipient<ThreadReport>,
 }
 
 /// What the runner works with.
@@ -105,7 +109,10 @@ pub struct Runner {
     neighbours: Neighbours,
     queue: Queue,
     watched: Watched,
-    folders: Option<Folders>,
+    folders: Folders,
+    /// What the alert says of files that are not watched.
+    alert: Option<String>,
+    sweep: Option<SpawnHandle>,
     /// When instances were evaluated last because something they watch changed, and whether they are about to be.
     paused: BTreeMap<ObjectPath, BTreeSet<String>>,
     actions: BTreeMap<u64, Action>,
@@ -138,6 +145,7 @@ impl Runner {
         let cluster_data = &routes.cluster_data;
         let neighbours = Neighbours {
             cluster_data: (cluster_data.clone().recipient(), cluster_data.clone().recipient()),
+            root: routes.root.clone().recipient(),
         };
         Self::with(tools, neighbours)
     }
@@ -150,7 +158,9 @@ impl Runner {
             neighbours,
             queue: Queue::default(),
             watched: Watched::default(),
-            folders: None,
+            folders: Folders::new(),
+            alert: None,
+            sweep: None,
             paused: BTreeMap::new(),
             actions: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -184,6 +194,7 @@ impl Actor for Runner {
     fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("runner started");
         self.watch_files(ctx);
+        // Also those that an actor that fell watched.
         let watched: Vec<ObjectPath> = self.watched.with_files().cloned().collect();
         for path in watched {
             self.queue.push(path, Request::default());
@@ -201,7 +212,8 @@ impl Supervised for Runner {
     fn restarting(&mut self, _: &mut Context<Self>) {
         // Children, their futures and the evaluations under way are no part of the actor: they go on, and tell their end to
         // this address. What is known of them stays; alarms and watched folders start anew.
-        self.folders = None;
+        self.folders = Folders::new();
+        self.sweep = None;
         self.paused.clear();
     }
 }

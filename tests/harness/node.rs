@@ -226,6 +226,12 @@ impl Node {
         self
     }
 
+    /// The program that is run.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Path of the program built with the suites.
     fn built() -> PathBuf {
         let exe = std::env::current_exe().expect("the running test");

@@ -14,6 +14,7 @@ use om::{EnvelopeChoice, SecretSource};
 use serde_json::Value;
 use wire::reply::{Lines, status_of};
 use wire::{Dialect, Request};
+use zeroize::Zeroizing;
 
 use super::config_edit::MODE;
 use super::{ANSWER, AskError, Done, Failure, Link, Om, complain, note};
@@ -28,23 +29,24 @@ const LOCK_PATIENCE_THERE: Duration = Duration::from_secs(120);
 /// What it may need afterwards: until its members dropped the lock, and for its answer.
 const AFTER_LOCK: Duration = Duration::from_secs(15);
 /// Variable with the secret of the cluster to join.
-const SECRET_VARIABLE: &str = "OSVC_CLUSTER_SECRET";
+pub(crate) const SECRET_VARIABLE: &str = "OSVC_CLUSTER_SECRET";
 /// How long another writer of the same files may take.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the joined node is asked for its file, 100 ms apart: it may still be learning that we are a member.
 const FETCHES: u32 = 10;
 
 /// Reads the secret from where it is said to be.
-pub(super) fn secret(source: &SecretSource) -> Result<String, Failure> {
+pub(super) fn secret(source: &SecretSource) -> Result<Zeroizing<String>, Failure> {
     let first_line =
-        |mut reader: Box<dyn std::io::BufRead>, name: &str| -> Result<String, Failure> {
-            let mut line = String::new();
+        |mut reader: Box<dyn std::io::BufRead>, name: &str| -> Result<Zeroizing<String>, Failure> {
+            // Of its full length at once: one that grows leaves copies behind.
+            let mut line = Zeroizing::new(String::with_capacity(64 << 10));
             let read = std::io::Read::take(&mut reader, 64 << 10).read_line(&mut line);
             read.map_err(|error| Failure::new(format!("{name}: {error}")))?;
-            Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+            Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
         };
     let secret = match source {
-        SecretSource::Text(text) => text.clone(),
+        SecretSource::Text(text) => Zeroizing::new(text.clone()),
         SecretSource::Stdin => {
             first_line(Box::new(std::io::stdin().lock()), "the standard input")?
         }
@@ -53,7 +55,7 @@ pub(super) fn secret(source: &SecretSource) -> Result<String, Failure> {
                 .map_err(|error| Failure::new(format!("{name}: {error}")))?;
             first_line(Box::new(std::io::BufReader::new(file)), name)?
         }
-        SecretSource::Environment => std::env::var(SECRET_VARIABLE).map_err(|_| {
+        SecretSource::Environment => std::env::var(SECRET_VARIABLE).map(Zeroizing::new).map_err(|_| {
             Failure::usage(format!(
                 "daemon join needs the secret of the cluster: --secret-file, --secret, or the variable {SECRET_VARIABLE}"
             ))

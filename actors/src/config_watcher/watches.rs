@@ -50,7 +50,12 @@ impl Watches {
     }
 
     /// Watches these folders too. One that is watched already stays so.
-    pub(super) fn add(&mut self, folders: &[PathBuf]) {
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the first one that is not.
+    pub(super) fn add(&mut self, folders: &[PathBuf]) -> io::Result<()> {
+        let mut done = Ok(());
         let mask = WatchMask::CLOSE_WRITE
             | WatchMask::MOVED_TO
             | WatchMask::MOVED_FROM
@@ -65,10 +70,12 @@ impl Watches {
                 Ok(watch) => _ = self.folders.insert(watch, folder.clone()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    log::warn!(folder:% = folder.display(), error:% = error; "folder is not watched");
+                    log::debug!(folder:% = folder.display(), error:% = error; "folder is not watched");
+                    done = done.and(Err(error));
                 }
             }
         }
+        done
     }
 
     /// What an event means.

@@ -32,6 +32,7 @@ pub fn start_background(paths: &Paths) -> Result<u32, DaemonError> {
     let (said, output) = std::io::pipe()?;
     let mut command = Command::new(super::program());
     command.args(["daemon", "start", "--foreground"]).env(VARIABLE, "1").stdin(Stdio::null());
+    command.env_remove(crate::client::SECRET_VARIABLE);
     // The log goes to files; nothing of ours may keep the caller's terminal or pipes open.
     command.stdout(output.try_clone()?).stderr(output);
     let child = command.spawn()?;

@@ -111,8 +111,7 @@ pub(super) async fn create_here(context: &Context, options: &ObjectCreate) -> Ou
             Ok(job) => job,
             Err(refusal) => return refusal.into(),
         };
-        let name = format!("create.{}.conf", crate::config::random_uuid());
-        let file = context.routes.paths.tmp.join(name);
+        let file = context.routes.paths.tmp.join(durable::temporary_name("create.conf"));
         let words = vec!["--config".into(), file.display().to_string()];
         let scratch = Scratch(file.clone());
         match blocking(move || durable::write_cache(&file, text.as_bytes(), 0o600)).await {

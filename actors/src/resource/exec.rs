@@ -22,9 +22,12 @@ const LONGEST_CAPTURE: usize = 1 << 20;
 /// Longest log line, in bytes. A longer one is cut into several.
 const LONGEST_LINE: usize = 16 << 10;
 
-/// Variables of ours that mean something else to a child: whose action it is, and how the service manager hears the daemon.
-const PRIVATE: [&str; 9] = [
+/// Variables of ours that are none of a child's business, or mean something else to it: whose action it is, the secret of
+/// a cluster, and how the service manager hears the daemon.
+const PRIVATE: [&str; 11] = [
     crate::limits::VARIABLE,
+    crate::limits::CORE_VARIABLE,
+    crate::client::SECRET_VARIABLE,
     super::ORIGIN_VARIABLE,
     crate::config::CSUM_VARIABLE,
     "NOTIFY_SOCKET",

@@ -43,6 +43,9 @@ pub(crate) struct ExecContext {
     /// Soft limit of descriptors, unless `limits` has another.
     #[serde(default)]
     pub soft_nofile: Option<u64>,
+    /// Soft limit of core files, unless `limits` has another: the daemon has none.
+    #[serde(default)]
+    pub soft_core: Option<String>,
     /// Name and id of the user.
     pub user: Option<(String, u32)>,
     /// Id of the group.
@@ -55,7 +58,12 @@ pub(crate) struct ExecContext {
 impl ExecContext {
     /// A session of its own, and nothing else.
     pub(crate) fn session() -> Self {
-        Self { is_session: true, soft_nofile: limits::inherited_descriptors(), ..Self::default() }
+        Self {
+            is_session: true,
+            soft_nofile: limits::inherited_descriptors(),
+            soft_core: limits::inherited_core(),
+            ..Self::default()
+        }
     }
 
     /// Names the user by name or number, with their main group.
@@ -105,6 +113,10 @@ impl ExecContext {
         if let Some(soft) = self.soft_nofile {
             limits::set_descriptors(soft)?;
         }
+        if let Some(soft) = &self.soft_core {
+            limits::set_core(soft)?;
+        }
+        limits::leave_oom_score();
         for (name, limit) in &self.limits {
             let resource = limit_resource(name)
                 .ok_or_else(|| io::Error::other(format!("limit {name} is unknown")))?;

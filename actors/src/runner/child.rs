@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 use super::CommandOutcome;
+use crate::client::SECRET_VARIABLE;
 use crate::config::CSUM_VARIABLE;
 use crate::limits;
 use crate::pidfd::Process;
@@ -32,8 +33,8 @@ pub(super) const SESSION: &str = "OSVC_SESSION_UUID";
 /// Starts `program words`.
 fn command(program: &Path, words: &[String], session: &str) -> Command {
     let mut command = Command::new(program);
-    let (name, limit) = limits::variable();
-    command.args(words).env(SESSION, session).env(name, limit).stdin(Stdio::null());
+    command.args(words).env(SESSION, session).envs(limits::variables()).stdin(Stdio::null());
+    command.env_remove(SECRET_VARIABLE);
     command
 }
 

@@ -7,15 +7,19 @@ use actix::prelude::*;
 use futures_util::StreamExt as _;
 use inotify::Inotify;
 use model::{InstanceStatus, ObjectPath, Status, Timestamp};
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::queue::Request;
+use super::unwatched;
 use super::watched::{Folders, Place};
 use super::{Evaluate, EvaluateLater, Forget, Job, Post, Recheck, Runner, adopted};
 use crate::cluster_data::{Flush, SetInstance};
 use crate::config;
 use crate::resource::Evaluation;
+use crate::root::ThreadReport;
+use crate::watching;
 
 /// An evaluation ended.
 #[derive(Message)]
@@ -125,20 +129,69 @@ impl Runner {
         end
     }
 
+    /// Watches the files of instances, as far as the system lets us; what is not watched is looked at.
     pub(super) fn watch_files(&mut self, ctx: &mut Context<Self>) {
-        let opened = Inotify::init().and_then(|inotify| {
-            let folders = Folders::new(&inotify);
-            Ok((folders, inotify.into_event_stream(vec![0; 16 << 10])?))
-        });
-        match opened {
-            Ok((folders, events)) => {
-                self.folders = Some(folders);
-                ctx.add_stream(events.map(FileEvent));
+        if !self.folders.is_able() {
+            let opened = Inotify::init().and_then(|inotify| {
+                self.folders.watch_with(&inotify);
+                inotify.into_event_stream(vec![0; 16 << 10])
+            });
+            match opened {
+                Ok(events) => ctx.add_stream(events.map(FileEvent)),
+                Err(error) => {
+                    self.folders.lose(watching::reason(&error));
+                    return self.tell_unwatched(ctx);
+                }
+            };
+        }
+        self.folders.try_again();
+        self.tell_unwatched(ctx);
+    }
+
+    /// Tells when files come to be not watched, or to be watched again, and looks at them meanwhile.
+    fn tell_unwatched(&mut self, ctx: &mut Context<Self>) {
+        let is_blind = !self.folders.is_able() || !self.folders.unwatched.is_empty();
+        let alert = self.folders.unwatched.reason.clone().filter(|_| is_blind);
+        if alert != self.alert {
+            let alerts: Vec<Value> =
+                alert.iter().map(|reason| watching::alert("files of instances", reason)).collect();
+            match &alert {
+                Some(reason) => {
+                    log::error!(reason = reason.as_str(); "files of instances are not watched: they are looked at every 2 s");
+                }
+                None => log::info!("files of instances are watched again"),
             }
-            Err(error) => log::error!(error:% = error; "files of instances are not watched"),
+            let fields = [("alerts".to_owned(), Value::from(alerts))].into_iter().collect();
+            self.neighbours.root.do_send(ThreadReport { id: ID.into(), fields });
+            self.alert = alert;
+        }
+        if is_blind && self.sweep.is_none() {
+            self.sweep = Some(ctx.run_later(watching::SWEEP, Self::look_at_unwatched));
         }
     }
+
+    /// Looks at what is not watched, on another thread, and tries to have it watched.
+    fn look_at_unwatched(&mut self, ctx: &mut Context<Self>) {
+        let files = self.folders.unwatched.files();
+        let looked = tokio::task::spawn_blocking(move || unwatched::look(files));
+        ctx.spawn(looked.into_actor(self).map(|looks, this, ctx| {
+            let concerned = looks.map(|looks| this.folders.unwatched.seen(looks));
+            for place in concerned.unwrap_or_default() {
+                this.react(place, ctx);
+            }
+            this.sweep = None;
+            let before = this.folders.unwatched.places();
+            this.watch_files(ctx);
+            // Between the look and the watch, what is watched now may have changed.
+            for place in &before - &this.folders.unwatched.places() {
+                this.react(place, ctx);
+            }
+        }));
+    }
 }
+
+/// Id of the thread: its alert is shown there.
+const ID: &str = "runner";
 
 impl Handler<Evaluate> for Runner {
     type Result = ResponseFuture<bool>;
@@ -226,7 +279,8 @@ impl Handler<Evaluated> for Runner {
                 .do_send(SetInstance { path: path.clone(), status: Box::new(status) });
             let runner = ctx.address();
             let follow = |rid: &str, pid| follow(runner.clone(), path.clone(), rid.to_owned(), pid);
-            self.watched.set(&path, watch, rids.as_ref(), self.folders.as_mut(), follow);
+            self.watched.set(&path, watch, rids.as_ref(), &mut self.folders, follow);
+            self.tell_unwatched(ctx);
         }
         if !waiters.is_empty() {
             let flush = self.neighbours.cluster_data.1.clone();
@@ -287,9 +341,8 @@ struct FileEvent(std::io::Result<inotify::Event<std::ffi::OsString>>);
 
 impl StreamHandler<FileEvent> for Runner {
     fn handle(&mut self, FileEvent(event): FileEvent, ctx: &mut Context<Self>) {
-        let Some(folders) = &mut self.folders else { return };
         let concerned = match &event {
-            Ok(event) => folders.concerned(event),
+            Ok(event) => self.folders.concerned(event),
             Err(_) => None,
         };
         match concerned {
@@ -302,9 +355,12 @@ impl StreamHandler<FileEvent> for Runner {
         }
     }
 
-    fn finished(&mut self, _: &mut Context<Self>) {
-        log::error!("files of instances are no longer watched");
-        self.folders = None;
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        self.folders = Folders::new();
+        self.watch_files(ctx);
+        // What was watched is again, once it is evaluated.
+        let paths = self.watched.with_files().cloned().collect();
+        ctx.notify(EvaluateLater(paths));
     }
 }
 
@@ -312,6 +368,6 @@ impl Handler<Forget> for Runner {
     type Result = ();
 
     fn handle(&mut self, Forget(path): Forget, _: &mut Context<Self>) {
-        self.watched.forget(&path, self.folders.as_mut());
+        self.watched.forget(&path, &mut self.folders);
     }
 }

@@ -25,6 +25,12 @@ impl Handler<SetInstance> for Ear {
     }
 }
 
+impl Handler<crate::root::ThreadReport> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, _: crate::root::ThreadReport, _: &mut Context<Self>) {}
+}
+
 impl Handler<Flush> for Ear {
     type Result = u64;
 
@@ -81,8 +87,8 @@ fn bench(
         om,
         evaluator: Arc::new(evaluate),
     };
-    let cluster_data = (ear.clone().recipient(), ear.recipient());
-    let runner = Runner::with(tools, Neighbours { cluster_data }).start();
+    let cluster_data = (ear.clone().recipient(), ear.clone().recipient());
+    let runner = Runner::with(tools, Neighbours { cluster_data, root: ear.recipient() }).start();
     Bench { folder, paths, published, runner }
 }
 

@@ -9,16 +9,21 @@ use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use model::ObjectPath;
 use tokio::task::AbortHandle;
 
+use super::unwatched::Unwatched;
 use crate::resource::Watch;
+use crate::watching;
 
 /// A resource of an object.
 pub(super) type Place = (ObjectPath, Box<str>);
 
 /// Folders watched for files of instances.
 pub(super) struct Folders {
-    watches: inotify::Watches,
+    /// None: the system lets us watch nothing.
+    watches: Option<inotify::Watches>,
     by_watch: HashMap<WatchDescriptor, Arc<Path>>,
     folders: HashMap<Arc<Path>, Folder>,
+    /// What is looked at instead.
+    pub(super) unwatched: Unwatched,
 }
 
 struct Folder {
@@ -58,14 +63,48 @@ impl std::fmt::Debug for Folders {
 }
 
 impl Folders {
-    /// No folder.
-    pub(super) fn new(inotify: &Inotify) -> Self {
-        Self { watches: inotify.watches(), by_watch: HashMap::new(), folders: HashMap::new() }
+    /// No folder, and nothing to watch any with.
+    pub(super) fn new() -> Self {
+        Self {
+            watches: None,
+            by_watch: HashMap::new(),
+            folders: HashMap::new(),
+            unwatched: Unwatched::default(),
+        }
+    }
+
+    /// Watches with this; what was not watched is, as far as the system lets us.
+    pub(super) fn watch_with(&mut self, inotify: &Inotify) {
+        self.watches = Some(inotify.watches());
+        self.try_again();
+    }
+
+    /// Whether anything can be watched.
+    pub(super) fn is_able(&self) -> bool {
+        self.watches.is_some()
+    }
+
+    /// The system does not watch for us any more.
+    pub(super) fn lose(&mut self, reason: String) {
+        self.watches = None;
+        self.by_watch.clear();
+        self.unwatched.reason = Some(reason);
+    }
+
+    /// Watches what is not watched, as far as the system lets us now.
+    pub(super) fn try_again(&mut self) {
+        for (file, place) in self.unwatched.take() {
+            self.add(&file, &place);
+        }
     }
 
     /// Watches for a file: its folder, or the nearest one that exists.
-    fn add(&mut self, file: &Path, place: &Place) {
-        for file in file.ancestors() {
+    fn add(&mut self, wanted: &Path, place: &Place) {
+        let Some(watches) = &mut self.watches else {
+            self.unwatched.add(wanted, place, None);
+            return;
+        };
+        for file in wanted.ancestors() {
             let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
             if let Some(known) = self.folders.get_mut(folder) {
                 known.add(name, place);
@@ -79,7 +118,7 @@ impl Folders {
                 | WatchMask::ATTRIB
                 | WatchMask::DELETE_SELF
                 | WatchMask::ONLYDIR;
-            match self.watches.add(folder, mask) {
+            match watches.add(folder, mask) {
                 Ok(watch) => {
                     let folder: Arc<Path> = folder.into();
                     let names = vec![(name.into(), place.clone())];
@@ -90,6 +129,7 @@ impl Folders {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     log::debug!(folder:% = folder.display(), error:% = error; "not watched");
+                    self.unwatched.add(wanted, place, Some(watching::reason(&error)));
                     return;
                 }
             }
@@ -98,6 +138,7 @@ impl Folders {
 
     /// Forgets what concerned a resource, and folders that concern nobody.
     fn remove(&mut self, file: &Path, place: &Place) {
+        self.unwatched.remove(file, place);
         for file in file.ancestors() {
             let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
             let Some(known) = self.folders.get_mut(folder) else { continue };
@@ -107,7 +148,7 @@ impl Folders {
             {
                 self.by_watch.remove(&gone.watch);
                 // Fails when the folder itself is gone.
-                _ = self.watches.remove(gone.watch);
+                _ = self.watches.as_mut().map(|watches| watches.remove(gone.watch));
             }
         }
     }
@@ -186,7 +227,7 @@ impl Watched {
         path: &ObjectPath,
         mut watch: Watch,
         rids: Option<&BTreeSet<String>>,
-        folders: Option<&mut Folders>,
+        folders: &mut Folders,
         mut follow: impl FnMut(&str, u32) -> AbortHandle,
     ) {
         let is_asked = |rid: &str| rids.is_none_or(|rids| rids.contains(rid));
@@ -219,9 +260,7 @@ impl Watched {
         if followed.is_empty() {
             self.processes.remove(path);
         }
-        if let Some(folders) = folders {
-            set_files(path, &old.files, &watch.files, &is_told, folders);
-        }
+        set_files(path, &old.files, &watch.files, &is_told, folders);
         if watch == Watch::default() {
             self.known.remove(path);
         } else {
@@ -230,7 +269,7 @@ impl Watched {
     }
 
     /// Watches nothing of an instance any more.
-    pub(super) fn forget(&mut self, path: &ObjectPath, folders: Option<&mut Folders>) {
+    pub(super) fn forget(&mut self, path: &ObjectPath, folders: &mut Folders) {
         self.set(path, Watch::default(), None, folders, |_, _| {
             unreachable!("nothing is to be followed")
         });

@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum NameError {
     /// A node name has 1 to 63 characters of letters, digits, `-`, `_` and `.`.
     Node(Box<str>),
+    /// An address: names are what nodes call themselves, addresses are where they are found.
+    Address(Box<str>),
     /// Not an object path: too many slashes, a selector sign, a reserved word, or a kind that does not exist.
     Path(Box<str>),
     /// Refused at creation, with the reason.
@@ -28,6 +30,11 @@ impl fmt::Display for NameError {
                 "node name {name:?} has {} bytes, expected 1 to 63 letters, digits, dashes, underscores or dots",
                 name.len()
             ),
+            Self::Address(name) => write!(
+                f,
+                "node name {name:?} is an address, expected the host name of the node: listener.addr@NODE of \
+                 cluster.conf says where a node is found"
+            ),
             Self::Path(path) => {
                 write!(f, "invalid object path {path:?}, expected [[<namespace>/]<kind>/]<name>")
             }
@@ -38,6 +45,19 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
+/// Whether a resolver would take it for an address: `10.0.0.1`, `10.1`, `0x7f.1`, `fe80::1%eth0`, `[::1]`. A number alone
+/// may be the name of a host.
+fn is_address(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let is_number = |part: &str| match part.strip_prefix("0x").or(part.strip_prefix("0X")) {
+        Some(digits) => !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()),
+    };
+    let v6 = inner.split('%').next().unwrap_or_default();
+    v6.parse::<std::net::Ipv6Addr>().is_ok()
+        || inner.contains('.') && inner.trim_end_matches('.').split('.').all(is_number)
+}
+
 /// Name of a node: its host name, lower case, 1 to 63 bytes (253 with a domain).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(std::sync::Arc<str>);
@@ -47,8 +67,12 @@ impl NodeName {
     ///
     /// # Errors
     ///
-    /// [`NameError::Node`] for an empty or overlong name, or one with other signs than host names have.
+    /// [`NameError::Node`] for an empty or overlong name, or one with other signs than host names have;
+    /// [`NameError::Address`] for an address, however it is written.
     pub fn new(text: &str) -> Result<Self, NameError> {
+        if is_address(text) {
+            return Err(NameError::Address(text.chars().take(80).collect::<String>().into()));
+        }
         let fits =
             (1..=253).contains(&text.len()) && text.split('.').all(|label| label.len() <= 63);
         let is_plain =
@@ -542,6 +566,15 @@ mod tests {
 
     #[test]
     fn a_node_name_is_a_host_name() {
+        for text in
+            ["10.0.0.1", "10.1", "10.1.", "0x7f.1", "1.2.3.4.5", "::1", "[fe80::1]", "fe80::1%eth0"]
+        {
+            let error = NodeName::new(text).unwrap_err();
+            assert!(matches!(error, NameError::Address(_)), "{text}: {error}");
+        }
+        for text in ["42", "n.1", "1.example", "10-0-0-1", "0x7f", "4.n"] {
+            assert!(NodeName::new(text).is_ok(), "{text}");
+        }
         assert_eq!(NodeName::new("N1").unwrap().as_str(), "n1");
         for text in ["", "a b", "a/b", "a\nb", "..", "-x", &"a".repeat(64), "é"] {
             assert!(NodeName::new(text).is_err(), "{text:?}");

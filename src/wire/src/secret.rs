@@ -3,12 +3,13 @@
 use std::fmt;
 
 use model::{SecretLength, SecretUse};
+use ring::hmac;
 use zeroize::Zeroizing;
 
 use crate::Dialect;
 
 /// `cluster.secret`: wiped when dropped, never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Eq)]
 pub struct ClusterSecret(Zeroizing<Box<str>>);
 
 /// A secret of a length that a dialect cannot use.
@@ -71,6 +72,15 @@ impl ClusterSecret {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+}
+
+impl PartialEq for ClusterSecret {
+    /// In a time that does not tell how much of them is the same.
+    fn eq(&self, other: &Self) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"");
+        let tag = hmac::sign(&key, self.bytes());
+        hmac::verify(&key, other.bytes(), tag.as_ref()).is_ok()
     }
 }
 

@@ -38,11 +38,11 @@ fn the_secret_is_the_first_line_of_a_file() {
     let file = folder.path().join("secret");
     std::fs::write(&file, "s3cret word\nmore\n").unwrap();
     let source = SecretSource::File(file.display().to_string());
-    assert_eq!(secret(&source).unwrap(), "s3cret word");
+    assert_eq!(secret(&source).unwrap().as_str(), "s3cret word");
     std::fs::write(&file, "\n").unwrap();
     assert_eq!(secret(&source).unwrap_err().code, 2);
     assert_eq!(secret(&SecretSource::File("/nowhere/x".into())).unwrap_err().code, 1);
-    assert_eq!(secret(&SecretSource::Text("x".into())).unwrap(), "x");
+    assert_eq!(secret(&SecretSource::Text("x".into())).unwrap().as_str(), "x");
 }
 
 #[test]

@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use model::NodeName;
 
+use zeroize::Zeroizing;
+
 use super::NodeConf;
 use crate::Complaint;
 
-/// A text that is never shown.
+/// A text that is never shown, and wiped when nobody has it any more.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Secret(Arc<str>);
+pub struct Secret(Arc<Zeroizing<Box<str>>>);
 
 impl Secret {
     /// Hides a text.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(text.into())
+        Self(Arc::new(Zeroizing::new(text.into())))
     }
 
     /// The text, for who makes a key of it.
