@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use conf::{EvalError, SectionReader};
-use model::{NodeName, Status, Topology};
+use model::{NodeName, Status, Timestamp, Topology};
 
 use super::SyncTo;
 use super::driver::{Driver, Failure, Phase, Report, Scene};
@@ -187,7 +187,7 @@ impl Rsync {
         scene: &Scene<'_>,
         sources: &[String],
         node: &NodeName,
-        began: &jiff::Zoned,
+        began: Timestamp,
     ) -> Result<(), Failure> {
         let user = scene.host.node.conf.get("node.ruser").unwrap_or_else(|| "root".to_owned());
         self.check_mounted(scene, &user, node)?;
@@ -310,10 +310,10 @@ impl Driver for Rsync {
             let text = format!("{} matches no file: nothing is copied", self.sources.join(" "));
             return Err(Failure::refused(text));
         }
-        let began = jiff::Zoned::now();
+        let began = clock::now();
         let mut failed = vec![];
         for node in nodes.iter().chain(drpnodes) {
-            if let Err(error) = self.copy(scene, &sources, node, &began) {
+            if let Err(error) = self.copy(scene, &sources, node, began) {
                 scene.journal.error(format_args!("{node}: {error}"));
                 failed.push(node.to_string());
             }

@@ -79,8 +79,8 @@ fn fits(pattern: &[char], sign: char) -> Option<usize> {
             let is_not = matches!(pattern.get(1), Some('!' | '^'));
             let start = if is_not { 2 } else { 1 };
             // A bracket that comes first is of the set.
-            let Some(length) = pattern.get(start + 1..)?.iter().position(|other| *other == ']')
-            else {
+            let rest = pattern.get(start + 1..).unwrap_or_default();
+            let Some(length) = rest.iter().position(|other| *other == ']') else {
                 return (sign == '[').then_some(1);
             };
             let set = &pattern[start..=start + length];

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use model::{NodeName, Timestamp};
 
 use super::super::status_file::modified;
@@ -21,9 +22,11 @@ pub(super) fn note(
     folder: &Path,
     node: &NodeName,
     here: &NodeName,
-    began: &jiff::Zoned,
+    began: Timestamp,
 ) -> io::Result<Vec<PathBuf>> {
-    let text = format!("{}\n", began.strftime(FORM));
+    let time =
+        jiff::Timestamp::from_microsecond((began.0 * 1e6) as i64).map_err(io::Error::other)?;
+    let text = format!("{}\n", time.to_zoned(TimeZone::system()).strftime(FORM));
     for node in [node, here] {
         durable::write_cache(&file(folder, node), text.as_bytes(), 0o644)?;
     }
@@ -47,7 +50,7 @@ pub(super) fn read(folder: &Path, node: &NodeName) -> Option<Timestamp> {
     let file = file(folder, node);
     let text = std::fs::read_to_string(&file).ok()?;
     let said = DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text.trim()).ok();
-    let said = said.and_then(|time| time.to_zoned(jiff::tz::TimeZone::system()).ok());
+    let said = said.and_then(|time| time.to_zoned(TimeZone::system()).ok());
     let said = said.map(|time| Timestamp(time.timestamp().as_microsecond() as f64 / 1e6));
     said.or_else(|| modified(&file))
 }
@@ -61,14 +64,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [n1, n2] = ["n1", "n2"].map(|name| NodeName::new(name).unwrap());
         assert_eq!(read(folder.path(), &n2), None);
-        let began = jiff::Zoned::now();
-        let stamps = note(folder.path(), &n2, &n1, &began).unwrap();
+        let began = Timestamp(1_790_000_000.25);
+        let stamps = note(folder.path(), &n2, &n1, began).unwrap();
         assert_eq!(stamps, [&n1, &n2].map(|node| file(folder.path(), node)));
         let noted = read(folder.path(), &n2).unwrap().0;
-        assert!((noted - began.timestamp().as_microsecond() as f64 / 1e6).abs() < 0.001);
+        assert!((noted - began.0).abs() < 0.001);
         std::fs::write(file(folder.path(), &n2), "2026-11-28 19:05:06.123456\n").unwrap();
         let time = DateTime::constant(2026, 11, 28, 19, 5, 6, 123_456_000);
-        let time = time.to_zoned(jiff::tz::TimeZone::system()).unwrap().timestamp();
+        let time = time.to_zoned(TimeZone::system()).unwrap().timestamp();
         let read_back = read(folder.path(), &n2).unwrap().0;
         assert!((read_back - time.as_microsecond() as f64 / 1e6).abs() < 0.001);
         // One without words: an older one of this agent.
