@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{NameError, NodeName, Timestamp};
+use monitor::Moment;
 
 /// Environment variable that overrides the host name.
 pub const NODENAME_VARIABLE: &str = "OSVC_NODENAME";
@@ -14,10 +15,16 @@ pub const NODENAME_VARIABLE: &str = "OSVC_NODENAME";
 /// the clock is right. Time since boot is never touched: it is not by a real step either. Unset but in tests.
 pub const VARIABLE: &str = "OSVC_TEST_CLOCK";
 
-/// The time, as the cluster data spells it.
+/// The time, as the cluster data spells it: never 0, which means never there, whatever the clock says.
 #[must_use]
 pub fn now() -> Timestamp {
-    Timestamp(since_epoch().as_secs_f64())
+    Timestamp(since_epoch().as_secs_f64().max(1.0))
+}
+
+/// Now, by the clock that may be set and by the one that is not.
+#[must_use]
+pub fn moment() -> Moment {
+    Moment { wall: now(), steady: steady() }
 }
 
 /// The time, as files carry it.

@@ -496,7 +496,7 @@ impl Handler<HeartbeatHeard> for ClusterData {
         if from == self.state.now.nodename || !is_member {
             return;
         }
-        let received = self.state.hear(&from, message, crate::clock::now());
+        let received = self.state.hear(&from, message, crate::clock::moment());
         if let Some(error) = received.error {
             log::info!(peer:% = from, error:% = error; "change of a peer not applied: all is asked for");
         }

@@ -153,7 +153,7 @@ impl Membership {
         let mut pause = decision.look_after.map(|pause| pause.max(Duration::from_millis(1)));
         if !self.retiring.is_empty() {
             let has_config = |peer: &NodeName| has_same_cluster_conf(&snapshot, peer);
-            for hb in self.retiring.decide(clock::now(), &self.peers, has_config) {
+            for hb in self.retiring.decide(clock::steady(), &self.peers, has_config) {
                 self.neighbours.root.do_send(Retired { hb });
             }
             pause = Some(pause.map_or(RETIRING_PAUSE, |pause| pause.min(RETIRING_PAUSE)));

@@ -18,7 +18,7 @@ use monitor::{NodeChange, NodeCore, NodeEffect, NodeTiming};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use crate::clock::now;
+use crate::clock::moment;
 use crate::cluster_data::{
     ConcernNode, Emit, Flush, NodeViewChanged, RemoveInstance, SetInstance, SetNode, View,
 };
@@ -191,7 +191,7 @@ impl NodeMonitor {
     /// A node monitor with these neighbours.
     #[must_use]
     pub fn with(shared: Arc<Shared>, tell: Neighbours) -> Self {
-        let core = NodeCore::new(now(), timing(&shared.config.load()));
+        let core = NodeCore::new(moment(), timing(&shared.config.load()));
         Self {
             shared,
             tell,
@@ -219,7 +219,7 @@ impl NodeMonitor {
         let effects = {
             let (snapshot, config) = (self.shared.snapshot.load(), self.shared.config.load());
             let view = View::new(&snapshot, &config, self.core.in_grace());
-            self.core.pass(now(), &view)
+            self.core.pass(moment(), &view)
         };
         self.shared.set_grace(self.core.in_grace());
         let after = &self.core.monitor().status;
@@ -386,7 +386,7 @@ impl Actor for NodeMonitor {
         self.tell.concern.do_send(concern);
         if !self.is_resumed {
             let signs = boot::signs(&self.shared.paths);
-            let mut core = NodeCore::new(now(), timing(&self.shared.config.load()))
+            let mut core = NodeCore::new(moment(), timing(&self.shared.config.load()))
                 .last_shutdown(signs.last_shutdown);
             if signs.is_upgrade {
                 core = core.after_upgrade();
@@ -464,7 +464,11 @@ impl Handler<SetNodeMonitor> for NodeMonitor {
         SetNodeMonitor(change): SetNodeMonitor,
         ctx: &mut Context<Self>,
     ) -> Self::Result {
-        self.core.apply(now(), &change);
+        {
+            let (snapshot, config) = (self.shared.snapshot.load(), self.shared.config.load());
+            let view = View::new(&snapshot, &config, self.core.in_grace());
+            self.core.apply(moment(), &change, &view);
+        }
         self.pass(ctx);
         self.published()
     }
@@ -474,7 +478,7 @@ impl Handler<Announce> for NodeMonitor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Announce { upgrade }: Announce, ctx: &mut Context<Self>) -> Self::Result {
-        self.core.announce(now(), upgrade);
+        self.core.announce(moment(), upgrade);
         self.pass(ctx);
         self.published()
     }
@@ -485,7 +489,7 @@ impl Handler<ShutdownInstances> for NodeMonitor {
 
     fn handle(&mut self, asked: ShutdownInstances, ctx: &mut Context<Self>) -> Self::Result {
         self.tell.stop_actions.do_send(StopActions);
-        self.core.shut_down(now());
+        self.core.shut_down(moment());
         self.released(asked.time, ctx)
     }
 }
@@ -494,7 +498,7 @@ impl Handler<Drain> for NodeMonitor {
     type Result = ResponseFuture<Vec<Left>>;
 
     fn handle(&mut self, Drain { time }: Drain, ctx: &mut Context<Self>) -> Self::Result {
-        self.core.drain(now());
+        self.core.drain(moment());
         self.released(time, ctx)
     }
 }

@@ -34,7 +34,7 @@ pub(crate) mod pool;
 mod processes;
 mod requires;
 mod select;
-mod status_file;
+pub(crate) mod status_file;
 mod sync_rsync;
 mod task_host;
 mod triggers;
@@ -112,7 +112,7 @@ pub fn evaluate(
     known: Option<&Watch>,
     rids: Option<&BTreeSet<String>>,
 ) -> Evaluation {
-    let instance = Arc::new(Instance::read(host, &object.conf(), &object.settings));
+    let instance = Arc::new(Instance::read(host, object));
     // Deleted meanwhile: nothing of it is to come back, not even the lock.
     let is_gone = || !host.paths.config_file(&object.path).exists();
     let gone =
@@ -137,7 +137,7 @@ fn refresh(
 ) -> Evaluation {
     let found = evaluation::evaluate(host, instance, clock::now(), previous, known, rids);
     let same = previous.is_some_and(|previous| previous.csum == found.status.csum);
-    // The file of an unchanged instance is still renewed: its time says that it is not older than the configuration.
+    // The file of an unchanged instance is still renewed: deployed agents compare its time with that of the configuration.
     let written = status_file::write(&host.paths, &instance.path, &found.status);
     if let Err(error) = written
         && !same
@@ -147,11 +147,11 @@ fn refresh(
     found
 }
 
-/// The status of the local instance: as last written if that is not older than the configuration, else evaluated now.
+/// The status of the local instance: as last written if that is of the configuration in force, else evaluated now.
 #[must_use]
 pub fn status(host: &Host, object: &LoadedObject, is_refreshed: bool) -> InstanceStatus {
     let written = status_file::read(&host.paths, &object.path)
-        .filter(|status| !is_refreshed && status.updated >= object.updated);
+        .filter(|status| !is_refreshed && !status.is_outdated(&object.entry(), clock::now()));
     written.unwrap_or_else(|| evaluate(host, object, None, None, None).status)
 }
 

@@ -17,7 +17,7 @@ use model::{LocalExpect, MonitorStatus, ObjectPath, Status};
 use monitor::{Action, Change, Effect, InstanceCore, RunId, is_transition};
 use serde_json::{Map, Value};
 
-use crate::clock::{now, steady};
+use crate::clock::moment;
 use crate::cluster_data::{
     Concern, DisownInstance, Emit, Flush, RemoveInstance, SetInstanceMonitor, SharedMap, View,
 };
@@ -158,12 +158,11 @@ impl ServiceMonitor {
         let (snapshot, config) = (self.shared.snapshot.load(), self.shared.config.load());
         let mut view = View::new(&snapshot, &config, self.shared.is_grace());
         view.conditions.transitions = self.shared.acting();
-        view.conditions.steady = Some(steady());
         work(&mut self.core, &view)
     }
 
     fn apply(&mut self, change: &Change, ctx: &mut Context<Self>) {
-        self.with_view(|core, view| core.apply(now(), change, view));
+        self.with_view(|core, view| core.apply(moment(), change, view));
         self.pass(ctx);
     }
 
@@ -171,7 +170,7 @@ impl ServiceMonitor {
     fn pass(&mut self, ctx: &mut Context<Self>) {
         if self.is_adopting {
             // What was asked is published; what to do about it is decided later.
-            let effects = self.with_view(|core, view| core.refresh(now(), view));
+            let effects = self.with_view(|core, view| core.refresh(moment(), view));
             self.carry_out(
                 effects.into_iter().filter(|effect| matches!(effect, Effect::Publish(_))).collect(),
                 ctx,
@@ -181,7 +180,7 @@ impl ServiceMonitor {
         if let Some(alarm) = self.alarm.take() {
             ctx.cancel_future(alarm);
         }
-        let effects = self.with_view(|core, view| core.pass(now(), view));
+        let effects = self.with_view(|core, view| core.pass(moment(), view));
         self.carry_out(effects, ctx);
     }
 
@@ -536,7 +535,7 @@ impl Handler<Done> for ServiceMonitor {
             return;
         }
         self.runs.pop_front();
-        self.with_view(|core, view| core.on_action_done(now(), id, exit_code, view));
+        self.with_view(|core, view| core.on_action_done(moment(), id, exit_code, view));
         self.run_next(ctx);
         self.pass(ctx);
     }

@@ -31,7 +31,6 @@ impl<'a> View<'a> {
             blind: snapshot.is_blind(),
             standing: snapshot.standing(),
             ballot: None,
-            steady: None,
         };
         let mut view = Self { snapshot, config, conditions };
         view.conditions.ballot = config.node.quorum.then(|| view.ballot());

@@ -32,9 +32,7 @@ pub(super) fn signs(paths: &Paths) -> Signs {
 
 /// The modification time of a file; never without it.
 pub(super) fn modified(file: &Path) -> Timestamp {
-    let time = std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
-    let since = time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    Timestamp(since.unwrap_or_default().as_secs_f64())
+    crate::resource::status_file::modified(file).unwrap_or(Timestamp::NEVER)
 }
 
 fn boot_id() -> String {

@@ -77,7 +77,8 @@ fn explain_here(
     let facts = Facts {
         grace_left_secs: started(snapshot)
             .filter(|_| is_joining)
-            .map(|started| timing.grace_left_secs(started, now(), &view)),
+            // A clock that was set back tells nothing of it: as if it had just started.
+            .map(|started| timing.grace_left_secs(now().since(started).max(0.0), &view)),
         maintenance_grace_secs: config.node.maintenance_grace_period.as_secs_f64(),
     };
     let explanation = monitor::explain(&view, now(), path, &facts);

@@ -85,7 +85,10 @@ pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) ->
     };
     for (path, mut change) in changes {
         if let Some(Some(target @ GlobalExpect::Restarted(None))) = &mut change.global_expect {
-            *target = GlobalExpect::Restarted(Some(crate::clock::now()));
+            let (snapshot, config) = (context.snapshot(), context.config());
+            let view = View::new(&snapshot, &config, false);
+            let time = monitor::restart_time(crate::clock::moment(), &path, &view);
+            *target = GlobalExpect::Restarted(Some(time));
         }
         let Some(monitor) = context.routes.monitors.load().get(&path).cloned() else {
             if let Some(Some(target)) = change.global_expect {
@@ -103,9 +106,14 @@ pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) ->
 /// An order for an object without a local instance: nobody here carries it out, so it is published for a while, for the
 /// nodes that have one (cluster.md §d).
 fn publish_order(context: &Context, path: ObjectPath, target: GlobalExpect) {
+    // Before what the nodes that have it were asked earlier, whatever their clocks say.
+    let snapshot = context.snapshot();
+    let asked = snapshot.instances(&path).filter_map(|(_, status)| status.monitor.as_ref());
+    let asked = asked.filter(|monitor| monitor.global_expect.is_some());
+    let updated = asked.map(|monitor| monitor.global_expect_updated);
     let monitor = InstanceMonitor {
         global_expect: Some(target),
-        global_expect_updated: Some(crate::clock::now()),
+        global_expect_updated: Some(crate::clock::moment().newer_than(updated)),
         ..InstanceMonitor::default()
     };
     let set = SetInstanceMonitor { path: path.clone(), monitor: Box::new(monitor) };

@@ -143,7 +143,7 @@ pub fn action(
     let is_from_daemon = is_from_daemon();
     let act = Act {
         host,
-        instance: Arc::new(Instance::read(host, &object.conf(), &object.settings)),
+        instance: Arc::new(Instance::read(host, object)),
         options,
         selection: Selection::read(options),
         is_from_daemon,

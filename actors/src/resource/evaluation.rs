@@ -374,7 +374,9 @@ fn sum(
 ) -> InstanceStatus {
     let kind = instance.path.kind();
     if !kind.has_instances() {
-        let mut status = InstanceStatus { updated, kind: Some(kind), ..InstanceStatus::default() };
+        let config_csum = instance.config_csum;
+        let kind = Some(kind);
+        let mut status = InstanceStatus { updated, config_csum, kind, ..InstanceStatus::default() };
         status.csum = Some(monitor::digest(&status));
         return status;
     }
@@ -387,6 +389,7 @@ fn sum(
     let frozen = status_file::modified(&instance.var_dir.join("frozen"));
     let facts = InstanceFacts {
         updated,
+        config_csum: instance.config_csum,
         kind,
         app: text("app").unwrap_or_else(|| "default".to_owned()),
         env: text("env").unwrap_or_else(|| host.node.env.clone()),

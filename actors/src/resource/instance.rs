@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use conf::{Context, EvalError, ObjectConf, SectionReader};
-use model::{ObjectPath, ObjectSettings, ResourceId, ResourceSettings};
+use model::{ConfigCsum, ObjectPath, ObjectSettings, ResourceId, ResourceSettings};
 
 use super::driver::{Broken, Driver};
 use super::host::Host;
@@ -14,6 +14,7 @@ use super::{
     app, container, disk_loop, fs_directory, fs_flag, fs_mount, ip_host, sync_rsync, task_host,
     volume,
 };
+use crate::config::LoadedObject;
 
 /// A resource and what holds for all kinds of them.
 pub(crate) struct Resource {
@@ -229,6 +230,8 @@ pub(crate) struct Instance {
     pub context: Arc<Context>,
     /// What the monitors know of it.
     pub settings: Arc<ObjectSettings>,
+    /// Checksum of the file that the configuration is of.
+    pub config_csum: Option<ConfigCsum>,
     /// Its identity, empty when it has none yet.
     pub id: String,
     /// Its private folder.
@@ -243,11 +246,13 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// Reads the resources of an object.
-    pub(crate) fn read(host: &Host, conf: &ObjectConf, settings: &Arc<ObjectSettings>) -> Self {
+    pub(crate) fn read(host: &Host, object: &LoadedObject) -> Self {
+        let (conf, settings) = (&object.conf(), &object.settings);
         let context = super::devices::context(conf, &host.context, &host.paths);
         let path = conf.path().clone();
         let id = conf.id().unwrap_or_default().to_owned();
         let mut instance = Self {
+            config_csum: ConfigCsum::parse(&object.csum),
             conf: conf.clone(),
             context: context.clone(),
             settings: settings.clone(),

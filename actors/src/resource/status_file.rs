@@ -126,7 +126,9 @@ pub(crate) fn set_provisioned(
 #[must_use]
 pub(crate) fn modified(file: &Path) -> Option<Timestamp> {
     let time = std::fs::metadata(file).ok()?.modified().ok()?;
-    Some(Timestamp(time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()))
+    // Never 0, which says that it is not there, also where the clock said so.
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(Timestamp(since.as_secs_f64().max(1.0)))
 }
 
 #[cfg(test)]

@@ -299,6 +299,7 @@ impl Handler<Evaluated> for Runner {
 fn undefined(job: &Job) -> Evaluation {
     let status = InstanceStatus {
         updated: crate::clock::now(),
+        config_csum: model::ConfigCsum::parse(&job.object.csum),
         kind: Some(job.object.path.kind()),
         topology: Some(job.object.settings.topology.to_string()),
         frozen: Some(Timestamp::NEVER),

@@ -22,7 +22,7 @@ impl Actor for FakeRunner {
 
 fn status(avail: Status) -> Box<InstanceStatus> {
     Box::new(InstanceStatus {
-        updated: Timestamp(now().0 + 1.0),
+        updated: Timestamp(crate::clock::now().0 + 1.0),
         topology: Some("failover".to_owned()),
         orchestrate: Some("ha".to_owned()),
         avail: Some(avail.clone()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::checksum::ConfigCsum;
 use crate::status::serialize_frozen;
 use crate::{
     Frozen, GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
@@ -192,6 +193,13 @@ pub struct InstanceStatus {
     /// Digest of the rest, to tell a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csum: Option<String>,
+    /// Checksum of the configuration that it was evaluated from; absent from deployed agents.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::checksum::read"
+    )]
+    pub config_csum: Option<ConfigCsum>,
     /// Keyword `priority`, absent when 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
@@ -262,6 +270,18 @@ impl InstanceStatus {
     pub fn all_slaves(&self, path: &ObjectPath) -> impl Iterator<Item = ObjectPath> {
         let names = self.slaves.iter().chain(&self.scaler_slaves);
         names.filter_map(|name| ObjectPath::parse(&resolve_path(name, path.namespace())).ok())
+    }
+
+    /// Whether it was evaluated from another configuration than this one, as far as can be told at `now`.
+    ///
+    /// Times tell it of a status without checksum only, and only where a new evaluation changes what they tell: a file may
+    /// be dated ahead of the clock, and its object would be neither evaluated nor started until then.
+    #[must_use]
+    pub fn is_outdated(&self, config: &ConfigEntry, now: Timestamp) -> bool {
+        match self.config_csum {
+            Some(csum) => ConfigCsum::parse(&config.csum) != Some(csum),
+            None => self.updated < config.updated && config.updated <= now,
+        }
     }
 
     /// Whether the instance counts: it was evaluated.

@@ -6,6 +6,7 @@
 #[macro_use]
 mod words;
 
+mod checksum;
 mod cluster;
 mod expect;
 mod explain;
@@ -17,6 +18,7 @@ mod secret;
 mod status;
 mod time;
 
+pub use checksum::ConfigCsum;
 pub use cluster::{
     Aggregate, ConfigEntry, EncapData, InstanceMonitor, InstanceStatus, NodeData, NodeMonitorData,
     NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart, SecretState,

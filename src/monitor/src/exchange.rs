@@ -10,11 +10,12 @@ mod received;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{NodeName, Op, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::{ApplyError, Ops, Unseen};
+use crate::{ApplyError, Moment, Ops, Unseen};
 
 pub use check::faults;
 pub use received::{PeerData, Received, preserve};
@@ -25,9 +26,13 @@ const MOST_GENERATION: u64 = 1 << 53;
 /// More generations than a life of a node adds while a peer misses them: about a quarter of an hour in milliseconds.
 const LIFE: u64 = 1 << 20;
 
-/// How long a message of the past is refused after a newer one, in seconds of the local clock. Then the clock of the
-/// sender may have been set back.
+/// How long a message of the past is refused after a newer one, in seconds. Then the clock of the sender may have been set
+/// back.
 const STALE_SECS: f64 = 10.0;
+
+/// So many messages of the past in their order, and none newer between: the clock of the sender was set back, and they are
+/// not late. What comes late does so beside newer ones.
+const STEPPED: u32 = 3;
 
 /// Repeated generations in one patch that tell a peer waiting for its acknowledgement: it gets one before `interval`.
 const MOST_REPEATED: usize = 32;
@@ -55,8 +60,10 @@ struct Peer {
     sent: Timestamp,
     /// When the merged data changed last, by the clock of the peer.
     changed: Timestamp,
-    /// When the newest message was taken, by the local clock.
-    taken: Timestamp,
+    /// When the newest message was taken.
+    taken: Duration,
+    /// Messages of the past in their order since then, and when the newest of them was sent.
+    past: (u32, Timestamp),
 }
 
 /// What goes to all peers.

@@ -41,7 +41,7 @@ pub enum Hold {
     Leaving(NodeMonitorStatus),
     /// No configuration of the object here.
     NotConfigured,
-    /// The configuration is newer than the status, which is evaluated first.
+    /// The status is of another configuration, and is evaluated first.
     Outdated,
     /// Quorum is on, and the nodes of this side have no majority: what may run on the other side is not started.
     NoQuorum {

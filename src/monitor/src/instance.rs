@@ -26,8 +26,8 @@ use model::{
 };
 
 use crate::{
-    Action, Change, Conditions, Effect, Event, Filters, Hold, ObjectView, RunId, Standing, Unseen,
-    World, candidates, is_leader,
+    Action, Change, Conditions, Effect, Event, Filters, Hold, Moment, ObjectView, RunId, Seen,
+    Standing, Unseen, World, candidates, is_leader,
 };
 
 pub use adoption::accepts;
@@ -49,6 +49,31 @@ enum Then {
     Placed,
     /// Delete when unprovisioned; a failure is a failed purge.
     Purge,
+}
+
+/// When the target of an instance changed, and when it was evaluated, by the clock of its node.
+type Looked = (Timestamp, Timestamp);
+
+/// When the monitor data changed here, as far as this core knows. What they publish of it are times of the wall clock.
+#[derive(Debug, Clone, Default)]
+struct Since {
+    status: Option<Duration>,
+    target: Option<Duration>,
+    restarts: BTreeMap<String, Duration>,
+}
+
+impl Since {
+    /// What is not known of data of an earlier life follows from what they tell.
+    fn complete(&mut self, now: Moment, monitor: &InstanceMonitor) {
+        let at = |time: Option<Timestamp>| now.steady_at(time.unwrap_or(now.wall));
+        self.status.get_or_insert_with(|| at(monitor.status_updated));
+        self.target.get_or_insert_with(|| at(monitor.global_expect_updated));
+        for (rid, counter) in &monitor.restart {
+            if !self.restarts.contains_key(rid) {
+                self.restarts.insert(rid.clone(), now.steady_at(counter.updated));
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -78,12 +103,13 @@ pub struct InstanceCore {
     effects: Vec<Effect>,
     /// Why the last pass did nothing, or waits; none while nobody wants to know.
     holds: Option<Vec<Hold>>,
+    /// Instances that were not evaluated since their target changed, how they looked, and since when they look so here.
+    unsettled: BTreeMap<NodeName, (Looked, Duration)>,
     /// The last pass would have started an action, and waits for its turn.
     waits_slot: bool,
     pacing: Pacing,
     slices: Slices,
-    /// Since when a start is announced ([`Conditions::steady`]).
-    ready_since: Option<Duration>,
+    since: Since,
     /// How often each peer had not seen this node, as of the last pass.
     unseen: BTreeMap<NodeName, Unseen>,
     /// The object was active here while this node had no quorum.
@@ -98,7 +124,7 @@ pub struct InstanceCore {
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
 /// but not its own decisions.
 struct Cx<'w> {
-    now: Timestamp,
+    now: Moment,
     view: ObjectView<'w>,
     settings: &'w ObjectSettings,
     /// Monitor data as this part found them.
@@ -171,7 +197,8 @@ impl InstanceCore {
             waits_slot: false,
             pacing: Pacing::default(),
             slices: Slices::default(),
-            ready_since: None,
+            since: Since::default(),
+            unsettled: BTreeMap::new(),
             unseen: BTreeMap::new(),
             had_no_quorum: false,
             deposed_by: BTreeMap::new(),
@@ -210,7 +237,8 @@ impl InstanceCore {
     }
 
     /// Takes a validated request over. Call [`pass`](Self::pass) afterwards.
-    pub fn apply(&mut self, now: Timestamp, change: &Change, world: &dyn World) {
+    pub fn apply(&mut self, now: impl Into<Moment>, change: &Change, world: &dyn World) {
+        let now = now.into();
         if self.is_beside_the_point(change, world) {
             return;
         }
@@ -222,11 +250,21 @@ impl InstanceCore {
         }
         if let Some(target) = &change.global_expect {
             let target = match target {
-                Some(GlobalExpect::Restarted(None)) => Some(GlobalExpect::Restarted(Some(now))),
+                Some(GlobalExpect::Restarted(None)) => {
+                    Some(GlobalExpect::Restarted(Some(restart_time(now, &self.path, world))))
+                }
                 Some(GlobalExpect::Other(word)) if &**word == "unset" => None,
                 other => other.clone(),
             };
-            self.set_global_expect(now, target);
+            // A new word goes before the ones that it is to replace, also where the clocks of those who gave them are ahead.
+            let view = ObjectView::with_monitor(world, &self.path, Some(&self.monitor));
+            // An abort is no word to be replaced: it is over when nobody has a target any more.
+            let is_pending = |seen: &&Seen<'_>| {
+                !matches!(seen.monitor.global_expect, None | Some(GlobalExpect::Aborted))
+            };
+            let words = view.instances.iter().filter(is_pending);
+            let updated = now.newer_than(words.map(|seen| seen.monitor.global_expect_updated));
+            self.set_global_expect_at(now, updated, target);
         }
         if let Some(stonith) = &change.stonith {
             self.monitor.stonith.clone_from(stonith);
@@ -254,10 +292,17 @@ impl InstanceCore {
     }
 
     /// Takes the end of a run: `exit_code` 0 is success. Call [`pass`](Self::pass) afterwards.
-    pub fn on_action_done(&mut self, now: Timestamp, id: RunId, exit_code: i32, world: &dyn World) {
+    pub fn on_action_done(
+        &mut self,
+        now: impl Into<Moment>,
+        id: RunId,
+        exit_code: i32,
+        world: &dyn World,
+    ) {
+        let now = now.into();
         let Some(Run { action, then, before }) = self.runs.remove(&id) else { return };
         if let Some((target, looks)) = before {
-            let has_changed = Looks::of(&action, &self.path, world).as_ref() != Some(&looks);
+            let has_changed = Looks::of(now, &action, &self.path, world).as_ref() != Some(&looks);
             self.pacing.ended(now, &action, target.as_ref(), has_changed);
         }
         let succeeded = exit_code == 0;
@@ -286,6 +331,10 @@ impl InstanceCore {
                 self.end(now, succeeded, MonitorStatus::RestartFailed, world);
                 if succeeded {
                     self.expect_started(now);
+                    // Later than the restart was asked for, whatever the clock of who asked: it is done.
+                    if let Some(GlobalExpect::Restarted(asked)) = self.monitor.global_expect {
+                        self.monitor.local_expect_updated = Some(now.newer_than([asked]));
+                    }
                     self.set_global_expect(now, None);
                 }
             }
@@ -339,26 +388,29 @@ impl InstanceCore {
     }
 
     /// It was started, and is to be kept so, unless the node began to shut down or drain meanwhile.
-    fn expect_started(&mut self, now: Timestamp) {
+    fn expect_started(&mut self, now: Moment) {
         if self.monitor.local_expect != Some(LocalExpect::Shutdown) {
             self.set_local_expect(now, Some(LocalExpect::Started));
         }
     }
 
-    fn end(&mut self, now: Timestamp, succeeded: bool, failed: MonitorStatus, world: &dyn World) {
+    fn end(&mut self, now: Moment, succeeded: bool, failed: MonitorStatus, world: &dyn World) {
         let status = if succeeded { MonitorStatus::Idle } else { failed };
         self.set_status(now, status, world);
     }
 
     /// Looks at everything and decides the next step.
-    pub fn pass(&mut self, now: Timestamp, world: &dyn World) -> Vec<Effect> {
+    pub fn pass(&mut self, now: impl Into<Moment>, world: &dyn World) -> Vec<Effect> {
+        let now = now.into();
         let mut effects = self.refresh(now, world);
         effects.extend(self.orchestrate(now, world));
         effects
     }
 
     /// First half of a pass: the local target, the placement, the targets of peers.
-    pub fn refresh(&mut self, now: Timestamp, world: &dyn World) -> Vec<Effect> {
+    pub fn refresh(&mut self, now: impl Into<Moment>, world: &dyn World) -> Vec<Effect> {
+        let now = now.into();
+        self.since.complete(now, &self.monitor);
         self.keep_started(now, world);
         self.place(world);
         self.remember_owner_to_fence(world);
@@ -367,7 +419,9 @@ impl InstanceCore {
     }
 
     /// Second half of a pass: supervision of the resources, then the next step towards the targets.
-    pub fn orchestrate(&mut self, now: Timestamp, world: &dyn World) -> Vec<Effect> {
+    pub fn orchestrate(&mut self, now: impl Into<Moment>, world: &dyn World) -> Vec<Effect> {
+        let now = now.into();
+        self.since.complete(now, &self.monitor);
         if let Some(holds) = &mut self.holds {
             holds.clear();
         }
@@ -432,7 +486,7 @@ impl InstanceCore {
         }
         for id in begun {
             if let Some(run) = self.runs.get_mut(&id).filter(|run| Pacing::concerns(&run.action)) {
-                let looks = Looks::of(&run.action, &self.path, world);
+                let looks = Looks::of(now, &run.action, &self.path, world);
                 run.before = looks.map(|looks| (target.clone(), looks));
             }
         }
@@ -457,7 +511,7 @@ impl InstanceCore {
 
     fn decide(
         &mut self,
-        now: Timestamp,
+        now: Moment,
         world: &dyn World,
         settings: &ObjectSettings,
         conditions: Conditions,
@@ -481,13 +535,13 @@ impl InstanceCore {
         }
     }
 
-    /// Re-evaluates an instance whose configuration is newer than its status, and leaves it alone meanwhile.
+    /// Re-evaluates an instance whose status is of another configuration, and leaves it alone meanwhile.
     fn refresh_outdated_status(&mut self, cx: &Cx<'_>) -> bool {
         let world = cx.view.world;
         let Some(local) = cx.view.local() else { return true };
         let is_outdated = world
             .config(world.local_node(), &self.path)
-            .is_some_and(|config| local.status.updated < config.updated);
+            .is_some_and(|config| local.status.is_outdated(config, cx.now.wall));
         if !is_outdated || !local.status.is_known() {
             return true;
         }
@@ -547,28 +601,41 @@ impl InstanceCore {
     // What the parts do to the monitor data.
 
     /// Sets the status. Leaving a failed one counts this node among the candidates again at once.
-    fn set_status(&mut self, now: Timestamp, status: MonitorStatus, world: &dyn World) {
+    fn set_status(&mut self, now: Moment, status: MonitorStatus, world: &dyn World) {
         let was_failed = self.monitor.status.is_failed();
         if self.monitor.status != status {
             self.monitor.status = status;
-            self.monitor.status_updated = Some(now);
+            self.monitor.status_updated = Some(now.wall);
+            self.since.status = Some(now.steady);
             if was_failed {
                 self.place(world);
             }
         }
     }
 
-    fn set_local_expect(&mut self, now: Timestamp, target: Option<LocalExpect>) {
+    fn set_local_expect(&mut self, now: Moment, target: Option<LocalExpect>) {
         if self.monitor.local_expect != target {
             self.monitor.local_expect = target;
-            self.monitor.local_expect_updated = Some(now);
+            self.monitor.local_expect_updated = Some(now.wall);
         }
     }
 
-    fn set_global_expect(&mut self, now: Timestamp, target: Option<GlobalExpect>) {
+    fn set_global_expect(&mut self, now: Moment, target: Option<GlobalExpect>) {
+        let own = self.monitor.global_expect.as_ref().and(self.monitor.global_expect_updated);
+        let updated = now.newer_than([own.filter(|_| target.is_some())]);
+        self.set_global_expect_at(now, updated, target);
+    }
+
+    fn set_global_expect_at(
+        &mut self,
+        now: Moment,
+        updated: Timestamp,
+        target: Option<GlobalExpect>,
+    ) {
         if self.monitor.global_expect != target {
             self.monitor.global_expect = target;
-            self.monitor.global_expect_updated = Some(now);
+            self.monitor.global_expect_updated = Some(updated);
+            self.since.target = Some(now.steady);
         }
     }
 
@@ -593,13 +660,13 @@ impl InstanceCore {
     }
 
     /// Runs an action, announced by `status`.
-    fn run(&mut self, now: Timestamp, action: Action, status: MonitorStatus, world: &dyn World) {
+    fn run(&mut self, now: Moment, action: Action, status: MonitorStatus, world: &dyn World) {
         self.run_then(now, action, Then::Plain, status, world);
     }
 
     fn run_then(
         &mut self,
-        now: Timestamp,
+        now: Moment,
         action: Action,
         then: Then,
         status: MonitorStatus,
@@ -638,7 +705,7 @@ impl InstanceCore {
     }
 
     /// An instance that is up and left alone is to be kept up.
-    fn keep_started(&mut self, now: Timestamp, world: &dyn World) {
+    fn keep_started(&mut self, now: Moment, world: &dyn World) {
         let is_up = world
             .instance(world.local_node(), &self.path)
             .is_some_and(|status| status.avail == Some(Status::Up));
@@ -684,4 +751,12 @@ impl InstanceCore {
         }
         effects
     }
+}
+
+/// The time of a restart that is asked for now: all instances of the object that run were started before, as far as is
+/// known here, whatever the clocks of their nodes.
+#[must_use]
+pub fn restart_time(now: Moment, path: &ObjectPath, world: &dyn World) -> Timestamp {
+    let view = ObjectView::new(world, path);
+    now.newer_than(view.instances.iter().map(|seen| seen.monitor.local_expect_updated))
 }

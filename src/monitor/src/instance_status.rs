@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 use model::{
-    EncapData, InstanceStatus, Kind, ObjectSettings, Orchestrate, Provisioned, ProvisionedState,
-    ResourceSettings, ResourceStatus, Status, SubsetStatus, Timestamp, Topology,
+    ConfigCsum, EncapData, InstanceStatus, Kind, ObjectSettings, Orchestrate, Provisioned,
+    ProvisionedState, ResourceSettings, ResourceStatus, Status, SubsetStatus, Timestamp, Topology,
 };
 use serde_json::Value;
 
@@ -236,6 +236,8 @@ fn provisioned(
 pub struct InstanceFacts {
     /// When the evaluation was done.
     pub updated: Timestamp,
+    /// Checksum of the configuration it was made from.
+    pub config_csum: Option<ConfigCsum>,
     /// Kind of the object.
     pub kind: Kind,
     /// Keyword `app`.
@@ -279,6 +281,7 @@ pub fn instance_status(
         facts.parallel_subsets.into_iter().map(|id| (id, SubsetStatus { parallel: true }));
     let mut status = InstanceStatus {
         updated: facts.updated,
+        config_csum: facts.config_csum,
         kind: Some(facts.kind),
         app: Some(facts.app),
         env: Some(facts.env),
@@ -397,6 +400,7 @@ mod tests {
         let settings = ObjectSettings { stonith: true, ..ObjectSettings::default() };
         let facts = || InstanceFacts {
             updated: Timestamp(1.0),
+            config_csum: None,
             kind: Kind::Svc,
             app: "default".to_owned(),
             env: "TST".to_owned(),

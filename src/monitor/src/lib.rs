@@ -20,6 +20,7 @@ mod instance_status;
 mod journal;
 mod load;
 mod locks;
+mod moment;
 mod node;
 mod peers;
 mod placement;
@@ -44,7 +45,7 @@ pub use explain::{Facts, explain};
 pub use fold::fold;
 pub use forecast::forecast;
 pub use hold::{Hold, Related};
-pub use instance::{InstanceCore, accepts, drops_target, is_transition};
+pub use instance::{InstanceCore, accepts, drops_target, is_transition, restart_time};
 pub use instance_status::{
     InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,
     instance_status, is_evaluated, resource_status,
@@ -52,6 +53,7 @@ pub use instance_status::{
 pub use journal::{ApplyError, Ops, apply, apply_at};
 pub use load::{is_overloaded, node_stats, score};
 pub use locks::{Claim, can_claim, is_held, merge_locks};
+pub use moment::Moment;
 pub use node::{NodeChange, NodeCore, NodeTiming};
 pub use peers::{Decision, Forget, Peers, Sign};
 pub use placement::{

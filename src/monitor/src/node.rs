@@ -1,17 +1,21 @@
 //! The monitor of the local node: its life, its target, the end of the grace period (orchestration.md §6).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::{
-    GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorData, NodeMonitorStatus, NodeName,
-    ObjectPath, Orchestrate, Status, Timestamp,
+    GlobalExpect, InstanceMonitor, InstanceStatus, Kind, LocalExpect, MonitorStatus,
+    NodeMonitorData, NodeMonitorStatus, NodeName, ObjectPath, Orchestrate, Status, Timestamp,
 };
 
 use crate::instance::{ALARM_MARGIN_SECS, is_exclusive};
-use crate::{Change, Event, NodeEffect, Standing, World, live_nodes};
+use crate::{Change, Event, Moment, NodeEffect, Standing, World, live_nodes};
 
 /// How long a node drains at least.
 const DRAINING_SECS: f64 = 1.0;
+
+/// How long the monitor of an instance may take to tell that it was asked, beyond which its times are not asked any more.
+const ASKED_SECS: f64 = 1.0;
 
 /// How long a peer is waited for that is there and still evaluates its instances, whatever the grace period: its default.
 const EVALUATING_SECS: f64 = 90.0;
@@ -30,19 +34,19 @@ impl Default for NodeTiming {
 }
 
 impl NodeTiming {
-    /// What is left of the grace period of a node that started then, in seconds; negative once it has expired.
+    /// What is left of the grace period of a node that started so long ago, in seconds; negative once it has expired.
     ///
     /// Beside deployed agents: a short period does not end over a peer that is heard and in `init`. Thousands of services
     /// may take longer than that to evaluate, and the nodes that are ready would freeze themselves.
     #[must_use]
-    pub fn grace_left_secs(&self, started: Timestamp, now: Timestamp, world: &dyn World) -> f64 {
+    pub fn grace_left_secs(&self, since_start: f64, world: &dyn World) -> f64 {
         let is_evaluating = live_nodes(world).any(|(node, data)| {
             let status = data.monitor.as_ref().map(|monitor| &monitor.status);
             node != world.local_node() && status == Some(&NodeMonitorStatus::Init)
         });
         let period = self.rejoin_grace_period_secs;
         let period = if is_evaluating { period.max(EVALUATING_SECS) } else { period };
-        period - now.since(started)
+        period - since_start
     }
 }
 
@@ -66,7 +70,9 @@ pub struct NodeCore {
     monitor: NodeMonitorData,
     published: Option<NodeMonitorData>,
     timing: NodeTiming,
-    started: Timestamp,
+    started: Moment,
+    /// When `status` changed.
+    status_since: Duration,
     grace: bool,
     is_upgrade: bool,
     last_shutdown: Timestamp,
@@ -76,8 +82,8 @@ pub struct NodeCore {
     asked_frozen: Option<bool>,
     /// The instances are to be asked to shut down by the next pass.
     to_ask: bool,
-    /// Instances asked to shut down, and when.
-    asked: BTreeMap<ObjectPath, Timestamp>,
+    /// Instances asked to shut down.
+    asked: BTreeMap<ObjectPath, Asked>,
     is_released: bool,
     /// The members refuse the node, and it was frozen for that.
     is_left_out: bool,
@@ -87,10 +93,11 @@ pub struct NodeCore {
 impl NodeCore {
     /// A node that starts: `init`.
     #[must_use]
-    pub fn new(started: Timestamp, timing: NodeTiming) -> Self {
+    pub fn new(started: impl Into<Moment>, timing: NodeTiming) -> Self {
+        let started = started.into();
         let monitor = NodeMonitorData {
             status: NodeMonitorStatus::Init,
-            status_updated: Some(started),
+            status_updated: Some(started.wall),
             ..NodeMonitorData::default()
         };
         Self {
@@ -98,6 +105,7 @@ impl NodeCore {
             published: None,
             timing,
             started,
+            status_since: started.steady,
             grace: true,
             is_upgrade: false,
             last_shutdown: Timestamp::NEVER,
@@ -148,7 +156,7 @@ impl NodeCore {
 
     /// When the daemon started.
     #[must_use]
-    pub fn started(&self) -> Timestamp {
+    pub fn started(&self) -> Moment {
         self.started
     }
 
@@ -165,7 +173,8 @@ impl NodeCore {
     }
 
     /// Takes a validated request over. Call [`pass`](Self::pass) afterwards.
-    pub fn apply(&mut self, now: Timestamp, change: &NodeChange) {
+    pub fn apply(&mut self, now: impl Into<Moment>, change: &NodeChange, world: &dyn World) {
+        let now = now.into();
         if let Some(status) = &change.status {
             self.set_status(now, status.clone());
         }
@@ -173,39 +182,44 @@ impl NodeCore {
             && self.monitor.local_expect != *target
         {
             self.monitor.local_expect.clone_from(target);
-            self.monitor.local_expect_updated = Some(now);
+            self.monitor.local_expect_updated = Some(now.wall);
         }
         if let Some(target) = &change.global_expect
             && self.monitor.global_expect != *target
         {
-            self.set_target(now, target.clone(), now);
+            // A new word goes before the ones that it replaces, also where the clocks of those who gave them are ahead.
+            let own = [self.monitor.global_expect_updated_origin];
+            let words = live_nodes(world).filter_map(|(_, data)| data.monitor.as_ref());
+            let words = words.map(|monitor| monitor.global_expect_updated_origin);
+            self.set_target(now, target.clone(), now.newer_than(words.chain(own)));
         }
     }
 
     /// The daemon is about to end, and leaves the instances running. Nothing is decided from then on.
-    pub fn announce(&mut self, now: Timestamp, upgrade: bool) {
+    pub fn announce(&mut self, now: impl Into<Moment>, upgrade: bool) {
         let status =
             if upgrade { NodeMonitorStatus::Upgrade } else { NodeMonitorStatus::Maintenance };
-        self.set_status(now, status);
+        self.set_status(now.into(), status);
     }
 
     /// The instances are to be shut down, then the daemon. [`NodeEffect::Released`] tells when they are.
-    pub fn shut_down(&mut self, now: Timestamp) {
-        self.set_status(now, NodeMonitorStatus::Shutting);
+    pub fn shut_down(&mut self, now: impl Into<Moment>) {
+        self.set_status(now.into(), NodeMonitorStatus::Shutting);
         self.to_ask = true;
         self.is_released = false;
     }
 
     /// The instances are to be shut down, and the node frozen. [`NodeEffect::Released`] tells when it is done.
-    pub fn drain(&mut self, now: Timestamp) {
-        self.set_status(now, NodeMonitorStatus::Draining);
+    pub fn drain(&mut self, now: impl Into<Moment>) {
+        self.set_status(now.into(), NodeMonitorStatus::Draining);
         self.freeze("drain", None);
         self.to_ask = true;
         self.is_released = false;
     }
 
     /// Looks at everything and decides the next step.
-    pub fn pass(&mut self, now: Timestamp, world: &dyn World) -> Vec<NodeEffect> {
+    pub fn pass(&mut self, now: impl Into<Moment>, world: &dyn World) -> Vec<NodeEffect> {
+        let now = now.into();
         if let Some(reason) = self.freeze_at_start.take() {
             self.freeze(reason, None);
         }
@@ -245,15 +259,16 @@ impl NodeCore {
         }
     }
 
-    fn set_status(&mut self, now: Timestamp, status: NodeMonitorStatus) {
+    fn set_status(&mut self, now: Moment, status: NodeMonitorStatus) {
         if self.monitor.status != status {
             self.monitor.status = status;
-            self.monitor.status_updated = Some(now);
+            self.monitor.status_updated = Some(now.wall);
+            self.status_since = now.steady;
         }
     }
 
-    fn set_target(&mut self, now: Timestamp, target: Option<GlobalExpect>, origin: Timestamp) {
-        self.monitor.global_expect_updated = Some(now);
+    fn set_target(&mut self, now: Moment, target: Option<GlobalExpect>, origin: Timestamp) {
+        self.monitor.global_expect_updated = Some(now.wall);
         if target.is_some() {
             self.monitor.global_expect_updated_origin = Some(origin);
         }
@@ -284,14 +299,13 @@ impl NodeCore {
     }
 
     fn are_instances_evaluated(&self, world: &dyn World) -> bool {
+        // What an earlier life of the daemon found is not in the cluster data: what is there was evaluated in this one.
         world.local_objects().into_iter().all(|path| {
-            world
-                .instance(world.local_node(), path)
-                .is_some_and(|status| status.updated >= self.started)
+            world.instance(world.local_node(), path).is_some_and(InstanceStatus::is_known)
         })
     }
 
-    fn check_grace(&mut self, now: Timestamp, world: &dyn World) {
+    fn check_grace(&mut self, now: Moment, world: &dyn World) {
         let has_joined = |node: &NodeName| {
             let status = if node == world.local_node() {
                 Some(&self.monitor.status)
@@ -303,7 +317,7 @@ impl NodeCore {
         // A peer that pings has a status, and no data yet.
         let have_all_joined =
             !world.conditions().blind && world.cluster_nodes().iter().all(has_joined);
-        let left = self.timing.grace_left_secs(self.started, now, world);
+        let left = self.timing.grace_left_secs(now.since(self.started.steady), world);
         if world.cluster_nodes().len() <= 1 || have_all_joined {
             self.end_grace(now, world, false);
         } else if left <= 0.0 {
@@ -313,7 +327,7 @@ impl NodeCore {
         }
     }
 
-    fn end_grace(&mut self, now: Timestamp, world: &dyn World, has_expired: bool) {
+    fn end_grace(&mut self, now: Moment, world: &dyn World, has_expired: bool) {
         self.grace = false;
         if self.monitor.status == NodeMonitorStatus::Rejoin {
             self.set_status(now, NodeMonitorStatus::Idle);
@@ -371,7 +385,7 @@ impl NodeCore {
     }
 
     /// Takes the newest node target over, sees it through, and drops it when all nodes are there.
-    fn follow_target(&mut self, now: Timestamp, world: &dyn World) {
+    fn follow_target(&mut self, now: Moment, world: &dyn World) {
         let mut newest = self
             .monitor
             .global_expect
@@ -418,7 +432,7 @@ impl NodeCore {
     }
 
     /// Asks the instances to shut down, and tells when all have.
-    fn release(&mut self, now: Timestamp, world: &dyn World) {
+    fn release(&mut self, now: Moment, world: &dyn World) {
         if std::mem::take(&mut self.to_ask) {
             for path in world.local_objects() {
                 if !matches!(path.kind(), Kind::Svc | Kind::Vol) {
@@ -431,7 +445,8 @@ impl NodeCore {
                 {
                     continue;
                 }
-                self.asked.insert(path.clone(), now);
+                let before = instance.monitor.as_ref().and_then(|m| m.local_expect_updated);
+                self.asked.insert(path.clone(), Asked { now, before });
                 self.effects.push(NodeEffect::SetInstance {
                     path: path.clone(),
                     change: Change::local(LocalExpect::Shutdown),
@@ -441,12 +456,14 @@ impl NodeCore {
                 return;
             }
         }
-        if !self.are_instances_released(world) {
+        if !self.are_instances_released(now, world) {
+            if !self.asked.is_empty() {
+                self.effects.push(NodeEffect::WakeAfter(ASKED_SECS));
+            }
             return;
         }
         if self.monitor.status == NodeMonitorStatus::Draining {
-            let since = self.monitor.status_updated.unwrap_or_default();
-            let left = DRAINING_SECS - now.since(since);
+            let left = DRAINING_SECS - now.since(self.status_since);
             if left > 0.0 {
                 self.effects.push(NodeEffect::WakeAfter(left + ALARM_MARGIN_SECS));
                 return;
@@ -458,21 +475,36 @@ impl NodeCore {
         }
     }
 
-    fn are_instances_released(&mut self, world: &dyn World) -> bool {
+    fn are_instances_released(&mut self, now: Moment, world: &dyn World) -> bool {
         let monitor = |path: &ObjectPath| {
             world.instance(world.local_node(), path).and_then(|status| status.monitor.as_ref())
         };
         // Asked, and the published data are from after: the target is theirs.
-        self.asked.retain(|path, asked| {
-            monitor(path).is_some_and(|monitor| {
-                monitor.local_expect_updated.is_none_or(|updated| updated < *asked)
-            })
-        });
+        self.asked.retain(|path, asked| monitor(path).is_some_and(|it| !asked.is_heard(now, it)));
         self.asked.is_empty()
             && world.local_objects().into_iter().filter_map(monitor).all(|monitor| {
                 monitor.local_expect != Some(LocalExpect::Shutdown)
                     || monitor.status == MonitorStatus::ShutdownFailed
             })
+    }
+}
+
+/// An instance that was asked to shut down.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Asked {
+    now: Moment,
+    /// When its target had changed last.
+    before: Option<Timestamp>,
+}
+
+impl Asked {
+    /// Whether its monitor tells of it. Its time is that of a clock that may have been set back meanwhile: another time than
+    /// before has to do after a while.
+    fn is_heard(&self, now: Moment, monitor: &InstanceMonitor) -> bool {
+        let updated = monitor.local_expect_updated;
+        let is_later = updated.is_some_and(|updated| updated >= self.now.wall);
+        let is_other = updated != self.before && now.since(self.now.steady) >= ASKED_SECS;
+        is_later || is_other || monitor.local_expect == Some(LocalExpect::Shutdown)
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a decision may look at: the cluster data, as the local node knows it, and the settings of the objects.
 
-use std::time::Duration;
-
 use model::{
     Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeName, ObjectPath,
     ObjectSettings,
@@ -27,8 +25,6 @@ pub struct Conditions {
     /// Who votes for this side now, with keyword `cluster.quorum`: nodes with data, those that said that they go and were
     /// not heard since, and arbitrators that answered after the last loss.
     pub ballot: Option<Ballot>,
-    /// Time since any fixed moment, which no change of the clock touches; none: the clock has to do.
-    pub steady: Option<Duration>,
 }
 
 impl Conditions {
@@ -49,7 +45,6 @@ impl Default for Conditions {
             blind: false,
             standing: Standing::Member,
             ballot: None,
-            steady: None,
         }
     }
 }

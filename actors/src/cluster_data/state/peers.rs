@@ -1,7 +1,7 @@
 //! What peers told.
 
 use model::HeartbeatMessage;
-use monitor::Received;
+use monitor::{Moment, Received};
 
 use super::*;
 use crate::cluster_data::peer::{PeerStore, Touched};
@@ -12,7 +12,7 @@ impl State {
         &mut self,
         from: &NodeName,
         message: HeartbeatMessage,
-        now: Timestamp,
+        now: Moment,
     ) -> Received {
         let before = self.now.nodes.get(from).cloned();
         let entry = before.as_deref().cloned().unwrap_or_default();

@@ -36,19 +36,33 @@ pub struct Received {
 }
 
 impl Exchange {
-    /// Takes a message of a peer in, received at `now` by the local clock. The sender is a node of the cluster, not the
-    /// local one.
+    /// Takes a message of a peer in, received at `now`. The sender is a node of the cluster, not the local one.
     pub fn receive(
         &mut self,
         from: &NodeName,
         message: HeartbeatMessage,
-        now: Timestamp,
+        now: impl Into<Moment>,
         data: &mut dyn PeerData,
     ) -> Received {
+        let now = now.into();
         let known = self.peers.get(from).copied();
-        let before = known.unwrap_or_default();
+        let mut before = known.unwrap_or_default();
+        let is_past = message.updated.0 > 0.0
+            && (message.updated < before.sent || message.updated < before.changed);
+        let (count, newest) = before.past;
+        before.past = match is_past {
+            true if message.updated >= newest => (count + 1, message.updated),
+            true => (1, message.updated),
+            false => (0, Timestamp::NEVER),
+        };
+        if before.past.0 >= STEPPED {
+            (before.sent, before.changed) = (Timestamp::NEVER, Timestamp::NEVER);
+        }
+        if let Some(known) = self.peers.get_mut(from) {
+            *known = before;
+        }
         let mut peer = before;
-        let is_recent = now.since(before.taken).abs() < STALE_SECS;
+        let is_recent = now.since(before.taken) < STALE_SECS;
         let is_of_the_past =
             |than: Timestamp| message.updated.0 > 0.0 && message.updated < than && is_recent;
         let ack = self.read_ack(message.r#gen.get(&self.local).copied());
@@ -120,7 +134,10 @@ impl Exchange {
                 }
             }
         }
-        peer.taken = now;
+        peer.taken = now.steady;
+        if is_past {
+            peer.past = (0, Timestamp::NEVER);
+        }
         received.is_send_due |= known.is_none()
             || (peer.acked == 0 && before.acked != 0)
             || ((peer.merged == 0) != (before.merged == 0));

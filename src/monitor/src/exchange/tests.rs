@@ -227,6 +227,23 @@ fn a_message_of_the_past_has_no_effect_while_newer_ones_come() {
 }
 
 #[test]
+fn a_peer_whose_clock_is_set_back_is_followed_after_a_few_messages() {
+    let mut bench = Bench::in_step();
+    bench.hear(patch(&[("n2", 8), ("n1", 100)], 5_000.0, &[8]));
+    let stale = Received { is_stale: true, ..Received::default() };
+    assert_eq!(bench.hear(patch(&[("n2", 9), ("n1", 100)], 20.0, &[9])), stale);
+    // What comes late beside newer ones says nothing of a clock.
+    bench.hear(patch(&[("n2", 8), ("n1", 100)], 5_000.2, &[]));
+    for updated in [20.2, 20.4] {
+        assert_eq!(bench.hear(patch(&[("n2", 9), ("n1", 100)], updated, &[9])), stale);
+    }
+    bench.hear(patch(&[("n2", 9), ("n1", 100)], 20.6, &[9]));
+    assert_eq!((bench.state(), &bench.data["a"]), ((Some(9), Some(100)), &json!(9.0)));
+    bench.hear(patch(&[("n2", 10), ("n1", 100)], 20.8, &[10]));
+    assert_eq!(bench.state(), (Some(10), Some(100)), "and from then on at once");
+}
+
+#[test]
 fn a_full_for_one_peer_has_a_new_generation_for_the_others() {
     let mut bench = Bench::in_step();
     let received = bench.hear_from("n3", ping(&[("n3", 1)], 1.0));

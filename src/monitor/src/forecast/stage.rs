@@ -50,7 +50,7 @@ impl Stage {
             settings: BTreeMap::new(),
             aggregates: BTreeMap::new(),
             // Time passes on the stage by its clock only.
-            conditions: Conditions { steady: None, ..world.conditions() },
+            conditions: world.conditions(),
             others_acting: 0,
             cast,
         };

@@ -2,18 +2,18 @@
 
 use model::{
     Aggregate, Frozen, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, Provisioned,
-    Status, Timestamp, Topology,
+    Status, Topology,
 };
 
 use super::{InstanceCore, rules};
-use crate::{Filters, ObjectView, World, candidates, leaders};
+use crate::{Filters, Moment, ObjectView, World, candidates, leaders};
 
 impl InstanceCore {
-    pub(super) fn adopt(&mut self, now: Timestamp, world: &dyn World) {
+    pub(super) fn adopt(&mut self, now: Moment, world: &dyn World) {
         if self.monitor.global_expect == Some(GlobalExpect::Aborted) {
             return;
         }
-        let (path, before) = (self.path.clone(), self.monitor.clone());
+        let (path, before, since) = (self.path.clone(), self.monitor.clone(), self.since.target);
         let view = ObjectView::with_monitor(world, &path, Some(&before));
         let Some(local) = view.local() else { return };
         if !local.status.is_known() {
@@ -31,11 +31,12 @@ impl InstanceCore {
             }) {
                 continue;
             }
-            // A newer local target stays; one just adopted from another peer is newer than all of theirs.
-            if self.monitor.global_expect.is_some()
+            // A newer local target stays, one just adopted from another peer too. Of two of the same time, all nodes take the
+            // same.
+            if let Some(own) = &self.monitor.global_expect
                 && let Some(theirs) = peer.monitor.global_expect_updated
                 && let Some(ours) = self.monitor.global_expect_updated
-                && theirs < ours
+                && (theirs < ours || (theirs == ours && target.to_string() < own.to_string()))
             {
                 continue;
             }
@@ -43,16 +44,19 @@ impl InstanceCore {
                 continue;
             }
             if accepts(&view, target) || is_outrun(&view, &self.monitor, peer.monitor) {
-                self.set_global_expect(now, Some(target.clone()));
+                // As old as it is there. Deployed agents take the time at which they take it over: it then goes before what
+                // was asked later elsewhere.
+                let updated = peer.monitor.global_expect_updated.unwrap_or(now.wall);
+                self.set_global_expect_at(now, updated, Some(target.clone()));
                 if *target == GlobalExpect::Aborted {
                     break;
                 }
             }
         }
-        // Between peers whose clocks are ahead of this one's, each target is newer than the one just taken over from the
-        // other: what comes back to where it was is no news, or all nodes would tell each other of it without end.
+        // What comes back to where it was is no news, or all nodes would tell each other of it without end.
         if self.monitor.global_expect == before.global_expect {
             self.monitor = before;
+            self.since.target = since;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What happens without being asked: failover, flex, contested starts (orchestration.md §9).
 
+use std::collections::BTreeMap;
+
 use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Orchestrate, Status, Topology};
 
 use super::{Cx, InstanceCore, rules};
@@ -11,6 +13,9 @@ use crate::{
 /// An alarm for an announced start that rings that much later, beyond the period itself, tells that time did not pass
 /// here as it did elsewhere.
 const LATE_SECS: f64 = 1.0;
+
+/// How long an instance is waited for that seems not to be evaluated since its target changed.
+const UNSETTLED_SECS: f64 = 10.0;
 
 impl InstanceCore {
     /// A failed start is forgotten when the object runs all the same and nobody asks for anything.
@@ -230,7 +235,6 @@ impl InstanceCore {
     /// Announces a start, for peers to contest.
     pub(super) fn announce(&mut self, cx: &Cx<'_>) {
         self.set_status(cx.now, MonitorStatus::Ready, cx.view.world);
-        self.ready_since = cx.conditions.steady;
         self.hold(|| Hold::Ready(cx.conditions.ready_period_secs));
         self.wake_after(cx.conditions.ready_period_secs);
     }
@@ -259,17 +263,14 @@ impl InstanceCore {
             self.set_status(cx.now, MonitorStatus::Idle, world);
             return;
         }
-        let waited = match (cx.conditions.steady, self.ready_since) {
-            (Some(now), Some(since)) => now.saturating_sub(since).as_secs_f64(),
-            _ => cx.now.since(cx.before.status_updated.unwrap_or_default()),
-        };
+        let waited = cx.now.since(self.since.status.unwrap_or(cx.now.steady));
         let period = cx.conditions.ready_period_secs;
         let left = period - waited;
-        // This process stood still, or the clock was set: nobody has heard the announcement for as long as it seems.
-        let is_late = left > period + LATE_SECS || -left > period + LATE_SECS;
+        // This process stood still: nobody has heard the announcement for as long as it seems.
+        let is_late = -left > period + LATE_SECS;
         if is_late && !self.waits_slot {
-            self.monitor.status_updated = Some(cx.now);
-            self.ready_since = cx.conditions.steady;
+            self.monitor.status_updated = Some(cx.now.wall);
+            self.since.status = Some(cx.now.steady);
             self.hold(|| Hold::Ready(period));
             self.wake_after(period);
         } else if left < 0.0 {
@@ -348,19 +349,39 @@ impl InstanceCore {
         }
     }
 
+    /// Whether the effect of a target may not be known yet: an instance was not evaluated since its target changed. Where its
+    /// clock was set back, its times say so for as long as it was ahead: then it is waited for as long as an evaluation takes.
+    fn is_unsettled(&mut self, cx: &Cx<'_>) -> bool {
+        let mut unsettled = BTreeMap::new();
+        for seen in &cx.view.instances {
+            let asked = seen.monitor.global_expect_updated.unwrap_or_default();
+            let looked = (asked, seen.status.updated);
+            if asked > seen.status.updated {
+                let known = self.unsettled.get(seen.node).filter(|(known, _)| *known == looked);
+                let since = known.map_or(cx.now.steady, |(_, since)| *since);
+                unsettled.insert(seen.node.clone(), (looked, since));
+            }
+        }
+        self.unsettled = unsettled;
+        let waits = self.unsettled.values().map(|(_, since)| UNSETTLED_SECS - cx.now.since(*since));
+        let longest = waits.filter(|left| *left > 0.0).reduce(f64::max);
+        if let Some(left) = longest {
+            self.wake_after(left);
+        }
+        longest.is_some()
+    }
+
     /// More instances run than wanted: those on overloaded nodes stop first, then the worst ranked.
     fn stop_excess(&mut self, cx: &Cx<'_>, up: &[&NodeName], wanted: usize) {
         if !rules::is_started(cx.local_avail()) {
             return;
         }
         // A placement under way, or a target whose effect is not known yet: in doubt, wait.
-        let is_unsettled = cx.view.instances.iter().any(|seen| {
+        let is_placing = cx.view.instances.iter().any(|seen| {
             let target = seen.monitor.global_expect.as_ref();
-            let asked = seen.monitor.global_expect_updated.unwrap_or_default();
             matches!(target, Some(GlobalExpect::Placed | GlobalExpect::PlacedAt(_)))
-                || asked > seen.status.updated
         });
-        if is_unsettled {
+        if self.is_unsettled(cx) || is_placing {
             self.hold(|| Hold::Unsettled);
             return;
         }

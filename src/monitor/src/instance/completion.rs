@@ -1,10 +1,10 @@
 //! Targets that are reached, and dropped (orchestration.md §10, Completion).
 
-use model::{Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Status, Timestamp};
+use model::{Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Status};
 
 use super::adoption::{has_no_option_left, is_abort_pending, is_deleted, is_placed};
 use super::{Cx, InstanceCore, rules};
-use crate::{Effect, Hold, ObjectView, Seen, World};
+use crate::{Effect, Hold, Moment, ObjectView, Seen, World};
 
 /// How long the target of an object without local instance is published for the nodes that have one.
 const FOREIGN_TARGET_SECS: f64 = 3.0;
@@ -45,7 +45,7 @@ impl InstanceCore {
     }
 
     /// An object that is not configured here, or not any more: nothing to do but to see its target through.
-    pub(super) fn wait_for_deletion(&mut self, now: Timestamp, world: &dyn World) {
+    pub(super) fn wait_for_deletion(&mut self, now: Moment, world: &dyn World) {
         let path = self.path.clone();
         let before = self.monitor.clone();
         let view = ObjectView::with_monitor(world, &path, Some(&before));
@@ -62,8 +62,7 @@ impl InstanceCore {
             }
             return;
         }
-        let since = before.global_expect_updated.unwrap_or_default();
-        let left = FOREIGN_TARGET_SECS - now.since(since);
+        let left = FOREIGN_TARGET_SECS - now.since(self.since.target.unwrap_or(now.steady));
         if before.global_expect.is_some() && !is_going && left > 0.0 {
             self.wake_after(left);
             return;

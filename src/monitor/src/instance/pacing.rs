@@ -3,9 +3,11 @@
 //! Deployed agents look each 0.5 s, and so repeat it twice a second, for ever. Decisions here follow events: without a
 //! pace, the end of an action would be the event that starts it again.
 
-use model::{GlobalExpect, ObjectPath, Provisioned, Status, Timestamp};
+use std::time::Duration;
 
-use crate::{Action, World};
+use model::{GlobalExpect, ObjectPath, Provisioned, Status};
+
+use crate::{Action, Moment, World};
 
 /// The pace of deployed agents, and the first delay.
 const FIRST_SECS: f64 = 0.5;
@@ -23,23 +25,28 @@ pub(super) struct Looks {
     is_frozen: bool,
     provisioned: Option<Provisioned>,
     resources: Vec<(String, Status, Option<bool>)>,
-    /// What an evaluation alone changes, and other actions do not: a configuration newer than the status, in bits.
-    outdated_by: Option<u64>,
+    /// What an evaluation alone changes, and other actions do not: the configuration that the status is not of.
+    outdated_by: Option<String>,
 }
 
 impl Looks {
     /// As the local instance is now.
-    pub(super) fn of(action: &Action, path: &ObjectPath, world: &dyn World) -> Option<Self> {
+    pub(super) fn of(
+        now: Moment,
+        action: &Action,
+        path: &ObjectPath,
+        world: &dyn World,
+    ) -> Option<Self> {
         let local = world.local_node();
         let status = world.instance(local, path)?;
         if *action == Action::Refresh {
-            let updated = world.config(local, path).map(|config| config.updated);
+            let config = world.config(local, path).filter(|it| status.is_outdated(it, now.wall));
             return Some(Self {
                 avail: None,
                 is_frozen: false,
                 provisioned: None,
                 resources: vec![],
-                outdated_by: updated.filter(|time| status.updated < *time).map(|t| t.0.to_bits()),
+                outdated_by: config.map(|config| config.csum.clone()),
             });
         }
         let resources = status.resources.iter().flatten();
@@ -63,7 +70,7 @@ impl Looks {
 struct Ended {
     action: Action,
     target: Option<GlobalExpect>,
-    at: Timestamp,
+    at: Duration,
     /// Runs in a row that changed nothing.
     in_vain: u32,
     is_told: bool,
@@ -106,7 +113,7 @@ impl Pacing {
     /// An action ended.
     pub(super) fn ended(
         &mut self,
-        now: Timestamp,
+        now: Moment,
         action: &Action,
         target: Option<&GlobalExpect>,
         has_changed: bool,
@@ -119,13 +126,13 @@ impl Pacing {
             return;
         }
         let (action, target) = (action.clone(), target.cloned());
-        self.0.push(Ended { action, target, at: now, in_vain, is_told: false });
+        self.0.push(Ended { action, target, at: now.steady, in_vain, is_told: false });
     }
 
     /// How long an action has to wait, if it has to.
     pub(super) fn wait(
         &mut self,
-        now: Timestamp,
+        now: Moment,
         action: &Action,
         target: Option<&GlobalExpect>,
     ) -> Option<Wait> {
@@ -134,8 +141,7 @@ impl Pacing {
             .iter_mut()
             .find(|known| known.action == *action && known.target.as_ref() == target)?;
         let left = known.delay_secs() - now.since(known.at);
-        // A clock that was set back is no reason to wait longer.
-        if left <= 0.0 || left > known.delay_secs() {
+        if left <= 0.0 {
             return None;
         }
         let is_new = known.in_vain > 0 && !std::mem::replace(&mut known.is_told, true);

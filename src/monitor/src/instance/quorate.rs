@@ -4,10 +4,10 @@
 //! or whose cut healed, while the others forgot it; a link that fails alone, in one direction or both; a daemon that
 //! starts over running instances. Deployed agents start and keep all of these.
 
-use model::{MonitorStatus, NodeName, ObjectSettings, Status, Timestamp, Topology};
+use model::{MonitorStatus, NodeName, ObjectSettings, Status, Topology};
 
 use super::{Cx, InstanceCore};
-use crate::{Action, Conditions, Effect, Hold, ObjectView, Seen, World, live_nodes};
+use crate::{Action, Conditions, Effect, Hold, Moment, ObjectView, Seen, World, live_nodes};
 
 /// Whether an object may be active on one of several nodes only.
 pub(crate) fn is_exclusive(settings: &ObjectSettings) -> bool {
@@ -33,7 +33,7 @@ impl InstanceCore {
     /// means, an operator for one, stays so.
     pub(super) fn is_split_settled(
         &mut self,
-        now: Timestamp,
+        now: Moment,
         world: &dyn World,
         settings: &ObjectSettings,
         conditions: Conditions,

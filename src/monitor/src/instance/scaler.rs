@@ -1,13 +1,12 @@
 //! A scaler keeps as many slices as its keyword `scale` asks for (orchestration.md §15).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use model::{
-    Frozen, GlobalExpect, MonitorStatus, NodeName, ObjectPath, Provisioned, Timestamp, Topology,
-};
+use model::{Frozen, GlobalExpect, MonitorStatus, NodeName, ObjectPath, Provisioned, Topology};
 
 use super::{Cx, InstanceCore, rules};
-use crate::{Change, Effect, Filters, Hold, ObjectView, candidates, live_nodes, ranks};
+use crate::{Change, Effect, Filters, Hold, Moment, ObjectView, candidates, live_nodes, ranks};
 
 /// Slices made in one pass.
 const CREATED_AT_ONCE: usize = 3;
@@ -34,17 +33,17 @@ enum Asked {
 pub(super) struct Slices {
     /// Made here, and not yet asked to be provisioned.
     made: BTreeSet<ObjectPath>,
-    asked: BTreeMap<(ObjectPath, Asked), Timestamp>,
+    asked: BTreeMap<(ObjectPath, Asked), Duration>,
 }
 
 impl Slices {
     /// Whether it is to be asked now: nobody has, or so long ago that it was in vain.
-    fn ask(&mut self, now: Timestamp, path: &ObjectPath, what: Asked) -> bool {
+    fn ask(&mut self, now: Moment, path: &ObjectPath, what: Asked) -> bool {
         self.asked.retain(|_, at| now.since(*at) < ASK_AGAIN_SECS);
         let key = (path.clone(), what);
         let is_due = !self.asked.contains_key(&key);
         if is_due {
-            self.asked.insert(key, now);
+            self.asked.insert(key, now.steady);
         }
         is_due
     }

@@ -53,7 +53,7 @@ impl InstanceCore {
                     self.set_local_expect(cx.now, None);
                 }
             }
-            GlobalExpect::Restarted(time) => self.step_restarted(cx, time.unwrap_or(cx.now)),
+            GlobalExpect::Restarted(time) => self.step_restarted(cx, time.unwrap_or(cx.now.wall)),
             GlobalExpect::Scaled | GlobalExpect::Other(_) => {
                 self.effects.push(Effect::Warn(format!(
                     "unsupported global expect on {}: {target}",
@@ -279,8 +279,8 @@ impl InstanceCore {
     /// Peers that lost what they are to keep started, and do not show the target yet: they may be restarting it. Deployed
     /// agents start beside that.
     fn unaware_peers(&mut self, cx: &Cx<'_>) -> Vec<NodeName> {
-        let left = UNAWARE_SECS - cx.now.since(cx.before.global_expect_updated.unwrap_or_default());
-        if !(0.0..=UNAWARE_SECS).contains(&left) {
+        let left = UNAWARE_SECS - cx.now.since(self.since.target.unwrap_or(cx.now.steady));
+        if left < 0.0 {
             return vec![];
         }
         let is_unaware = |seen: &Seen<'_>| {
@@ -426,7 +426,8 @@ impl InstanceCore {
                 self.set_status(cx.now, status, cx.view.world);
             }
             MonitorStatus::Idle => {
-                let left = RESTARTED_SECS - cx.now.since(time);
+                let left =
+                    RESTARTED_SECS - cx.now.since(self.since.target.unwrap_or(cx.now.steady));
                 if left < 0.0 {
                     self.give_up_target(cx);
                 } else {
@@ -442,8 +443,8 @@ impl InstanceCore {
                 let local = cx.view.world.local_node();
                 // One that has not heard of the target yet shows nothing. Deployed agents count on their passes being
                 // further apart than that takes, and restart at once where they are not.
-                let waited = cx.now.since(cx.before.status_updated.unwrap_or_default());
-                let may_be_deaf = (0.0..RESTARTED_SECS).contains(&waited);
+                let waited = cx.now.since(self.since.status.unwrap_or(cx.now.steady));
+                let may_be_deaf = waited < RESTARTED_SECS;
                 let is_to_adopt = |seen: &Seen<'_>| {
                     may_be_deaf
                         && seen.monitor.status == MonitorStatus::Idle

@@ -178,8 +178,8 @@ impl InstanceCore {
         if !standby && (cx.is_elsewhere() || cx.has_no_quorum()) {
             return Need::Nothing;
         }
-        if let Some(counter) = counter {
-            let waited = cx.now.since(counter.updated);
+        if let Some(since) = self.since.restarts.get(rid) {
+            let waited = cx.now.since(*since);
             if waited < delay {
                 return Need::Later(delay - waited);
             }
@@ -188,7 +188,8 @@ impl InstanceCore {
     }
 
     fn count(&mut self, cx: &Cx<'_>, rid: &str, retries: u32) {
-        self.monitor.restart.insert(rid.to_owned(), Restart { retries, updated: cx.now });
+        self.monitor.restart.insert(rid.to_owned(), Restart { retries, updated: cx.now.wall });
+        self.since.restarts.insert(rid.to_owned(), cx.now.steady);
     }
 
     fn tell_resource(&mut self, id: &'static str, rid: &str, tries: u32, allowed: u32) {

@@ -33,7 +33,9 @@ fn beside(targets: [&str; 2]) -> (TestWorld, InstanceCore) {
     );
     world.aggregate_all();
     let mut core = InstanceCore::new(path("svc1"), None);
-    core.apply(Timestamp(T), &Change::target(GlobalExpect::Started), &world);
+    // Asked before the others were heard of.
+    let alone = TestWorld::with_instances("n1", &json!(["n1"]), "svc1", &json!({}));
+    core.apply(Timestamp(T), &Change::target(GlobalExpect::Started), &alone);
     world.publish(&path("svc1"), core.monitor().clone());
     (world, core)
 }
@@ -42,8 +44,37 @@ fn beside(targets: [&str; 2]) -> (TestWorld, InstanceCore) {
 fn two_peers_whose_clocks_are_ahead_do_not_make_a_target_go_back_and_forth() {
     let (world, mut core) = beside(["placed", "started"]);
     core.pass(Timestamp(T + 1.0), &world);
-    assert_eq!(core.monitor().global_expect, Some(GlobalExpect::Started));
-    assert_eq!(core.monitor().global_expect_updated, Some(Timestamp(T)), "nothing new to tell");
+    assert_eq!(core.monitor().global_expect, Some(GlobalExpect::Placed), "the newest of the three");
+    assert_eq!(core.monitor().global_expect_updated, Some(Timestamp(T + 3_600.0)), "as there");
+    let before = core.monitor().clone();
+    core.pass(Timestamp(T + 2.0), &world);
+    assert_eq!(*core.monitor(), before, "nothing new to tell");
+}
+
+#[test]
+fn a_new_word_goes_before_those_that_are_known_whatever_the_clock_of_who_gave_them() {
+    let (world, mut core) = beside(["placed", "started"]);
+    core.pass(Timestamp(T + 1.0), &world);
+    core.apply(Timestamp(T + 2.0), &Change::target(GlobalExpect::Stopped), &world);
+    let updated = core.monitor().global_expect_updated.unwrap();
+    assert!(updated > Timestamp(T + 3_600.0) && updated < Timestamp(T + 3_601.0), "{updated:?}");
+    core.pass(Timestamp(T + 3.0), &world);
+    assert_eq!(core.monitor().global_expect, Some(GlobalExpect::Stopped), "theirs are older");
+}
+
+#[test]
+fn of_two_targets_of_the_same_time_all_nodes_take_the_same() {
+    let (mut world, mut core) = beside(["placed", "started"]);
+    for name in ["n2", "n3"] {
+        let target = ["services", "status", "svc1", "monitor", "global_expect_updated"];
+        let keys: Vec<_> = std::iter::once(name).chain(target).collect();
+        world.patch(&json!([[keys, T]]));
+    }
+    core.pass(Timestamp(T + 1.0), &world);
+    let taken = core.monitor().clone();
+    assert_eq!(taken.global_expect, Some(GlobalExpect::Started));
+    core.pass(Timestamp(T + 2.0), &world);
+    assert_eq!(*core.monitor(), taken);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The decisions observed on deployed agents (`tests/data/decisions.json`) are ours too.
 
 mod adoption;
+mod clocks;
 mod life;
 mod pace;
 mod placing;

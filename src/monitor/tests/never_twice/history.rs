@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
-use model::{LocalExpect, MonitorStatus, NodeData, Timestamp};
+use model::{ConfigEntry, LocalExpect, MonitorStatus, NodeData, Timestamp};
 use monitor::{Action, Change, Effect, NodeEffect, RunId};
 
 use self::windows::Window;
@@ -84,6 +84,10 @@ pub(crate) enum Event {
     Boot {
         machine: usize,
     },
+    Configure {
+        machine: usize,
+        config: ConfigEntry,
+    },
     Heal,
     /// The links that failed one by one work again.
     Mend,
@@ -104,7 +108,7 @@ impl Event {
             | Self::StartDaemon { machine, .. }
             | Self::Dies { machine, .. } => Some(*machine),
             Self::Message { to, .. } => Some(*to),
-            Self::Boot { .. } | Self::Heal | Self::Mend => None,
+            Self::Boot { .. } | Self::Configure { .. } | Self::Heal | Self::Mend => None,
         }
     }
 }
@@ -152,7 +156,7 @@ impl History {
         let mut history = Self {
             random: Random::new(seed),
             // Far from 0, which means never, whatever the clocks say.
-            now: 1_000_000.0,
+            now: 1_000_000_000.0,
             shared,
             machines,
             sides: vec![0; count + 1],
@@ -198,6 +202,25 @@ impl History {
     pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
         if crate::is_traced() {
             self.trace.push(format!("{:.3} {}", self.now, text()));
+        }
+    }
+
+    /// Sets the clock of a machine.
+    pub(crate) fn step(&mut self, machine: usize, offset: f64) {
+        self.note(|| format!("the clock of {machine} is set {offset:.1} s off"));
+        self.count("clock jumps");
+        self.machines[machine].offset = offset;
+        self.pass(machine);
+    }
+
+    /// An operator edits the configuration on a machine, and the others get it.
+    pub(crate) fn configure(&mut self, number: u64, updated: Timestamp) {
+        self.note(|| format!("configuration {number}, dated {}", updated.0));
+        self.count("configurations");
+        for machine in 0..self.machines.len() {
+            let delay = self.random.between(0.0, 2.0);
+            let config = crate::config(number, updated);
+            self.after(delay, Event::Configure { machine, config });
         }
     }
 
@@ -316,6 +339,14 @@ impl History {
                     self.start_daemon(machine);
                 }
             }
+            Event::Configure { machine, config } => {
+                // In the order in which they were written.
+                if self.machines[machine].config.csum < config.csum {
+                    let path = self.shared.path.clone();
+                    self.machines[machine].configure(&path, config);
+                    self.pass(machine);
+                }
+            }
             Event::Heal => {
                 self.note(|| "heal".into());
                 self.heal();
@@ -395,7 +426,7 @@ impl History {
             self.send(machine);
         }
         // At the deadline of the first peer, at least once per second: maintenance graces end too.
-        let next = self.machines[machine].next_look().map_or(1.0, |at| at - self.now);
+        let next = self.machines[machine].next_look(self.now).unwrap_or(1.0);
         self.after(next.clamp(0.001, 1.0), Event::Look { machine, incarnation });
     }
 
@@ -457,11 +488,11 @@ impl History {
     }
 
     fn pass_once(&mut self, machine: usize) -> bool {
-        let clock = self.machines[machine].clock(self.now);
-        self.machines[machine].aggregate(self.now, &self.shared);
+        let moment = self.machines[machine].moment(self.now);
+        self.machines[machine].aggregate(&self.shared);
         let Some(daemon) = &self.machines[machine].daemon else { return false };
         let mut node = daemon.node.clone();
-        let effects = node.pass(clock, &self.machines[machine].eyes(self.now, &self.shared));
+        let effects = node.pass(moment, &self.machines[machine].eyes(&self.shared));
         if let Some(daemon) = &mut self.machines[machine].daemon {
             daemon.node = node;
         }
@@ -471,10 +502,10 @@ impl History {
         }
         let Some(daemon) = &self.machines[machine].daemon else { return false };
         let mut instance = daemon.instance.clone();
-        let eyes = self.machines[machine].eyes(self.now, &self.shared);
+        let eyes = self.machines[machine].eyes(&self.shared);
         let effects = match daemon.is_adopting {
-            true => instance.refresh(clock, &eyes),
-            false => instance.pass(clock, &eyes),
+            true => instance.refresh(moment, &eyes),
+            false => instance.pass(moment, &eyes),
         };
         if let Some(daemon) = &mut self.machines[machine].daemon {
             daemon.instance = instance;
@@ -554,10 +585,10 @@ impl History {
 
     pub(crate) fn apply(&mut self, machine: usize, change: &Change) {
         self.unsettle();
-        let clock = self.machines[machine].clock(self.now);
+        let moment = self.machines[machine].moment(self.now);
         let Some(daemon) = &self.machines[machine].daemon else { return };
         let mut instance = daemon.instance.clone();
-        instance.apply(clock, change, &self.machines[machine].eyes(self.now, &self.shared));
+        instance.apply(moment, change, &self.machines[machine].eyes(&self.shared));
         if let Some(daemon) = &mut self.machines[machine].daemon {
             daemon.instance = instance;
         }
@@ -602,6 +633,7 @@ impl History {
     ) {
         self.note(|| format!("{machine} ends {:?}: {is_ok}", action.argv()));
         let clock = self.machines[machine].clock(self.now);
+        let moment = self.machines[machine].moment(self.now);
         let it = &mut self.machines[machine];
         it.actions -= 1;
         match action {
@@ -621,8 +653,8 @@ impl History {
         self.machines[machine].evaluate(self.now, &self.shared);
         let Some(daemon) = &self.machines[machine].daemon else { return };
         let mut instance = daemon.instance.clone();
-        let eyes = self.machines[machine].eyes(self.now, &self.shared);
-        instance.on_action_done(clock, id, i32::from(!is_ok), &eyes);
+        let eyes = self.machines[machine].eyes(&self.shared);
+        instance.on_action_done(moment, id, i32::from(!is_ok), &eyes);
         if let Some(daemon) = &mut self.machines[machine].daemon {
             daemon.instance = instance;
         }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
+    Aggregate, ConfigCsum, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
     NodeMonitorStatus, NodeName, ObjectPath, ObjectServices, ObjectSettings, ResourceStatus,
     Status, Timestamp,
 };
 use monitor::{
-    Ballot, Beating, Conditions, InstanceCore, Loss, NodeCore, NodeTiming, ObjectView, Peers,
-    Sight, Sign, Unseen, World, has_vote, is_transition,
+    Ballot, Beating, Conditions, InstanceCore, Loss, Moment, NodeCore, NodeTiming, ObjectView,
+    Peers, Sight, Sign, Unseen, World, has_vote, is_transition,
 };
 
 /// Keyword `node.maintenance_grace_period`.
@@ -87,6 +87,9 @@ pub(crate) struct Machine {
     pub(crate) incarnation: u32,
     /// By how much its clock is wrong.
     pub(crate) offset: f64,
+    /// The configuration that it has, and whether it tells which one it evaluated.
+    pub(crate) config: Arc<ConfigEntry>,
+    has_csum: bool,
     pub(crate) paused_until: f64,
     /// Its daemon was killed, or ended while the node was cut off: nobody watches over what runs.
     pub(crate) is_headless: bool,
@@ -126,6 +129,7 @@ pub(crate) struct Heard {
 
 impl Machine {
     pub(crate) fn new(name: NodeName) -> Self {
+        let has_csum = name.as_str().bytes().last().is_some_and(|digit| digit % 2 == 1);
         Self {
             name,
             is_up: false,
@@ -138,6 +142,8 @@ impl Machine {
             boot: 0,
             incarnation: 0,
             offset: 0.0,
+            config: Arc::new(crate::config(0, Timestamp(1.0))),
+            has_csum,
             paused_until: 0.0,
             is_headless: false,
             is_restarting: false,
@@ -166,14 +172,30 @@ impl Machine {
         Timestamp(now + self.offset)
     }
 
+    /// What its clocks say.
+    pub(crate) fn moment(&self, now: f64) -> Moment {
+        match crate::is_broken("steady") {
+            true => self.clock(now).into(),
+            false => Moment { wall: self.clock(now), steady: Duration::from_secs_f64(now) },
+        }
+    }
+
+    /// Another configuration is installed.
+    pub(crate) fn configure(&mut self, path: &ObjectPath, config: ConfigEntry) {
+        self.config = Arc::new(config);
+        let config = self.config.clone();
+        self.own(|own| {
+            let services = own.services.as_mut().expect("made with services");
+            services.config.insert(path.clone(), config);
+        });
+    }
+
     pub(crate) fn start_daemon(&mut self, now: f64, shared: &Shared) {
         self.incarnation += 1;
         (self.is_headless, self.is_restarting, self.back_at) = (false, false, now);
-        let clock = self.clock(now);
-        let config = ConfigEntry { updated: Timestamp(1.0), csum: "c".into(), scope: vec![] };
         let services = ObjectServices {
             status: BTreeMap::new(),
-            config: BTreeMap::from([(shared.path.clone(), Arc::new(config))]),
+            config: BTreeMap::from([(shared.path.clone(), self.config.clone())]),
         };
         let own = NodeData {
             compat: Some(10),
@@ -184,7 +206,7 @@ impl Machine {
         let timing = NodeTiming { rejoin_grace_period_secs: REJOIN_SECS };
         let others = shared.cluster.iter().filter(|node| **node != self.name).cloned();
         self.daemon = Some(Daemon {
-            node: NodeCore::new(clock, timing),
+            node: NodeCore::new(self.moment(now), timing),
             instance: InstanceCore::new(shared.path.clone(), None),
             view: BTreeMap::from([(self.name.clone(), Arc::new(own))]),
             versions: BTreeMap::new(),
@@ -234,6 +256,8 @@ impl Machine {
         let resources = BTreeMap::from([("app#1".into(), resource.into())]);
         let status = InstanceStatus {
             updated: self.clock(now),
+            // As of deployed agents, on every other machine.
+            config_csum: ConfigCsum::parse(&self.config.csum).filter(|_| self.has_csum),
             topology: Some("failover".into()),
             frozen: Some(self.frozen),
             avail: Some(state.clone()),
@@ -266,7 +290,7 @@ impl Machine {
         gens: &Arc<Gens>,
         data: &Arc<NodeData>,
     ) -> Heard {
-        let clock = Duration::from_secs_f64(now);
+        let clock = self.moment(now).steady;
         let at = self.clock(now);
         let local = self.name.clone();
         let (from, life) = from;
@@ -310,14 +334,15 @@ impl Machine {
         Heard { is_news, is_send_due }
     }
 
-    /// When it looks for stale peers next.
-    pub(crate) fn next_look(&self) -> Option<f64> {
-        Some(self.daemon.as_ref()?.beating.next_look()?.as_secs_f64())
+    /// After how long it looks for stale peers next.
+    pub(crate) fn next_look(&self, now: f64) -> Option<f64> {
+        let at = self.daemon.as_ref()?.beating.next_look()?;
+        Some(at.as_secs_f64() - self.moment(now).steady.as_secs_f64())
     }
 
     /// Looks for stale peers, forgets them, and judges whether it goes on.
     pub(crate) fn look(&mut self, now: f64, shared: &Shared) -> Verdict {
-        let clock = Duration::from_secs_f64(now);
+        let clock = self.moment(now).steady;
         let Some(daemon) = &mut self.daemon else { return Verdict::Nothing };
         for stale in daemon.beating.on_look(clock) {
             daemon.peers.on_sign(clock, "hb#1", &stale, Sign::Stale);
@@ -385,15 +410,15 @@ impl Machine {
         format!("{:?}", self.daemon.as_ref().map(|daemon| &daemon.lost))
     }
 
-    pub(crate) fn aggregate(&mut self, now: f64, shared: &Shared) {
-        let aggregate = ObjectView::new(&self.eyes(now, shared), &shared.path).aggregate();
+    pub(crate) fn aggregate(&mut self, shared: &Shared) {
+        let aggregate = ObjectView::new(&self.eyes(shared), &shared.path).aggregate();
         if let Some(daemon) = &mut self.daemon {
             daemon.aggregate = aggregate;
         }
     }
 
-    pub(crate) fn eyes<'m>(&'m self, now: f64, shared: &'m Shared) -> Eyes<'m> {
-        Eyes { machine: self, daemon: self.daemon.as_ref(), shared, now }
+    pub(crate) fn eyes<'m>(&'m self, shared: &'m Shared) -> Eyes<'m> {
+        Eyes { machine: self, daemon: self.daemon.as_ref(), shared }
     }
 }
 
@@ -403,7 +428,6 @@ pub(crate) struct Eyes<'m> {
     machine: &'m Machine,
     daemon: Option<&'m Daemon>,
     shared: &'m Shared,
-    now: f64,
 }
 
 impl World for Eyes<'_> {
@@ -453,7 +477,6 @@ impl World for Eyes<'_> {
             grace: daemon.node.in_grace(),
             blind: daemon.versions.keys().any(|peer| !daemon.view.contains_key(peer)),
             ballot: (!crate::is_broken("hold")).then_some(ballot),
-            steady: Some(Duration::from_secs_f64(self.now)),
             ..Conditions::default()
         }
     }

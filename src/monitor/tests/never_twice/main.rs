@@ -2,7 +2,8 @@
 //!
 //! Seeded histories of one object on two to five nodes, with or without an arbitrator: the network splits and heals,
 //! links fail one by one and in one direction, machines pause, crash, boot, daemons restart or are killed, on either side
-//! of a cut, clocks jump, starts are slow or fail, stops fail, operators ask for anything. Peers are forgotten and splits
+//! of a cut, clocks are set ahead and back, of one machine and of all, by seconds and by years, the configuration changes
+//! and is dated far ahead, starts are slow or fail, stops fail, operators ask for anything. Peers are forgotten and splits
 //! are voted on by the cores that the daemon uses. Active is an instance from the beginning of its start to the end of
 //! its stop; what stands still does nothing.
 //!
@@ -14,7 +15,7 @@
 //! one and tells its story; both run as many from that seed on, so that a long run can be done in parts.
 //! `SIMULATION_BREAK` breaks a rule, and has to fail: `quorum`, nobody dies of a split; `hold`, who has no quorum starts,
 //! and nobody gives up what he lost; `hearsay`, who does not hear a peer believes nobody who does; `deposed`, a split that is
-//! noticed late has no consequences.
+//! noticed late has no consequences; `steady`, what lasts is measured by the clock that is set.
 #![expect(clippy::disallowed_methods, reason = "the reader of a failure chooses the seed")]
 
 mod history;
@@ -25,18 +26,26 @@ mod random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use model::{NodeName, ObjectPath, ObjectSettings, Orchestrate, ResourceSettings, Timestamp};
+use model::{
+    ConfigEntry, NodeName, ObjectPath, ObjectSettings, Orchestrate, ResourceSettings, Timestamp,
+};
 use monitor::Change;
 
 use history::{Counts, Event, History};
 use machine::{Periods, Shared};
 use random::Random;
 
+/// A year, as a clock without battery is off after a boot.
+const YEAR_SECS: f64 = 365.0 * 86_400.0;
+
 /// Histories of a normal test run.
 const SEEDS: u64 = 150;
 
+/// Histories in which nothing happens but that clocks are set.
+const CALM_SEEDS: u64 = 40;
+
 /// What has to happen in a run.
-const FAULTS: [&str; 11] = [
+const FAULTS: [&str; 13] = [
     "partitions",
     "broken links",
     "pauses",
@@ -47,6 +56,8 @@ const FAULTS: [&str; 11] = [
     "failed starts",
     "failed stops",
     "clock jumps",
+    "clock jumps of all",
+    "configurations",
     "splits noticed late",
 ];
 
@@ -97,6 +108,10 @@ fn shared(random: &mut Random) -> Shared {
 fn disturb(history: &mut History, random: &mut Random) {
     let count = history.machines.len();
     let machine = random.below(count);
+    // Before, during and after everything else.
+    if random.happens(30) {
+        step(history, random, machine);
+    }
     match random.below(22) {
         0..=4 => ask(history, random, machine),
         5 => {
@@ -116,13 +131,13 @@ fn disturb(history: &mut History, random: &mut Random) {
                 history.pass(machine);
             }
         }
-        8 | 9 => {
-            let most = if random.happens(50) { 3600.0 } else { 10.0 };
-            let jump = random.between(-most, most);
-            history.note(|| format!("the clock of {machine} jumps by {jump:.1} s"));
-            history.count("clock jumps");
-            history.machines[machine].offset = jump;
-            history.pass(machine);
+        8 => step(history, random, machine),
+        9 => {
+            // By the clock of the machine, or a date that is far ahead.
+            let ahead = if random.happens(30) { 5.0 * YEAR_SECS } else { 0.0 };
+            let updated = history.machines[machine].clock(history.now).plus(ahead);
+            let number = history.counts.get("configurations").copied().unwrap_or(0);
+            history.configure(1 + number as u64, updated);
         }
         10 => {
             history.crash(machine);
@@ -146,6 +161,28 @@ fn disturb(history: &mut History, random: &mut Random) {
     }
 }
 
+/// The clock of one machine, or of all, is set: ahead, back, or right.
+fn step(history: &mut History, random: &mut Random, machine: usize) {
+    let size = *random.pick(&[0.0, 10.0, 60.0, 3600.0, YEAR_SECS]);
+    let offset = if random.happens(50) { size } else { -size };
+    let offset = offset * random.between(0.5, 1.0);
+    if random.happens(30) {
+        history.count("clock jumps of all");
+        for machine in 0..history.machines.len() {
+            if !history.is_paused(machine) {
+                history.step(machine, offset);
+            }
+        }
+    } else {
+        history.step(machine, offset);
+    }
+}
+
+/// Another configuration of the object, told by its checksum.
+fn config(number: u64, updated: Timestamp) -> ConfigEntry {
+    ConfigEntry { updated, csum: format!("{number:032x}"), scope: vec![] }
+}
+
 /// An operator asks for something.
 fn ask(history: &mut History, random: &mut Random, machine: usize) {
     let destination = format!("placed@n{}", 1 + random.below(history.machines.len()));
@@ -166,11 +203,18 @@ fn ask(history: &mut History, random: &mut Random, machine: usize) {
     if target == "aborted" || !history.is_moving() {
         history.request(machine, target);
     }
+    // While it is carried out.
+    if random.happens(30) {
+        let wait = random.between(0.0, history.shared.periods.ready + 1.0);
+        history.run_for(wait);
+        let machine = random.below(history.machines.len());
+        step(history, random, machine);
+    }
 }
 
 /// `om daemon restart`: the instances keep running.
 fn restart(history: &mut History, random: &mut Random, machine: usize) {
-    let clock = history.machines[machine].clock(history.now);
+    let clock = history.machines[machine].moment(history.now);
     let it = &mut history.machines[machine];
     if let Some(daemon) = it.daemon.as_mut().filter(|_| !it.is_condemned) {
         daemon.node.announce(clock, false);
@@ -312,6 +356,27 @@ fn simulate(seed: u64) -> (Counts, f64) {
     }
     history.run_for(100.0);
     (history.counts, history.longest_twice)
+}
+
+#[test]
+fn clocks_that_are_set_cost_no_node_and_no_service() {
+    for seed in 1..=CALM_SEEDS {
+        let mut random = Random::new(seed);
+        let shared = shared(&mut random);
+        let mut history = History::new(seed ^ 0x7471_CE00, shared);
+        history.run_for(30.0);
+        for _ in 0..12 {
+            let pause = random.between(0.0, 15.0);
+            history.run_for(pause);
+            let machine = random.below(history.machines.len());
+            step(&mut history, &mut random, machine);
+        }
+        history.run_for(30.0);
+        let lost = ["nodes that lost a split", "splits noticed late"];
+        let lost: usize = lost.iter().filter_map(|what| history.counts.get(what)).sum();
+        let active = history.machines.iter().filter(|machine| machine.is_active()).count();
+        assert_eq!((lost, active), (0, 1), "seed {seed}");
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use model::{GlobalExpect, MonitorStatus, NodeData, NodeName, ObjectPath, Timestamp, Topology};
+use model::{
+    ConfigEntry, GlobalExpect, MonitorStatus, NodeData, NodeName, ObjectPath, Timestamp, Topology,
+};
 use monitor::{
     Action, Change, Effect, NodeEffect, ObjectRequest, RunId, World, set_service_monitor,
 };
@@ -56,6 +58,11 @@ pub(crate) enum Happening {
     StartDaemon {
         machine: usize,
     },
+    Configure {
+        machine: usize,
+        path: ObjectPath,
+        config: ConfigEntry,
+    },
     Heal,
 }
 
@@ -76,6 +83,7 @@ pub(crate) struct Cluster {
     happenings: BTreeMap<usize, Happening>,
     sequence: u64,
     version: u64,
+    configured: u64,
     /// Starts under way, to see two at once.
     starting: BTreeSet<(ObjectPath, usize)>,
 }
@@ -87,7 +95,7 @@ impl Cluster {
         let count = machines.len();
         let mut cluster = Self {
             random: Random::new(seed),
-            now: 1000.0,
+            now: 1_000_000_000.0,
             shared,
             machines,
             sides: vec![0; count],
@@ -98,6 +106,7 @@ impl Cluster {
             happenings: BTreeMap::new(),
             sequence: 0,
             version: 0,
+            configured: 0,
             starting: BTreeSet::new(),
         };
         for machine in 0..count {
@@ -190,6 +199,13 @@ impl Cluster {
                     self.machines[machine].daemon = None;
                 }
             }
+            Happening::Configure { machine, path, config } => {
+                // In the order in which they were written.
+                if self.machines[machine].configs[&path].csum < config.csum {
+                    self.machines[machine].configure(&path, config);
+                    self.pass(machine);
+                }
+            }
             Happening::Heal => self.sides.iter_mut().for_each(|side| *side = 0),
         }
     }
@@ -216,7 +232,7 @@ impl Cluster {
 
     /// Lets the cores of a machine decide until nothing changes any more.
     pub(crate) fn pass(&mut self, machine: usize) {
-        let now = Timestamp(self.now);
+        let now = self.machines[machine].moment(self.now);
         for round in 0.. {
             let name = &self.machines[machine].name;
             assert!(round < PASSES_AT_ONCE, "{name} never settles:\n{}", crate::show(self));
@@ -284,7 +300,7 @@ impl Cluster {
             NodeEffect::Freeze => self.freeze_node(machine, true),
             NodeEffect::Thaw => self.freeze_node(machine, false),
             NodeEffect::FreezeInstance(path) => {
-                let frozen = Timestamp(self.now);
+                let frozen = self.machines[machine].clock(self.now);
                 self.machines[machine].real.get_mut(&path).expect("configured").frozen = frozen;
                 self.machines[machine].evaluate(self.now, &path, &self.shared);
             }
@@ -296,7 +312,8 @@ impl Cluster {
     }
 
     pub(crate) fn freeze_node(&mut self, machine: usize, is_frozen: bool) {
-        let frozen = if is_frozen { Timestamp(self.now) } else { Timestamp::NEVER };
+        let frozen =
+            if is_frozen { self.machines[machine].clock(self.now) } else { Timestamp::NEVER };
         self.machines[machine].frozen = frozen;
         if self.machines[machine].daemon.is_some() {
             self.machines[machine].own().frozen = Some(frozen);
@@ -306,7 +323,11 @@ impl Cluster {
     pub(crate) fn apply(&mut self, machine: usize, path: &ObjectPath, change: &Change) {
         let Some(daemon) = &self.machines[machine].daemon else { return };
         let mut core = daemon.instances[path].clone();
-        core.apply(Timestamp(self.now), change, &self.machines[machine].eyes(&self.shared));
+        core.apply(
+            self.machines[machine].moment(self.now),
+            change,
+            &self.machines[machine].eyes(&self.shared),
+        );
         let daemon = self.machines[machine].daemon.as_mut().expect("seen above");
         daemon.instances.insert(path.clone(), core);
     }
@@ -334,7 +355,7 @@ impl Cluster {
         action: &Action,
         ok: bool,
     ) {
-        let now = Timestamp(self.now);
+        let now = self.machines[machine].moment(self.now);
         let real = self.machines[machine].real.get_mut(path).expect("configured");
         let mut is_switched = false;
         match action {
@@ -348,7 +369,7 @@ impl Cluster {
                 real.is_provisioned = true;
                 // As the command does: what it started alone is rolled back.
             }
-            Action::Freeze => real.frozen = now,
+            Action::Freeze => real.frozen = now.wall,
             Action::Thaw | Action::ThawAll => real.frozen = Timestamp::NEVER,
             Action::StartResources { rids, .. } if ok => {
                 for rid in rids {
@@ -403,6 +424,16 @@ impl Cluster {
             self.apply(machine, &path, &change);
         }
         self.pass(machine);
+    }
+
+    /// An operator edits a configuration, and all machines get it.
+    pub(crate) fn configure(&mut self, path: &ObjectPath, updated: Timestamp) {
+        self.configured += 1;
+        for machine in 0..self.machines.len() {
+            let delay = self.random.between(0.0, 2.0);
+            let config = crate::config(self.configured, updated);
+            self.after(delay, Happening::Configure { machine, path: path.clone(), config });
+        }
     }
 
     /// The machine loses power.

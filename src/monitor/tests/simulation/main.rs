@@ -3,7 +3,9 @@
 //! At any time: a failover object is active on one node at most, unless the network was split; no resource is restarted
 //! more often than allowed; the cores of a node settle. When everything works again: targets are reached, nothing acts
 //! any more, and what is to run runs. A failure prints its seed: `SIMULATION_SEED=<seed> cargo test -p monitor --test
-//! simulation` runs it alone.
+//! simulation` runs it alone, `SIMULATION_SEEDS=<count>` as many. The clocks of machines are set ahead and back, by seconds
+//! and by years, and configurations are dated far ahead; `SIMULATION_BREAK=steady` measures what lasts by the clock that is
+//! set, and has to fail.
 
 mod cluster;
 mod node;
@@ -11,17 +13,23 @@ mod random;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::{
-    FlexBounds, NodeName, ObjectPath, ObjectSettings, Orchestrate, ResourceSettings, Status,
-    Timestamp, Topology,
+    ConfigEntry, FlexBounds, NodeName, ObjectPath, ObjectSettings, Orchestrate, ResourceSettings,
+    Status, Timestamp, Topology,
 };
 use monitor::{Change, ObjectView};
 
 use cluster::{Cluster, Happening};
 use node::Shared;
 use random::Random;
+
+/// Histories of a normal test run.
+const SEEDS: u64 = 20;
+
+/// A year, as a clock without battery is off after a boot.
+const YEAR_SECS: f64 = 365.0 * 86_400.0;
 
 fn path(text: &str) -> ObjectPath {
     ObjectPath::parse(text).expect("an object path")
@@ -83,6 +91,7 @@ struct Weather {
     failure_percent: usize,
     crashes: bool,
     splits: bool,
+    clocks: bool,
 }
 
 fn disturb(cluster: &mut Cluster, random: &mut Random, weather: Weather) {
@@ -90,7 +99,11 @@ fn disturb(cluster: &mut Cluster, random: &mut Random, weather: Weather) {
     let machine = random.below(count);
     let paths: Vec<ObjectPath> = cluster.shared.settings.keys().cloned().collect();
     let object = random.pick(&paths).clone();
-    match random.below(12) {
+    // Before, during and after everything else.
+    if weather.clocks && random.happens(30) {
+        step(cluster, random, machine);
+    }
+    match random.below(14) {
         0..=5 => {
             let destination = format!("placed@n{}", 1 + random.below(count));
             let targets = [
@@ -134,7 +147,7 @@ fn disturb(cluster: &mut Cluster, random: &mut Random, weather: Weather) {
         }
         10 => {
             // `om daemon restart`, instances keep running.
-            let now = Timestamp(cluster.now);
+            let now = cluster.machines[machine].moment(cluster.now);
             let machine_data = &mut cluster.machines[machine];
             if let Some(daemon) = &mut machine_data.daemon {
                 daemon.core.announce(now, false);
@@ -151,8 +164,40 @@ fn disturb(cluster: &mut Cluster, random: &mut Random, weather: Weather) {
             let delay = random.between(1.0, 60.0);
             cluster.after(delay, Happening::Heal);
         }
+        12 if weather.clocks => step(cluster, random, machine),
+        13 => {
+            // By the clock of the machine, or a date that is far ahead.
+            let ahead = if random.happens(30) { 5.0 * YEAR_SECS } else { 0.0 };
+            let updated = cluster.machines[machine].clock(cluster.now).plus(ahead);
+            cluster.configure(&object, updated);
+        }
         _ => cluster.freeze_node(machine, random.happens(30)),
     }
+}
+
+/// The clock of one machine, or of all, is set: ahead, back, or right.
+fn step(cluster: &mut Cluster, random: &mut Random, machine: usize) {
+    let size = *random.pick(&[0.0, 10.0, 60.0, 3600.0, YEAR_SECS]);
+    let offset = if random.happens(50) { size } else { -size };
+    let offset = offset * random.between(0.5, 1.0);
+    let count = cluster.machines.len();
+    let set = if random.happens(30) { 0..count } else { machine..machine + 1 };
+    for machine in set {
+        cluster.machines[machine].offset = offset;
+        cluster.pass(machine);
+    }
+}
+
+/// Another configuration of an object, told by its checksum.
+fn config(number: u64, updated: Timestamp) -> ConfigEntry {
+    ConfigEntry { updated, csum: format!("{number:032x}"), scope: vec![] }
+}
+
+/// Whether a rule is broken, to see that it is missed.
+#[expect(clippy::disallowed_methods, reason = "the reader of a test chooses the rule")]
+fn is_broken(rule: &str) -> bool {
+    static BROKEN: OnceLock<String> = OnceLock::new();
+    BROKEN.get_or_init(|| std::env::var("SIMULATION_BREAK").unwrap_or_default()) == rule
 }
 
 fn simulate(seed: u64) {
@@ -162,6 +207,7 @@ fn simulate(seed: u64) {
         failure_percent: *random.pick(&[0, 0, 10, 40]),
         crashes: random.happens(60),
         splits: random.happens(30),
+        clocks: random.happens(60),
     };
     let mut cluster = Cluster::new(seed ^ 0x5EED, shared);
     cluster.run_for(40.0);
@@ -187,7 +233,15 @@ fn simulate(seed: u64) {
     cluster.run_for(60.0);
     for target in ["stopped", "started"] {
         for object in &paths {
-            cluster.request(0, object, target);
+            // Of whom the clock may be far behind those whose last words it replaces.
+            let machine = random.below(cluster.machines.len());
+            cluster.request(machine, object, target);
+            if weather.clocks {
+                let delay = random.between(0.0, 6.0);
+                cluster.run_for(delay);
+                let machine = random.below(cluster.machines.len());
+                step(&mut cluster, &mut random, machine);
+            }
             cluster.run_for(10.0);
         }
         cluster.run_for(60.0);
@@ -252,10 +306,10 @@ fn check_settled(cluster: &mut Cluster) {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the reader of a failure chooses the seed")]
 fn nothing_runs_twice_and_everything_settles_whatever_happens() {
-    let (first, count) = match std::env::var("SIMULATION_SEED") {
-        Ok(seed) => (seed.parse().expect("a number"), 1),
-        Err(_) => (1, 10),
-    };
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let (seed, seeds) = (number("SIMULATION_SEED"), number("SIMULATION_SEEDS"));
+    let first = seed.unwrap_or(1);
+    let count = seeds.unwrap_or(if seed.is_some() { 1 } else { SEEDS });
     let mut failed = vec![];
     for seed in first..first + count {
         if catch_unwind(AssertUnwindSafe(|| simulate(seed))).is_err() {

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{
-    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, Kind, NodeData, NodeMonitorStatus,
-    NodeName, ObjectPath, ObjectServices, ObjectSettings, ProvisionedState, ResourceSettings,
-    Status, Timestamp,
+    Aggregate, ConfigCsum, ConfigEntry, InstanceMonitor, InstanceStatus, Kind, NodeData,
+    NodeMonitorStatus, NodeName, ObjectPath, ObjectServices, ObjectSettings, ProvisionedState,
+    ResourceSettings, Status, Timestamp,
 };
 use monitor::{
-    Conditions, InstanceCore, InstanceFacts, NodeCore, NodeTiming, ObjectView, ProvisionedReport,
-    ResourceReport, World, instance_status, is_transition, resource_status,
+    Conditions, InstanceCore, InstanceFacts, Moment, NodeCore, NodeTiming, ObjectView,
+    ProvisionedReport, ResourceReport, World, instance_status, is_transition, resource_status,
 };
 
 /// After so long without a message, a peer is forgotten.
@@ -75,6 +76,11 @@ pub(crate) struct Machine {
     pub(crate) heard: BTreeMap<NodeName, f64>,
     pub(crate) aggregates: BTreeMap<ObjectPath, Aggregate>,
     pub(crate) publications: BTreeMap<ObjectPath, u32>,
+    /// By how much its clock is wrong.
+    pub(crate) offset: f64,
+    /// The configurations that it has, and whether it tells which ones it evaluated.
+    pub(crate) configs: BTreeMap<ObjectPath, Arc<ConfigEntry>>,
+    has_csum: bool,
     /// When the own data were sent last, and what.
     sent: (f64, Option<NodeData>),
 }
@@ -82,7 +88,13 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(name: NodeName, shared: &Shared) -> Self {
         let real = shared.settings.iter().map(|(path, s)| (path.clone(), Real::new(s))).collect();
+        let config = Arc::new(crate::config(0, Timestamp(1.0)));
+        let configs = shared.settings.keys().map(|path| (path.clone(), config.clone()));
+        let has_csum = name.as_str().bytes().last().is_some_and(|digit| digit % 2 == 1);
         Self {
+            offset: 0.0,
+            configs: configs.collect(),
+            has_csum,
             name,
             real,
             frozen: Timestamp::NEVER,
@@ -98,22 +110,43 @@ impl Machine {
         }
     }
 
+    /// What its clock says.
+    pub(crate) fn clock(&self, now: f64) -> Timestamp {
+        Timestamp(now + self.offset)
+    }
+
+    /// What its clocks say.
+    pub(crate) fn moment(&self, now: f64) -> Moment {
+        match crate::is_broken("steady") {
+            true => self.clock(now).into(),
+            false => Moment { wall: self.clock(now), steady: Duration::from_secs_f64(now) },
+        }
+    }
+
+    /// Another configuration of an object is installed.
+    pub(crate) fn configure(&mut self, path: &ObjectPath, config: ConfigEntry) {
+        let config = Arc::new(config);
+        self.configs.insert(path.clone(), config.clone());
+        if self.daemon.is_some() {
+            let services = self.own().services.as_mut().expect("made with services");
+            services.config.insert(path.clone(), config);
+        }
+    }
+
     pub(crate) fn start_daemon(&mut self, now: f64, shared: &Shared) {
         self.incarnation += 1;
         let instances =
             shared.settings.keys().map(|p| (p.clone(), InstanceCore::new(p.clone(), None)));
         let timing = NodeTiming { rejoin_grace_period_secs: 30.0 };
         self.daemon = Some(Daemon {
-            core: NodeCore::new(Timestamp(now), timing),
+            core: NodeCore::new(self.moment(now), timing),
             instances: instances.collect(),
         });
         self.view.clear();
         self.versions.clear();
         self.heard.clear();
         self.aggregates.clear();
-        let config = ConfigEntry { updated: Timestamp(1.0), csum: "c".into(), scope: vec![] };
-        let config = shared.settings.keys().map(|p| (p.clone(), Arc::new(config.clone())));
-        let services = ObjectServices { status: BTreeMap::new(), config: config.collect() };
+        let services = ObjectServices { status: BTreeMap::new(), config: self.configs.clone() };
         let own = NodeData {
             compat: Some(10),
             frozen: Some(self.frozen),
@@ -140,12 +173,13 @@ impl Machine {
                 }),
                 ..ResourceReport::default()
             };
-            Arc::new(resource_status(Timestamp(now), resource, report))
+            Arc::new(resource_status(self.clock(now), resource, report))
         };
         let resources =
             settings.resources.iter().map(|(rid, r)| (rid.clone(), status_of(rid, r))).collect();
         let facts = InstanceFacts {
-            updated: Timestamp(now),
+            updated: self.clock(now),
+            config_csum: ConfigCsum::parse(&self.configs[path].csum).filter(|_| self.has_csum),
             kind: Kind::Svc,
             app: "default".into(),
             env: "TST".into(),
@@ -223,7 +257,7 @@ impl Machine {
             let monitor = self.view.get(&node).and_then(|data| data.monitor.as_ref());
             let is_announced = monitor.is_some_and(|monitor| {
                 monitor.status == NodeMonitorStatus::Maintenance
-                    && monitor.status_updated.is_some_and(|since| now - since.0 < 60.0)
+                    && now - self.heard[&node] < STALE_SECS + 60.0
             });
             if !is_announced {
                 self.view.remove(&node);

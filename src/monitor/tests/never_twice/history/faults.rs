@@ -16,7 +16,7 @@ impl History {
             global_expect: Some(target.to_owned()),
             ..ObjectRequest::default()
         };
-        let eyes = self.machines[machine].eyes(self.now, &self.shared);
+        let eyes = self.machines[machine].eyes(&self.shared);
         if eyes.instance(eyes.local_node(), &self.shared.path).is_none() {
             return;
         }
