@@ -5,6 +5,7 @@
 //! Files are taken as they are, with their bytes and their time: whatever is wrong in one is reported by the config
 //! watcher, as if an operator had written it here.
 
+mod agreed;
 mod install;
 mod labels;
 mod task;
@@ -35,6 +36,8 @@ const MOST: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pause before what is agreed is noted.
+const NOTE_AFTER: Duration = Duration::from_secs(1);
 /// Pause before a copy is looked at again that may not be acted upon now: its node starts, stops or deletes.
 const HOLD: Duration = Duration::from_secs(1);
 
@@ -73,7 +76,10 @@ pub struct Propagation {
     /// Checksums of local files that another node has, or had, too: to lose such a file against a newer one loses
     /// nothing that was written here.
     agreed: BTreeMap<ObjectPath, String>,
-    /// When the daemon stopped last: what was written here before is taken for agreed.
+    /// Those that are noted for the next life of the daemon.
+    noted: BTreeMap<ObjectPath, String>,
+    is_noting: bool,
+    /// When the daemon stopped last: what was written here before is taken for agreed, where that is not known.
     since: Timestamp,
     pending: BTreeMap<ObjectPath, Pending>,
     running: BTreeSet<ObjectPath>,
@@ -112,6 +118,7 @@ impl Propagation {
         config: ConfigCell,
         tell: Neighbours,
     ) -> Self {
+        let agreed = agreed::read(&paths);
         let since = std::fs::metadata(paths.last_shutdown())
             .map_or(Timestamp::NEVER, |metadata| config::modified(&metadata));
         Self {
@@ -122,7 +129,9 @@ impl Propagation {
             seen: BTreeMap::new(),
             members: vec![],
             labels: labels::Known::default(),
-            agreed: BTreeMap::new(),
+            noted: agreed.clone(),
+            agreed,
+            is_noting: false,
             since,
             pending: BTreeMap::new(),
             running: BTreeSet::new(),
@@ -171,7 +180,27 @@ impl Propagation {
             // Whatever failed before may not fail now.
             self.want(path, Duration::ZERO, 0);
         }
+        self.note_soon(ctx);
         self.pump(ctx);
+    }
+
+    /// Notes for the next life of the daemon what is agreed, a moment after it changed: often it goes on changing.
+    fn note_soon(&mut self, ctx: &mut Context<Self>) {
+        if self.agreed == self.noted || std::mem::replace(&mut self.is_noting, true) {
+            return;
+        }
+        ctx.run_later(NOTE_AFTER, |this, ctx| {
+            this.noted.clone_from(&this.agreed);
+            let (paths, agreed) = (this.paths.clone(), this.agreed.clone());
+            let work = tokio::task::spawn_blocking(move || agreed::write(&paths, &agreed));
+            ctx.spawn(work.into_actor(this).map(|written, this, ctx| {
+                this.is_noting = false;
+                if let Ok(Err(error)) = written {
+                    log::warn!(error:% = error; "what other nodes have of the configurations is not noted");
+                }
+                this.note_soon(ctx);
+            }));
+        });
     }
 
     /// Notes that another node has the same bytes.
@@ -283,6 +312,11 @@ impl Propagation {
                 self.want(path, HOLD, failures);
                 return;
             }
+            Verdict::Fetch(peer) | Verdict::Leave(peer)
+                if self.is_edit_of(&path, own, snapshot.config(peer, &path)) =>
+            {
+                (peer.clone(), Plan::Date)
+            }
             Verdict::Fetch(peer) => (peer.clone(), Plan::Install),
             Verdict::Leave(peer) => (peer.clone(), Plan::Leave),
             Verdict::Vacate(peer) => (peer.clone(), Plan::Vacate),
@@ -292,15 +326,16 @@ impl Propagation {
         });
         let task = Task {
             path: path.clone(),
-            peer,
             plan,
             is_up,
             own: own.map(|entry| (**entry).clone()),
+            copy: snapshot.config(&peer, &path).map(|entry| (**entry).clone()),
             is_written_here: own.is_some_and(|own| self.is_written_here(&path, own)),
             nodename: snapshot.nodename().clone(),
             paths: self.paths.clone(),
             context: config.context.clone(),
             tell: self.tell.clone(),
+            peer,
         };
         self.running.insert(path.clone());
         ctx.spawn(task.carry_out().into_actor(self).map(move |end, this, ctx| {
@@ -310,9 +345,25 @@ impl Propagation {
         }));
     }
 
+    /// Whether the local file was made here from this copy of another node, which it had before: then it follows the copy,
+    /// whatever their dates say. They may come from a clock that was wrong, or from a file that is dated far ahead.
+    fn is_edit_of(
+        &self,
+        path: &ObjectPath,
+        own: Option<&Arc<ConfigEntry>>,
+        copy: Option<&Arc<ConfigEntry>>,
+    ) -> bool {
+        own.zip(copy).is_some_and(|(own, copy)| {
+            own.csum != copy.csum && self.agreed.get(path) == Some(&copy.csum)
+        }) && !config::is_kept(&self.paths, path)
+    }
+
     /// Whether the local file was written here, and nobody else has it: a newer one then goes over an edit.
     fn is_written_here(&self, path: &ObjectPath, own: &ConfigEntry) -> bool {
-        self.agreed.get(path) != Some(&own.csum) && own.updated.0 > self.since.0
+        match self.agreed.get(path) {
+            Some(agreed) => *agreed != own.csum,
+            None => own.updated.0 > self.since.0,
+        }
     }
 
     /// Says once that something is held back. Whether it was not said before.

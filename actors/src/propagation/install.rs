@@ -8,6 +8,7 @@ use model::{ConfigEntry, Kind, ObjectPath};
 use serde_json::Value;
 use wire::reply::status_of;
 
+use crate::clock;
 use crate::config::{self, edit_lock};
 use crate::durable::{self, FileLock};
 use crate::paths::Paths;
@@ -62,6 +63,29 @@ pub(super) enum Installed {
     Same,
     /// The local file is not the one that was voted on.
     Changed,
+}
+
+/// Dates a local file after the copy of the cluster, of which it is an edit: an edit counts whatever the clock said when it
+/// was made, and peers go by the dates. False when it is not the file that was voted on any more. Blocks.
+pub(super) fn date_after(
+    paths: &Paths,
+    path: &ObjectPath,
+    own: &ConfigEntry,
+    copy: &ConfigEntry,
+) -> io::Result<bool> {
+    let file = paths.config_file(path);
+    let _lock = FileLock::take(&edit_lock(paths, path), LOCK_PATIENCE)?;
+    let bytes = crate::regular::read(&file, config::MAX_FILE_BYTES)?;
+    if config::csum(&bytes) != own.csum {
+        return Ok(false);
+    }
+    let time = clock::moment().newer_than([Some(own.updated), Some(copy.updated)]);
+    let modified = Duration::try_from_secs_f64(time.0).ok();
+    let modified = modified.and_then(|since| UNIX_EPOCH.checked_add(since));
+    let opened = std::fs::File::options().write(true).open(&file)?;
+    opened.set_modified(modified.ok_or(io::ErrorKind::InvalidData)?)?;
+    opened.sync_all()?;
+    Ok(true)
 }
 
 /// Installs a configuration over the one that lost the election (`own`). Blocks.

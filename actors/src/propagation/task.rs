@@ -30,6 +30,8 @@ pub(super) enum Plan {
     Leave,
     /// Delete the local one, which says itself that it is not for this node.
     Vacate,
+    /// The local one is an edit of the copy that seems to be newer: date it after that.
+    Date,
 }
 
 /// What is carried out about one object.
@@ -39,6 +41,8 @@ pub(super) struct Task {
     pub(super) plan: Plan,
     pub(super) is_up: bool,
     pub(super) own: Option<ConfigEntry>,
+    /// The copy that counts, as its node publishes it.
+    pub(super) copy: Option<ConfigEntry>,
     pub(super) is_written_here: bool,
     pub(super) nodename: NodeName,
     pub(super) paths: Arc<Paths>,
@@ -61,6 +65,10 @@ impl Task {
     pub(super) async fn carry_out(self) -> (NodeName, End) {
         if self.plan == Plan::Vacate {
             let end = self.delete().await;
+            return (self.peer, end);
+        }
+        if self.plan == Plan::Date {
+            let end = self.date().await;
             return (self.peer, end);
         }
         let end = match self.fetch().await {
@@ -146,6 +154,26 @@ impl Task {
             Some(fault) => Err(format!("{}.{}: {}", fault.section, fault.keyword, fault.reason)),
             None => Ok(()),
         }
+    }
+
+    async fn date(&self) -> End {
+        let (Some(own), Some(copy)) = (self.own.clone(), self.copy.clone()) else {
+            return End::Done;
+        };
+        let (paths, path) = (self.paths.clone(), self.path.clone());
+        let work =
+            tokio::task::spawn_blocking(move || install::date_after(&paths, &path, &own, &copy));
+        let end = match work.await {
+            Ok(Ok(true)) => {
+                log::info!(path:% = self.path, node:% = self.peer; "configuration edited here under an older date than that of what it replaces: dated after it");
+                End::Done
+            }
+            Ok(Ok(false)) => End::Failed("the local file changed meanwhile".to_owned()),
+            Ok(Err(error)) => End::Failed(error.to_string()),
+            Err(_) => End::Failed("the file could not be dated".to_owned()),
+        };
+        self.put_in_force().await;
+        end
     }
 
     async fn install(&self, fetched: Fetched) -> End {

@@ -493,6 +493,31 @@ fn a_file_that_was_written_meanwhile_is_not_replaced() {
     assert_eq!(install(Some(&voted)), Installed::Same);
 }
 
+#[actix::test]
+async fn an_edit_of_what_others_have_is_dated_after_it_and_one_of_something_else_is_not() {
+    let mut it = Fixture::new();
+    it.write("web", &svc(""), MTIME);
+    it.start();
+    // Dated ahead: an edit by a clock that is right is older.
+    let ahead = MTIME + 1e8;
+    it.peer_has("n2", "web", &svc("comment = ahead\n"), ahead, "n1 n2");
+    it.publish();
+    it.until("it is installed", |script| !script.events.is_empty()).await;
+    it.settle().await;
+    it.write("web", &svc("comment = edited\n"), MTIME + 10.0);
+    it.settle().await;
+    let modified = || config::modified(&std::fs::metadata(it.paths.etc.join("web.conf")).unwrap());
+    assert_eq!(it.read("etc/web.conf"), Some(svc("comment = edited\n")));
+    assert!(modified().0 > ahead && modified().0 < ahead + 1.0, "{:?}", modified());
+    // Both changed: the one of n2 is none that this one was made from.
+    let later = ahead + 10.0;
+    it.peer_has("n2", "web", &svc("comment = theirs\n"), later, "n1 n2");
+    it.write("web", &svc("comment = apart\n"), later - 5.0);
+    it.settle().await;
+    assert_eq!(it.read("etc/web.conf"), Some(svc("comment = theirs\n")));
+    assert_eq!(it.read("etc/web.conf.rej"), Some(svc("comment = apart\n")));
+}
+
 #[test]
 fn pauses_grow_to_a_bound() {
     let pauses: Vec<u128> = [0, 1, 2, 7, 40].map(|n| pause_after(n).as_millis()).into();
