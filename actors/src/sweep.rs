@@ -7,8 +7,9 @@ use std::fs::DirEntry;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use crate::clock;
 use crate::durable::{self, FileLock};
 use crate::paths::Paths;
 
@@ -78,7 +79,7 @@ fn is_old_edit(entry: &DirEntry) -> bool {
     }
     let modified = entry.metadata().and_then(|metadata| metadata.modified());
     // A time ahead is not old.
-    let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    let age = modified.ok().and_then(|modified| clock::system().duration_since(modified).ok());
     if age.is_none_or(|age| age < EDIT_KEPT) {
         return false;
     }
@@ -121,7 +122,7 @@ mod tests {
             paths.tmp.join("svc2.conf.tmp.base"),
         ];
         left.iter().chain(&kept).for_each(|file| write(file));
-        let old = SystemTime::now() - EDIT_KEPT - Duration::from_secs(1);
+        let old = clock::system() - EDIT_KEPT - Duration::from_secs(1);
         let edits = ["cluster.conf.tmp", "cluster.conf.tmp.base", ".cluster.conf.tmp.swp"];
         for name in edits.iter().chain(&["svc2.conf.tmp", "svc2.conf.tmp.base"]) {
             let file = std::fs::File::options().write(true).open(paths.tmp.join(name)).unwrap();

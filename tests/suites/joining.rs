@@ -95,6 +95,8 @@ impl Scene {
     /// As before it joined for the first time.
     fn reset(&self) {
         self.n3.om_ok(&["daemon", "leave"]);
+        // A member would hold back what takes it out of its cluster: it has to know that it left.
+        wait_for("n3 left", || members(&self.n3) == json!(["n3"]));
         self.n3.write("etc/cluster.conf", &self.own);
         self.n3.om_ok(&["node", "thaw", "--local"]);
         wait_for("n3 is alone", || members(&self.n3) == json!(["n3"]));

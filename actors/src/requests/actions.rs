@@ -114,6 +114,39 @@ fn plan(target: &str, action: &str, first: Vec<String>, flags: Vec<String>) -> P
     Planned { words, told: format!("{target} action {action}{flags} --local") }
 }
 
+/// The words for the log: what a keyword or an option that may hold a secret is set to is left out, also what is about to
+/// become one, which nobody knows as such yet.
+fn shown(words: &[String]) -> Vec<String> {
+    const SIGNS: [&str; 4] = ["secret", "passw", "uuid", "value"];
+    let is_secret = |name: &str| {
+        let name = name.trim_start_matches('-').to_ascii_lowercase();
+        // The name of the keyword, without section and scope.
+        let name = name.split('@').next().unwrap_or_default();
+        let name = name.rsplit(['.', '#']).next().unwrap_or_default();
+        SIGNS.iter().any(|sign| name.contains(sign))
+    };
+    let mut shown = Vec::with_capacity(words.len());
+    let mut is_hidden = false;
+    for word in words {
+        let rest = word.split_once('=').map(|(option, rest)| match option {
+            // `--kw=cluster.secret=..`
+            "--kw" | "--set" => (rest.split('=').next().unwrap_or_default(), word),
+            option => (option, word),
+        });
+        let hides = match rest {
+            _ if is_hidden => Some("(..)".to_owned()),
+            Some((name, word)) if is_secret(name) => {
+                let end = word.find(name).unwrap_or_default() + name.len();
+                Some(format!("{}=(..)", &word[..end]))
+            }
+            _ => None,
+        };
+        is_hidden = rest.is_none() && word.starts_with("--") && is_secret(word);
+        shown.push(hides.unwrap_or_else(|| word.clone()));
+    }
+    shown
+}
+
 async fn run(
     context: &Context,
     planned: &Planned,
@@ -123,7 +156,7 @@ async fn run(
     if planned.words.len() > MAX_WORDS {
         return Err(refusal(400, "too many words"));
     }
-    log::info!(command:? = planned.words, requester:% = context.caller.nodename; "action requested");
+    log::info!(command:? = shown(&planned.words), requester:% = context.caller.nodename; "action requested");
     let command = RunCommand { words: planned.words.clone(), sync, path, time: None };
     // As long as the action runs: its own timeouts end it, and the connection that waits may go.
     let outcome = context.routes.runner.send(command).await.map_err(|_| Value::from(NotNow))?;
@@ -219,6 +252,35 @@ pub(super) async fn node_action(context: &Context, options: &NodeAction) -> Outc
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_logged() {
+        let shown = |words: &[&str]| {
+            shown(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).join(" ")
+        };
+        for (words, expected) in [
+            (
+                &["cluster", "set", "--kw", "cluster.secret=abc=d", "--local"][..],
+                "cluster set --kw cluster.secret=(..) --local",
+            ),
+            (&["set", "--kw=hb#1.secret=abc"], "set --kw=hb#1.secret=(..)"),
+            (&["set", "--kw", "cluster.secret@n1=abc"], "set --kw cluster.secret@n1=(..)"),
+            (&["set", "--kw", "node.uuid+=abc"], "set --kw node.uuid+=(..)"),
+            (
+                &["sec/x", "add", "--key", "k", "--value", "abc", "--local"],
+                "sec/x add --key k --value (..) --local",
+            ),
+            (&["sec/x", "add", "--value=abc"], "sec/x add --value=(..)"),
+            (&["join", "--secret", "abc", "--node", "n1"], "join --secret (..) --node n1"),
+            (
+                &["svc1", "set", "--kw", "app#1.start=/bin/secret --value=1"],
+                "svc1 set --kw app#1.start=/bin/secret --value=1",
+            ),
+            (&["svc1", "start", "--rid", "app#1"], "svc1 start --rid app#1"),
+        ] {
+            assert_eq!(shown(words), expected);
+        }
+    }
 
     fn flags_of(action: &str, options: Value) -> Vec<String> {
         let Value::Object(options) = options else { panic!("not an object") };

@@ -10,6 +10,7 @@ use super::driver::{Driver, Failure, Phase, Report, Scene};
 use super::exec::Output;
 use super::instance::Setup;
 use super::launch::{self, Command, Launch};
+use super::processes::Stat;
 use crate::durable::{self, FileLock};
 
 struct Task {
@@ -71,7 +72,10 @@ fn running(scene: &Scene<'_>) -> usize {
             else {
                 return false;
             };
-            let is_alive = PathBuf::from(format!("/proc/{pid}")).exists();
+            // The id alone may be that of another process by now.
+            let start = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let is_alive = Stat::read(pid)
+                .is_some_and(|stat| start.is_empty() || start.trim() == stat.start.to_string());
             if !is_alive {
                 _ = std::fs::remove_file(entry.path());
             }
@@ -92,8 +96,10 @@ impl Task {
                 self.max_parallel
             )));
         }
-        let file = folder.join("run").join(std::process::id().to_string());
-        durable::write_cache(&file, b"", 0o600).map_err(Failure::io("run"))?;
+        let pid = std::process::id();
+        let file = folder.join("run").join(pid.to_string());
+        let start = Stat::read(pid).map(|stat| stat.start.to_string()).unwrap_or_default();
+        durable::write_cache(&file, start.as_bytes(), 0o600).map_err(Failure::io("run"))?;
         drop(lock);
         Ok(Running { file })
     }

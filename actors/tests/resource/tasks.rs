@@ -58,3 +58,15 @@ fn a_late_task_fails() {
     let node = Node::new("[task#1]\ncommand = /bin/sleep 1000.03125\ntimeout = 1\n");
     assert_eq!(node.act(Run), 1);
 }
+
+#[test]
+fn a_run_whose_process_id_another_process_has_now_is_over() {
+    let node = Node::new("[task#1]\ncommand = /bin/touch {dir}/out\n");
+    let run = node.var("task#1").join("run");
+    std::fs::create_dir_all(&run).unwrap();
+    // Started with the machine, which the test was not.
+    std::fs::write(run.join(std::process::id().to_string()), "1").unwrap();
+    assert!(node.status().running.is_empty());
+    assert_eq!(node.act(Run), 0);
+    assert!(node.file("out").exists());
+}

@@ -58,12 +58,19 @@ impl fmt::Display for IniError {
 impl std::error::Error for IniError {}
 
 /// One keyword of a section.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Entry {
     /// The value, its lines joined by newlines.
     value: Box<str>,
     /// Line of the keyword that counts, the last one.
     line: u32,
+}
+
+impl std::fmt::Debug for Entry {
+    /// Values may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "({} bytes of line {})", self.value.len(), self.line)
+    }
 }
 
 /// One section, its duplicates merged.

@@ -8,11 +8,12 @@ use std::path::{Component, Path};
 
 use conf::{EvalError, SectionReader};
 use model::Kind;
-use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 
 use super::super::driver::{Failure, Report, Scene};
 use super::super::exec_context::{find_group, find_user};
 use super::super::keys;
+use crate::durable;
 use crate::rooted::{Folder, Owner, Place};
 
 /// A reference `<name>/<key>:<path>[:<options>]`.
@@ -197,8 +198,21 @@ fn walk(root: &Path, parts: &[&str], owner: Owner) -> io::Result<Folder> {
     Ok(folder)
 }
 
+/// Removes what an installation left that was killed: it may hold a key.
+fn remove_left_over(folder: &Folder) {
+    let Ok(entries) = rustix::fs::Dir::read_from(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_str().unwrap_or_default();
+        let is_file = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
+        if is_file && durable::is_left_over(name) {
+            _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
+        }
+    }
+}
+
 /// Writes a file, whole or not at all, unless it is so already. Whether it was written.
 fn put(folder: Folder, name: &str, value: &[u8], owner: Owner) -> io::Result<bool> {
+    remove_left_over(&folder);
     let place = Place::in_folder(folder, name);
     if let Ok(file) = place.open(OFlags::RDONLY) {
         let mut now = vec![];
@@ -208,8 +222,7 @@ fn put(folder: Folder, name: &str, value: &[u8], owner: Owner) -> io::Result<boo
             return Ok(false);
         }
     }
-    let temporary = place.with_name(format!(".{name}.{}", std::process::id()));
-    temporary.remove()?;
+    let temporary = place.with_name(durable::temporary_name(name));
     let mut file = temporary.create(0o600)?;
     let mut written = || -> io::Result<()> {
         owner.give_to(&file)?;
@@ -274,5 +287,10 @@ mod tests {
         assert!(!put(top(), "file", b"new", owner).unwrap());
         assert!(put(top(), "file", b"newer", owner).unwrap());
         assert_eq!(std::fs::read_dir(&root).unwrap().count(), 2);
+        // What a killed installation left goes with the next one, also when the key is there.
+        let left = root.join(".file.4294967288-1.0");
+        std::fs::write(&left, "key").unwrap();
+        assert!(!put(top(), "file", b"newer", owner).unwrap());
+        assert!(!left.exists());
     }
 }
