@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{NameError, NodeName, Timestamp};
 use monitor::Moment;
+use wire::BootId;
 
 /// Environment variable that overrides the host name.
 pub const NODENAME_VARIABLE: &str = "OSVC_NODENAME";
@@ -60,6 +61,29 @@ pub fn zoned() -> jiff::Zoned {
 pub fn steady() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(now).unwrap_or_default()
+}
+
+/// The present on the clocks that sealed messages carry. The one that nobody sets is the raw one of the machine: unlike
+/// time since boot it is not slewed either, as chrony does by up to 8 % to set a wall clock right. Shared by all
+/// processes of the machine.
+#[must_use]
+pub fn stamp() -> wire::Moment {
+    let raw = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicRaw);
+    let b_us = raw.tv_sec.saturating_mul(1_000_000).saturating_add(raw.tv_nsec / 1_000);
+    wire::Moment { boot: boot_id(), b_us, t_ms: now_ms() }
+}
+
+/// The boot of this machine, as the kernel names it.
+#[must_use]
+pub fn boot_id() -> BootId {
+    static BOOT: OnceLock<BootId> = OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        BootId::parse(&text).unwrap_or_else(|| {
+            log::error!("the kernel does not tell its boot id: messages of this node pass by their times only");
+            BootId([0; 16])
+        })
+    })
 }
 
 /// The time in milliseconds since 1970-01-01T00:00:00Z, as sealed messages carry it.

@@ -17,13 +17,14 @@ use futures_util::FutureExt as _;
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use wire::{Form, Framing, Incoming, Prepared};
+use wire::{Framing, Incoming, Prepared, ReplyTo};
 
 use self::examine::{Examined, examine, examine_plain};
 use self::socket::{Close, Kind, Socket};
 use self::unopened::Account;
 use crate::blacklist_keeper::{Invalid, Valid};
 use crate::clock;
+use crate::freshness::Freshness;
 use crate::heavy::{self, Held, Room};
 use crate::listener::SessionsChanged;
 use crate::requests::{self, Caller, Outcome};
@@ -31,7 +32,7 @@ use crate::root::TestPanic;
 use crate::routes::Routes;
 use crate::runner::DequeueActions;
 
-pub use gate::{Freshness, Gate, GateCell};
+pub use gate::{Gate, GateCell};
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
 pub use unopened::Unopened;
 
@@ -53,7 +54,7 @@ pub struct Shared {
     pub routes: Arc<Routes>,
     /// Who may connect, and how.
     pub gate: GateCell,
-    /// The sealed messages seen lately.
+    /// The sealed messages heard lately.
     pub freshness: Arc<Freshness>,
     /// The sessions that came and went since the listener counted them.
     pub sessions: SessionLog,
@@ -205,7 +206,7 @@ impl Talk<'_> {
         let examined = match self.socket.kind() {
             Kind::Unix => {
                 if let Some(reply) = self.test_panic(&bytes).await {
-                    self.reply(&Form::Plain, Arc::new(Prepared::new(&reply))).await?;
+                    self.reply(&ReplyTo::Plain, Arc::new(Prepared::new(&reply))).await?;
                     return Ok(false);
                 }
                 let nodename = self.shared.routes.nodename.clone();
@@ -220,7 +221,7 @@ impl Talk<'_> {
         };
         // Opened, or given up: either way its bytes are gone.
         account.release();
-        let (form, action) = match examined {
+        let (reply_to, action) = match examined {
             Examined::Invalid(reason) => {
                 self.count(reason).await;
                 return Ok(false);
@@ -231,18 +232,21 @@ impl Talk<'_> {
                 self.forgive().await;
                 return Ok(false);
             }
-            Examined::Refused { form, reply } => {
+            Examined::Refused { reply_to, reply } => {
                 self.forgive().await;
-                (form, Err(reply))
+                (reply_to, Err(reply))
             }
-            Examined::Request { form, caller, request, weight } => {
+            Examined::Request { reply_to, caller, request, weight, accepted } => {
                 if let Some(mut held) = held.take() {
                     held.shrink(weight);
                     caller.purse.put(held);
                 }
+                if let Some(accepted) = accepted {
+                    self.shared.freshness.settle(accepted).await;
+                }
                 self.forgive().await;
                 self.session.on_validated();
-                (form, Ok((caller, request)))
+                (reply_to, Ok((caller, request)))
             }
         };
         let outcome = match action {
@@ -254,17 +258,17 @@ impl Talk<'_> {
             }
         };
         drop(held);
-        let is_kept = matches!(form, Form::Sealed(_));
+        let is_kept = reply_to.is_sealed();
         match outcome {
             Outcome::Json(Value::Null) | Outcome::Nothing => Ok(false),
             Outcome::Json(reply) => {
                 let body = Arc::new(Prepared::new(&reply));
                 // A client that does not read holds one copy of its reply, not two.
                 drop(reply);
-                self.reply(&form, body).await.map(|()| is_kept)
+                self.reply(&reply_to, body).await.map(|()| is_kept)
             }
-            Outcome::Prepared(body) => self.reply(&form, body).await.map(|()| is_kept),
-            Outcome::Stream(items) => self.stream(&form, items).await.map(|()| false),
+            Outcome::Prepared(body) => self.reply(&reply_to, body).await.map(|()| is_kept),
+            Outcome::Stream(items) => self.stream(&reply_to, items).await.map(|()| false),
         }
     }
 
@@ -329,9 +333,9 @@ impl Talk<'_> {
         Some(json!({ "status": i32::from(is_done != Ok(true)) }))
     }
 
-    async fn reply(&self, form: &Form, body: Arc<Prepared>) -> Result<(), Close> {
-        let bytes = match form {
-            Form::Plain => {
+    async fn reply(&self, reply_to: &ReplyTo, body: Arc<Prepared>) -> Result<(), Close> {
+        let bytes = match reply_to {
+            ReplyTo::Plain => {
                 // No copy: what the cluster data prepared is written as it is.
                 let text = body.json();
                 self.socket.send(&text).await?;
@@ -339,14 +343,14 @@ impl Talk<'_> {
                 self.session.on_sent(text.len() + 1);
                 return Ok(());
             }
-            Form::Classic | Form::Sealed(_) => {
+            ReplyTo::Classic | ReplyTo::Sealed { .. } => {
                 let gate = self.shared.gate.load_full();
                 let random = SystemRandom::new();
-                let form = form.reply(clock::now_ms(), &random);
+                let reply_to = reply_to.clone();
                 let is_large = body.seal_bytes() >= LARGE_REPLY;
                 let seal = move || {
-                    let sender = &gate.keyring.as_ref()?.own;
-                    sender.seal(&form, &body, &random).ok()
+                    let keyring = gate.keyring.as_ref()?;
+                    keyring.seal_reply(&reply_to, &body, clock::stamp(), &random)
                 };
                 if is_large {
                     let _turn = self.shared.sealing.acquire().await;
@@ -364,7 +368,7 @@ impl Talk<'_> {
     /// Sends what comes until either side ends.
     async fn stream(
         &self,
-        form: &Form,
+        reply_to: &ReplyTo,
         mut items: tokio::sync::mpsc::Receiver<Arc<str>>,
     ) -> Result<(), Close> {
         loop {
@@ -377,7 +381,7 @@ impl Talk<'_> {
                 Some(text) if text.is_empty() => self.socket.send(b"\0").await?,
                 Some(text) => {
                     let body = Prepared::from_json(text.as_bytes().to_vec());
-                    self.reply(form, Arc::new(body)).await?;
+                    self.reply(reply_to, Arc::new(body)).await?;
                 }
             }
         }

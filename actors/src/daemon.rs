@@ -25,8 +25,9 @@ use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
 use crate::cluster_data::{ClusterData, Flush, SetThread};
 use crate::config::{self, LoadedConfig};
 use crate::config_watcher::{self, ConfigWatcher};
-use crate::connection::{Freshness, Gate, SessionLog, Shared, Unopened};
+use crate::connection::{Gate, SessionLog, Shared, Unopened};
 use crate::control_socket::ControlSocket;
+use crate::freshness::Freshness;
 use crate::listener::Listener;
 use crate::logs::{self, LogContext, LogKeeper, LogOptions};
 use crate::membership::Membership;
@@ -257,7 +258,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         relay,
         root,
     };
-    let freshness = Arc::new(Freshness::new(node.listener.replay_window, clock::now_ms()));
+    let freshness = Freshness::load(&routes.paths.freshness(), node.listener.replay_window);
+    let freshness = Arc::new(freshness);
     let shared = Arc::new(Shared {
         routes: Arc::new(routes.clone()),
         gate: routes.gate.clone(),
@@ -270,7 +272,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
 
     let child = |id: &str| Child::new(id, routes.root.clone().recipient());
     let keeping = log_keeper.clone();
-    let started = (routes.clone(), freshness, log_keeper.clone(), beats);
+    let started = (routes.clone(), freshness.clone(), log_keeper.clone(), beats);
     supervision::start_here(
         root_seat,
         // The root feeds everybody else: it comes back at once.
@@ -298,7 +300,9 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     });
     supervision::start(relay_seat, child("relay"), &here, RelayKeeper::default);
     let told = routes.clone();
-    supervision::start(peers_seat, child("peers"), &network.handle(), move || Peers::new(&told));
+    supervision::start(peers_seat, child("peers"), &network.handle(), move || {
+        Peers::new(&told, freshness.clone())
+    });
     let told = routes.clone();
     supervision::start(runner_seat, child("runner"), &here, move || Runner::new(&told));
     let told = routes.clone();

@@ -28,11 +28,14 @@ use std::sync::Arc;
 use actix::prelude::*;
 use conf::{HeartbeatSettings, NodeSettings};
 use model::NodeName;
+use wire::Kind;
 
 use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
 use crate::cluster_data::{Emit, HeartbeatHeard, SnapshotCell, WatchOutgoing};
-use crate::connection::{Freshness, GateCell};
+use crate::connection::GateCell;
+use crate::freshness::Freshness;
 use crate::membership;
+use crate::peer::AskPeer;
 use crate::root::ThreadReport;
 use crate::routes::Routes;
 use crate::supervision::ChildId;
@@ -145,6 +148,11 @@ impl Section {
         Some(retired)
     }
 
+    /// What its sealed frames are: one left at a relay is taken from a relay only.
+    fn kind(&self) -> Kind {
+        if self.settings.kind == "relay" { Kind::Slot } else { Kind::Heartbeat }
+    }
+
     /// A keyword of its driver.
     fn keyword(&self, name: &str) -> Option<&str> {
         self.settings.keywords.get(name).map(String::as_str)
@@ -161,7 +169,7 @@ impl Section {
 pub struct Ties {
     /// Names and keys.
     pub gate: GateCell,
-    /// The sealed messages seen lately.
+    /// The sealed messages heard lately.
     pub freshness: Arc<Freshness>,
     /// Whom not to listen to.
     pub blacklist: Arc<BlacklistView>,
@@ -179,6 +187,8 @@ pub struct Ties {
     pub emit: Recipient<Emit>,
     /// Decides who is lost.
     pub membership: Recipient<membership::Beat>,
+    /// Asks a peer whose messages come late, or from a clock that is off, for a proof that it is there.
+    pub ask: Recipient<AskPeer>,
     /// Shows the blocks.
     pub root: Recipient<ThreadReport>,
 }
@@ -204,6 +214,7 @@ impl Ties {
             heard: routes.cluster_data.clone().recipient(),
             emit: routes.cluster_data.clone().recipient(),
             membership: routes.membership.clone().recipient(),
+            ask: routes.peers.clone().recipient(),
             root: routes.root.clone().recipient(),
         }
     }

@@ -142,6 +142,12 @@ impl Paths {
         self.node_var().join("departed")
     }
 
+    /// What tells messages that were accepted before a restart.
+    #[must_use]
+    pub fn freshness(&self) -> PathBuf {
+        self.node_var().join("freshness.json")
+    }
+
     /// The file whose existence freezes the node and whose time tells since when.
     #[must_use]
     pub fn node_frozen(&self) -> PathBuf {

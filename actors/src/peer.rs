@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -16,12 +16,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wire::{ClusterSecret, Dialect, Form, Framing, Incoming, Limits, Prepared, Refusal, Sender};
+use wire::{
+    ClusterSecret, Dialect, Form, Framing, Incoming, Limits, Prepared, Refusal, Sender, UNNAMED,
+};
 
 use crate::clock;
 use crate::cluster_data::{Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
 use crate::connection::{Gate, GateCell};
+use crate::freshness::Freshness;
 use crate::heavy::{self, Purse, Room};
 use crate::peer_address::PeerAddress;
 use crate::routes::Routes;
@@ -34,6 +37,8 @@ const MAX_ASKED: usize = 4_096;
 const LARGE: usize = 16 << 10;
 /// Bytes of an unfinished reply from which on it holds its share of the memory.
 const GROWN: usize = 1 << 20;
+/// Most nodes outside of the cluster whose names are kept.
+const MAX_NAMES: usize = 256;
 /// Most connections kept per peer.
 const MAX_KEPT: usize = 4;
 
@@ -108,6 +113,9 @@ impl fmt::Display for PeerError {
                 None => error.fmt(f),
             },
             Self::Closed => f.write_str("closed the connection without a reply"),
+            Self::Reply(Refusal::Misdirected { to, nodename }) => {
+                write!(f, "node {nodename} answers where node {to} is expected")
+            }
             Self::Reply(refusal) => write!(f, "the reply does not open: {refusal}"),
             Self::TooLong => f.write_str("the reply is too long"),
             Self::Json => f.write_str("the reply is not JSON"),
@@ -171,6 +179,32 @@ pub struct Stranger {
     pub secret: ClusterSecret,
     /// Longest messages.
     pub limits: Limits,
+    /// What the nodes at such addresses call themselves: a sealed request names its recipient.
+    pub names: Names,
+}
+
+/// Names of nodes outside of the cluster by their address, as they told them. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Names(Arc<Mutex<BTreeMap<PeerAddress, Box<str>>>>);
+
+impl Names {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerAddress, Box<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of the node at an address; [`UNNAMED`] before it told it.
+    fn get(&self, address: &PeerAddress) -> Box<str> {
+        self.lock().get(address).cloned().unwrap_or_else(|| UNNAMED.into())
+    }
+
+    fn set(&self, address: &PeerAddress, name: &str) {
+        let mut names = self.lock();
+        // Addresses come from the configuration: those of older ones go at some time.
+        if names.len() >= MAX_NAMES {
+            names.clear();
+        }
+        names.insert(address.clone(), name.into());
+    }
 }
 
 /// Asks a stranger under the cluster name `join`, over a connection of its own, never longer than `patience`.
@@ -185,20 +219,28 @@ pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
     patience: Duration,
     room: Room,
 ) -> Result<T, PeerError> {
-    let identity = Identity {
-        sender: Sender {
-            clustername: wire::JOIN.into(),
-            nodename: stranger.nodename.as_str().into(),
-            secret: stranger.secret.clone(),
-        },
+    let mut identity = Identity {
+        sender: Sender::new(wire::JOIN, stranger.nodename.as_str(), stranger.secret.clone()),
+        to: stranger.names.get(&stranger.address),
         dialect,
         limits: stranger.limits,
     };
     let asked = async {
         let mut stream = connect(&stranger.address).await?;
-        let reply = identity.exchange(&mut stream, request, room.frame_limits(&identity.limits));
-        let (frame, form, _) = reply.await?;
-        identity.read(&frame.unwrap_or_default(), &form, room)
+        let limits = room.frame_limits(&identity.limits);
+        let (frame, form, is_reusable) = identity.exchange(&mut stream, request, limits).await?;
+        let name = match identity.read(&frame.unwrap_or_default(), &form, room, None) {
+            Err(PeerError::Reply(Refusal::Misdirected { nodename, .. })) => nodename,
+            answer => return answer,
+        };
+        // It was not known, or another one before: it is asked again by the name that it told.
+        stranger.names.set(&stranger.address, &name);
+        identity.to = name;
+        if !is_reusable {
+            stream = connect(&stranger.address).await?;
+        }
+        let (frame, form, _) = identity.exchange(&mut stream, request, limits).await?;
+        identity.read(&frame.unwrap_or_default(), &form, room, None)
     };
     tokio::time::timeout(patience, asked).await.unwrap_or(Err(PeerError::Late(patience)))
 }
@@ -207,6 +249,8 @@ pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
     sender: Sender,
+    /// Whom; [`UNNAMED`] for one that has to tell its name.
+    to: Box<str>,
     dialect: Dialect,
     limits: Limits,
 }
@@ -220,17 +264,20 @@ impl Identity {
         let published = snapshot.node(peer).and_then(|entry| entry.data.envelope.as_deref());
         Ok(Self {
             sender: keyring.own.clone(),
+            to: peer.as_str().into(),
             dialect: keyring.envelope.speaks(published == Some(Dialect::Sealed.as_str())),
             limits: keyring.limits,
         })
     }
 
-    /// Opens and reads a reply to a request in this form, in this much memory.
+    /// Opens and reads a reply to a request in this form, in this much memory. `freshness` learns from that of a member
+    /// that it is there now, whatever its clocks say.
     fn read<T: DeserializeOwned>(
         &self,
         frame: &[u8],
         form: &Form,
         room: Room,
+        freshness: Option<&Freshness>,
     ) -> Result<T, PeerError> {
         // An empty answer is a null result.
         if frame.is_empty() {
@@ -241,6 +288,11 @@ impl Identity {
             Refusal::TooLong => PeerError::TooLong,
             refusal => PeerError::Reply(refusal),
         })?;
+        if let (Some(freshness), Form::Sealed(asked), Some(stamp)) =
+            (freshness, form, opened.stamp())
+        {
+            freshness.prove(opened.nodename(), stamp, &asked.stamp.at);
+        }
         opened.read_within(room.weight).map_err(|error| match error.is_too_heavy() {
             true => PeerError::TooLong,
             false => PeerError::Json,
@@ -254,12 +306,13 @@ impl Identity {
         stream: &mut TcpStream,
         request: &Prepared,
         purse: &Purse,
+        freshness: &Arc<Freshness>,
     ) -> Result<(Value, bool), PeerError> {
         let limits = Room::LARGE.frame_limits(&self.limits);
         let (frame, form, is_reusable) = self.exchange(stream, request, limits).await?;
         let frame = Arc::new(frame.unwrap_or_default());
         if frame.len() < LARGE {
-            match self.read(&frame, &form, Room::SMALL) {
+            match self.read(&frame, &form, Room::SMALL, Some(freshness)) {
                 Err(PeerError::TooLong) => {}
                 answer => return answer.map(|reply| (reply, is_reusable)),
             }
@@ -269,9 +322,10 @@ impl Identity {
                 continue;
             }
             let mut held = heavy::hold(room.bytes()).await.ok_or(PeerError::Busy)?;
-            let (identity, frame) = (self.clone(), frame.clone());
+            let (identity, frame, form) = (self.clone(), frame.clone(), form.clone());
+            let freshness = freshness.clone();
             let work = move || {
-                let reply: Value = identity.read(&frame, &form, room)?;
+                let reply: Value = identity.read(&frame, &form, room, Some(&freshness))?;
                 Ok((wire::weigh_value(&reply), reply))
             };
             match tokio::task::spawn_blocking(work).await.map_err(|_| PeerError::Busy)? {
@@ -296,7 +350,7 @@ impl Identity {
         limits: Limits,
     ) -> Result<(Option<Vec<u8>>, Form, bool), PeerError> {
         let random = SystemRandom::new();
-        let form = Form::request(self.dialect, clock::now_ms(), &random);
+        let form = Form::request(self.dialect, &self.to, clock::stamp(), &random);
         let frame = self
             .sender
             .seal(&form, request, &random)
@@ -387,13 +441,14 @@ struct Order {
     address: PeerAddress,
     identity: Identity,
     kept: Option<Kept>,
+    freshness: Arc<Freshness>,
 }
 
 impl Order {
     /// Asks, over a kept connection where it may be, and tells which connection may be kept.
     async fn carry_out(mut self) -> (Result<Value, PeerError>, Option<Kept>) {
         if let Some(mut kept) = self.kept.take() {
-            match self.identity.ask(&mut kept.stream, &self.ask.request, &self.ask.purse).await {
+            match self.ask(&mut kept.stream).await {
                 Ok((reply, is_reusable)) => {
                     return (Ok(reply), is_reusable.then(|| self.keep(kept.stream)));
                 }
@@ -404,14 +459,18 @@ impl Order {
         }
         let asked = async {
             let mut stream = connect(&self.address).await?;
-            let (reply, is_reusable) =
-                self.identity.ask(&mut stream, &self.ask.request, &self.ask.purse).await?;
+            let (reply, is_reusable) = self.ask(&mut stream).await?;
             Ok((reply, is_reusable.then_some(stream)))
         };
         match asked.await {
             Ok((reply, stream)) => (Ok(reply), stream.map(|stream| self.keep(stream))),
             Err(error) => (Err(error), None),
         }
+    }
+
+    async fn ask(&self, stream: &mut TcpStream) -> Result<(Value, bool), PeerError> {
+        let AskPeer { request, purse, .. } = &self.ask;
+        self.identity.ask(stream, request, purse, &self.freshness).await
     }
 
     fn keep(&self, stream: TcpStream) -> Kept {
@@ -426,6 +485,7 @@ pub struct Peers {
     config: ConfigCell,
     gate: GateCell,
     snapshot: SnapshotCell,
+    freshness: Arc<Freshness>,
     kept: BTreeMap<NodeName, Vec<Kept>>,
     asked: usize,
 }
@@ -433,14 +493,19 @@ pub struct Peers {
 impl Peers {
     /// Asks in the name of the node that `routes` are of.
     #[must_use]
-    pub fn new(routes: &Routes) -> Self {
-        Self::with(routes.config.clone(), routes.gate.clone(), routes.snapshot.clone())
+    pub fn new(routes: &Routes, freshness: Arc<Freshness>) -> Self {
+        Self::with(routes.config.clone(), routes.gate.clone(), routes.snapshot.clone(), freshness)
     }
 
     /// Asks at the addresses of a configuration, with the keys of a gate, in the dialects that nodes published.
     #[must_use]
-    pub fn with(config: ConfigCell, gate: GateCell, snapshot: SnapshotCell) -> Self {
-        Self { config, gate, snapshot, kept: BTreeMap::new(), asked: 0 }
+    pub fn with(
+        config: ConfigCell,
+        gate: GateCell,
+        snapshot: SnapshotCell,
+        freshness: Arc<Freshness>,
+    ) -> Self {
+        Self { config, gate, snapshot, freshness, kept: BTreeMap::new(), asked: 0 }
     }
 
     /// How long a connection may wait for its next request: half of what the peers, configured alike, allow.
@@ -472,7 +537,7 @@ impl Peers {
         let address = ask.address.clone().unwrap_or_else(said);
         let kept =
             if ask.is_repeatable { self.take_kept(&ask.peer, &address, &identity) } else { None };
-        Ok(Order { ask, address, identity, kept })
+        Ok(Order { ask, address, identity, kept, freshness: self.freshness.clone() })
     }
 
     fn keep(&mut self, peer: NodeName, kept: Kept) {

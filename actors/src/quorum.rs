@@ -23,6 +23,7 @@ use crate::cluster_data::{Emit, Flush, SetNode, SnapshotCell};
 use crate::config::ConfigCell;
 use crate::durable;
 use crate::node_monitor::Drain;
+use crate::peer::Names;
 use crate::routes::Routes;
 use crate::sysrq::{Sysrq, sysrq};
 
@@ -109,13 +110,14 @@ impl Quorum {
     pub fn new(routes: &Routes) -> Self {
         let (data, nodename, paths) =
             (&routes.cluster_data, routes.nodename.clone(), routes.paths.clone());
+        let names = Names::default();
         let tell = Neighbours {
             node: data.clone().recipient(),
             emit: data.clone().recipient(),
             flush: data.clone().recipient(),
             drain: routes.node_monitor.clone().recipient(),
             ask: Arc::new(move |arbitrator, known| {
-                Box::pin(vote::ask(nodename.clone(), arbitrator, known))
+                Box::pin(vote::ask(nodename.clone(), arbitrator, known, names.clone()))
             }),
             sysrq: Arc::new(move |letter| sysrq(&paths, letter)),
         };

@@ -24,7 +24,8 @@ use self::heartbeats::Heartbeats;
 use self::service_manager::ServiceManager;
 use crate::cluster_data::{AwaitAcked, Flush, SetThread};
 use crate::config_watcher::{self, NodeConfigChanged};
-use crate::connection::{Freshness, Gate};
+use crate::connection::Gate;
+use crate::freshness::{self, Freshness};
 use crate::heartbeat::Ties;
 use crate::listener::{self, Reconfigure};
 use crate::logs;
@@ -355,6 +356,10 @@ impl Actor for Root {
             ctx.notify_later(Beat, period);
         }
         self.watch_recovery(None, ctx);
+        ctx.run_interval(freshness::SAVE_PERIOD, |this, _| {
+            let freshness = this.freshness.clone();
+            tokio::task::spawn_blocking(move || freshness.save_if_due());
+        });
         let node = self.routes.config.load().node.clone();
         self.heartbeats(&node, ctx);
     }
@@ -569,6 +574,7 @@ impl Handler<StopChildren> for Root {
     fn handle(&mut self, _: StopChildren, ctx: &mut Context<Self>) {
         if self.children.is_all_stopped() {
             if !std::mem::replace(&mut self.is_over, true) {
+                self.freshness.close();
                 log::info!("daemon stopped");
                 System::current().stop();
             }
@@ -576,6 +582,7 @@ impl Handler<StopChildren> for Root {
             // Not for ever: a child that does not stop is left behind.
             ctx.run_later(CHILDREN_PATIENCE, |this, _| {
                 log::warn!(children = this.children.left().join(" "); "these did not stop in time");
+                this.freshness.close();
                 System::current().stop();
             });
         }

@@ -20,7 +20,7 @@ use model::{
 };
 use ring::rand::SystemRandom;
 use serde_json::{Map, Value, json};
-use wire::{ClusterSecret, Dialect, Form, Prepared, Sender};
+use wire::{ClusterSecret, Dialect, Form, Kind, Prepared, Sender};
 
 use crate::{Bound, Options, Row};
 
@@ -131,13 +131,18 @@ async fn transmit(
     bytes: Rc<Cell<u64>>,
 ) {
     let secret = ClusterSecret::new("0123456789abcdef0123456789abcdef");
-    let sender = Sender { clustername: "demo".into(), nodename: from.as_str().into(), secret };
+    let sender = Sender::new("demo", from.as_str(), secret);
     let random = SystemRandom::new();
     let mut watch = data.send(WatchOutgoing).await.expect("it runs");
     loop {
         let outgoing = watch.borrow_and_update().clone();
         if let Some(body) = outgoing.message(::actors::clock::now()) {
-            let form = Form::request(Dialect::Sealed, ::actors::clock::now_ms(), &random);
+            let form = Form::heartbeat(
+                Dialect::Sealed,
+                Kind::Heartbeat,
+                ::actors::clock::stamp(),
+                &random,
+            );
             let frame = sender.seal(&form, &body, &random).expect("a usable secret");
             bytes.set(bytes.get() + (frame.len() * peers.len()) as u64);
             let message = parse(&body);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ring::rand::SystemRandom;
 use serde_json::Value;
@@ -142,8 +142,8 @@ impl Asker {
     }
 
     fn frame(&self, dialect: Dialect) -> Vec<u8> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-        let form = Form::request(dialect, i64::try_from(now).expect("a time"), &self.random);
+        let now = ::actors::clock::stamp();
+        let form = Form::request(dialect, &self.sender.nodename, now, &self.random);
         self.sender.seal(&form, &self.request, &self.random).expect("a usable secret")
     }
 }

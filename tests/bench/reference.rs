@@ -9,7 +9,6 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::SystemRandom;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -93,11 +92,7 @@ struct Worker {
 }
 
 fn work(mut streams: UnboundedReceiver<Stream>, body: Vec<u8>, secret: &str) {
-    let sender = Sender {
-        clustername: "demo".into(),
-        nodename: "n1".into(),
-        secret: ClusterSecret::new(secret),
-    };
+    let sender = Sender::new("demo", "n1", ClusterSecret::new(secret));
     let worker = Rc::new(Worker {
         sender,
         body: Prepared::from_json(body),
@@ -132,8 +127,7 @@ impl Worker {
             let dialect = frame.dialect();
             let opened =
                 frame.open(&self.sender.secret, &self.limits).map_err(std::io::Error::other)?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-            let form: Form = opened.form().reply(i64::try_from(now).expect("a time"), &self.random);
+            let form = opened.reply_to().form(::actors::clock::stamp(), &self.random);
             let reply =
                 self.sender.seal(&form, &self.body, &self.random).map_err(std::io::Error::other)?;
             stream.write_all(&reply).await?;

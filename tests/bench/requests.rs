@@ -61,11 +61,7 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         };
         let body = serde_json::to_vec(&node.request(&request)).expect("a reply");
         let reference = Reference::start(node.root(), &body, node.secret());
-        let sender = Sender {
-            clustername: "demo".into(),
-            nodename: "n1".into(),
-            secret: ClusterSecret::new(node.secret()),
-        };
+        let sender = Sender::new("demo", "n1", ClusterSecret::new(node.secret()));
         for transport in [Transport::Classic, Transport::Sealed, Transport::Unix] {
             for &connections in connections {
                 let run = |server: &Server| {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ring::rand::SystemRandom;
 use serde_json::Value;
@@ -15,6 +15,8 @@ use crate::{Node, PATIENCE};
 pub struct Peer {
     sender: Sender,
     dialect: Dialect,
+    /// The node that sealed requests name.
+    recipient: String,
     /// Address to connect from: a loopback address of the test's own keeps its mistakes to itself.
     from: Ipv4Addr,
     to: u16,
@@ -35,18 +37,23 @@ impl Peer {
     }
 
     fn new(node: &Node, dialect: Dialect) -> Self {
-        let sender = Sender {
-            clustername: "demo".into(),
-            nodename: node.name().into(),
-            secret: ClusterSecret::new(node.secret()),
-        };
-        Self { sender, dialect, from: Ipv4Addr::LOCALHOST, to: node.port(), kept: None }
+        let sender = Sender::new("demo", node.name(), ClusterSecret::new(node.secret()));
+        let recipient = node.name().to_owned();
+        Self { sender, dialect, recipient, from: Ipv4Addr::LOCALHOST, to: node.port(), kept: None }
+    }
+
+    /// The same, asking for another node.
+    #[must_use]
+    pub fn asking(mut self, nodename: &str) -> Self {
+        self.recipient = nodename.into();
+        self
     }
 
     /// The same, naming another cluster.
     #[must_use]
     pub fn of_cluster(mut self, clustername: &str) -> Self {
-        self.sender.clustername = clustername.into();
+        let Sender { nodename, secret, .. } = self.sender;
+        self.sender = Sender::new(clustername, &nodename, secret);
         self
     }
 
@@ -102,7 +109,7 @@ impl Peer {
         self.frame_at(request, 0)
     }
 
-    /// The same, stamped `seconds` from now.
+    /// The same, made `seconds` from now on all clocks of the peer.
     ///
     /// # Panics
     ///
@@ -119,10 +126,11 @@ impl Peer {
     }
 
     fn seal_at(&self, body: &Prepared, seconds: i64) -> Vec<u8> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-        let t_ms = i64::try_from(now).expect("a time") + seconds * 1_000;
+        let mut at = ::actors::clock::stamp();
+        at.b_us += seconds * 1_000_000;
+        at.t_ms += seconds * 1_000;
         let random = SystemRandom::new();
-        let form = Form::request(self.dialect, t_ms, &random);
+        let form = Form::request(self.dialect, &self.recipient, at, &random);
         self.sender.seal(&form, body, &random).expect("a usable secret")
     }
 

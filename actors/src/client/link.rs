@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use model::NodeName;
 use ring::rand::SystemRandom;
 use serde_json::Value;
-use wire::{ClusterSecret, Dialect, Form, Limits, Prepared, Request, Sender};
+use wire::{ClusterSecret, Dialect, Form, Limits, Prepared, Refusal, Request, Sender, UNNAMED};
 
 use crate::config;
 use crate::paths::Paths;
@@ -39,6 +39,8 @@ pub enum Server {
         host: String,
         /// Port of the listener.
         port: u16,
+        /// The node that is expected there; none for whichever it is.
+        node: Option<NodeName>,
     },
 }
 
@@ -46,8 +48,8 @@ impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Socket(path) => write!(f, "{}", path.display()),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -121,7 +123,7 @@ impl Link {
     pub fn to_address(&self, text: &str) -> Result<Self, AskError> {
         let refuse = |reason| AskError::Server(text.to_owned(), reason);
         let server = match PeerAddress::split(text).map_err(refuse)? {
-            (host, Some(port)) => Server::Tcp { host, port },
+            (host, Some(port)) => Server::Tcp { host, port, node: None },
             (host, None) => self.server_of(&host),
         };
         Ok(Self { server, ..self.clone() })
@@ -162,8 +164,8 @@ impl Link {
         };
         let (host, port) = PeerAddress::split(rest).map_err(refuse)?;
         match port {
-            Some(port) => Ok(Server::Tcp { host, port }),
-            None if is_uri => Ok(Server::Tcp { host, port: DEFAULT_PORT }),
+            Some(port) => Ok(Server::Tcp { host, port, node: None }),
+            None if is_uri => Ok(Server::Tcp { host, port: DEFAULT_PORT, node: None }),
             None => Ok(self.server_of(&host)),
         }
     }
@@ -174,11 +176,13 @@ impl Link {
             let node = NodeName::new(node).ok()?;
             let settings =
                 config::load_node_as_it_speaks(&self.paths, self.nodename.clone()).ok()?;
-            Some(PeerAddress::of(&settings.conf, &node))
+            let address = PeerAddress::of(&settings.conf, &node);
+            // Another name is that of a host: its node tells how it is called itself.
+            Some((address, settings.nodes.contains(&node).then_some(node)))
         };
-        let address =
-            address().unwrap_or_else(|| PeerAddress { host: node.to_owned(), port: DEFAULT_PORT });
-        Server::Tcp { host: address.host, port: address.port }
+        let (address, node) = address()
+            .unwrap_or_else(|| (PeerAddress { host: node.to_owned(), port: DEFAULT_PORT }, None));
+        Server::Tcp { host: address.host, port: address.port, node }
     }
 
     fn identity(&self) -> Result<Identity, AskError> {
@@ -206,7 +210,7 @@ impl Link {
                 (settings.cluster_name.as_str().into(), ClusterSecret::new(secret.expose()))
             }
         };
-        let sender = Sender { clustername, nodename: self.nodename.as_str().into(), secret };
+        let sender = Sender::new(&clustername, self.nodename.as_str(), secret);
         Ok(Identity { sender, dialects, limits })
     }
 
@@ -241,7 +245,7 @@ impl Link {
         &self,
         request: &Request,
         within: Option<Duration>,
-        on_item: &mut dyn FnMut(Value) -> ControlFlow<()>,
+        on_item: &mut OnItem<'_>,
     ) -> Result<(), AskError> {
         let deadline = within.map(|within| (Instant::now() + within, within));
         match &self.server {
@@ -258,33 +262,31 @@ impl Link {
                     Ok(on_item(value))
                 })
             }
-            Server::Tcp { host, port } => {
+            Server::Tcp { host, port, node } => {
                 let identity = self.identity()?;
+                let body = Prepared::new(&request.to_value());
                 let mut outcome = Err(AskError::Closed(self.server.clone()));
-                for dialect in identity.dialects {
+                for dialect in &identity.dialects {
                     let mut stream = connect_tcp(host, *port, &self.server, within)?;
-                    let random = SystemRandom::new();
-                    let form = Form::request(dialect, crate::clock::now_ms(), &random);
-                    let body = Prepared::new(&request.to_value());
-                    let sealed = identity
-                        .sender
-                        .seal(&form, &body, &random)
-                        .map_err(|error| AskError::Secret(error.to_string()))?;
                     let mut conversation = Conversation {
                         server: &self.server,
                         deadline,
                         limits: identity.limits,
                         started: false,
                     };
-                    outcome = conversation.run(&mut stream, &sealed, &mut |frame| {
-                        let opened = identity
-                            .sender
-                            .open_reply(frame, &form, &identity.limits)
-                            .map_err(|refusal| AskError::Reply(self.server.clone(), refusal))?;
-                        let value =
-                            opened.read().map_err(|_| AskError::Json(self.server.clone()))?;
-                        Ok(on_item(value))
-                    });
+                    let mut talk = |to: &str| {
+                        identity.talk(*dialect, to, &body, &mut conversation, &mut stream, on_item)
+                    };
+                    outcome = match node {
+                        Some(node) => talk(node.as_str()),
+                        // Whoever it is tells its name, and is asked by that.
+                        None => match talk(UNNAMED) {
+                            Err(AskError::Reply(_, Refusal::Misdirected { nodename, .. })) => {
+                                talk(&nodename)
+                            }
+                            outcome => outcome,
+                        },
+                    };
                     // A peer that speaks only the other dialect closes, or answers in it.
                     let may_retry = !conversation.started
                         && matches!(outcome, Err(AskError::Closed(_) | AskError::Reply(..)));
@@ -295,6 +297,38 @@ impl Link {
                 outcome
             }
         }
+    }
+}
+
+/// What is done with a document: whether to go on.
+type OnItem<'a> = dyn FnMut(Value) -> ControlFlow<()> + 'a;
+
+impl Identity {
+    /// Asks the node `to`, and hands over what it answers.
+    fn talk(
+        &self,
+        dialect: Dialect,
+        to: &str,
+        body: &Prepared,
+        conversation: &mut Conversation<'_>,
+        stream: &mut TcpStream,
+        on_item: &mut OnItem<'_>,
+    ) -> Result<(), AskError> {
+        let random = SystemRandom::new();
+        let form = Form::request(dialect, to, crate::clock::stamp(), &random);
+        let sealed = self
+            .sender
+            .seal(&form, body, &random)
+            .map_err(|error| AskError::Secret(error.to_string()))?;
+        let server = conversation.server;
+        conversation.run(stream, &sealed, &mut |frame| {
+            let opened = self
+                .sender
+                .open_reply(frame, &form, &self.limits)
+                .map_err(|refusal| AskError::Reply(server.clone(), refusal))?;
+            let value = opened.read().map_err(|_| AskError::Json(server.clone()))?;
+            Ok(on_item(value))
+        })
     }
 }
 

@@ -2,10 +2,10 @@
 
 use model::NodeName;
 use serde_json::Value;
-use wire::{Form, JOIN, Refusal, Request};
+use wire::{Accepted, JOIN, Refusal, ReplyTo, Request};
 
-use super::{Freshness, Gate};
-use crate::clock;
+use super::Gate;
+use crate::freshness::Freshness;
 use crate::heavy::{Purse, Room};
 use crate::requests::{Caller, Transport};
 
@@ -19,21 +19,23 @@ pub(super) enum Examined {
     Silent,
     /// It opened, and is refused with this reply.
     Refused {
-        /// How it came.
-        form: Form,
+        /// Where answers go.
+        reply_to: ReplyTo,
         /// The reply.
         reply: Value,
     },
     /// It may be asked.
     Request {
-        /// How it came.
-        form: Form,
+        /// Where answers go.
+        reply_to: ReplyTo,
         /// Who asks, but for the address.
         caller: Caller,
         /// What.
         request: Box<Request>,
         /// What it weighs, in bytes of memory.
         weight: usize,
+        /// What a sealed one has to wait for before it is carried out.
+        accepted: Option<Accepted>,
     },
 }
 
@@ -56,21 +58,27 @@ pub(super) fn examine(bytes: &[u8], gate: &Gate, freshness: &Freshness, room: Ro
         Err(Refusal::TooLong) if !is_largest && bytes.len() <= keyring.limits.max_frame => {
             return Examined::TooLarge;
         }
-        Err(refusal) => return Examined::Invalid(refusal),
+        Err(refusal) if refusal.is_counted() => return Examined::Invalid(refusal),
+        // Nothing of ours can answer it.
+        Err(_) => return Examined::Silent,
     };
-    let form = *opened.form();
+    let reply_to = opened.reply_to();
     let refused = |refusal: &Refusal| match refusal.to_reply() {
-        Some(reply) => Examined::Refused { form, reply },
+        Some(reply) => Examined::Refused { reply_to: reply_to.clone(), reply },
         None => Examined::Invalid(refusal.clone()),
     };
-    if let Some(stamp) = opened.stamp()
-        && let Err(refusal) = freshness.take(clock::now_ms(), stamp)
-    {
+    if let Err(refusal) = keyring.check_recipient(&opened) {
         return refused(&refusal);
     }
+    // Before its freshness: only members are remembered as such.
     if let Err(refusal) = keyring.check_sender(&opened, |node| gate.members.contains(node)) {
         return refused(&refusal);
     }
+    let accepted = match opened.stamp().map(|stamp| freshness.take(&opened, stamp, None)) {
+        None => None,
+        Some(Ok(accepted)) => Some(accepted),
+        Some(Err(refusal)) => return refused(&refusal),
+    };
     let Ok(nodename) = NodeName::new(opened.nodename()) else {
         return refused(&Refusal::NotMember {
             nodename: opened.nodename().chars().take(80).collect::<String>().into(),
@@ -79,19 +87,16 @@ pub(super) fn examine(bytes: &[u8], gate: &Gate, freshness: &Freshness, room: Ro
     };
     let is_joining = opened.clustername() == JOIN;
     if is_joining && opened.body().len() > LONGEST_JOIN {
-        return refusal_of(form, &wire::RequestError::TooHeavy);
+        return refusal_of(reply_to, &wire::RequestError::TooHeavy);
     }
     let (request, weight) = match parse(opened.body(), room.weight) {
         Ok(parsed) => parsed,
-        Err(error) => return refusal_of(form, &error),
+        Err(error) => return refusal_of(reply_to, &error),
     };
     if let Err(refusal) = keyring.check_action(&opened, &request.action) {
         return refused(&refusal);
     }
-    let transport = match form {
-        Form::Sealed(_) => Transport::Sealed,
-        Form::Classic | Form::Plain => Transport::Classic,
-    };
+    let transport = if reply_to.is_sealed() { Transport::Sealed } else { Transport::Classic };
     let caller = Caller {
         nodename,
         addr: None,
@@ -99,7 +104,7 @@ pub(super) fn examine(bytes: &[u8], gate: &Gate, freshness: &Freshness, room: Ro
         clustername_is_join: is_joining,
         purse: Purse::default(),
     };
-    Examined::Request { form, caller, request: Box::new(request), weight }
+    Examined::Request { reply_to, caller, request: Box::new(request), weight, accepted }
 }
 
 /// Reads a request, and tells what it weighs.
@@ -114,10 +119,10 @@ fn parse(body: &[u8], budget: usize) -> Result<(Request, usize), wire::RequestEr
 
 /// Examines a message of the control socket: whoever may connect is the node's administrator.
 pub(super) fn examine_plain(bytes: &[u8], nodename: &NodeName) -> Examined {
-    let form = Form::Plain;
+    let reply_to = ReplyTo::Plain;
     match parse(bytes, Room::LARGE.weight) {
         Ok((request, weight)) => Examined::Request {
-            form,
+            reply_to,
             caller: Caller {
                 nodename: nodename.clone(),
                 addr: None,
@@ -127,14 +132,15 @@ pub(super) fn examine_plain(bytes: &[u8], nodename: &NodeName) -> Examined {
             },
             request: Box::new(request),
             weight,
+            accepted: None,
         },
-        Err(error) => refusal_of(form, &error),
+        Err(error) => refusal_of(reply_to, &error),
     }
 }
 
-fn refusal_of(form: Form, error: &wire::RequestError) -> Examined {
+fn refusal_of(reply_to: ReplyTo, error: &wire::RequestError) -> Examined {
     match error.to_reply() {
         Value::Null => Examined::Silent,
-        reply => Examined::Refused { form, reply },
+        reply => Examined::Refused { reply_to, reply },
     }
 }

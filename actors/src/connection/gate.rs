@@ -1,12 +1,12 @@
-//! What the configuration says about who may connect, and the messages seen lately.
+//! What the configuration says about who may connect.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use conf::{ListenerSettings, NodeSettings};
-use wire::{ClusterSecret, Keyring, Limits, Refusal, ReplayWindow, Sender, Stamp};
+use wire::{ClusterSecret, Keyring, Limits, Sender};
 
 /// Where the newest gate is found.
 pub type GateCell = Arc<ArcSwap<Gate>>;
@@ -47,11 +47,8 @@ impl Gate {
                 .map(|drpnode| (drpnode.as_str().into(), (clustername.clone(), secret.clone())));
             Keyring {
                 drpnodes: drpnodes.collect(),
-                own: Sender {
-                    clustername: clustername.clone(),
-                    nodename: node.nodename.as_str().into(),
-                    secret,
-                },
+                own: Sender::new(&clustername, node.nodename.as_str(), secret),
+                accepted: BTreeMap::new(),
                 envelope,
                 limits,
             }
@@ -77,37 +74,4 @@ impl Gate {
             _ => super::STALL.min(self.listener.idle_timeout),
         }
     }
-}
-
-/// The sealed messages seen lately, over all connections.
-///
-/// The one lock on the path of a request: the check must be atomic over all worker threads, takes less than a
-/// microsecond and never waits for anything. An owner asked by message would cost two thread switches per request.
-#[derive(Debug)]
-pub struct Freshness(Mutex<ReplayWindow>);
-
-impl Freshness {
-    /// A window that refuses what was sent before `since_ms`.
-    #[must_use]
-    pub fn new(window: Duration, since_ms: i64) -> Self {
-        Self(Mutex::new(ReplayWindow::new(milliseconds(window), since_ms)))
-    }
-
-    /// Changes the window.
-    pub fn set_window(&self, window: Duration) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).set_window(milliseconds(window));
-    }
-
-    /// Takes a message once.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Stale`] or [`Refusal::Replayed`].
-    pub fn take(&self, now_ms: i64, stamp: &Stamp) -> Result<(), Refusal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(now_ms, stamp)
-    }
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

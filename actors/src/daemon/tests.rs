@@ -69,11 +69,7 @@ impl Fixture {
 }
 
 fn sender(clustername: &str, nodename: &str, secret: &str) -> Sender {
-    Sender {
-        clustername: clustername.into(),
-        nodename: nodename.into(),
-        secret: ClusterSecret::new(secret),
-    }
+    Sender::new(clustername, nodename, ClusterSecret::new(secret))
 }
 
 fn member() -> Sender {
@@ -83,7 +79,7 @@ fn member() -> Sender {
 /// A request, sealed, and the form to open its reply with.
 fn sealed(sender: &Sender, dialect: Dialect, action: &str) -> (Vec<u8>, Form) {
     let random = SystemRandom::new();
-    let form = Form::request(dialect, clock::now_ms(), &random);
+    let form = Form::request(dialect, "n1", clock::stamp(), &random);
     let body = Prepared::new(&json!({"action": action, "options": {}}));
     (sender.seal(&form, &body, &random).unwrap(), form)
 }
@@ -200,7 +196,7 @@ async fn strangers_drp_nodes_and_join_get_what_is_theirs() {
 }
 
 #[actix::test]
-async fn a_replayed_or_stale_message_is_refused_and_not_counted() {
+async fn a_replayed_or_late_message_is_refused_and_not_counted() {
     let it = Fixture::new("", "").await;
     it.outside(|address| {
         let (bytes, form) = sealed(&member(), Dialect::Sealed, "daemon_blacklist_status");
@@ -214,14 +210,17 @@ async fn a_replayed_or_stale_message_is_refused_and_not_counted() {
         assert_eq!(replies.next().unwrap()["status"], 0);
         assert_eq!(replies.next().unwrap()["error"], "replayed message");
         let random = SystemRandom::new();
-        let old = Form::request(Dialect::Sealed, clock::now_ms() - 60_000, &random);
+        let mut past = clock::stamp();
+        past.b_us -= 60_000_000;
+        past.t_ms -= 60_000;
+        let old = Form::request(Dialect::Sealed, "n1", past, &random);
         let body = Prepared::new(&json!({"action": "daemon_blacklist_status"}));
         let mut stream = connect(address);
         stream.write_all(&member().seal(&old, &body, &random).unwrap()).unwrap();
         let frame = read_frame(&mut stream);
         let reply = member().open_reply(&frame, &old, &wire::Limits::default()).unwrap();
         let error = reply.read::<Value>().unwrap()["error"].as_str().unwrap().to_owned();
-        assert!(error.starts_with("stale message: clocks differ by 6"), "{error}");
+        assert!(error.starts_with("late message: made 6"), "{error}");
     })
     .await;
     assert_eq!(it.routes.blacklist.view.entries(), [].into());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::NodeName;
 use ring::rand::SystemRandom;
 use tokio::sync::watch;
-use wire::{Dialect, Envelope, Form, Prepared};
+use wire::{Dialect, Envelope, Form, Kind, Prepared};
 
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
@@ -56,7 +56,7 @@ impl Beat {
         };
         let random = SystemRandom::new();
         let seal = |dialect| {
-            let form = Form::request(dialect, clock::now_ms(), &random);
+            let form = Form::heartbeat(dialect, to.kind, clock::stamp(), &random);
             let frame = keyring.own.seal(&form, body, &random);
             frame.map(Arc::from).map_err(|error| error.to_string())
         };
@@ -92,6 +92,8 @@ struct Recipients {
     is_all_sealed: bool,
     /// A driver that has one medium for all sends one frame.
     is_common: bool,
+    /// What the sealed frames are.
+    kind: Kind,
 }
 
 impl Recipients {
@@ -106,7 +108,7 @@ impl Recipients {
         let is_all_sealed =
             envelope == Envelope::Sealed || section.peers().all(|peer| sealed.contains(peer));
         let is_common = section.settings.kind != "unicast";
-        Self { sealed, is_all_sealed, is_common }
+        Self { sealed, is_all_sealed, is_common, kind: section.kind() }
     }
 
     fn needs(&self, dialect: Dialect) -> bool {

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Content, HeartbeatError, HeartbeatMessage, NodeName, Timestamp};
+use serde_json::json;
 use wire::heartbeat::Unheard;
-use wire::{Limits, Opened, Refusal};
+use wire::{Accepted, Beat, Limits, Opened, Refusal};
 
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
 use crate::blacklist_keeper::{Invalid, Valid};
-use crate::clock;
 use crate::cluster_data::{HeartbeatHeard, MOST_HEAD};
 use crate::connection::Gate;
 use crate::heavy::{self, Room};
+use crate::peer::AskPeer;
 
 /// Messages from this size on are opened outside of the thread of heartbeats.
 const LARGE: usize = 16 << 10;
@@ -27,6 +28,10 @@ const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longest wait until a large message is merged.
 const MERGE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Shortest pause between two questions to a peer whose messages come late, and how long it may take.
+const PROOF_PAUSE: Duration = Duration::from_secs(2);
+const PROOF_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +60,13 @@ pub(super) struct Inbox {
     ties: Arc<Ties>,
     notes: Notes,
     newest: Rc<RefCell<BTreeMap<NodeName, Newest>>>,
+    /// When peers were asked for a proof.
+    asked: Rc<RefCell<BTreeMap<NodeName, Instant>>>,
 }
 
 impl Inbox {
     pub(super) fn new(section: Arc<Section>, ties: Arc<Ties>, notes: Notes) -> Self {
-        Self { section, ties, notes, newest: Rc::default() }
+        Self { section, ties, notes, newest: Rc::default(), asked: Rc::default() }
     }
 
     pub(super) fn section(&self) -> &Arc<Section> {
@@ -121,11 +128,18 @@ impl Inbox {
             }
         };
         self.forgive(address).await;
-        if let Err(refusal) = self.check_fresh(&opened) {
-            self.on_old(&peer, &refusal);
-            return Taken::Old;
+        let accepted = match self.check_fresh(&opened) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                self.on_old(&peer, &refusal);
+                return Taken::Old;
+            }
+        };
+        let is_sealed = accepted.is_some();
+        if let Some(accepted) = accepted {
+            self.ties.freshness.settle(accepted).await;
+            self.on_skew(&peer, accepted.skew_ms);
         }
-        let is_sealed = opened.stamp().is_some();
         match message {
             Ok(message) => {
                 if !is_sealed && !self.is_newest(&peer, &message) {
@@ -148,24 +162,60 @@ impl Inbox {
             // Whoever says something strange is alive.
             Err(error) => self.notes.failed(None, format_args!("{peer}: {error}")),
         }
-        self.notes.alert(&format!("clock {peer}"), None);
         self.notes.beat(&peer, length);
         Taken::Heard { peer, is_sealed }
     }
 
-    fn check_fresh(&self, opened: &Opened) -> Result<(), Refusal> {
-        match opened.stamp() {
-            Some(stamp) => self.ties.freshness.take(clock::now_ms(), stamp),
-            None => Ok(()),
-        }
+    /// None for a classic one, which does not tell.
+    fn check_fresh(&self, opened: &Opened) -> Result<Option<Accepted>, Refusal> {
+        let Some(stamp) = opened.stamp() else { return Ok(None) };
+        let settings = &self.section.settings;
+        let timeout_us = i64::try_from(settings.timeout.as_micros()).unwrap_or(i64::MAX);
+        let beat = Beat { section: &settings.name, timeout_us };
+        self.ties.freshness.take(opened, stamp, Some(beat)).map(Some)
+    }
+
+    /// Tells that the wall clock of a peer is off, which does not keep it from being heard.
+    fn on_skew(&self, peer: &NodeName, skew_ms: i64) {
+        let window = self.ties.gate.load().listener.replay_window;
+        let alert = (u128::from(skew_ms.unsigned_abs()) > window.as_millis()).then(|| {
+            // In steps of 10 s: what wavers is no news.
+            let seconds = (skew_ms.unsigned_abs() + 5_000) / 10_000 * 10;
+            let text =
+                format!("{peer}: its clock differs from ours by {seconds} s: set them right");
+            (Severity::Warning, text)
+        });
+        self.notes.alert(&format!("clock {peer}"), alert);
     }
 
     fn on_old(&self, peer: &NodeName, refusal: &Refusal) {
-        let text = format!("{peer}: {refusal}");
-        if matches!(refusal, Refusal::Stale { .. }) {
-            self.notes.alert(&format!("clock {peer}"), Some((Severity::Error, text.clone())));
+        if let Refusal::Stale { seconds } = refusal {
+            let seconds = seconds.unsigned_abs();
+            let text = format!(
+                "{peer}: its clock differs from ours by {seconds} s: it is not heard before it answered us, or both are \
+                 set right"
+            );
+            self.notes.alert(&format!("clock {peer}"), Some((Severity::Error, text)));
         }
-        self.notes.failed(None, text);
+        self.notes.failed(None, format_args!("{peer}: {refusal}"));
+        if matches!(refusal, Refusal::Stale { .. } | Refusal::Late { .. } | Refusal::Retired) {
+            self.ask_for_proof(peer);
+        }
+    }
+
+    /// Asks a peer that sends what may be old, whether it is there: what it answers is of now.
+    fn ask_for_proof(&self, peer: &NodeName) {
+        let mut asked = self.asked.borrow_mut();
+        let now = Instant::now();
+        if asked.get(peer).is_some_and(|at| now.duration_since(*at) < PROOF_PAUSE) {
+            return;
+        }
+        asked.insert(peer.clone(), now);
+        let question = json!({"action": "daemon_blacklist_status", "method": "GET", "options": {}});
+        let question = AskPeer::new(peer.clone(), &question, PROOF_PATIENCE);
+        let answered = self.ties.ask.send(question);
+        // Whatever comes back, the actor has learned from it.
+        tokio::task::spawn_local(async move { _ = answered.await });
     }
 
     /// Whether a classic message was not sent long before one that was heard already. Fulls are repeated as they are,
@@ -250,8 +300,8 @@ fn open(
     let is_peer = |sender: &str| {
         gate.members.contains(sender) && section.peers().any(|peer| peer.as_str() == sender)
     };
-    let opened = match keyring.open_heartbeat_within(bytes, is_peer, &room.limits(&keyring.limits))
-    {
+    let limits = room.limits(&keyring.limits);
+    let opened = match keyring.open_heartbeat_within(bytes, section.kind(), is_peer, &limits) {
         Err(Unheard::Refused(Refusal::TooLong)) if bytes.len() <= keyring.limits.max_frame => {
             return Err(Unopened::TooLarge);
         }

@@ -16,7 +16,7 @@ use super::note::{Note, Notes, Severity};
 use super::worker::Outbox;
 use crate::dialects;
 use crate::heavy::Room;
-use crate::peer::{PeerError, Stranger, ask_stranger};
+use crate::peer::{Names, PeerError, Stranger, ask_stranger};
 use crate::peer_address::PeerAddress;
 
 /// What counts of what a relay answers.
@@ -59,6 +59,7 @@ impl Relay {
             nodename: section.nodename.clone(),
             secret: ClusterSecret::new(secret.expose()),
             limits: Limits::default(),
+            names: Names::default(),
         };
         Ok(Self {
             section: section.clone(),

@@ -17,6 +17,7 @@ use crate::cluster_data::{ClusterData, NodePublic};
 use crate::config::LoadedConfig;
 use crate::connection::Gate;
 use crate::paths::Paths;
+use crate::peer::PeerError;
 
 pub(super) const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,6 +34,7 @@ pub(super) enum Told {
     Valid,
     Event(String, Value),
     Beat { peer: NodeName, sign: monitor::Sign },
+    Asked(NodeName),
     Report(Value),
 }
 
@@ -63,6 +65,15 @@ hears! {
     ThreadReport => |msg| Told::Report(msg.fields.into());
 }
 
+impl Handler<AskPeer> for Ear {
+    type Result = MessageResult<AskPeer>;
+
+    fn handle(&mut self, msg: AskPeer, _: &mut Context<Self>) -> Self::Result {
+        _ = self.0.send(Told::Asked(msg.peer));
+        MessageResult(Err(PeerError::Closed))
+    }
+}
+
 /// A section of node n1, and its neighbours.
 pub(super) struct Bench {
     pub(super) section: Arc<Section>,
@@ -89,7 +100,7 @@ impl Bench {
         let data = ClusterData::new(snapshot.clone(), Arc::new(ArcSwap::from_pointee(config)));
         let ties = Ties {
             gate: Arc::new(ArcSwap::from_pointee(Gate::new(&settings))),
-            freshness: Arc::new(Freshness::new(Duration::from_secs(30), 0)),
+            freshness: Arc::new(Freshness::new(Duration::from_secs(30))),
             blacklist: Arc::default(),
             invalid: ear.clone().recipient(),
             valid: ear.clone().recipient(),
@@ -98,6 +109,7 @@ impl Bench {
             heard: ear.clone().recipient(),
             emit: ear.clone().recipient(),
             membership: ear.clone().recipient(),
+            ask: ear.clone().recipient(),
             root: ear.recipient(),
         };
         let (notes, noted) = Notes::new();
@@ -139,12 +151,8 @@ pub(super) fn ping(from: &str, secret: &str, dialect: Dialect) -> Vec<u8> {
 /// A message of a node, sealed, with its final NUL.
 pub(super) fn frame(from: &str, secret: &str, dialect: Dialect, message: &Value) -> Vec<u8> {
     let random = SystemRandom::new();
-    let form = Form::request(dialect, clock::now_ms(), &random);
-    let sender = Sender {
-        clustername: "demo".into(),
-        nodename: from.into(),
-        secret: ClusterSecret::new(secret),
-    };
+    let form = Form::heartbeat(dialect, Kind::Heartbeat, clock::stamp(), &random);
+    let sender = Sender::new("demo", from, ClusterSecret::new(secret));
     sender.seal(&form, &Prepared::new(message), &random).unwrap()
 }
 

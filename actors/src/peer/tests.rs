@@ -36,11 +36,7 @@ struct Peer {
 }
 
 fn own(nodename: &str) -> Sender {
-    Sender {
-        clustername: "c1".into(),
-        nodename: nodename.into(),
-        secret: ClusterSecret::new(SECRET),
-    }
+    Sender::new("c1", nodename, ClusterSecret::new(SECRET))
 }
 
 async fn peer(envelope: Envelope, manner: Manner) -> Peer {
@@ -60,7 +56,13 @@ async fn peer(envelope: Envelope, manner: Manner) -> Peer {
 
 async fn serve(mut stream: TcpStream, envelope: Envelope, manner: Manner) {
     let limits = Limits::default();
-    let keyring = Keyring { own: own("n2"), envelope, drpnodes: BTreeMap::new(), limits };
+    let keyring = Keyring {
+        own: own("n2"),
+        accepted: Default::default(),
+        envelope,
+        drpnodes: BTreeMap::new(),
+        limits,
+    };
     let mut framing = Framing::new(&limits);
     let mut buffer = [0; 4096];
     loop {
@@ -72,16 +74,18 @@ async fn serve(mut stream: TcpStream, envelope: Envelope, manner: Manner) {
                 continue;
             }
             let random = SystemRandom::new();
-            let form = opened.form().reply(clock::now_ms(), &random);
             let asked: Value = opened.read().unwrap();
-            let reply = match manner {
-                Manner::Bombs => Prepared::from_json(bomb()),
-                Manner::Inflates => {
+            let reply = match (manner, keyring.check_recipient(&opened)) {
+                (_, Err(refusal)) => Prepared::new(&refusal.to_reply().unwrap()),
+                (Manner::Bombs, _) => Prepared::from_json(bomb()),
+                (Manner::Inflates, _) => {
                     Prepared::from_json(format!("\"{}\"", "a".repeat(64 << 20)).into())
                 }
                 _ => Prepared::new(&json!({"status": 0, "data": asked, "by": opened.nodename()})),
             };
-            stream.write_all(&keyring.own.seal(&form, &reply, &random).unwrap()).await.unwrap();
+            let now = clock::stamp();
+            let frame = keyring.seal_reply(&opened.reply_to(), &reply, now, &random).unwrap();
+            stream.write_all(&frame).await.unwrap();
             if manner == Manner::Closes {
                 return;
             }
@@ -107,6 +111,7 @@ fn peers(envelope: &str, port: u16) -> Addr<Peers> {
         Arc::new(ArcSwap::from_pointee(config)),
         Arc::new(ArcSwap::from_pointee(gate)),
         Arc::new(ArcSwap::from_pointee(Snapshot::empty(nodename))),
+        Arc::new(Freshness::new(Duration::from_secs(30))),
     );
     peers.start()
 }
@@ -187,12 +192,13 @@ async fn failures_are_replies_with_what_clients_know() {
 
 #[actix::test]
 async fn a_stranger_is_asked_as_who_joins() {
-    let peer = peer(Envelope::Any, Manner::Closes).await;
+    let peer = peer(Envelope::Any, Manner::Stays).await;
     let stranger = Stranger {
         address: PeerAddress { host: "127.0.0.1".into(), port: peer.port },
         nodename: NodeName::new("n1").unwrap(),
         secret: ClusterSecret::new(SECRET),
         limits: Limits::default(),
+        names: Names::default(),
     };
     let request = Prepared::new(&question("GET"));
     for dialect in [Dialect::Sealed, Dialect::Classic] {
@@ -200,6 +206,15 @@ async fn a_stranger_is_asked_as_who_joins() {
         let reply: Value = asked.await.unwrap();
         assert_eq!(reply, answered("GET"), "{dialect}");
     }
+    // Its name was asked for over the same connection, and is remembered.
+    assert_eq!(peer.connections.load(Ordering::SeqCst), 2);
+    for known in ["n2", "another", ""] {
+        stranger.names.set(&stranger.address, known);
+        let asked = ask_stranger(&stranger, Dialect::Sealed, &request, PATIENCE, Room::VOTE);
+        let reply: Value = asked.await.unwrap();
+        assert_eq!(reply, answered("GET"));
+    }
+    assert_eq!(stranger.names.get(&stranger.address), "n2".into());
     let wrong = Stranger { secret: ClusterSecret::new(&"x".repeat(32)), ..stranger };
     let asked = ask_stranger(&wrong, Dialect::Sealed, &request, PATIENCE, Room::VOTE);
     let closed = Result::<Value, _>::unwrap_err(asked.await);
@@ -229,6 +244,7 @@ async fn a_vote_and_a_slot_are_small_whatever_is_answered() {
             nodename: NodeName::new("n1").unwrap(),
             secret: ClusterSecret::new(SECRET),
             limits: Limits::default(),
+            names: Names::default(),
         };
         let request = Prepared::new(&question("GET"));
         for (dialect, room) in [(Dialect::Sealed, Room::VOTE), (Dialect::Classic, Room::SLOT)] {

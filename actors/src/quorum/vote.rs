@@ -10,7 +10,7 @@ use wire::{ClusterSecret, Dialect, Limits, Prepared};
 
 use crate::dialects;
 use crate::heavy::Room;
-use crate::peer::{PeerError, Stranger, ask_stranger};
+use crate::peer::{Names, PeerError, Stranger, ask_stranger};
 use crate::peer_address::PeerAddress;
 
 /// What counts of an answer: who may ask is answered.
@@ -27,6 +27,7 @@ pub(super) async fn ask(
     nodename: NodeName,
     arbitrator: ArbitratorSettings,
     known: Option<Dialect>,
+    names: Names,
 ) -> Option<Dialect> {
     let address = match PeerAddress::parse(&arbitrator.host) {
         Ok(address) => address,
@@ -40,6 +41,7 @@ pub(super) async fn ask(
         nodename,
         secret: ClusterSecret::new(arbitrator.secret.expose()),
         limits: Limits::default(),
+        names,
     };
     let request = json!({"action": "daemon_blacklist_status", "method": "GET", "options": {}});
     let request = Prepared::new(&request);
@@ -80,7 +82,10 @@ mod tests {
                 secret: Secret::new("0123456789abcdef"),
                 timeout: Duration::from_secs(10),
             };
-            assert_eq!(ask(NodeName::new("n1").unwrap(), arbitrator, None).await, None);
+            assert_eq!(
+                ask(NodeName::new("n1").unwrap(), arbitrator, None, Names::default()).await,
+                None
+            );
             assert_eq!(deaf.heard(), heard);
         }
     }

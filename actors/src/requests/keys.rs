@@ -159,11 +159,7 @@ pub fn encode(kind: Kind, value: &[u8], sealer: Option<&Sealer>) -> Result<Strin
             Some(text) => Prepared::new(text),
             None => Prepared::from_bytes(value),
         };
-        let sender = Sender {
-            clustername: JOIN.into(),
-            nodename: sealer.nodename.as_str().into(),
-            secret: sealer.secret.clone(),
-        };
+        let sender = Sender::new(JOIN, sealer.nodename.as_str(), sealer.secret.clone());
         let envelope = sender
             .seal(&Form::Classic, &body, &SystemRandom::new())
             .map_err(|_| KeyError::NoSecret)?;

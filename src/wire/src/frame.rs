@@ -6,14 +6,17 @@ use std::ops::Range;
 
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use zeroize::Zeroizing;
 
 use crate::classic::Content;
 use crate::json::{JsonError, parse_json};
 use crate::refusal::Refusal;
-use crate::sealed::{self, ALG, SALT, Stamp};
+use crate::sealed::{
+    self, ALG, ALL, FIRST_GENERATION, Header, Kind, MessageId, SALT, Stamp, VERSION,
+};
 use crate::weigh::parse_within;
 use crate::zlib::InflateError;
-use crate::{ClusterSecret, Form, base64url, classic};
+use crate::{ClusterSecret, Form, ReplyTo, Seal, base64url, classic};
 
 /// The envelope of an encrypted message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,10 +67,25 @@ const LONGEST_NAME: usize = 1_024;
 pub struct Frame<'a> {
     clustername: Cow<'a, str>,
     nodename: Cow<'a, str>,
-    dialect: Dialect,
-    /// `iv` or `salt`.
-    salt: Cow<'a, str>,
+    cipher: Cipher<'a>,
     data: Cow<'a, str>,
+}
+
+/// What a frame says of its dialect.
+#[derive(Debug)]
+enum Cipher<'a> {
+    Classic { iv: Cow<'a, str> },
+    Sealed(Clear<'a>),
+}
+
+/// The header of a sealed frame, but for the names of its sender and its cluster.
+#[derive(Debug)]
+struct Clear<'a> {
+    to: Cow<'a, str>,
+    kind: Kind,
+    generation: u32,
+    re: Option<MessageId>,
+    salt: Cow<'a, str>,
 }
 
 impl<'a> Frame<'a> {
@@ -92,18 +110,41 @@ impl<'a> Frame<'a> {
             text if text.len() > LONGEST_NAME => Err(Refusal::Field(name)),
             text => Ok(text),
         };
-        let (dialect, salt) = match fields.alg {
-            Field::Absent => (Dialect::Classic, fields.iv.text("iv")?),
-            Field::Text(alg) if alg == ALG => (Dialect::Sealed, fields.salt.text("salt")?),
-            Field::Text(_) | Field::Other => return Err(Refusal::Field("alg")),
+        let clustername = name(fields.clustername, "clustername")?;
+        let nodename = name(fields.nodename, "nodename")?;
+        let cipher = match fields.alg {
+            Field::Absent => Cipher::Classic { iv: fields.iv.text("iv")? },
+            Field::Text(alg) if alg == ALG => {
+                let to = name(fields.to, "to")?;
+                let names = [("clustername", &clustername), ("nodename", &nodename), ("to", &to)];
+                for (field, text) in names {
+                    if text.contains(char::is_control) {
+                        return Err(Refusal::Field(field));
+                    }
+                }
+                let kind = fields.kind.text("kind")?;
+                let kind = Kind::from_word(&kind).ok_or(Refusal::Field("kind"))?;
+                if kind.has_recipient() == (to == ALL) {
+                    return Err(Refusal::Field("to"));
+                }
+                let re = match (fields.re, kind) {
+                    (Field::Text(re), Kind::Reply) => {
+                        Some(MessageId::from_hex(&re).ok_or(Refusal::Field("re"))?)
+                    }
+                    (_, Kind::Reply) => return Err(Refusal::Field("re")),
+                    (Field::Absent, _) => None,
+                    (_, _) => return Err(Refusal::Field("re")),
+                };
+                if fields.version.number("v")? != VERSION {
+                    return Err(Refusal::Field("v"));
+                }
+                let generation = u32::try_from(fields.generation.number("gen")?);
+                let generation = generation.map_err(|_| Refusal::Field("gen"))?;
+                Cipher::Sealed(Clear { to, kind, generation, re, salt: fields.salt.text("salt")? })
+            }
+            Field::Text(_) | Field::Number(_) | Field::Other => return Err(Refusal::Field("alg")),
         };
-        Ok(Self {
-            clustername: name(fields.clustername, "clustername")?,
-            nodename: name(fields.nodename, "nodename")?,
-            dialect,
-            salt,
-            data: fields.data.text("data")?,
-        })
+        Ok(Self { clustername, nodename, cipher, data: fields.data.text("data")? })
     }
 
     /// The node that the frame names, as written.
@@ -121,31 +162,55 @@ impl<'a> Frame<'a> {
     /// Its envelope.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        match self.cipher {
+            Cipher::Classic { .. } => Dialect::Classic,
+            Cipher::Sealed(_) => Dialect::Sealed,
+        }
     }
 
-    /// Opens the frame. Consumes it: nothing inside can be read before.
+    /// What a sealed frame is for; none for a classic one, which does not say.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        match &self.cipher {
+            Cipher::Classic { .. } => None,
+            Cipher::Sealed(clear) => Some(clear.kind),
+        }
+    }
+
+    /// The generation of the secret that a sealed frame names.
+    #[must_use]
+    pub fn generation(&self) -> Option<u32> {
+        match &self.cipher {
+            Cipher::Classic { .. } => None,
+            Cipher::Sealed(clear) => Some(clear.generation),
+        }
+    }
+
+    /// Opens the frame, whoever it is for. Consumes it: nothing inside can be read before.
     ///
     /// # Errors
     ///
     /// [`Refusal::NotOpened`], [`Refusal::TooLong`] or [`Refusal::Message`]: all counted.
     pub fn open(self, secret: &ClusterSecret, limits: &Limits) -> Result<Opened, Refusal> {
-        self.open_as(Content::Json, secret, limits)
+        let generation = self.generation().unwrap_or(FIRST_GENERATION);
+        self.open_with(Content::Json, &[(generation, secret)], limits)
     }
 
-    /// Opens a frame that was stored, not sent: its message may be any bytes.
+    /// Opens a classic frame that was stored, not sent: its message may be any bytes.
     ///
     /// # Errors
     ///
     /// As [`Frame::open`].
     pub fn open_stored(self, secret: &ClusterSecret, limits: &Limits) -> Result<Opened, Refusal> {
-        self.open_as(Content::Bytes, secret, limits)
+        let generation = self.generation().unwrap_or(FIRST_GENERATION);
+        self.open_with(Content::Bytes, &[(generation, secret)], limits)
     }
 
-    fn open_as(
+    /// Opens the frame by the first of these secrets that does, each with its generation.
+    pub(crate) fn open_with(
         self,
         content: Content,
-        secret: &ClusterSecret,
+        secrets: &[(u32, &ClusterSecret)],
         limits: &Limits,
     ) -> Result<Opened, Refusal> {
         let limit = limits.max_message;
@@ -153,10 +218,13 @@ impl<'a> Frame<'a> {
             InflateError::Corrupt => Refusal::NotOpened,
             InflateError::TooLong => Refusal::TooLong,
         };
-        let names = (&*self.clustername, &*self.nodename);
-        let (form, message, body) = match self.dialect {
-            Dialect::Classic => {
-                let iv = base64url::decode_padded(&self.salt);
+        let Some(((generation, secret), others)) = secrets.split_first() else {
+            return Err(Refusal::NotOpened);
+        };
+        let (mut generation, mut secret) = (*generation, *secret);
+        let (form, message, body) = match &self.cipher {
+            Cipher::Classic { iv } => {
+                let iv = base64url::decode_padded(iv);
                 let data = base64url::decode_padded(&self.data);
                 let (Some(iv), Some(data)) = (&iv, data) else {
                     spend_as_if_opening(self.data.len(), Dialect::Classic, secret);
@@ -166,23 +234,65 @@ impl<'a> Frame<'a> {
                 let body = 0..message.len();
                 (Form::Classic, message, body)
             }
-            Dialect::Sealed => {
-                let salt = base64url::decode_bare(&self.salt).unwrap_or_default();
+            Cipher::Sealed(clear) => {
+                let header = Header {
+                    clustername: &self.clustername,
+                    nodename: &self.nodename,
+                    to: &clear.to,
+                    kind: clear.kind,
+                    generation: clear.generation,
+                    re: clear.re,
+                };
+                let salt = base64url::decode_bare(&clear.salt).unwrap_or_default();
                 // What is no base64 does not open either, after the same work.
-                let data = base64url::decode_bare(&self.data)
-                    .unwrap_or_else(|| vec![0; self.data.len() / 4 * 3]);
-                let message = sealed::open(secret, &salt, names, data, limit).map_err(refused)?;
+                let data = || {
+                    base64url::decode_bare(&self.data)
+                        .unwrap_or_else(|| vec![0; self.data.len() / 4 * 3])
+                };
+                let mut opened = sealed::open(secret, &salt, &header, data(), limit);
+                for (other, key) in others {
+                    if matches!(opened, Err(InflateError::Corrupt)) {
+                        (generation, secret) = (*other, key);
+                        opened = sealed::open(secret, &salt, &header, data(), limit);
+                    }
+                }
+                let message = opened.map_err(refused)?;
                 let (stamp, body) = sealed::unwrap(&message).ok_or(Refusal::Message)?;
-                (Form::Sealed(stamp), message, body)
+                let (kind, to, re) = (clear.kind, (&*clear.to).into(), clear.re);
+                (Form::Sealed(Seal { kind, to, re, stamp }), message, body)
             }
         };
         Ok(Opened {
             clustername: self.clustername.into(),
             nodename: self.nodename.into(),
             form,
+            generation,
             message,
             body,
         })
+    }
+
+    /// Opens what is kept: its bytes. None for a frame of another kind, and for one that does not open.
+    pub(crate) fn open_kept(
+        &self,
+        secret: &ClusterSecret,
+        limits: &Limits,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let Cipher::Sealed(clear @ Clear { kind: Kind::Stored, .. }) = &self.cipher else {
+            return None;
+        };
+        let header = Header {
+            clustername: &self.clustername,
+            nodename: &self.nodename,
+            to: &clear.to,
+            kind: clear.kind,
+            generation: clear.generation,
+            re: clear.re,
+        };
+        let salt = base64url::decode_bare(&clear.salt)?;
+        let data = base64url::decode_bare(&self.data)?;
+        let bytes = sealed::open(secret, &salt, &header, data, limits.max_message).ok()?;
+        Some(Zeroizing::new(bytes))
     }
 }
 
@@ -196,7 +306,17 @@ pub(crate) fn spend_as_if_opening(length: usize, dialect: Dialect, secret: &Clus
             let data = [&data[..end], &[0; classic::BLOCK]].concat();
             classic::open(secret, &[0; classic::BLOCK], data, Content::Json, 0)
         }
-        Dialect::Sealed => sealed::open(secret, &[0; SALT], ("", ""), data, 0),
+        Dialect::Sealed => {
+            let header = Header {
+                clustername: "",
+                nodename: "",
+                to: "",
+                kind: Kind::Request,
+                generation: FIRST_GENERATION,
+                re: None,
+            };
+            sealed::open(secret, &[0; SALT], &header, data, 0)
+        }
     };
     std::hint::black_box(outcome).ok();
 }
@@ -207,6 +327,7 @@ pub struct Opened {
     clustername: Box<str>,
     nodename: Box<str>,
     form: Form,
+    generation: u32,
     message: Vec<u8>,
     body: Range<usize>,
 }
@@ -224,18 +345,44 @@ impl Opened {
         &self.nodename
     }
 
-    /// How it came, from which [`Form::reply`] makes the form of replies.
+    /// How it came.
     #[must_use]
     pub fn form(&self) -> &Form {
         &self.form
     }
 
-    /// Time and ids of a sealed message.
+    /// What the header of a sealed message says, and its stamp.
+    #[must_use]
+    pub fn seal(&self) -> Option<&Seal> {
+        match &self.form {
+            Form::Sealed(seal) => Some(seal),
+            Form::Plain | Form::Classic => None,
+        }
+    }
+
+    /// When a sealed message was made, and which it is.
     #[must_use]
     pub fn stamp(&self) -> Option<&Stamp> {
+        self.seal().map(|seal| &seal.stamp)
+    }
+
+    /// The generation of the secret that opened it.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Where answers go.
+    #[must_use]
+    pub fn reply_to(&self) -> ReplyTo {
         match &self.form {
-            Form::Sealed(stamp) => Some(stamp),
-            Form::Plain | Form::Classic => None,
+            Form::Plain => ReplyTo::Plain,
+            Form::Classic => ReplyTo::Classic,
+            Form::Sealed(seal) => ReplyTo::Sealed {
+                to: self.nodename.clone(),
+                generation: self.generation,
+                re: seal.stamp.id,
+            },
         }
     }
 
@@ -270,6 +417,7 @@ enum Field<'a> {
     #[default]
     Absent,
     Text(Cow<'a, str>),
+    Number(u64),
     Other,
 }
 
@@ -277,7 +425,14 @@ impl<'a> Field<'a> {
     fn text(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
         match self {
             Self::Text(text) => Ok(text),
-            Self::Absent | Self::Other => Err(Refusal::Field(name)),
+            Self::Absent | Self::Number(_) | Self::Other => Err(Refusal::Field(name)),
+        }
+    }
+
+    fn number(self, name: &'static str) -> Result<u64, Refusal> {
+        match self {
+            Self::Number(number) => Ok(number),
+            Self::Absent | Self::Text(_) | Self::Other => Err(Refusal::Field(name)),
         }
     }
 }
@@ -313,8 +468,8 @@ impl<'de> Deserialize<'de> for Field<'de> {
                 Ok(Field::Other)
             }
 
-            fn visit_u64<E>(self, _: u64) -> Result<Field<'de>, E> {
-                Ok(Field::Other)
+            fn visit_u64<E>(self, number: u64) -> Result<Field<'de>, E> {
+                Ok(Field::Number(number))
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<Field<'de>, E> {
@@ -341,7 +496,12 @@ impl<'de> Deserialize<'de> for Field<'de> {
 struct Fields<'a> {
     clustername: Field<'a>,
     nodename: Field<'a>,
+    to: Field<'a>,
+    kind: Field<'a>,
+    generation: Field<'a>,
+    re: Field<'a>,
     alg: Field<'a>,
+    version: Field<'a>,
     salt: Field<'a>,
     iv: Field<'a>,
     data: Field<'a>,
@@ -364,6 +524,11 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                     let field = match &*key {
                         "clustername" => &mut fields.clustername,
                         "nodename" => &mut fields.nodename,
+                        "to" => &mut fields.to,
+                        "kind" => &mut fields.kind,
+                        "gen" => &mut fields.generation,
+                        "re" => &mut fields.re,
+                        "v" => &mut fields.version,
                         "alg" => &mut fields.alg,
                         "salt" => &mut fields.salt,
                         "iv" => &mut fields.iv,

@@ -133,7 +133,8 @@ mod tests {
     use super::*;
 
     const SEALED: &[u8] =
-        br#"{"clustername": "demo", "nodename": "n1", "alg": "A256GCM", "salt": "", "data": ""}"#;
+        br#"{"clustername": "demo", "nodename": "n1", "to": "n2", "kind": "request", "gen": 1, "alg": "A256GCM", "v": 2,
+            "salt": "", "data": ""}"#;
 
     fn framing() -> Framing {
         Framing::new(&Limits { max_frame: 1_000, ..Limits::default() })

@@ -3,7 +3,7 @@
 pub mod disk;
 pub mod multicast;
 
-use crate::{Frame, Keyring, Limits, Opened, Refusal};
+use crate::{Frame, Keyring, Kind, Limits, Opened, Refusal};
 
 /// Why a heartbeat is not heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,18 +22,20 @@ impl From<Refusal> for Unheard {
 }
 
 impl Keyring {
-    /// Opens a heartbeat of a participant; `is_peer` says who that is. The caller checks the freshness of a sealed one.
+    /// Opens a heartbeat of a participant, come as `kind` says: by a relay ([`Kind::Slot`]) or by another driver
+    /// ([`Kind::Heartbeat`]). `is_peer` says who takes part. The caller checks the freshness of a sealed one.
     ///
     /// # Errors
     ///
     /// [`Unheard::Foreign`]; [`Unheard::Refused`] with [`Refusal::Json`], [`Refusal::Field`], [`Refusal::TooLong`],
-    /// [`Refusal::Dialect`], [`Refusal::NotOpened`] or [`Refusal::Message`].
+    /// [`Refusal::Dialect`], [`Refusal::Kind`], [`Refusal::Generation`], [`Refusal::NotOpened`] or [`Refusal::Message`].
     pub fn open_heartbeat(
         &self,
         bytes: &[u8],
+        kind: Kind,
         is_peer: impl FnOnce(&str) -> bool,
     ) -> Result<Opened, Unheard> {
-        self.open_heartbeat_within(bytes, is_peer, &self.limits)
+        self.open_heartbeat_within(bytes, kind, is_peer, &self.limits)
     }
 
     /// The same, within other limits.
@@ -44,6 +46,7 @@ impl Keyring {
     pub fn open_heartbeat_within(
         &self,
         bytes: &[u8],
+        kind: Kind,
         is_peer: impl FnOnce(&str) -> bool,
         limits: &Limits,
     ) -> Result<Opened, Unheard> {
@@ -55,6 +58,9 @@ impl Keyring {
         if !self.envelope.accepts(frame.dialect()) {
             return Err(Refusal::Dialect.into());
         }
-        Ok(frame.open(&self.own.secret, limits)?)
+        if frame.kind().is_some_and(|found| found != kind) {
+            return Err(Refusal::Kind.into());
+        }
+        Ok(self.open_frame(frame, limits)?)
     }
 }

@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use zeroize::Zeroizing;
+
+use crate::classic::Content;
 use crate::frame::spend_as_if_opening;
-use crate::{Action, ClusterSecret, Dialect, Form, Frame, Limits, Opened, Refusal, Sender};
+use crate::sealed::{ANY_GENERATION, Kind, Moment};
+use crate::{
+    Action, ClusterSecret, Dialect, Form, Frame, Limits, Opened, Prepared, Random, Refusal,
+    ReplyTo, Sender,
+};
 
 /// The cluster name that names no cluster.
 pub const JOIN: &str = "join";
@@ -52,8 +59,10 @@ impl Envelope {
 /// Everything needed to open what others send to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyring {
-    /// The node itself: the key of messages to it, and of its replies.
+    /// The node itself, with the secret in force: what it sends is sealed with that one.
     pub own: Sender,
+    /// Other generations of the secret that still open, or already do. Replies to them are sealed with the same.
+    pub accepted: BTreeMap<u32, ClusterSecret>,
     /// Dialects it accepts.
     pub envelope: Envelope,
     /// Nodes of `cluster.drpnodes`, with the cluster name and secret scoped to each.
@@ -94,16 +103,91 @@ impl Keyring {
             || *name == *self.own.clustername
             || self.drpnodes.values().any(|(clustername, _)| **clustername == *name);
         let is_spoken = self.envelope.accepts(frame.dialect());
-        let secret = match self.drpnodes.get(frame.sender()) {
-            Some((_, secret)) => secret,
-            None => &self.own.secret,
-        };
+        let is_request = frame.kind().is_none_or(|kind| kind == Kind::Request);
         // Opened even when the answer is known: the time must not tell.
-        let opened = frame.open(secret, limits);
+        let opened = match self.drpnodes.get(frame.sender()) {
+            Some((_, secret)) => frame.open(secret, limits),
+            None => self.open_frame(frame, limits),
+        };
         match opened {
             _ if !is_named => Err(Refusal::ClusterName),
             _ if !is_spoken => Err(Refusal::Dialect),
+            _ if !is_request => Err(Refusal::Kind),
             opened => opened,
+        }
+    }
+
+    /// Opens a frame with the generation of the secret that it names.
+    pub(crate) fn open_frame(&self, frame: Frame<'_>, limits: &Limits) -> Result<Opened, Refusal> {
+        let current = (self.own.generation, &self.own.secret);
+        match frame.generation() {
+            None => frame.open_with(Content::Json, &[current], limits),
+            Some(ANY_GENERATION) => {
+                let others = self.accepted.iter().rev();
+                let others = others.map(|(generation, secret)| (*generation, secret));
+                let all: Vec<_> = std::iter::once(current).chain(others).collect();
+                frame.open_with(Content::Json, &all, limits)
+            }
+            Some(theirs) => match self.secret_of(theirs) {
+                Some(secret) => frame.open_with(Content::Json, &[(theirs, secret)], limits),
+                None => {
+                    // The same work. One that opens holds our secret under another number: no stranger.
+                    let is_proven = frame.open_with(Content::Json, &[current], limits).is_ok();
+                    Err(Refusal::Generation { theirs, is_proven })
+                }
+            },
+        }
+    }
+
+    /// The secret of a generation that is in force or accepted.
+    #[must_use]
+    pub fn secret_of(&self, generation: u32) -> Option<&ClusterSecret> {
+        if generation == self.own.generation {
+            return Some(&self.own.secret);
+        }
+        self.accepted.get(&generation)
+    }
+
+    /// A frame for who asked, with the secret that opened the request. None when that is in force no more, or keys nothing.
+    #[must_use]
+    pub fn seal_reply(
+        &self,
+        reply_to: &ReplyTo,
+        body: &Prepared,
+        now: Moment,
+        random: &dyn Random,
+    ) -> Option<Vec<u8>> {
+        let form = reply_to.form(now, random);
+        let generation = match reply_to {
+            ReplyTo::Plain | ReplyTo::Classic => self.own.generation,
+            ReplyTo::Sealed { generation, .. } => *generation,
+        };
+        let secret = self.secret_of(generation)?;
+        self.own.seal_with(secret, generation, &form, body, random).ok()
+    }
+
+    /// Opens what [`Sender::seal_stored`] made, by the generation that it names, and tells which that is. None when it
+    /// does not open, and for what is no such frame.
+    #[must_use]
+    pub fn open_stored(&self, bytes: &[u8]) -> Option<(u32, Zeroizing<Vec<u8>>)> {
+        let frame = Frame::parse(bytes, &self.limits).ok()?;
+        let generation = frame.generation()?;
+        let stored = frame.open_kept(self.secret_of(generation)?, &self.limits)?;
+        Some((generation, stored))
+    }
+
+    /// Whether a request that opened is for this node.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Misdirected`], not counted: its reply tells who this node is.
+    pub fn check_recipient(&self, opened: &Opened) -> Result<(), Refusal> {
+        match opened.seal() {
+            Some(seal) if *seal.to != *self.own.nodename => Err(Refusal::Misdirected {
+                to: seal.to.clone(),
+                nodename: self.own.nodename.clone(),
+            }),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -155,12 +239,13 @@ pub fn is_open_to_join(action: &Action) -> bool {
 }
 
 impl Sender {
-    /// Opens the reply to a request that was sent in `form`: same key, same dialect, and in the sealed dialect the
-    /// id of the request.
+    /// Opens the reply to a request that was sent in `form`: same key, same dialect, and in the sealed dialect from the
+    /// node that was asked, to this one, with the id of the request.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`], for the client to show.
+    /// A [`Refusal`], for the client to show. [`Refusal::Misdirected`] tells which node answered in place of the one
+    /// that was asked, or has the name that was not known.
     pub fn open_reply(
         &self,
         bytes: &[u8],
@@ -178,12 +263,22 @@ impl Sender {
         if frame.dialect() != asked {
             return Err(Refusal::Dialect);
         }
+        let theirs = frame.generation();
         let opened = frame.open(&self.secret, limits)?;
-        match (form, opened.stamp()) {
-            (Form::Sealed(request), Some(reply)) if reply.re != Some(request.id) => {
-                Err(Refusal::Message)
+        if let (Form::Sealed(request), Some(reply)) = (form, opened.seal()) {
+            let is_ours = reply.kind == Kind::Reply
+                && *reply.to == *self.nodename
+                && reply.re == Some(request.stamp.id)
+                && (self.generation == ANY_GENERATION || theirs == Some(self.generation));
+            if !is_ours {
+                return Err(Refusal::NotTheReply);
             }
-            _ => Ok(opened),
+            // Who does not know a name takes it from here.
+            if *opened.nodename() != *request.to {
+                let (to, nodename) = (request.to.clone(), opened.nodename().into());
+                return Err(Refusal::Misdirected { to, nodename });
+            }
         }
+        Ok(opened)
     }
 }

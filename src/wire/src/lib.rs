@@ -1,7 +1,7 @@
 //! Bytes to requests, replies and heartbeats: frames, sealing, opening.
 //!
 //! Incoming: [`Framing`] cuts a connection's bytes into frames, [`Keyring::open`] opens one in either dialect,
-//! [`ReplayWindow`] keeps sealed ones from coming twice, [`Request::parse`] reads what it asks. Outgoing:
+//! [`Freshness`] keeps sealed ones from coming twice or late, [`Request::parse`] reads what it asks. Outgoing:
 //! [`Prepared`] holds a body, [`Sender::seal`] puts it on the wire. Time and randomness are arguments.
 
 pub mod base64url;
@@ -9,28 +9,30 @@ mod canonical;
 mod classic;
 mod frame;
 mod framing;
+mod freshness;
 pub mod heartbeat;
 mod json;
 mod keyring;
 pub mod log;
 mod prepared;
 mod refusal;
-mod replay;
 pub mod reply;
 mod request;
-mod sealed;
+pub mod sealed;
 mod secret;
 mod weigh;
 mod zlib;
 
 pub use frame::{Dialect, Frame, Limits, Opened};
 pub use framing::{Framing, Incoming, TooLong};
+pub use freshness::{Accepted, Beat, Freshness, MOST_IDS, Source};
 pub use json::{JsonError, parse_json, to_ascii_json};
 pub use keyring::{Envelope, JOIN, Keyring, is_open_to_join};
-pub use prepared::{Form, Prepared, Sender};
+pub use prepared::{Form, Prepared, ReplyTo, Seal, Sender};
 pub use refusal::{Refusal, is_not_member};
-pub use replay::{MOST_IDS, ReplayWindow};
 pub use request::*;
-pub use sealed::{MessageId, Stamp};
+pub use sealed::{
+    ALL, ANY_GENERATION, BootId, FIRST_GENERATION, Kind, MessageId, Moment, Stamp, UNNAMED,
+};
 pub use secret::{ClusterSecret, KeyError, Random};
 pub use weigh::{is_within, parse_within, weigh, weigh_value};

@@ -7,11 +7,14 @@ use serde::Serialize;
 
 use crate::canonical::rewrite;
 use crate::classic::{self, BLOCK};
-use crate::sealed::{self, COMPRESS_FROM, FLAG_PLAIN, FLAG_ZLIB, MessageId, SALT, Stamp};
+use crate::sealed::{
+    self, ALG, ALL, ANY_GENERATION, COMPRESS_FROM, FIRST_GENERATION, FLAG_PLAIN, FLAG_ZLIB, Header,
+    Kind, MessageId, Moment, SALT, Stamp, VERSION,
+};
 use crate::zlib::{
     EMPTY_LAST, HEADER, adler32, adler32_combine, append_stored, deflate_piece, inflate,
 };
-use crate::{ClusterSecret, Dialect, KeyError, Random, base64url, to_ascii_json};
+use crate::{ClusterSecret, Dialect, JOIN, KeyError, Random, base64url, to_ascii_json};
 
 /// Bodies above this length are kept compressed only: a plain copy is inflated for the few who ask.
 const KEEP_PLAIN: usize = 4 << 20;
@@ -174,38 +177,91 @@ fn zlib(Deflated { piece, adler }: &Deflated) -> Vec<u8> {
 }
 
 /// How a message is put on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
     /// As it is: unix sockets.
     Plain,
     /// In the deployed agents' envelope.
     Classic,
     /// In this project's envelope.
-    Sealed(Stamp),
+    Sealed(Seal),
+}
+
+/// What the header and the message of a sealed frame say beside who sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// What it is for.
+    pub kind: Kind,
+    /// For whom: a node, [`UNNAMED`] or [`ALL`].
+    pub to: Box<str>,
+    /// In a reply or a streamed item: the request.
+    pub re: Option<MessageId>,
+    /// When it was made, and which it is.
+    pub stamp: Stamp,
 }
 
 impl Form {
-    /// The form of a new message.
+    /// The form of a request to the node `to`; [`UNNAMED`] asks a node for its name.
     #[must_use]
-    pub fn request(dialect: Dialect, t_ms: i64, random: &dyn Random) -> Self {
+    pub fn request(dialect: Dialect, to: &str, now: Moment, random: &dyn Random) -> Self {
+        Self::new(dialect, Kind::Request, to, now, random)
+    }
+
+    /// The form of a heartbeat: [`Kind::Heartbeat`], or [`Kind::Slot`] for one that is left at a relay.
+    #[must_use]
+    pub fn heartbeat(dialect: Dialect, kind: Kind, now: Moment, random: &dyn Random) -> Self {
+        Self::new(dialect, kind, ALL, now, random)
+    }
+
+    fn new(dialect: Dialect, kind: Kind, to: &str, now: Moment, random: &dyn Random) -> Self {
         match dialect {
             Dialect::Classic => Self::Classic,
             Dialect::Sealed => {
-                Self::Sealed(Stamp { t_ms, id: MessageId::random(random), re: None })
+                let stamp = Stamp::new(now, random);
+                Self::Sealed(Seal { kind, to: to.into(), re: None, stamp })
             }
         }
     }
+}
 
-    /// The form of a reply, or of the next item of a stream, to a message in this form.
+/// Where the answers to a request go, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplyTo {
+    /// Back on a unix socket.
+    Plain,
+    /// Back in the deployed agents' envelope.
+    Classic,
+    /// Back in this project's.
+    Sealed {
+        /// Who asked.
+        to: Box<str>,
+        /// The generation of the secret that opened the request.
+        generation: u32,
+        /// The request.
+        re: MessageId,
+    },
+}
+
+impl ReplyTo {
+    /// The form of an answer, or of the next item of a stream.
     #[must_use]
-    pub fn reply(&self, t_ms: i64, random: &dyn Random) -> Self {
+    pub fn form(&self, now: Moment, random: &dyn Random) -> Form {
         match self {
-            Self::Plain => Self::Plain,
-            Self::Classic => Self::Classic,
-            Self::Sealed(request) => {
-                Self::Sealed(Stamp { t_ms, id: MessageId::random(random), re: Some(request.id) })
-            }
+            Self::Plain => Form::Plain,
+            Self::Classic => Form::Classic,
+            Self::Sealed { to, re, .. } => Form::Sealed(Seal {
+                kind: Kind::Reply,
+                to: to.clone(),
+                re: Some(*re),
+                stamp: Stamp::new(now, random),
+            }),
         }
+    }
+
+    /// Whether the connection may carry the next request.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(self, Self::Sealed { .. })
     }
 }
 
@@ -218,9 +274,18 @@ pub struct Sender {
     pub nodename: Box<str>,
     /// The key.
     pub secret: ClusterSecret,
+    /// The generation of that key, counted from [`FIRST_GENERATION`]; [`ANY_GENERATION`] for who does not know.
+    pub generation: u32,
 }
 
 impl Sender {
+    /// A sender with the first secret of its cluster; one of the name `join` does not know which it has.
+    #[must_use]
+    pub fn new(clustername: &str, nodename: &str, secret: ClusterSecret) -> Self {
+        let generation = if clustername == JOIN { ANY_GENERATION } else { FIRST_GENERATION };
+        Self { clustername: clustername.into(), nodename: nodename.into(), secret, generation }
+    }
+
     /// A whole frame with its final NUL (which datagrams, slots and relays go without).
     ///
     /// Costs the cipher, base64 and copies; the first seal of a body also compresses it.
@@ -234,6 +299,18 @@ impl Sender {
         body: &Prepared,
         random: &dyn Random,
     ) -> Result<Vec<u8>, KeyError> {
+        self.seal_with(&self.secret, self.generation, form, body, random)
+    }
+
+    /// The same, with another generation of the secret.
+    pub(crate) fn seal_with(
+        &self,
+        secret: &ClusterSecret,
+        generation: u32,
+        form: &Form,
+        body: &Prepared,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, KeyError> {
         match form {
             Form::Plain => Ok([&body.json(), &b"\0"[..]].concat()),
             Form::Classic => {
@@ -241,12 +318,41 @@ impl Sender {
                 random.fill(&mut iv);
                 self.seal_classic(&iv, body)
             }
-            Form::Sealed(stamp) => {
-                let mut salt = [0; SALT];
-                random.fill(&mut salt);
-                self.seal_sealed(&salt, stamp, body)
+            Form::Sealed(Seal { kind, to, re, stamp }) => {
+                let header = Header {
+                    clustername: &self.clustername,
+                    nodename: &self.nodename,
+                    to,
+                    kind: *kind,
+                    generation,
+                    re: *re,
+                };
+                seal_sealed(secret, &header, body.message(stamp), random)
             }
         }
+    }
+
+    /// A frame around bytes that are kept, not sent: they are never too old.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] when the secret cannot key the dialect.
+    pub fn seal_stored(&self, bytes: &[u8], random: &dyn Random) -> Result<Vec<u8>, KeyError> {
+        let header = Header {
+            clustername: JOIN,
+            nodename: &self.nodename,
+            to: ALL,
+            kind: Kind::Stored,
+            generation: self.generation,
+            re: None,
+        };
+        let mut plaintext = Vec::with_capacity(bytes.len() + 17);
+        plaintext.push(FLAG_PLAIN);
+        plaintext.extend_from_slice(bytes);
+        let mut frame = seal_sealed(&self.secret, &header, plaintext, random)?;
+        // Not sent: no end of a message.
+        frame.pop();
+        Ok(frame)
     }
 
     pub(crate) fn seal_classic(
@@ -255,7 +361,7 @@ impl Sender {
         body: &Prepared,
     ) -> Result<Vec<u8>, KeyError> {
         let data = classic::seal(&self.secret, iv, zlib(body.classic()))?;
-        let mut frame = self.open_frame(data.len());
+        let mut frame = open_frame(&self.clustername, &self.nodename, data.len());
         frame.extend_from_slice(br#", "iv": ""#);
         base64url::append_padded(&mut frame, iv);
         frame.extend_from_slice(br#"", "data": ""#);
@@ -263,33 +369,41 @@ impl Sender {
         frame.extend_from_slice(b"\"}\0");
         Ok(frame)
     }
+}
 
-    pub(crate) fn seal_sealed(
-        &self,
-        salt: &[u8; SALT],
-        stamp: &Stamp,
-        body: &Prepared,
-    ) -> Result<Vec<u8>, KeyError> {
-        self.secret.check(Dialect::Sealed)?;
-        let mut data = body.message(stamp);
-        sealed::seal(&self.secret, salt, (&self.clustername, &self.nodename), &mut data);
-        let mut frame = self.open_frame(data.len());
-        frame.extend_from_slice(br#", "alg": "A256GCM", "salt": ""#);
-        base64url::append_bare(&mut frame, salt);
-        frame.extend_from_slice(br#"", "data": ""#);
-        base64url::append_bare(&mut frame, &data);
-        frame.extend_from_slice(b"\"}\0");
-        Ok(frame)
+fn seal_sealed(
+    secret: &ClusterSecret,
+    header: &Header<'_>,
+    mut data: Vec<u8>,
+    random: &dyn Random,
+) -> Result<Vec<u8>, KeyError> {
+    secret.check(Dialect::Sealed)?;
+    let mut salt = [0; SALT];
+    random.fill(&mut salt);
+    sealed::seal(secret, &salt, header, &mut data);
+    let mut frame = open_frame(header.clustername, header.nodename, data.len());
+    frame.extend_from_slice(br#", "to": "#);
+    frame.extend_from_slice(&to_ascii_json(header.to));
+    let (kind, generation) = (header.kind.as_str(), header.generation);
+    frame.extend_from_slice(format!(r#", "kind": "{kind}", "gen": {generation}"#).as_bytes());
+    if let Some(re) = header.re {
+        frame.extend_from_slice(format!(r#", "re": "{re}""#).as_bytes());
     }
+    frame.extend_from_slice(format!(r#", "alg": "{ALG}", "v": {VERSION}, "salt": ""#).as_bytes());
+    base64url::append_bare(&mut frame, &salt);
+    frame.extend_from_slice(br#"", "data": ""#);
+    base64url::append_bare(&mut frame, &data);
+    frame.extend_from_slice(b"\"}\0");
+    Ok(frame)
+}
 
-    /// The start of a frame, with room for its data.
-    fn open_frame(&self, bytes: usize) -> Vec<u8> {
-        let names = self.clustername.len() + self.nodename.len();
-        let mut frame = Vec::with_capacity(bytes.div_ceil(3) * 4 + 2 * names + 160);
-        frame.extend_from_slice(br#"{"clustername": "#);
-        frame.extend_from_slice(&to_ascii_json(&self.clustername));
-        frame.extend_from_slice(br#", "nodename": "#);
-        frame.extend_from_slice(&to_ascii_json(&self.nodename));
-        frame
-    }
+/// The start of a frame, with room for its data.
+fn open_frame(clustername: &str, nodename: &str, bytes: usize) -> Vec<u8> {
+    let names = clustername.len() + nodename.len();
+    let mut frame = Vec::with_capacity(bytes.div_ceil(3) * 4 + 2 * names + 320);
+    frame.extend_from_slice(br#"{"clustername": "#);
+    frame.extend_from_slice(&to_ascii_json(clustername));
+    frame.extend_from_slice(br#", "nodename": "#);
+    frame.extend_from_slice(&to_ascii_json(nodename));
+    frame
 }

@@ -21,15 +21,42 @@ pub enum Refusal {
     NotOpened,
     /// Longer than the limits, on the wire or inflated.
     TooLong,
-    /// It opens, but is no sealed message: no time, no id, no body.
+    /// It opens, but is no sealed message: no boot, no times, no id, no body.
     Message,
-    /// Sealed at a time too far from ours, or too long ago to tell a replay.
+    /// A sealed frame that is for something else: a heartbeat is no request, a slot of a relay no heartbeat.
+    Kind,
+    /// Sealed with a generation of the secret that this node does not have.
+    Generation {
+        /// The one that the frame names.
+        theirs: u32,
+        /// Whether our secret opened it all the same: its sender holds the secret, under another number.
+        is_proven: bool,
+    },
+    /// For another node, or for one that the sender knows no name of: not carried out.
+    Misdirected {
+        /// For whom; empty for who does not know.
+        to: Box<str>,
+        /// This node.
+        nodename: Box<str>,
+    },
+    /// A reply of another node, to another node, or to another request.
+    NotTheReply,
+    /// The first message of a boot of its sender, and their wall clocks do not agree.
     Stale {
         /// Our clock minus the sender's, in seconds.
         seconds: i64,
     },
+    /// Made too long ago, by the clock of its sender that nobody sets.
+    Late {
+        /// How long ago, in seconds.
+        seconds: i64,
+    },
+    /// Made before the last boot of its sender.
+    Retired,
     /// Seen before.
     Replayed,
+    /// Of one sender too many that is no member, or come when the daemon stops.
+    Crowded,
     /// The sender is not a node of the cluster it names.
     NotMember {
         /// The sender.
@@ -56,19 +83,31 @@ impl Refusal {
             | Self::Dialect
             | Self::NotOpened
             | Self::TooLong
+            | Self::Kind
+            | Self::NotTheReply
             | Self::Message => true,
-            Self::Stale { .. } | Self::Replayed | Self::NotMember { .. } | Self::DrpNode { .. } => {
-                false
-            }
+            Self::Generation { is_proven, .. } => !is_proven,
+            Self::Misdirected { .. }
+            | Self::Stale { .. }
+            | Self::Late { .. }
+            | Self::Retired
+            | Self::Replayed
+            | Self::Crowded
+            | Self::NotMember { .. }
+            | Self::DrpNode { .. } => false,
         }
     }
 
     /// The reply, sealed as any; none when the connection is closed without one.
     #[must_use]
     pub fn to_reply(&self) -> Option<Value> {
-        (!self.is_counted()).then(|| json!({"status": 401, "error": self.to_string()}))
+        let status = if matches!(self, Self::Misdirected { .. }) { MISDIRECTED } else { 401 };
+        (!self.is_counted()).then(|| json!({"status": status, "error": self.to_string()}))
     }
 }
+
+/// The status of the reply to a request for another node, or for one without a name. HTTP has it for the same.
+const MISDIRECTED: u16 = 421;
 
 /// Whether a reply tells that its requester, `nodename`, is no node of the cluster: in the words of deployed agents, which
 /// are ours.
@@ -91,11 +130,27 @@ impl fmt::Display for Refusal {
             Self::Dialect => f.write_str("classic envelope at a node that takes sealed ones only"),
             Self::NotOpened => f.write_str("message does not open"),
             Self::TooLong => f.write_str("message is longer than the limits"),
-            Self::Message => f.write_str("sealed message without time, id or body"),
+            Self::Message => f.write_str("sealed message without boot, times, id or body"),
             Self::Stale { seconds } => {
                 write!(f, "stale message: clocks differ by {} s", seconds.unsigned_abs())
             }
+            Self::Kind => f.write_str("sealed message of another kind"),
+            Self::Generation { theirs, .. } => {
+                write!(f, "sealed with generation {theirs} of the secret, which this node has not")
+            }
+            Self::Misdirected { to, nodename } if to.is_empty() => {
+                write!(f, "this is node {nodename}: a request names the node that it is for")
+            }
+            Self::Misdirected { to, nodename } => {
+                write!(f, "this is node {nodename}, the request is for node {to}")
+            }
+            Self::NotTheReply => f.write_str("not the reply of this node to this request"),
+            Self::Late { seconds } => write!(f, "late message: made {seconds} s ago"),
+            Self::Retired => f.write_str("late message: made before the last boot of its sender"),
             Self::Replayed => f.write_str("replayed message"),
+            Self::Crowded => {
+                f.write_str("not now: too many nodes that are no members, or the daemon stops")
+            }
             Self::NotMember { nodename, clustername } => {
                 write!(f, "node {nodename} is not a cluster {clustername} node")
             }

@@ -8,19 +8,20 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Seeded, keyring, list, sender, text};
+use common::{Seeded, T, keyring, list, moment, sender, text};
 use serde_json::{Value, json};
 use wire::heartbeat::Unheard;
 use wire::heartbeat::disk::{self, Message, Names};
 use wire::heartbeat::multicast::{Reassembly, split};
-use wire::{Dialect, Envelope, Form, Keyring, Prepared, Refusal, ReplayWindow};
+use wire::{Beat, Dialect, Envelope, Form, Freshness, Keyring, Kind, Prepared, Refusal, Source};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("vectors/heartbeats.json")).unwrap()
 }
 
 fn opened(frame: &[u8]) -> Value {
-    keyring().open_heartbeat(frame, |node| node.starts_with("n2")).unwrap().read().unwrap()
+    let heard = keyring().open_heartbeat(frame, Kind::Heartbeat, |node| node.starts_with("n2"));
+    heard.unwrap().read().unwrap()
 }
 
 #[test]
@@ -93,9 +94,9 @@ fn what_the_relay_carried_opens() {
     assert!(carried >= 2, "{carried}");
 }
 
-fn sealed(dialect: Dialect, from: &str, t_ms: i64) -> Vec<u8> {
+fn sealed(dialect: Dialect, from: &str) -> Vec<u8> {
     let random = Seeded::new(7);
-    let form = Form::request(dialect, t_ms, &random);
+    let form = Form::heartbeat(dialect, Kind::Heartbeat, moment(T), &random);
     let body = Prepared::new(&json!({"kind": "ping", "gen": {"n12": 5}}));
     sender("demo", from, common::SECRET).seal(&form, &body, &random).unwrap()
 }
@@ -108,17 +109,22 @@ fn who_does_not_take_part_is_ignored_before_anything_is_opened() {
         ..keyring()
     };
     for dialect in [Dialect::Classic, Dialect::Sealed] {
-        assert!(keyring().open_heartbeat(&sealed(dialect, "n12", 1), is_peer).is_ok());
+        assert!(
+            keyring().open_heartbeat(&sealed(dialect, "n12"), Kind::Heartbeat, is_peer).is_ok()
+        );
         for stranger in ["n11", "n13"] {
-            let heard = keyring().open_heartbeat(&sealed(dialect, stranger, 1), is_peer);
+            let heard =
+                keyring().open_heartbeat(&sealed(dialect, stranger), Kind::Heartbeat, is_peer);
             assert_eq!(heard, Err(Unheard::Foreign));
         }
-        let heard = of_cluster("other").open_heartbeat(&sealed(dialect, "n12", 1), is_peer);
+        let heard =
+            of_cluster("other").open_heartbeat(&sealed(dialect, "n12"), Kind::Heartbeat, is_peer);
         assert_eq!(heard, Err(Unheard::Foreign), "their key does not matter");
-        let heard = of_cluster("demo").open_heartbeat(&sealed(dialect, "n12", 1), is_peer);
+        let heard =
+            of_cluster("demo").open_heartbeat(&sealed(dialect, "n12"), Kind::Heartbeat, is_peer);
         assert_eq!(heard, Err(Unheard::Refused(Refusal::NotOpened)));
     }
-    let heard = keyring().open_heartbeat(b"{", is_peer);
+    let heard = keyring().open_heartbeat(b"{", Kind::Heartbeat, is_peer);
     assert_eq!(heard, Err(Unheard::Refused(Refusal::Json)));
 }
 
@@ -128,21 +134,32 @@ fn a_sealed_cluster_hears_no_classic_beat_and_the_others_hear_both() {
         [(Envelope::Sealed, false), (Envelope::Any, true), (Envelope::Classic, true)]
     {
         let keyring = Keyring { envelope, ..keyring() };
-        let hears = |dialect| keyring.open_heartbeat(&sealed(dialect, "n12", 1), |_| true).is_ok();
+        let hears = |dialect| {
+            keyring.open_heartbeat(&sealed(dialect, "n12"), Kind::Heartbeat, |_| true).is_ok()
+        };
         assert_eq!((hears(Dialect::Classic), hears(Dialect::Sealed)), (hears_classic, true));
     }
 }
 
 #[test]
 fn a_sealed_beat_that_comes_again_or_late_is_none() {
-    let mut window = ReplayWindow::new(30_000, 0);
-    let opened =
-        keyring().open_heartbeat(&sealed(Dialect::Sealed, "n12", 100_000), |_| true).unwrap();
-    let stamp = opened.stamp().unwrap();
-    assert_eq!(window.take(100_500, stamp), Ok(()));
-    assert_eq!(window.take(100_600, stamp), Err(Refusal::Replayed));
-    assert_eq!(
-        ReplayWindow::new(30_000, 0).take(131_000, stamp),
-        Err(Refusal::Stale { seconds: 31 })
-    );
+    let mut freshness = Freshness::new(30_000);
+    let opened = |t_ms| {
+        let form = Form::heartbeat(Dialect::Sealed, Kind::Heartbeat, moment(t_ms), &Seeded::new(7));
+        let body = Prepared::new(&json!({"kind": "ping"}));
+        let own = sender("demo", "n12", common::SECRET);
+        let frame = own.seal(&form, &body, &Seeded::new(8)).unwrap();
+        keyring().open_heartbeat(&frame, Kind::Heartbeat, |_| true).unwrap()
+    };
+    let mut take = |t_ms, now_ms| {
+        let beat = Beat { section: "hb#1", timeout_us: 15_000_000 };
+        let (opened, source) = (opened(t_ms), Source::Member("n12"));
+        let taken = freshness.take(&moment(now_ms), source, opened.stamp().unwrap(), Some(beat));
+        taken.map(|_| ())
+    };
+    assert_eq!(take(T, T), Ok(()));
+    assert_eq!(take(T, T + 100), Err(Refusal::Replayed));
+    assert_eq!(take(T + 1_000, T + 15_900), Ok(()));
+    assert_eq!(take(T + 2_000, T + 17_100), Err(Refusal::Late { seconds: 16 }));
+    assert_eq!(take(T + 500, T + 1_000), Err(Refusal::Late { seconds: 1 }));
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{SECRET, Seeded, keyring, sender};
+use common::{SECRET, Seeded, T, keyring, moment, sender};
 use serde_json::{Map, Value, json};
 use wire::{Dialect, Form, Framing, Incoming, Prepared, Request, parse_json};
 
@@ -17,7 +17,9 @@ fn frames(random: &Seeded) -> Vec<Vec<u8>> {
     [Dialect::Classic, Dialect::Sealed]
         .into_iter()
         .flat_map(|dialect| [&small, &large].map(|body| (dialect, body)))
-        .map(|(dialect, body)| own.seal(&Form::request(dialect, 1, random), body, random).unwrap())
+        .map(|(dialect, body)| {
+            own.seal(&Form::request(dialect, "n11", moment(T), random), body, random).unwrap()
+        })
         .collect()
 }
 
@@ -123,7 +125,7 @@ fn fields_of_every_wrong_type_are_refused() {
     let wrong = [
         json!(null),
         json!(true),
-        json!(1),
+        json!(7),
         json!(-1.5),
         json!([]),
         json!(["a", [{}]]),
@@ -165,7 +167,7 @@ fn deep_json_is_an_error_everywhere() {
             let request = format!("{{\"action\": \"lock\", \"options\": {{\"name\": {text}}}}}");
             assert!(Request::parse(request.as_bytes()).is_err());
         }
-        for form in [Form::Classic, Form::request(Dialect::Sealed, 1, &random)] {
+        for form in [Form::Classic, Form::request(Dialect::Sealed, "n11", moment(T), &random)] {
             let body = Prepared::from_json(deep.clone().into_bytes());
             let opened = match (keyring().open(&own.seal(&form, &body, &random).unwrap()), form) {
                 (Err(refusal), Form::Classic) => {

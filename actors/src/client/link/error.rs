@@ -61,6 +61,11 @@ impl std::fmt::Display for AskError {
                 "{server} closed the connection without a reply: its cluster.secret or cluster.envelope may differ \
                  from ours, or it has blacklisted this node (`om daemon blacklist status` there)"
             ),
+            Self::Reply(server, wire::Refusal::Misdirected { to, nodename }) => write!(
+                f,
+                "{server} is the daemon of node {nodename}, not of {to}: check where the name and listener.addr of \
+                 {to} lead"
+            ),
             Self::Reply(server, refusal) => write!(
                 f,
                 "the reply of {server} does not open ({refusal}): its cluster.secret or cluster.name differs from ours"

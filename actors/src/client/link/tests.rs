@@ -28,17 +28,28 @@ fn status() -> Request {
 
 const SOON: Option<Duration> = Some(Duration::from_secs(5));
 
-/// A daemon that opens what its envelope accepts, answers once per connection, and closes.
+/// A frame; none at the end of the stream.
+fn read_frame(stream: &mut std::net::TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = vec![];
+    let mut buffer = [0; 4096];
+    while !bytes.ends_with(&[0]) {
+        match stream.read(&mut buffer).ok()? {
+            0 => return None,
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+    bytes.pop();
+    Some(bytes)
+}
+
+/// A daemon that opens what its envelope accepts, and answers as ours do.
 fn daemon(envelope: wire::Envelope) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let own = Sender {
-        clustername: "c1".into(),
-        nodename: "n2".into(),
-        secret: ClusterSecret::new(SECRET),
-    };
+    let own = Sender::new("c1", "n2", ClusterSecret::new(SECRET));
     let keyring = Keyring {
         own: own.clone(),
+        accepted: Default::default(),
         envelope,
         drpnodes: Default::default(),
         limits: Limits::default(),
@@ -46,21 +57,22 @@ fn daemon(envelope: wire::Envelope) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut bytes = vec![];
-            let mut buffer = [0; 4096];
-            while !bytes.ends_with(&[0]) {
-                let count = stream.read(&mut buffer).unwrap();
-                bytes.extend_from_slice(&buffer[..count]);
-            }
-            bytes.pop();
-            if let Ok(opened) = keyring.open(&bytes) {
+            while let Some(bytes) = read_frame(&mut stream) {
+                let Ok(opened) = keyring.open(&bytes) else { break };
                 let random = SystemRandom::new();
-                let form = opened.form().reply(crate::clock::now_ms(), &random);
                 let asked: Value = opened.read().unwrap();
-                let body = Prepared::new(
-                    &json!({"status": 0, "data": asked["action"], "by": opened.nodename()}),
-                );
-                stream.write_all(&own.seal(&form, &body, &random).unwrap()).unwrap();
+                let reply = match keyring.check_recipient(&opened) {
+                    Ok(()) => {
+                        json!({"status": 0, "data": asked["action"], "by": opened.nodename()})
+                    }
+                    Err(refusal) => refusal.to_reply().unwrap(),
+                };
+                let (body, now) = (Prepared::new(&reply), crate::clock::stamp());
+                let frame = keyring.seal_reply(&opened.reply_to(), &body, now, &random).unwrap();
+                stream.write_all(&frame).unwrap();
+                if !opened.reply_to().is_sealed() {
+                    break;
+                }
             }
         }
     });
@@ -142,19 +154,15 @@ fn a_reply_to_another_request_is_refused() {
     let server = format!("raw://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let sender = Sender {
-            clustername: "c1".into(),
-            nodename: "n2".into(),
-            secret: ClusterSecret::new(SECRET),
-        };
+        let sender = Sender::new("c1", "n2", ClusterSecret::new(SECRET));
         let random = SystemRandom::new();
-        let form = Form::request(Dialect::Sealed, crate::clock::now_ms(), &random);
+        let form = Form::request(Dialect::Sealed, "n1", crate::clock::stamp(), &random);
         let bytes = sender.seal(&form, &Prepared::new(&json!({"status": 0})), &random).unwrap();
         _ = stream.read(&mut [0; 4096]);
         stream.write_all(&bytes).unwrap();
     });
     let error = link(&paths, Some(&server)).ask(&status(), SOON).unwrap_err();
-    assert!(matches!(error, AskError::Reply(_, Refusal::Message)), "{error:?}");
+    assert!(matches!(error, AskError::Reply(_, Refusal::NotTheReply)), "{error:?}");
 }
 
 #[test]

@@ -4,17 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use wire::{
-    ClusterSecret, Dialect, Envelope, Form, Framing, Incoming, Keyring, Limits, Prepared, Sender,
+    BootId, Moment, ClusterSecret, Dialect, Envelope, Form, Framing, Incoming, Keyring, Limits, Prepared, Sender,
 };
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { max_frame: 1 << 16, max_message: 1 << 18 };
     let keyring = Keyring {
-        own: Sender {
-            clustername: "demo".into(),
-            nodename: "n11".into(),
-            secret: ClusterSecret::new("81ec81d6e68c11f1ae3f02fc00000001"),
-        },
+        own: Sender::new("demo", "n11", ClusterSecret::new("81ec81d6e68c11f1ae3f02fc00000001")), accepted: Default::default(),
         envelope: Envelope::Any,
         drpnodes: Default::default(),
         limits,
@@ -39,7 +35,8 @@ fuzz_target!(|data: &[u8]| {
 
     let random = ring::rand::SystemRandom::new();
     for dialect in [Dialect::Classic, Dialect::Sealed] {
-        let form = Form::request(dialect, 1, &random);
+        let now = Moment { boot: BootId([1; 16]), b_us: 1, t_ms: 1 };
+        let form = Form::request(dialect, "n11", now, &random);
         // The sealed dialect carries JSON only.
         let body = match dialect {
             Dialect::Classic => Prepared::from_bytes(bytes),

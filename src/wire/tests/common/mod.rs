@@ -5,7 +5,15 @@
 use std::cell::Cell;
 
 use serde_json::Value;
-use wire::{ClusterSecret, Envelope, Keyring, Limits, Random, Sender};
+use wire::{BootId, ClusterSecret, Envelope, Keyring, Limits, Moment, Random, Sender};
+
+/// A time of the tests, in milliseconds.
+pub(crate) const T: i64 = 1_795_362_841_123;
+
+/// A wall time, on a machine that booted an hour before [`T`].
+pub(crate) fn moment(t_ms: i64) -> Moment {
+    Moment { boot: BootId([0xb0; 16]), b_us: 3_600_000_000 + (t_ms - T) * 1_000, t_ms }
+}
 
 pub(crate) const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
 
@@ -47,17 +55,14 @@ impl Random for Fixed {
 }
 
 pub(crate) fn sender(clustername: &str, nodename: &str, secret: &str) -> Sender {
-    Sender {
-        clustername: clustername.into(),
-        nodename: nodename.into(),
-        secret: ClusterSecret::new(secret),
-    }
+    Sender::new(clustername, nodename, ClusterSecret::new(secret))
 }
 
 /// Node n11 of cluster demo, which takes both dialects.
 pub(crate) fn keyring() -> Keyring {
     Keyring {
         own: sender("demo", "n11", SECRET),
+        accepted: Default::default(),
         envelope: Envelope::Any,
         drpnodes: Default::default(),
         limits: Limits::default(),
