@@ -186,7 +186,10 @@ impl Om {
 
     /// What a path selects, as deployed agents print it: a text as it is, one value as itself, several as a list.
     fn show_filtered(&self, value: &Value, filter: &JsonPath) {
-        let mut found: Vec<Value> = filter.find(value).into_iter().cloned().collect();
+        let mut found: Vec<Value> = match filter.find(value) {
+            Ok(found) => found.into_iter().cloned().collect(),
+            Err(error) => return note(&format!("--filter: {error}")),
+        };
         let value = match found.len() {
             0 => return note("--filter selects nothing"),
             1 if filter.is_single() => found.remove(0),

@@ -215,6 +215,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     // Nothing else runs there: whatever blocks, the beats go on.
     let beats = Arbiter::try_new()?.handle();
     let workers = Workers::start(config::processors().clamp(1, MOST_WORKERS))?;
+    // The operator is answered whatever the network keeps the others busy with.
+    let own_worker = Workers::start(1)?;
 
     let (root, root_seat) = supervision::seat::<Root>(QUEUE);
     let (cluster_data, cluster_data_seat) = supervision::seat::<ClusterData>(QUEUE);
@@ -351,7 +353,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         let (own, seat) = supervision::seat::<ControlSocket>(QUEUE);
         let child = Child::new("control_socket", ready.root.clone().recipient());
         supervision::start(seat, child, &network, move || {
-            ControlSocket::new(shared.clone(), workers.clone(), own.clone())
+            ControlSocket::new(shared.clone(), own_worker.clone(), own.clone())
         });
         wait_for_socket(&ready.paths).await;
         ready.root.do_send(Ready);

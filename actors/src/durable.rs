@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::FlockOperation;
 
+use crate::regular;
 use crate::resource::Stat;
 use crate::{clock, crash};
 
@@ -220,7 +221,7 @@ pub fn touch(file: &Path) -> io::Result<()> {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let out = OpenOptions::new().create(true).append(true).open(file)?;
+        let (out, _) = regular::open_as(OpenOptions::new().create(true).append(true), file)?;
         out.set_modified(clock::system())?;
         out.sync_all()
     };
@@ -243,14 +244,10 @@ impl FileLock {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
         }
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(file)
-            .map_err(|error| named(file, &error))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let (opened, _) =
+            regular::open_as(&mut options, file).map_err(|error| named(file, &error))?;
         match rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self { file: opened })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

@@ -367,7 +367,7 @@ impl Quorum {
 }
 
 fn read_departed(file: Option<&Path>) -> BTreeSet<NodeName> {
-    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let text = file.and_then(crate::regular::words).unwrap_or_default();
     text.lines().filter_map(|name| NodeName::new(name).ok()).collect()
 }
 

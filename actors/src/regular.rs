@@ -1,9 +1,11 @@
 //! Regular files, and nothing else: opening a pipe waits for its other end, opening a device may do what it does.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
@@ -13,16 +15,72 @@ use rustix::fs::OFlags;
 ///
 /// Whatever the file system answers; `not a regular file` for a folder, a pipe, a socket or a device.
 pub(crate) fn open(file: &Path) -> io::Result<(File, Metadata)> {
+    open_as(OpenOptions::new().read(true), file)
+}
+
+/// The same with these options, which may create it.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_as(options: &mut OpenOptions, file: &Path) -> io::Result<(File, Metadata)> {
     let check = |metadata: Metadata| match metadata.is_file() {
         true => Ok(metadata),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     };
-    check(std::fs::metadata(file)?)?;
+    match std::fs::metadata(file) {
+        Ok(metadata) => _ = check(metadata)?,
+        // It may be created.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     // It may be another one by now: the flag keeps a pipe from waiting.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
+    let opened = options.custom_flags(flags).open(file)?;
     let metadata = check(opened.metadata()?)?;
     Ok((opened, metadata))
+}
+
+/// Most bytes of a file of a few words: a stamp, a flag, a pid, who holds a lock.
+const WORDS: u64 = 64 << 10;
+
+/// Most bytes of a file of states: of an instance, the history of a resource.
+const STATES: u64 = 8 << 20;
+
+/// Files that were told to be unusable.
+static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Most files that are told.
+const MOST_TOLD: usize = 1_000;
+
+/// A file of a few words that this agent, or a deployed one, left; none without one. What is there and cannot be used
+/// is as good as not there, and told once.
+pub(crate) fn words(file: &Path) -> Option<String> {
+    String::from_utf8(left_by_an_agent(file, WORDS)?).ok()
+}
+
+/// A file of states that this agent left; none without one, as [`words`].
+pub(crate) fn states(file: &Path) -> Option<Vec<u8>> {
+    left_by_an_agent(file, STATES)
+}
+
+fn left_by_an_agent(file: &Path, limit: u64) -> Option<Vec<u8>> {
+    let told = || TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    match read(file, limit) {
+        Ok(bytes) => Some(bytes),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            None
+        }
+        Err(error) => {
+            let mut told = told();
+            if told.len() < MOST_TOLD && told.insert(file.to_owned()) {
+                log::error!(file:? = file, error:% = error; "a state file cannot be used: remove it");
+            }
+            None
+        }
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -67,6 +125,13 @@ mod tests {
             let error = read_text(&at(name)).unwrap_err();
             assert_eq!(error.to_string(), "not a regular file", "{name}");
         }
+        for name in ["folder", "pipe", "socket", "link"] {
+            assert_eq!((words(&at(name)), states(&at(name))), (None, None), "{name}");
+            assert!(crate::durable::FileLock::try_take(&at(name)).is_err(), "{name}");
+            assert!(crate::durable::touch(&at(name)).is_err(), "{name}");
+        }
+        std::fs::File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!((words(&at("huge")), states(&at("huge"))), (None, None));
         assert_eq!(read_text(&at("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
         std::fs::write(at("file"), "text").unwrap();
         assert_eq!(read_text(&at("file")).unwrap(), "text");

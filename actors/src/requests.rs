@@ -116,7 +116,7 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
     match &request.action {
         Action::BlacklistClear(_) => blacklist::clear(context).await,
         Action::BlacklistStatus(_) => blacklist::status(context),
-        Action::DaemonStatus(options) => status::daemon_status(context, options),
+        Action::DaemonStatus(options) => status::daemon_status(context, options).await,
         Action::DaemonStop(options) => threads::stop(context, options).await,
         Action::DaemonStart(options) => threads::start(context, options).await,
         Action::DaemonShutdown(options) => threads::shutdown(context, options).await,
@@ -134,7 +134,7 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
         Action::ObjectExplain(options) => {
             explain::explain(context, options, request.multiplexed).await
         }
-        Action::ObjectSelector(options) => status::object_selector(context, options),
+        Action::ObjectSelector(options) => status::object_selector(context, options).await,
         Action::NodesInfo(_) => status::nodes_info(context),
         Action::AskFull(options) => status::ask_full(context, options),
         Action::Join(options) => membership::join(context, options).await,

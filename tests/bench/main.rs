@@ -1,11 +1,12 @@
 //! The measurements: one table of ratios against a reference server, in one run.
 //!
-//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|beats|failover|switch|scale]...]`
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|beats|failover|switch|scale|bounds]...]`
 //!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
 
 mod beats;
+mod bounds;
 mod exchange;
 mod failover;
 mod idle;
@@ -85,7 +86,7 @@ impl Row {
 type Measure = fn(&Options) -> Vec<Row>;
 
 /// The parts, in the order in which they are measured.
-const PARTS: [(&str, Measure); 9] = [
+const PARTS: [(&str, Measure); 10] = [
     ("requests", requests::measure),
     ("idle", idle::measure_idle),
     ("files", idle::measure_files),
@@ -95,6 +96,7 @@ const PARTS: [(&str, Measure); 9] = [
     ("failover", failover::measure),
     ("switch", failover::measure_switch),
     ("scale", scale::measure),
+    ("bounds", bounds::measure),
 ];
 
 /// A cluster of three with the fast profile, of the program that is the bench itself.

@@ -64,8 +64,9 @@ fn requests_that_inflate_or_hold_many_values_are_refused_in_little_memory() {
         let frames: Vec<Vec<u8>> = (0..12).map(|_| Peer::sealed(&node).seal(&body)).collect();
         under(&node, what, || {
             std::thread::scope(|scope| {
-                for frame in &frames {
-                    let peer = Peer::sealed(&node);
+                for (frame, last) in frames.iter().zip(150..) {
+                    // Addresses of their own: what they send may be counted against them.
+                    let peer = Peer::sealed(&node).from(last);
                     scope.spawn(move || drop(peer.exchange(frame)));
                 }
             });
@@ -116,4 +117,33 @@ fn a_key_of_eight_mebibytes_is_still_set_and_got() {
         json!({"action": "set_key", "options": {"path": "test/cfg/big", "key": "k", "data": data}});
     let answer = Peer::sealed(&node).ask(&set).expect("a member is served");
     assert_eq!(answer["status"], 0, "{answer:.300}");
+}
+
+#[test]
+fn the_control_socket_answers_while_members_ask_for_the_impossible() {
+    let node = Node::started("n1");
+    for number in 0..200 {
+        node.write(&format!("etc/{}{number}.conf", "a".repeat(40)), "[DEFAULT]\nnodes = n1\n");
+    }
+    wait_for("the objects are known", || {
+        node.status()["monitor"]["services"].as_object().is_some_and(|all| all.len() >= 200)
+    });
+    let selector = |atom: &str| vec![atom; 900].join(",");
+    let requests = [
+        json!({"action": "daemon_status", "options": {"selector": selector(&format!("*{}*b", "*a".repeat(15)))}}),
+        json!({"action": "object_selector", "options": {"selector": selector("$.avail=nothing")}}),
+        json!({"action": "object_selector", "options": {"selector": selector("x~(a{1,40}){1,40}")}}),
+        json!({"action": "daemon_stats", "options": {"selector": selector("fs.x=1")}}),
+        json!({"action": "wait", "options": {"condition": "..a..a..*=1".repeat(20), "duration": 3}}),
+        json!({"action": "wait", "options": {"condition": "$..nothing=1", "duration": 3}}),
+        json!({"action": "relay_status"}),
+    ];
+    under(&node, "selectors", || {
+        std::thread::scope(|scope| {
+            for (request, last) in requests.iter().cycle().take(14).zip(150..) {
+                let mut peer = Peer::sealed(&node).from(last);
+                scope.spawn(move || drop(peer.ask(request)));
+            }
+        });
+    });
 }

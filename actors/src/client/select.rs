@@ -228,7 +228,7 @@ pub(super) fn in_states(om: &Om, paths: Vec<ObjectPath>, states: Option<&str>) -
         .filter(|path| {
             let file = om.paths.var_dir(path).join("status.json");
             let status: Option<Value> =
-                std::fs::read(file).ok().and_then(|bytes| wire::parse_json(&bytes).ok());
+                crate::regular::states(&file).and_then(|bytes| wire::parse_json(&bytes).ok());
             let avail = status.as_ref().and_then(|status| status.get("avail")?.as_str());
             avail.is_some_and(|avail| states.contains(&avail))
         })

@@ -1,7 +1,6 @@
 //! One daemon per root folder: the pid file, locked as long as its process lives, and the lock that deployed agents take.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -10,6 +9,7 @@ use serde_json::json;
 use super::DaemonError;
 use crate::durable::FileLock;
 use crate::paths::Paths;
+use crate::regular;
 
 /// The right to be the daemon of a root folder. A pid file without a lock on it is a leftover, whatever it says.
 #[derive(Debug)]
@@ -46,8 +46,7 @@ impl Instance {
 
 /// The process of a deployed agent's daemon, if one runs: that of the pid file, with the command line that it left.
 fn deployed_pid(paths: &Paths) -> Option<u32> {
-    let mut left = String::new();
-    File::open(paths.deployed_mark()).ok()?.take(4096).read_to_string(&mut left).ok()?;
+    let left = regular::words(&paths.deployed_mark())?;
     let pid = read_pid(paths)?;
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
@@ -57,9 +56,7 @@ fn deployed_pid(paths: &Paths) -> Option<u32> {
 }
 
 fn read_pid(paths: &Paths) -> Option<u32> {
-    let mut text = String::new();
-    File::open(paths.pid_file()).ok()?.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    regular::words(&paths.pid_file())?.trim().parse().ok()
 }
 
 /// The process id of the running daemon, if there is one.
@@ -71,8 +68,8 @@ pub fn running_pid(paths: &Paths) -> io::Result<Option<u32>> {
     let path = paths.pid_file();
     let told =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let file = match File::open(&path) {
-        Ok(file) => file,
+    let file = match regular::open(&path) {
+        Ok((file, _)) => file,
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {

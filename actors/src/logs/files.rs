@@ -101,8 +101,9 @@ fn open(path: &Path) -> io::Result<Open> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
-    let meta = file.metadata()?;
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o640);
+    let (file, meta) = crate::regular::open_as(&mut options, path)?;
     Ok(Open { file, inode: (meta.dev(), meta.ino()), used: 0, is_torn: false })
 }
 

@@ -42,8 +42,8 @@ fn boot_id() -> String {
 
 /// Whether the node was booted since the daemon noted its last boot. A node that never did was not.
 fn is_booted(paths: &Paths) -> bool {
-    let noted = std::fs::read_to_string(paths.node_var().join("last_boot_id"));
-    noted.is_ok_and(|noted| !noted.trim().is_empty() && noted.trim() != boot_id())
+    let noted = crate::regular::words(&paths.node_var().join("last_boot_id"));
+    noted.is_some_and(|noted| !noted.trim().is_empty() && noted.trim() != boot_id())
 }
 
 /// Forgets what an earlier life found, and notes the boot. Blocks. True after a boot.

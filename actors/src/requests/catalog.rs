@@ -4,7 +4,7 @@ use model::Kind;
 use serde_json::{Map, Value, json};
 use wire::{Pools, Schedules};
 
-use super::selection::Scope;
+use super::selection::select;
 use super::{Context, Outcome, blocking, refusal, shorten};
 use crate::resource::pool::{self, Pool};
 use crate::scheduler::ListSchedules;
@@ -36,14 +36,16 @@ pub(super) async fn schedules(context: &Context, options: &Schedules) -> Outcome
         return wire::reply::data(all).into();
     }
     let selected =
-        Scope::new(context).select(options.selector.as_deref(), options.namespace.as_deref(), None);
+        select(context, options.selector.as_deref(), options.namespace.as_deref(), None).await;
     let selected = match selected {
         Ok(selected) => selected,
         Err(refusal) => return refusal.into(),
     };
+    let selected: std::collections::BTreeSet<&str> =
+        selected.iter().map(model::ObjectPath::as_str).collect();
     let is_selected = |entry: &Value| {
         let path = entry.get("path").and_then(Value::as_str);
-        selected.iter().any(|selected| Some(selected.as_str()) == path)
+        path.is_some_and(|path| selected.contains(path))
     };
     wire::reply::data(all.into_iter().filter(is_selected).collect::<Vec<Value>>()).into()
 }

@@ -1,57 +1,115 @@
 //! The stream of changes and events (wire.md §5.14).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use conf::Objects as _;
 use model::ObjectPath;
+use serde_json::Value;
+use tokio::sync::watch;
 use wire::Events;
 
 use super::selection::Scope;
 use super::{Context, Outcome};
-use crate::cluster_data::{ObjectFilter, Subscribe};
+use crate::cluster_data::{ObjectFilter, Subscribe, WatchGeneration};
+
+/// Shortest pause between two expansions of the selector of a subscription.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Of the time, one part in so many may go into expanding the selector of a subscription.
+const SHARE: u32 = 10;
 
 /// What a selector meant, and of which state.
 struct Selected {
     /// Configuration and number of objects it was expanded over; the generation too when it looks at live data.
     state: (usize, usize, u64),
+    /// The objects it was expanded over, and those selected.
+    all: BTreeSet<ObjectPath>,
     paths: BTreeSet<ObjectPath>,
 }
 
-/// A filter that follows the objects that come and go while the subscription lasts.
-fn filter(context: &Context, selector: String) -> ObjectFilter {
-    let context = Context { routes: context.routes.clone(), caller: context.caller.clone() };
-    let cache: ArcSwapOption<Selected> = ArcSwapOption::empty();
-    let is_live = selector.contains("$.")
-        || selector.split([',', '+']).any(|part| part.trim_start_matches('!').starts_with('.'));
-    Arc::new(move |path: &ObjectPath| {
-        let snapshot = context.snapshot();
-        let config = Arc::as_ptr(&context.config()) as usize;
-        let generation = if is_live { snapshot.generation() } else { 0 };
-        let state = (config, snapshot.services().len(), generation);
-        if let Some(selected) = &*cache.load()
-            && selected.state == state
-        {
-            return selected.paths.contains(path);
+/// A subscription with a selector. Its objects are found outside of the cluster data, which only looks them up.
+struct Subscription {
+    context: Context,
+    selector: String,
+    is_live: bool,
+    selected: ArcSwapOption<Selected>,
+}
+
+impl Subscription {
+    fn new(context: &Context, selector: String) -> Self {
+        let context = Context { routes: context.routes.clone(), caller: context.caller.clone() };
+        let is_live = selector.contains("$.")
+            || selector.split([',', '+']).any(|part| part.trim_start_matches('!').starts_with('.'));
+        Self { context, selector, is_live, selected: ArcSwapOption::empty() }
+    }
+
+    fn state(&self) -> (usize, usize, u64) {
+        let snapshot = self.context.snapshot();
+        let config = Arc::as_ptr(&self.context.config()) as usize;
+        let generation = if self.is_live { snapshot.generation() } else { 0 };
+        (config, snapshot.services().len(), generation)
+    }
+
+    /// Finds the objects, if anything changed since. Blocks.
+    fn expand(&self) -> Result<(), Value> {
+        let state = self.state();
+        if self.selected.load().as_ref().is_some_and(|selected| selected.state == state) {
+            return Ok(());
         }
-        let paths = Scope::new(&context).select(Some(&selector), None, None).unwrap_or_default();
-        let selected = Selected { state, paths: paths.into_iter().collect() };
-        let is_selected = selected.paths.contains(path);
-        cache.store(Some(Arc::new(selected)));
-        is_selected
-    })
+        let scope = Scope::new(&self.context);
+        let paths = scope.select(Some(&self.selector), None, None)?;
+        let all = scope.paths().into_iter().collect();
+        let selected = Selected { state, all, paths: paths.into_iter().collect() };
+        self.selected.store(Some(Arc::new(selected)));
+        Ok(())
+    }
+
+    /// Whether an object is selected. Of one that came since, only that one is looked at.
+    fn selects(&self, path: &ObjectPath) -> bool {
+        match &*self.selected.load() {
+            Some(selected) if selected.all.contains(path) => selected.paths.contains(path),
+            _ => Scope::new(&self.context).selects(&self.selector, path),
+        }
+    }
+}
+
+/// Follows the objects that come and go while the subscription lasts.
+async fn follow(subscription: Weak<Subscription>, mut generation: watch::Receiver<u64>) {
+    while generation.changed().await.is_ok() {
+        let Some(held) = subscription.upgrade() else { return };
+        let begun = Instant::now();
+        let expanded = super::blocking(move || held.expand()).await;
+        if let Ok(Err(refusal)) = expanded {
+            log::warn!(reason = refusal["error"].as_str().unwrap_or_default(); "a subscription stays with the objects that it had");
+        }
+        tokio::time::sleep(PAUSE.max(begun.elapsed() * SHARE)).await;
+    }
 }
 
 /// GET `events`.
 pub(super) async fn events(context: &Context, options: &Events) -> Outcome {
     let selector = options.selector.clone().filter(|selector| selector != "**");
-    // A selector that cannot be read is told at once, not by an empty stream.
-    if let Some(selector) = &selector
-        && let Err(refusal) = Scope::new(context).select(Some(selector), None, None)
-    {
-        return refusal.into();
+    let mut filter: Option<ObjectFilter> = None;
+    if let Some(selector) = selector {
+        let subscription = Arc::new(Subscription::new(context, selector));
+        let first = subscription.clone();
+        // A selector that cannot be read is told at once, not by an empty stream.
+        match super::blocking(move || first.expand()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => return refusal.into(),
+            Err(not_now) => return not_now.into(),
+        }
+        match context.ask(&context.routes.cluster_data, WatchGeneration).await {
+            Ok(generation) => {
+                actix_rt::spawn(follow(Arc::downgrade(&subscription), generation));
+            }
+            Err(not_now) => return not_now.into(),
+        }
+        filter = Some(Arc::new(move |path: &ObjectPath| subscription.selects(path)));
     }
-    let filter = selector.map(|selector| filter(context, selector));
     let subscribe = Subscribe { filter, full: options.full };
     match context.ask(&context.routes.cluster_data, subscribe).await {
         Ok(receiver) => Outcome::Stream(receiver),

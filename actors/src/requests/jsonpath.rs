@@ -7,6 +7,12 @@ use serde_json::Value;
 /// Most steps of a path: more is a mistake, and would only cost time.
 const MAX_STEPS: usize = 64;
 
+/// Most values that a path may lead over: repeated steps to any depth meet the same ones again and again.
+const MAX_VISITS: usize = 4_000_000;
+
+/// Longest path.
+const MAX_LENGTH: usize = 16 << 10;
+
 /// One step from a value to values inside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
@@ -34,6 +40,9 @@ impl JsonPath {
     /// What is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let error = |what: &str| Err(format!("invalid path {:?}: {what}", shorten(text)));
+        if text.len() > MAX_LENGTH {
+            return error("it is too long");
+        }
         let mut rest = text.trim();
         rest = rest.strip_prefix('$').unwrap_or(rest);
         let mut steps = vec![];
@@ -85,17 +94,22 @@ impl JsonPath {
     }
 
     /// All values at the path.
-    #[must_use]
-    pub(crate) fn find<'a>(&self, data: &'a Value) -> Vec<&'a Value> {
+    ///
+    /// # Errors
+    ///
+    /// The path leads over more values than a path may.
+    pub(crate) fn find<'a>(&self, data: &'a Value) -> Result<Vec<&'a Value>, String> {
         let mut found = vec![data];
+        let mut left = MAX_VISITS;
         for step in &self.steps {
             let mut next = vec![];
             for value in found {
-                step.follow(value, &mut next);
+                step.follow(value, &mut next, &mut left)
+                    .ok_or("the path leads over too many values: name what is meant")?;
             }
             found = next;
         }
-        found
+        Ok(found)
     }
 
     /// Whether the path can reach one value only.
@@ -121,7 +135,19 @@ impl JsonPath {
 }
 
 impl Step {
-    fn follow<'a>(&self, value: &'a Value, found: &mut Vec<&'a Value>) {
+    /// None when no visits are left.
+    fn follow<'a>(
+        &self,
+        value: &'a Value,
+        found: &mut Vec<&'a Value>,
+        left: &mut usize,
+    ) -> Option<()> {
+        let cost = match (self, value) {
+            (Self::Any | Self::Deep(_), Value::Object(map)) => map.len() + 1,
+            (Self::Any | Self::Deep(_), Value::Array(list)) => list.len() + 1,
+            _ => 1,
+        };
+        *left = left.checked_sub(cost)?;
         match (self, value) {
             (Self::Member(name), Value::Object(map)) => found.extend(map.get(name)),
             (Self::Member(name), Value::Array(list)) => {
@@ -136,13 +162,14 @@ impl Step {
             (Self::Any, Value::Array(list)) => found.extend(list),
             (Self::Deep(name), Value::Object(map)) => {
                 found.extend(map.get(name));
-                map.values().for_each(|value| self.follow(value, found));
+                return map.values().try_for_each(|value| self.follow(value, found, left));
             }
             (Self::Deep(_), Value::Array(list)) => {
-                list.iter().for_each(|value| self.follow(value, found));
+                return list.iter().try_for_each(|value| self.follow(value, found, left));
             }
             _ => {}
         }
+        Some(())
     }
 }
 
@@ -180,7 +207,7 @@ mod tests {
     use serde_json::json;
 
     fn find(path: &str, data: &Value) -> Vec<Value> {
-        JsonPath::parse(path).unwrap().find(data).into_iter().cloned().collect()
+        JsonPath::parse(path).unwrap().find(data).unwrap().into_iter().cloned().collect()
     }
 
     #[test]
@@ -194,6 +221,16 @@ mod tests {
         assert_eq!(find("$..e", &data), [json!(4), json!(5)]);
         assert_eq!(find("a.x.y", &data), Vec::<Value>::new());
         assert_eq!(find("a[0]", &data), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn a_path_that_meets_the_same_values_again_and_again_is_refused() {
+        let deep = (0..60).fold(json!({}), |inner, _| json!({"a": inner}));
+        let find = |steps: usize| {
+            JsonPath::parse(&"..a".repeat(steps)).unwrap().find(&deep).map(|found| found.len())
+        };
+        assert_eq!(find(2), Ok(60 * 59 / 2));
+        assert!(find(60).unwrap_err().contains("too many"));
     }
 
     #[test]

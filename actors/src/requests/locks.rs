@@ -13,6 +13,8 @@ use crate::cluster_data::{ClaimLock, ClusterData, ReleaseLock, WatchGeneration};
 
 /// Longest time without a look: publications tell when to look (cluster.md §f).
 const RETRY: Duration = Duration::from_millis(500);
+/// What the cluster data has for an answer, however short the wait.
+const LEAST_PATIENCE: Duration = Duration::from_millis(200);
 /// Longest wait that may be asked for.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
@@ -75,6 +77,17 @@ fn is_ours(context: &Context, name: &str, id: &str) -> bool {
     claim.and_then(|claim| claim.get("id")?.as_str()) == Some(id)
 }
 
+/// How long the cluster data may take to answer somebody who waits until then: a moment at least.
+fn patience(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left.clamp(LEAST_PATIENCE, super::ASK_PATIENCE)
+}
+
+/// Nothing was heard from the cluster data: that is no lock in time, unless there is time left.
+fn not_in_time<T>(deadline: Instant) -> Result<Option<T>, NotNow> {
+    if Instant::now() >= deadline { Ok(None) } else { Err(NotNow) }
+}
+
 /// Takes a lock in the name of the local node: granted once every node shows the claim; none when that was not so in
 /// time.
 pub(super) async fn take(
@@ -84,10 +97,26 @@ pub(super) async fn take(
 ) -> Result<Option<Held>, NotNow> {
     let deadline = Instant::now() + wait.min(MAX_WAIT);
     let cluster_data = &context.routes.cluster_data;
-    let mut published = context.ask(cluster_data, WatchGeneration).await?;
+    let Ok(mut published) =
+        context.ask_for(cluster_data, WatchGeneration, patience(deadline)).await
+    else {
+        return not_in_time(deadline);
+    };
     loop {
         let claim = ClaimLock { name: name.into(), requester: context.routes.nodename.clone() };
-        if let Some(id) = context.ask(cluster_data, claim).await? {
+        let mut claimed = Box::pin(cluster_data.send(claim));
+        let answer = tokio::time::timeout(patience(deadline), &mut claimed).await;
+        let Ok(answer) = answer else {
+            // A claim that is made later is released at once.
+            let (cluster_data, name) = (cluster_data.clone(), name.to_owned());
+            actix_rt::spawn(async move {
+                if let Ok(Some(id)) = claimed.await {
+                    cluster_data.do_send(ReleaseLock { name, id });
+                }
+            });
+            return not_in_time(deadline);
+        };
+        if let Some(id) = answer.map_err(|_| NotNow)? {
             let cluster_data = cluster_data.clone();
             let held = Held { cluster_data, name: name.into(), id, is_kept: false };
             while is_ours(context, name, &held.id) {
@@ -113,7 +142,9 @@ pub(super) async fn release(
     wait: Duration,
 ) -> Result<(), NotNow> {
     let release = ReleaseLock { name: name.into(), id: id.into() };
-    context.ask(&context.routes.cluster_data, release).await?;
+    let deadline = Instant::now() + wait.min(MAX_WAIT);
+    context.ask_for(&context.routes.cluster_data, release, patience(deadline)).await?;
+    let wait = deadline.saturating_duration_since(Instant::now());
     wait_for_release(context, name, id, wait).await
 }
 
@@ -124,7 +155,8 @@ async fn wait_for_release(
     wait: Duration,
 ) -> Result<(), NotNow> {
     let deadline = Instant::now() + wait.min(MAX_WAIT);
-    let mut published = context.ask(&context.routes.cluster_data, WatchGeneration).await?;
+    let mut published =
+        context.ask_for(&context.routes.cluster_data, WatchGeneration, patience(deadline)).await?;
     let is_shown = || {
         let snapshot = context.snapshot();
         let mut nodes = snapshot.nodes().values();

@@ -178,10 +178,15 @@ fn next_line(text: &str) -> usize {
     memchr::memchr(b'\n', text.as_bytes()).map_or(text.len(), |at| at + 1)
 }
 
+/// A log that can be read; a pipe would wait for who writes.
+fn open(file: &Path) -> Option<std::fs::File> {
+    crate::regular::open(file).ok().map(|(file, _)| file)
+}
+
 /// Reads the end of a file, as `backlog` says, and the position behind it.
 fn read_backlog(file: &Path, backlog: i64) -> io::Result<(String, u64)> {
-    let mut file = std::fs::File::open(file)?;
-    let len = file.metadata()?.len();
+    let (mut file, meta) = crate::regular::open(file)?;
+    let len = meta.len();
     let wanted = u64::try_from(backlog).unwrap_or(u64::MAX);
     let take = wanted.min(len).min(MAX_BACKLOG_BYTES);
     file.seek(SeekFrom::Start(len - take))?;
@@ -208,7 +213,7 @@ struct Follower {
 
 impl Follower {
     fn at_end(file: &Path) -> Self {
-        let open = std::fs::File::open(file).ok();
+        let open = self::open(file);
         let at = open.as_ref().and_then(|open| open.metadata().ok()).map_or(0, |meta| meta.len());
         Self { file: file.to_owned(), open, at, partial: vec![] }
     }
@@ -217,7 +222,7 @@ impl Follower {
     fn behind(file: &Path, mut text: String, end: u64) -> (Self, String) {
         let partial =
             text.split_off(memchr::memrchr(b'\n', text.as_bytes()).map_or(0, |at| at + 1));
-        let open = std::fs::File::open(file).ok();
+        let open = self::open(file);
         (Self { file: file.to_owned(), open, at: end, partial: partial.into_bytes() }, text)
     }
 
@@ -234,7 +239,7 @@ impl Follower {
             })
         };
         if current.is_some() && !self.open.as_ref().is_some_and(is_same) {
-            self.open = std::fs::File::open(&self.file).ok();
+            self.open = open(&self.file);
             self.at = 0;
             self.read_into(&mut bytes);
         }

@@ -117,7 +117,11 @@ fn publish_order(context: &Context, path: ObjectPath, target: GlobalExpect) {
         ..InstanceMonitor::default()
     };
     let set = SetInstanceMonitor { path: path.clone(), monitor: Box::new(monitor) };
-    context.routes.cluster_data.do_send(set);
+    // Whoever asks too much at once asks again: an order that is not published is one that nobody carries out.
+    if context.routes.cluster_data.try_send(set).is_err() {
+        log::warn!(path:% = path; "an order is not published: the cluster data is busy");
+        return;
+    }
     let (routes, begin) = (context.routes.clone(), Instant::now());
     tokio::spawn(async move {
         tokio::time::sleep_until(begin + ORDER_LIFE).await;

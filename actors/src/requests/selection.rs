@@ -17,6 +17,19 @@ pub(super) struct Scope {
     config: Arc<LoadedConfig>,
 }
 
+/// The objects selected, found outside of the arbiter of the connection: as [`Scope::select`].
+pub(super) async fn select(
+    context: &Context,
+    selector: Option<&str>,
+    namespace: Option<&str>,
+    kind: Option<Kind>,
+) -> Result<Vec<ObjectPath>, Value> {
+    let scope = Scope::new(context);
+    let (selector, namespace) = (selector.map(str::to_owned), namespace.map(str::to_owned));
+    let select = move || scope.select(selector.as_deref(), namespace.as_deref(), kind);
+    super::blocking(select).await.unwrap_or_else(|not_now| Err(not_now.into()))
+}
+
 /// Reads object paths of lists that may carry a node: `svc1@n1`.
 fn related(words: &[String]) -> impl Iterator<Item = ObjectPath> + '_ {
     words.iter().filter_map(|word| {
@@ -59,6 +72,13 @@ impl Scope {
         Ok(paths)
     }
 
+    /// Whether a selector selects this object: costs a look at this one only.
+    pub(super) fn selects(&self, selector: &str, path: &ObjectPath) -> bool {
+        let one = One { scope: self, path };
+        let selected = ObjectSelector::default().expand(selector, &one);
+        selected.is_ok_and(|selected| !selected.is_empty())
+    }
+
     /// Adds children, slaves and parents.
     pub(super) fn with_relatives(&self, paths: Vec<ObjectPath>) -> BTreeSet<ObjectPath> {
         let mut found = BTreeSet::new();
@@ -75,6 +95,30 @@ impl Scope {
             }
         }
         found
+    }
+}
+
+/// One object of a scope.
+struct One<'a> {
+    scope: &'a Scope,
+    path: &'a ObjectPath,
+}
+
+impl Objects for One<'_> {
+    fn paths(&self) -> Vec<ObjectPath> {
+        vec![self.path.clone()]
+    }
+
+    fn keyword(&self, path: &ObjectPath, section: &str, keyword: &str) -> Option<conf::Value> {
+        self.scope.keyword(path, section, keyword)
+    }
+
+    fn sections(&self, path: &ObjectPath) -> Vec<String> {
+        self.scope.sections(path)
+    }
+
+    fn status(&self, path: &ObjectPath) -> Option<Value> {
+        self.scope.status(path)
     }
 }
 

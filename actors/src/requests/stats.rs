@@ -7,7 +7,7 @@ use model::ObjectPath;
 use serde_json::{Map, Value, json};
 use wire::DaemonStats;
 
-use super::selection::Scope;
+use super::selection::select;
 use super::{Context, Outcome, blocking};
 use crate::clock;
 
@@ -17,7 +17,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// GET `daemon_stats`.
 pub(super) async fn daemon_stats(context: &Context, options: &DaemonStats) -> Outcome {
     let selected =
-        Scope::new(context).select(options.selector.as_deref(), options.namespace.as_deref(), None);
+        select(context, options.selector.as_deref(), options.namespace.as_deref(), None).await;
     let paths = match selected {
         Ok(paths) => paths,
         Err(refusal) => return refusal.into(),

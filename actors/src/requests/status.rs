@@ -9,8 +9,8 @@ use wire::{
     AskFull as AskFullOptions, DaemonStatus, GetObjectMonitor, ObjectSelector, ObjectStatus,
 };
 
-use super::selection::Scope;
-use super::{Context, Outcome, refusal};
+use super::selection::{Scope, select};
+use super::{Context, NotNow, Outcome, refusal};
 use crate::cluster_data::AskFull;
 
 fn prepared(text: String) -> Outcome {
@@ -18,23 +18,27 @@ fn prepared(text: String) -> Outcome {
 }
 
 /// GET `daemon_status`.
-pub(super) fn daemon_status(context: &Context, options: &DaemonStatus) -> Outcome {
+pub(super) async fn daemon_status(context: &Context, options: &DaemonStatus) -> Outcome {
     let is_whole = matches!(options.selector.as_deref(), None | Some("**"));
     if is_whole && options.namespace.is_none() {
         return Outcome::Prepared(context.snapshot().prepared().clone());
     }
-    let scope = Scope::new(context);
-    let selected =
-        match scope.select(options.selector.as_deref(), options.namespace.as_deref(), None) {
-            Ok(selected) => selected,
-            Err(refusal) => return refusal.into(),
+    let (scope, snapshot, options) = (Scope::new(context), context.snapshot(), options.clone());
+    let text = super::blocking(move || {
+        let selected =
+            scope.select(options.selector.as_deref(), options.namespace.as_deref(), None)?;
+        let selected: BTreeSet<ObjectPath> = if options.relatives {
+            scope.with_relatives(selected)
+        } else {
+            selected.into_iter().collect()
         };
-    let selected: BTreeSet<ObjectPath> = if options.relatives {
-        scope.with_relatives(selected)
-    } else {
-        selected.into_iter().collect()
-    };
-    prepared(context.snapshot().status_text(Some(&|path| selected.contains(path))))
+        Ok::<String, Value>(snapshot.status_text(Some(&|path| selected.contains(path))))
+    });
+    match text.await {
+        Ok(Ok(text)) => prepared(text),
+        Ok(Err(refusal)) => refusal.into(),
+        Err(not_now) => not_now.into(),
+    }
 }
 
 /// GET `object_status`: the aggregate of an object, and its instances. Unknown objects have none.
@@ -60,7 +64,7 @@ pub(super) fn object_monitor(context: &Context, options: &GetObjectMonitor) -> O
 }
 
 /// GET `object_selector`: the paths selected; none without a selector.
-pub(super) fn object_selector(context: &Context, options: &ObjectSelector) -> Outcome {
+pub(super) async fn object_selector(context: &Context, options: &ObjectSelector) -> Outcome {
     let Some(selector) = &options.selector else { return json!([]).into() };
     let kind = match options.kind.as_deref().map(|word| (word, Kind::from_word(word))) {
         None => None,
@@ -69,7 +73,7 @@ pub(super) fn object_selector(context: &Context, options: &ObjectSelector) -> Ou
             return refusal(400, format!("unknown kind: {}", super::shorten(word))).into();
         }
     };
-    match Scope::new(context).select(Some(selector), options.namespace.as_deref(), kind) {
+    match select(context, Some(selector), options.namespace.as_deref(), kind).await {
         Ok(paths) => json!(paths).into(),
         Err(refusal) => refusal.into(),
     }
@@ -105,6 +109,8 @@ pub(super) fn ask_full(context: &Context, options: &AskFullOptions) -> Outcome {
         let error = format!("Can't ask a full from {peer}: not in cluster.nodes");
         return refusal(400, error).into();
     };
-    context.routes.cluster_data.do_send(AskFull(node.clone()));
+    if context.routes.cluster_data.try_send(AskFull(node.clone())).is_err() {
+        return NotNow.into();
+    }
     json!({"status": 0, "info": format!("remote {peer} asked for a full")}).into()
 }

@@ -1,9 +1,11 @@
 //! `wait` and `sync`: answers held back until the cluster data says so.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::ObjectPath;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::jsonpath::JsonPath;
 use super::{Context, NotNow, Outcome, refusal};
@@ -11,6 +13,15 @@ use crate::cluster_data::{Snapshot, WatchGeneration};
 
 /// Longest wait, and the default (wire.md §5.20).
 const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Longest condition, in bytes.
+const LONGEST: usize = 16 << 10;
+
+/// Conditions that are looked at, at once.
+static LOOKING: Semaphore = Semaphore::const_new(2);
+
+/// Of the time, one part in so many may go into looking at one condition.
+const SHARE: u32 = 10;
 
 /// Longest wait for the peers.
 const MAX_SYNC: Duration = Duration::from_secs(600);
@@ -84,15 +95,28 @@ impl Condition {
         Ok(Self { is_negated, path: JsonPath::parse(path)?, test })
     }
 
-    fn holds(&self, snapshot: &Snapshot) -> bool {
+    fn holds(&self, snapshot: &Snapshot) -> Result<bool, String> {
         // A condition on one object costs that object, whatever the number of services.
         let object = self.path.object();
         let keep = |path: &ObjectPath| object.is_none_or(|object| path.as_str() == object);
         self.holds_in(&snapshot.status(Some(&keep)))
     }
 
-    fn holds_in(&self, data: &Value) -> bool {
-        self.is_negated ^ self.path.find(data).into_iter().any(|value| self.test.accepts(value))
+    fn holds_in(&self, data: &Value) -> Result<bool, String> {
+        let found = self.path.find(data)?;
+        Ok(self.is_negated ^ found.into_iter().any(|value| self.test.accepts(value)))
+    }
+}
+
+/// Whether a condition holds now: found out outside of the arbiter, and by few at a time, because a condition without an
+/// object reads all of the cluster data.
+async fn holds(context: &Context, condition: &Arc<Condition>) -> Result<bool, Value> {
+    let _turn = LOOKING.acquire().await;
+    let (snapshot, condition) = (context.routes.snapshot.load_full(), condition.clone());
+    match super::blocking(move || condition.holds(&snapshot)).await {
+        Ok(Ok(holds)) => Ok(holds),
+        Ok(Err(error)) => Err(refusal(400, error)),
+        Err(not_now) => Err(not_now.into()),
     }
 }
 
@@ -181,14 +205,17 @@ pub(super) async fn wait(context: &Context, condition: &str, duration: Duration)
         return answer(true, json!(0));
     }
     let condition = match Condition::parse(condition) {
-        Ok(condition) => condition,
+        _ if condition.len() > LONGEST => return refusal(400, "the condition is too long").into(),
+        Ok(condition) => Arc::new(condition),
         Err(error) => return refusal(400, error).into(),
     };
-    let snapshot = || context.routes.snapshot.load_full();
-    if condition.holds(&snapshot()) {
-        return answer(true, json!(0));
-    }
     let start = Instant::now();
+    match holds(context, &condition).await {
+        Ok(true) => return answer(true, json!(0)),
+        Ok(false) => {}
+        Err(refusal) => return refusal.into(),
+    }
+    let mut took = start.elapsed();
     let until = tokio::time::sleep(wait);
     tokio::pin!(until);
     let Ok(mut generation) = context.ask(&context.routes.cluster_data, WatchGeneration).await
@@ -207,10 +234,19 @@ pub(super) async fn wait(context: &Context, condition: &str, duration: Duration)
                         Err(_) => return NotNow.into(),
                     }
                 }
-                if condition.holds(&snapshot()) {
-                    return answer(true, json!(start.elapsed().as_secs_f64()));
-                }
             }
+        }
+        // What costs much is looked at rarely, but at the end of the wait at the latest.
+        let pause = (took * SHARE).min(Duration::from_secs(2));
+        let left = wait.saturating_sub(start.elapsed());
+        if took > Duration::from_millis(5) {
+            tokio::time::sleep(pause.min(left)).await;
+        }
+        let begun = Instant::now();
+        match holds(context, &condition).await {
+            Ok(true) => return answer(true, json!(start.elapsed().as_secs_f64())),
+            Ok(false) => took = begun.elapsed(),
+            Err(refusal) => return refusal.into(),
         }
     }
 }
@@ -261,7 +297,7 @@ mod tests {
     fn holds(condition: &str) -> bool {
         let data = json!({"monitor": {"frozen": "thawed", "compat": true, "services": {"svc1": {"avail": "up"}},
             "nodes": {"n1": {"stats": {"score": 70}, "labels": {}, "monitor": {"local_expect": null}}}}});
-        Condition::parse(condition).unwrap().holds_in(&data)
+        Condition::parse(condition).unwrap().holds_in(&data).unwrap()
     }
 
     #[test]

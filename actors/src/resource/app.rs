@@ -313,7 +313,7 @@ fn lock_file(scene: &Scene<'_>) -> PathBuf {
 
 /// Whether an action holds the lock. Asked with a shared lock, so that two who ask do not take each other for an action.
 fn is_locked(file: &Path) -> bool {
-    let Ok(file) = std::fs::File::open(file) else { return false };
+    let Ok((file, _)) = crate::regular::open(file) else { return false };
     let asked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared);
     asked == Err(rustix::io::Errno::WOULDBLOCK)
 }

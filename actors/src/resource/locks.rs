@@ -85,7 +85,7 @@ impl Drop for InstanceLock {
 
 /// Who holds a lock, as far as that was written.
 fn holder(file: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = crate::regular::words(file)?;
     let Note { pid, intent, progress } = serde_json::from_str(&text).ok()?;
     let at = progress.rid.map(|rid| format!(", at {rid}")).unwrap_or_default();
     Some(format!("held by pid {pid}, intent {intent}{at}"))

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::instance::Instance;
 use crate::durable;
 use crate::paths::Paths;
+use crate::regular;
 
 /// Entries kept of a history.
 const HISTORY: usize = 100;
@@ -32,7 +33,7 @@ struct Past {
 /// Reads the newest instance status; none when there is none that can be read.
 #[must_use]
 pub(crate) fn read(paths: &Paths, path: &ObjectPath) -> Option<InstanceStatus> {
-    let text = std::fs::read(paths.var_dir(path).join("status.json")).ok()?;
+    let text = regular::states(&paths.var_dir(path).join("status.json"))?;
     serde_json::from_slice(&text).ok()
 }
 
@@ -75,8 +76,7 @@ pub(crate) fn note(
 }
 
 fn append(file: &Path, now: Timestamp, status: &Status) -> io::Result<()> {
-    let mut history: Vec<Past> = std::fs::read(file)
-        .ok()
+    let mut history: Vec<Past> = regular::states(file)
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();
     if history.last().is_some_and(|last| last.status == *status) {
@@ -99,7 +99,7 @@ pub(crate) fn purge(instance: &Instance) {
 #[must_use]
 pub(crate) fn provisioned(folder: &Path) -> Option<ProvisionedState> {
     let file = folder.join(PROVISIONED);
-    let state = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
+    let state = serde_json::from_str(&regular::words(&file)?).ok()?;
     Some(ProvisionedState { state, mtime: modified(&file) })
 }
 

@@ -136,7 +136,7 @@ impl Driver for Task {
             report.info("requirements not met");
             return Ok(Status::NotApplicable);
         }
-        Ok(match std::fs::read_to_string(file).ok().as_deref().map(str::trim) {
+        Ok(match crate::regular::words(&file).as_deref().map(str::trim) {
             None | Some("") => Status::NotApplicable,
             Some("0") => Status::Up,
             Some(code) => {

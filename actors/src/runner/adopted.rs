@@ -36,7 +36,7 @@ impl Adopted {
         if !file.exists() || FileLock::try_take(&file)?.is_some() {
             return Ok(None);
         }
-        let text = std::fs::read(&file)?;
+        let text = crate::regular::read(&file, 64 << 10)?;
         // The holder is about to write, or has just ended.
         let Ok(holder) = serde_json::from_slice::<Holder>(&text) else {
             return Err(io::ErrorKind::WouldBlock.into());

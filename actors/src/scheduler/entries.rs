@@ -90,7 +90,7 @@ impl Key {
 
 /// A stamp: seconds since 1970, or, where a sync of a deployed agent wrote it, the local time in words.
 fn read_stamp(file: &Path) -> Option<Timestamp> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = crate::regular::words(file)?;
     let text = text.trim();
     if let Ok(seconds) = text.parse::<f64>() {
         return seconds.is_finite().then_some(Timestamp(seconds));

@@ -12,9 +12,15 @@ pub use objects::{ObjectSelector, Objects, SelectorError};
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
+    glob_counted(&pattern, &text, &mut 0)
+}
+
+/// The same, adding to `steps` what it looked at.
+fn glob_counted(pattern: &[char], text: &[char], steps: &mut u64) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry = None;
     while t < text.len() {
+        *steps += 1;
         let step = match pattern.get(p) {
             Some('*') => {
                 retry = Some((p, t));
@@ -23,8 +29,15 @@ fn glob(pattern: &str, text: &str) -> bool {
             }
             Some('?') => Some(p + 1),
             Some('[') => match class(&pattern[p..], text[t]) {
-                Some((is_in, length)) => is_in.then_some(p + length),
-                None => (text[t] == '[').then_some(p + 1),
+                Some((is_in, length)) => {
+                    *steps += length as u64;
+                    is_in.then_some(p + length)
+                }
+                // The rest was looked at for the end of the class.
+                None => {
+                    *steps += (pattern.len() - p) as u64;
+                    (text[t] == '[').then_some(p + 1)
+                }
             },
             Some(c) => (*c == text[t]).then_some(p + 1),
             None => None,

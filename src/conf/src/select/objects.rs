@@ -1,11 +1,12 @@
 //! Selectors of objects.
 
-use std::collections::BTreeSet;
+use std::cell::{Cell, OnceCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Kind, ObjectPath};
 use regex::RegexBuilder;
 
-use super::{glob, path_query};
+use super::{glob_counted, path_query};
 use crate::Value;
 
 /// What an object selector looks at.
@@ -48,6 +49,47 @@ pub struct ObjectSelector<'a> {
 /// Conditions of one selector: each costs a look at every object.
 const MAX_ATOMS: usize = 1_000;
 
+/// Bytes of one selector.
+const MAX_LENGTH: usize = 64 << 10;
+
+/// Work of one selector, in steps of about a nanosecond: beyond, it is refused.
+const MAX_WORK: u64 = 1_000_000_000;
+
+/// Steps of a look at a keyword, at the state of an object, of making an expression, and of each byte it is held to.
+const KEYWORD: u64 = 5_000;
+const STATUS: u64 = 40_000;
+const EXPRESSION: u64 = 2_000_000;
+const EXPRESSION_BYTE: u64 = 100;
+
+/// What is left of the work that a selector may cost.
+struct Work(Cell<u64>);
+
+impl Work {
+    fn spend(&self, steps: u64) -> Result<(), SelectorError> {
+        let left = self.0.get().checked_sub(steps.max(1));
+        self.0.set(left.unwrap_or(0));
+        left.map(drop).ok_or_else(|| {
+            SelectorError("it takes more work than a selector may: ask for less at once".to_owned())
+        })
+    }
+}
+
+/// The objects of one expansion, each looked up and written out once.
+struct Known<'p> {
+    by_path: BTreeMap<&'p str, &'p ObjectPath>,
+    visible: Vec<&'p ObjectPath>,
+    long: OnceCell<Vec<Vec<char>>>,
+    work: Work,
+}
+
+impl<'p> Known<'p> {
+    /// What patterns are held to, in the order of `visible`.
+    fn long(&self) -> &[Vec<char>] {
+        self.long
+            .get_or_init(|| self.visible.iter().map(|path| path.long().chars().collect()).collect())
+    }
+}
+
 const OPERATORS: [&str; 8] = ["<=", ">=", "~=", "<", ">", "=", "~", ":"];
 
 struct Condition<'a> {
@@ -68,17 +110,25 @@ impl ObjectSelector<'_> {
         selector: &str,
         objects: &dyn Objects,
     ) -> Result<Vec<ObjectPath>, SelectorError> {
+        if selector.len() > MAX_LENGTH {
+            return Err(SelectorError(format!("more than {MAX_LENGTH} bytes")));
+        }
         if selector.split([',', '+']).count() > MAX_ATOMS {
             return Err(SelectorError(format!("more than {MAX_ATOMS} conditions")));
         }
         let all = objects.paths();
-        let visible: Vec<&ObjectPath> = all.iter().filter(|path| self.is_visible(path)).collect();
+        let known = Known {
+            by_path: all.iter().map(|path| (path.as_str(), path)).collect(),
+            visible: all.iter().filter(|path| self.is_visible(path)).collect(),
+            long: OnceCell::new(),
+            work: Work(Cell::new(MAX_WORK)),
+        };
         let mut seen = BTreeSet::new();
         let mut selected = vec![];
         for part in selector.split(',') {
             let mut paths: Option<Vec<&ObjectPath>> = None;
             for atom in part.split('+') {
-                let matching = self.atom(atom.trim(), &all, &visible, objects)?;
+                let matching = self.atom(atom.trim(), &known, objects)?;
                 paths = Some(match paths {
                     None => matching,
                     Some(mut paths) => {
@@ -103,10 +153,12 @@ impl ObjectSelector<'_> {
     fn atom<'p>(
         &self,
         atom: &str,
-        all: &'p [ObjectPath],
-        visible: &[&'p ObjectPath],
+        known: &Known<'p>,
         objects: &dyn Objects,
     ) -> Result<Vec<&'p ObjectPath>, SelectorError> {
+        let (visible, work) = (&known.visible, &known.work);
+        // Who is selected is compared with who was.
+        work.spend(visible.len() as u64 * 100)?;
         let has_kind = |path: &&&ObjectPath| path.kind() == self.kind.unwrap_or(Kind::Svc);
         match atom {
             "" => return Ok(vec![]),
@@ -114,7 +166,7 @@ impl ObjectSelector<'_> {
             "*" => return Ok(visible.iter().filter(has_kind).copied().collect()),
             _ => {}
         }
-        if let Some(path) = all.iter().find(|path| path.as_str() == atom) {
+        if let Some(path) = known.by_path.get(atom) {
             return Ok(vec![path]);
         }
         let (positive, is_negated) = match atom.strip_prefix('!') {
@@ -122,19 +174,30 @@ impl ObjectSelector<'_> {
             None => (atom, false),
         };
         let condition = condition(positive)?;
-        let pattern = match condition {
+        if condition.as_ref().is_some_and(|condition| condition.regex.is_some()) {
+            work.spend(EXPRESSION)?;
+        }
+        let pattern: Option<Vec<char>> = match condition {
             Some(_) => None,
-            None => Some(self.pattern(positive)),
+            None => self.pattern(positive).map(|pattern| pattern.chars().collect()),
         };
-        let matches = |path: &&&ObjectPath| {
+        let mut selected = vec![];
+        for (at, path) in visible.iter().enumerate() {
             let is_match = match (&condition, &pattern) {
-                (Some(condition), _) => holds(condition, path, objects),
-                (None, Some(Some(pattern))) => glob(pattern, &path.long()),
-                (None, _) => false,
+                (Some(condition), _) => holds(condition, path, objects, work)?,
+                (None, Some(pattern)) => {
+                    let mut steps = 0;
+                    let is_match = glob_counted(pattern, &known.long()[at], &mut steps);
+                    work.spend(steps * 4)?;
+                    is_match
+                }
+                (None, None) => false,
             };
-            is_match != is_negated
-        };
-        Ok(visible.iter().filter(matches).copied().collect())
+            if is_match != is_negated {
+                selected.push(*path);
+            }
+        }
+        Ok(selected)
     }
 
     /// The pattern on `<namespace>/<kind>/<name>` that a name stands for.
@@ -183,17 +246,35 @@ fn condition(text: &str) -> Result<Option<Condition<'_>>, SelectorError> {
     Ok(Some(Condition { key, operator, value, regex }))
 }
 
-fn holds(condition: &Condition<'_>, path: &ObjectPath, objects: &dyn Objects) -> bool {
+fn holds(
+    condition: &Condition<'_>,
+    path: &ObjectPath,
+    objects: &dyn Objects,
+    work: &Work,
+) -> Result<bool, SelectorError> {
     let key = condition.key;
+    let compare = |value: &Value| {
+        if condition.regex.is_some() {
+            work.spend((value.to_string().len() as u64 + 1) * EXPRESSION_BYTE)?;
+        }
+        Ok::<bool, SelectorError>(compare(condition, value))
+    };
     if let Some(query) = key.strip_prefix("$.").or_else(|| key.strip_prefix('.')) {
-        let status = objects.status(path);
-        let found = status.as_ref().map(|status| path_query::find(status, query));
-        return found.into_iter().flatten().any(|value| compare(condition, &from_json(value)));
+        work.spend(STATUS)?;
+        let Some(status) = objects.status(path) else { return Ok(false) };
+        for value in path_query::find(&status, query) {
+            work.spend(100)?;
+            if compare(&from_json(value))? {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
     }
+    work.spend(KEYWORD)?;
     let (section, keyword) = crate::split_keyword(key);
     let is_section = condition.operator == ":" && condition.value.is_empty() && !key.contains('.');
     if let Some(value) = objects.keyword(path, section, keyword) {
-        return compare(condition, &value);
+        return compare(&value);
     }
     let (group, keyword) = match key.split_once('.') {
         Some((group, keyword)) => (group, Some(keyword)),
@@ -202,12 +283,16 @@ fn holds(condition: &Condition<'_>, path: &ObjectPath, objects: &dyn Objects) ->
     let sections = objects.sections(path);
     let mut members =
         sections.iter().filter(|section| section.split_once('#').is_some_and(|(g, _)| g == group));
-    match keyword {
-        None => is_section && members.next().is_some(),
-        Some(keyword) => members.any(|section| {
-            objects.keyword(path, section, keyword).is_some_and(|value| compare(condition, &value))
-        }),
+    let Some(keyword) = keyword else { return Ok(is_section && members.next().is_some()) };
+    for section in members {
+        work.spend(KEYWORD)?;
+        if let Some(value) = objects.keyword(path, section, keyword)
+            && compare(&value)?
+        {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 fn compare(condition: &Condition<'_>, value: &Value) -> bool {
@@ -267,5 +352,61 @@ fn from_json(value: &serde_json::Value) -> Value {
             (None, None) => Value::Null,
         },
         other => Value::Json(other.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many objects, whose state is asked for without a cost of its own.
+    struct Many(Vec<ObjectPath>);
+
+    impl Objects for Many {
+        fn paths(&self) -> Vec<ObjectPath> {
+            self.0.clone()
+        }
+
+        fn keyword(&self, _: &ObjectPath, _: &str, _: &str) -> Option<Value> {
+            None
+        }
+
+        fn sections(&self, _: &ObjectPath) -> Vec<String> {
+            (0..50).map(|n| format!("fs#{n}")).collect()
+        }
+
+        fn status(&self, _: &ObjectPath) -> Option<serde_json::Value> {
+            Some(serde_json::json!({"avail": "up"}))
+        }
+    }
+
+    fn many() -> Many {
+        let path = |n| ObjectPath::parse(&format!("svc{}{n:05}", "a".repeat(40))).unwrap();
+        Many((0..10_000).map(path).collect())
+    }
+
+    #[test]
+    fn what_takes_too_much_work_is_refused_and_what_people_type_is_not() {
+        let many = many();
+        let select = |selector: &str| ObjectSelector::default().expand(selector, &many);
+        for usual in
+            ["svc*", "*1+!*2,*/svc/*[13]", "orchestrate=ha", "$.avail=up", "a~b+c=d,.avail=up"]
+        {
+            assert!(select(usual).is_ok(), "{usual}");
+        }
+        let repeated = |atom: &str, count: usize| vec![atom; count].join(",");
+        let unmatched = format!("*{}*b", "a".repeat(38));
+        for worst in [
+            repeated(&unmatched, 900),
+            repeated("fs.x=1", 900),
+            repeated("$.avail=down", 900),
+            repeated("x~a{1,99}", 900),
+            repeated(&"*a".repeat(30), 900),
+            format!("*{}", "[".repeat(60_000)),
+            "a".repeat(MAX_LENGTH + 1),
+        ] {
+            let refused = select(&worst).unwrap_err();
+            assert!(refused.0.contains("more"), "{worst:.40}: {refused}");
+        }
     }
 }
