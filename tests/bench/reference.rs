@@ -13,7 +13,7 @@ use std::rc::Rc;
 use ring::rand::SystemRandom;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use wire::{ClusterSecret, Dialect, Form, Frame, Limits, Prepared, Sender};
+use wire::{ClusterSecret, Dialect, Frame, Limits, Prepared, Sender};
 
 use crate::ROLE;
 use crate::load::Server;

@@ -17,6 +17,8 @@ pub struct Peer {
     dialect: Dialect,
     /// The node that sealed requests name.
     recipient: String,
+    /// How far its wall clock is ahead, in seconds.
+    ahead: i64,
     /// Address to connect from: a loopback address of the test's own keeps its mistakes to itself.
     from: Ipv4Addr,
     to: u16,
@@ -39,13 +41,28 @@ impl Peer {
     fn new(node: &Node, dialect: Dialect) -> Self {
         let sender = Sender::new("demo", node.name(), ClusterSecret::new(node.secret()));
         let recipient = node.name().to_owned();
-        Self { sender, dialect, recipient, from: Ipv4Addr::LOCALHOST, to: node.port(), kept: None }
+        Self {
+            sender,
+            dialect,
+            recipient,
+            ahead: 0,
+            from: Ipv4Addr::LOCALHOST,
+            to: node.port(),
+            kept: None,
+        }
     }
 
     /// The same, asking for another node.
     #[must_use]
     pub fn asking(mut self, nodename: &str) -> Self {
         self.recipient = nodename.into();
+        self
+    }
+
+    /// The same, with a wall clock that many seconds ahead.
+    #[must_use]
+    pub fn ahead(mut self, seconds: i64) -> Self {
+        self.ahead = seconds;
         self
     }
 
@@ -128,7 +145,7 @@ impl Peer {
     fn seal_at(&self, body: &Prepared, seconds: i64) -> Vec<u8> {
         let mut at = ::actors::clock::stamp();
         at.b_us += seconds * 1_000_000;
-        at.t_ms += seconds * 1_000;
+        at.t_ms += (seconds + self.ahead) * 1_000;
         let random = SystemRandom::new();
         let form = Form::request(self.dialect, &self.recipient, at, &random);
         self.sender.seal(&form, body, &random).expect("a usable secret")
