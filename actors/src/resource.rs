@@ -32,6 +32,8 @@ mod mounts;
 mod order;
 pub(crate) mod pool;
 mod processes;
+#[cfg(test)]
+mod reading;
 mod requires;
 mod select;
 pub(crate) mod status_file;

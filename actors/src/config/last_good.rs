@@ -54,12 +54,13 @@ fn read_copy(paths: &Paths, file: &str) -> Option<(String, Timestamp)> {
     Some((text, super::modified(&metadata)))
 }
 
-/// What the monitors need of an object, and its errors: those of reading, and those that make it no good configuration.
+/// What the monitors need of an object, and its errors: those of reading, those that make it no good configuration, and
+/// what it asks for in vain.
 pub(super) fn evaluate(conf: &ObjectConf, context: &Context) -> (ObjectSettings, Vec<Complaint>) {
     let (settings, mut complaints) = conf.settings(context);
     if conf.path().kind() != Kind::Ccfg {
         let mut errors = conf.validate(context);
-        errors.retain(|each| each.severity == Severity::Error);
+        errors.retain(|each| each.severity == Severity::Error || each.is_unread());
         Complaint::merge(&mut complaints, errors);
     }
     (settings, complaints)

@@ -106,7 +106,7 @@ impl Verb {
     }
 
     /// What its requirements are named after.
-    fn requires_word(self) -> &'static str {
+    pub(crate) fn requires_word(self) -> &'static str {
         match self {
             Self::Shutdown => "stop",
             Self::Startstandby => "start",

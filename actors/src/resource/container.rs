@@ -37,13 +37,15 @@ pub(crate) enum Tool {
 }
 
 impl Tool {
-    /// The tool of a driver type; `oci` is podman where that is installed.
-    pub(crate) fn choose(driver_type: &str, _: &Host) -> Self {
+    /// The tool of a driver type; `oci` is that of keyword `node.oci`, else podman where that is installed.
+    pub(crate) fn choose(driver_type: &str, host: &Host) -> Self {
         let is_installed = |name: &str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
         };
-        match driver_type {
+        let own = host.node.conf.get("node.oci").unwrap_or_default();
+        let wanted = if driver_type == "oci" { own.as_str() } else { driver_type };
+        match wanted {
             "docker" => Self::Docker,
             "podman" => Self::Podman,
             _ if is_installed("podman") || !is_installed("docker") => Self::Podman,

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::EvalError;
 
+/// How complaints begin about what nobody reads.
+pub(crate) const UNREAD: &str = "not read: ";
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,6 +49,12 @@ impl Complaint {
             keyword: error.keyword.clone(),
             reason: error.reason.to_string(),
         }
+    }
+
+    /// Whether it tells of what is set and read by nobody: worth a warning wherever the file is read.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.severity == Severity::Warning && self.reason.starts_with(UNREAD)
     }
 
     /// Whether the same is among others, wherever it stands there.

@@ -37,6 +37,9 @@ pub trait Facts: Send + Sync {
     fn safe(&self, id: &str) -> Option<String>;
 }
 
+/// Hears of each keyword that is asked for, by section and name.
+pub type Reads = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// Who evaluates, for which node, knowing what.
 #[derive(Clone)]
 pub struct Context {
@@ -54,6 +57,8 @@ pub struct Context {
     pub is_live: bool,
     /// What drivers know.
     pub facts: Option<Arc<dyn Facts>>,
+    /// Who is told of each keyword that is read: for the test that each one is.
+    pub reads: Option<Reads>,
 }
 
 impl Context {
@@ -68,6 +73,7 @@ impl Context {
             impersonate: None,
             is_live: true,
             facts: None,
+            reads: None,
         }
     }
 

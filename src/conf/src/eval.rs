@@ -10,6 +10,8 @@ use crate::{Context, Converter, Ini, NodeConf, ObjectConf, Value};
 
 mod references;
 
+pub(crate) use references::{left_out_of_dnsnodes, unresolved};
+
 /// Why a keyword has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvalError {
@@ -219,6 +221,9 @@ impl<'a> Evaluation<'a> {
         keyword: &str,
         force_scope: bool,
     ) -> Result<Evaluated, EvalError> {
+        if let Some(reads) = &self.ctx.reads {
+            reads(section, keyword);
+        }
         self.try_eval(section, keyword, force_scope).map_err(|reason| EvalError {
             section: section.to_owned(),
             keyword: keyword.to_owned(),
@@ -318,8 +323,14 @@ impl<'a> Evaluation<'a> {
             ),
             None => (Inheritance::Leaf, true, keyword),
         };
-        let in_section =
-            |this: &mut Self, section: &str, name: &str| this.scoped(section, name, is_scopable);
+        let driver = self.doc.driver(section);
+        let in_section = |this: &mut Self, section: &str, name: &str| {
+            this.scoped(section, name, is_scopable).or_else(|| {
+                // As deployed agents read it, under its older names.
+                keywords::older_names(section, driver, name)
+                    .find_map(|old| this.scoped(section, old, is_scopable))
+            })
+        };
         let in_head = |this: &mut Self| {
             in_section(this, "DEFAULT", head_name).or_else(|| {
                 let old = keywords::deprecated(head_name)?;

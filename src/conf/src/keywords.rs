@@ -32,6 +32,21 @@ pub(crate) enum Inheritance {
     Head,
 }
 
+/// What becomes of a keyword that is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Somebody reads it: a test holds us to it.
+    Read,
+    /// It describes, and asks for nothing.
+    Describes,
+    /// It is read, and part of what it asks for is not done: that is told.
+    Partly(&'static str),
+    /// Nobody reads it: what is not done is told to who sets it.
+    Unread(&'static str),
+    /// What it asks for would be done wrong without it: it is a mistake to set it.
+    Refused(&'static str),
+}
+
 /// A keyword of some section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Keyword {
@@ -51,6 +66,8 @@ pub(crate) struct Keyword {
     pub(crate) candidates: &'static [&'static str],
     /// Name it is inherited under from DEFAULT; its own when none.
     pub(crate) default_keyword: Option<&'static str>,
+    /// Who does something about it.
+    pub(crate) fate: Fate,
 }
 
 const fn kw(name: &'static str) -> Keyword {
@@ -63,6 +80,7 @@ const fn kw(name: &'static str) -> Keyword {
         is_required: false,
         candidates: &[],
         default_keyword: None,
+        fate: Fate::Read,
     }
 }
 
@@ -105,6 +123,26 @@ impl Keyword {
 
     const fn one_of(mut self, candidates: &'static [&'static str]) -> Self {
         self.candidates = candidates;
+        self
+    }
+
+    const fn describes(mut self) -> Self {
+        self.fate = Fate::Describes;
+        self
+    }
+
+    const fn partly(mut self, reason: &'static str) -> Self {
+        self.fate = Fate::Partly(reason);
+        self
+    }
+
+    const fn unread(mut self, reason: &'static str) -> Self {
+        self.fate = Fate::Unread(reason);
+        self
+    }
+
+    const fn refused(mut self, reason: &'static str) -> Self {
+        self.fate = Fate::Refused(reason);
         self
     }
 
@@ -202,6 +240,56 @@ pub(crate) fn deprecated(keyword: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(_, new)| *new == keyword).map(|(old, _)| *old)
 }
 
+/// The name that a keyword has now, of one that deployed agents still read under an older one.
+pub(crate) fn renamed_in(
+    section: &str,
+    driver: Option<&str>,
+    keyword: &str,
+) -> Option<&'static str> {
+    let all = renamings(section, driver);
+    all.into_iter().find(|(old, _)| *old == keyword).map(|(_, new)| new)
+}
+
+/// Older names of a keyword of a section.
+pub(crate) fn older_names(
+    section: &str,
+    driver: Option<&str>,
+    keyword: &str,
+) -> impl Iterator<Item = &'static str> {
+    let keyword = keyword.to_owned();
+    let all = renamings(section, driver).into_iter();
+    all.filter(move |(_, new)| *new == keyword).map(|(old, _)| old)
+}
+
+/// Old and new names of what a section may hold.
+fn renamings(section: &str, driver: Option<&str>) -> Vec<(&'static str, &'static str)> {
+    let (group, implied) = group_of(section);
+    let driver = driver.or(implied).unwrap_or_default();
+    let is_meant = |(groups, drivers, _, _): &&(&str, &[&str], &str, &str)| {
+        *groups == group && (drivers.is_empty() || drivers.contains(&driver))
+    };
+    RENAMED_IN.iter().filter(is_meant).map(|(_, _, old, new)| (*old, *new)).collect()
+}
+
+/// Images by name: docker, podman, or the one that is there.
+const BY_IMAGE: &[&str] = &["docker", "podman", "oci"];
+
+/// Group or section, drivers (all when empty), old name, new name.
+const RENAMED_IN: &[(&str, &[&str], &str, &str)] = &[
+    ("container", BY_IMAGE, "run_image", "image"),
+    ("container", BY_IMAGE, "run_command", "command"),
+    ("container", BY_IMAGE, "net", "netns"),
+    ("task", BY_IMAGE, "run_image", "image"),
+    ("task", BY_IMAGE, "run_command", "command"),
+    ("task", BY_IMAGE, "net", "netns"),
+    ("disk", &["vg", "lvm"], "vgname", "name"),
+    ("disk", &["zpool", "pool"], "poolname", "name"),
+    ("ip", &["netns", "docker", "cni"], "container_rid", "netns"),
+    ("node", &[], "host_mode", "env"),
+    ("node", &[], "environment", "asset_env"),
+    ("node", &[], "environnement", "asset_env"),
+];
+
 const RENAMED: [(&str, &str); 7] = [
     ("cluster_type", "topology"),
     ("service_type", "env"),
@@ -292,6 +380,7 @@ pub fn keyword_list(kind: Kind) -> serde_json::Value {
                 "candidates": keyword.candidates,
                 "required": keyword.is_required,
                 "at": keyword.is_scopable,
+                "unread": unread(keyword.fate),
             }));
         }
     };
@@ -302,6 +391,48 @@ pub fn keyword_list(kind: Kind) -> serde_json::Value {
         }
     }
     list.into()
+}
+
+/// What is not done about a whole section, which nobody here reads.
+pub(crate) fn unread_section(tables: Tables, section: &str) -> Option<&'static str> {
+    let is_cluster = matches!(tables, Tables::Node | Tables::Object(Kind::Ccfg));
+    if is_cluster { cluster::unread(section) } else { None }
+}
+
+fn unread(fate: Fate) -> serde_json::Value {
+    match fate {
+        Fate::Read | Fate::Partly(_) | Fate::Refused(_) => serde_json::Value::Null,
+        Fate::Describes => "it describes, and asks for nothing".into(),
+        Fate::Unread(reason) => reason.into(),
+    }
+}
+
+/// The keywords of node.conf and cluster.conf that somebody may read: section, name, and what is not done where nobody does.
+#[must_use]
+pub fn node_keyword_list() -> Vec<(&'static str, &'static str, Option<&'static str>)> {
+    let sections = [
+        ("node", None),
+        ("listener", None),
+        ("cluster", None),
+        ("hb", Some("unicast")),
+        ("hb", Some("multicast")),
+        ("hb", Some("disk")),
+        ("hb", Some("relay")),
+        ("arbitrator", None),
+    ];
+    let rows = sections.into_iter().flat_map(|(section, driver)| {
+        let rows = cluster::all(section, driver).into_iter();
+        rows.map(move |row| (section, row.name, row.fate))
+    });
+    rows.map(|(section, name, fate)| {
+        let unread = match fate {
+            Fate::Read | Fate::Partly(_) => None,
+            Fate::Describes => Some("it describes, and asks for nothing"),
+            Fate::Unread(reason) | Fate::Refused(reason) => Some(reason),
+        };
+        (section, name, unread)
+    })
+    .collect()
 }
 
 /// Whether sections of this group are resources.
@@ -325,6 +456,16 @@ mod tests {
         assert_eq!(find("app#1", "simple", "nokw"), Lookup::Unknown);
         assert_eq!(find("foo#1", "x", "nokw"), Lookup::Unknown);
         assert!(matches!(find("lv#1", "lv", "restart"), Lookup::Known(_)));
+    }
+
+    #[test]
+    fn an_older_name_is_that_of_its_driver() {
+        let new = |section, driver, old| renamed_in(section, Some(driver), old);
+        assert_eq!(new("container#1", "docker", "run_image"), Some("image"));
+        assert_eq!(new("container#1", "lxc", "run_image"), None);
+        assert_eq!(new("disk#1", "vg", "vgname"), Some("name"));
+        assert_eq!(renamed_in("node", None, "host_mode"), Some("env"));
+        assert_eq!(renamed_in("app#1", Some("simple"), "environment"), None);
     }
 
     #[test]

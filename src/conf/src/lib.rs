@@ -22,14 +22,14 @@ mod validate;
 mod value;
 
 pub use complaint::{Complaint, Severity};
-pub use context::{Context, Facts, Folders, Labels};
+pub use context::{Context, Facts, Folders, Labels, Reads};
 pub use convert::{Converter, Expected, SizeOptions, parse_duration, parse_size, split_words};
 pub use edit::{Edit, EditError};
 pub use eval::{EvalError, EvalReason, Evaluated};
 pub use expr::evaluate as evaluate_expression;
 pub use ini::{Change, Ini, IniError, IniReason};
 pub use join::{JoinError, JoinReply, join_node_conf, leave_cluster_conf, leave_node_conf};
-pub use keywords::{has_driver, keyword_list};
+pub use keywords::{has_driver, keyword_list, node_keyword_list};
 pub use node::{
     ArbitratorSettings, Envelope, Followed, Found, HeartbeatSettings, ListenerSettings, LogLevel,
     NODE_FILES, NodeConf, NodeSettings, Secret, SplitAction, Threshold,

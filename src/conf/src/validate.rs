@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use model::{Kind, NodeName, resolve_path};
 
+use crate::complaint::UNREAD;
 use crate::convert::doubt_of;
-use crate::eval::{Doc, Evaluation, MAX_DOCUMENT_WORK};
-use crate::keywords::{self, Lookup};
+use crate::eval::{self, Doc, Evaluation, MAX_DOCUMENT_WORK};
+use crate::keywords::{self, Fate, Lookup};
 use crate::{Complaint, Context, Converter, EvalReason, Schedule, Severity, Value};
 
 /// All mistakes, in the order of the document.
@@ -83,12 +84,17 @@ impl Validator<'_> {
             _ => {}
         }
 
+        if let Some(reason) = keywords::unread_section(tables, section) {
+            let reason = format!("{UNREAD}{reason}");
+            self.complain(Severity::Warning, section, "", &reason);
+        }
         let mut seen = BTreeSet::new();
         for (written, _) in doc.ini().keywords(section) {
             let keyword = written.split_once('@').map_or(written, |(keyword, _)| keyword);
             if seen.insert(keyword) {
                 let before = self.complaints.len();
                 self.keyword(section, driver, keyword);
+                self.references(section, keyword);
                 let line = doc.ini().line_of(section, written);
                 for complaint in &mut self.complaints[before..] {
                     complaint.line = line;
@@ -117,6 +123,7 @@ impl Validator<'_> {
         match tables.find(section, driver, keyword) {
             Lookup::Known(definition) => {
                 self.evaluate(section, keyword, definition.candidates, definition.converter);
+                self.unread(section, definition);
             }
             Lookup::Free => self.evaluate(section, keyword, &[], Converter::Text),
             Lookup::Unknown if section == "DEFAULT" => {
@@ -133,8 +140,79 @@ impl Validator<'_> {
                 }
             }
             Lookup::Unknown => {
-                self.complain(Severity::Warning, section, keyword, "unknown keyword");
+                let Some(new) = keywords::renamed_in(section, driver, keyword) else {
+                    self.complain(Severity::Warning, section, keyword, "unknown keyword");
+                    return;
+                };
+                self.complain(
+                    Severity::Notice,
+                    section,
+                    keyword,
+                    &format!("the name is {new} now"),
+                );
+                if let Lookup::Known(new) = tables.find(section, driver, new) {
+                    self.evaluate(section, new.name, new.candidates, new.converter);
+                    self.unread(section, new);
+                }
             }
+        }
+    }
+
+    /// Tells of references that do not become what they look like.
+    fn references(&mut self, section: &str, keyword: &str) {
+        if section != "DEFAULT" && !section.contains('#') {
+            return;
+        }
+        let is_of = |written: &str| written.split('@').next() == Some(keyword);
+        let (doc, ctx) = (self.doc, self.ctx);
+        let mut reasons = BTreeSet::new();
+        for (_, raw) in doc.ini().keywords(section).filter(|(written, _)| is_of(written)) {
+            let is_object = matches!(doc, Doc::Object(_)) && !is_cluster(doc);
+            let left_out = eval::left_out_of_dnsnodes(&ctx.node);
+            if is_object && raw.contains("dnsnodes}") && !left_out.is_empty() {
+                let words = left_out.join(" ");
+                reasons.insert((
+                    Severity::Warning,
+                    format!(
+                        "{{dnsnodes}} leaves out {words} of cluster.dns: no name of a cluster node"
+                    ),
+                ));
+            }
+            for reference in eval::unresolved(doc, ctx, section, raw) {
+                let advice = match reference.starts_with("{volume#") {
+                    true => ": the mount point of a volume is `mnt`",
+                    false => "",
+                };
+                let text = format!("{reference} resolves to nothing, and stays as it is{advice}");
+                reasons.insert((Severity::Error, text));
+            }
+        }
+        for (severity, reason) in reasons {
+            self.complain(severity, section, keyword, &reason);
+        }
+    }
+
+    /// Tells of a keyword that asks for something, and that nobody reads.
+    fn unread(&mut self, section: &str, definition: &keywords::Keyword) {
+        let (severity, how, reason) = match definition.fate {
+            Fate::Read | Fate::Describes => return,
+            Fate::Partly(reason) => (Severity::Warning, "read in part: ", reason),
+            Fate::Unread(reason) => (Severity::Warning, UNREAD, reason),
+            Fate::Refused(reason) => (Severity::Error, UNREAD, reason),
+        };
+        let found =
+            Evaluation::eval_within(self.doc, self.ctx, &self.budget, section, definition.name);
+        let Ok(found) = found else { return };
+        // What is set to do nothing asks for nothing, nor does the usual.
+        let text = found.value.to_string();
+        let is_usual =
+            matches!(definition.default, keywords::Default::Text(usual) if usual == text);
+        let asks = found.is_set
+            && !is_usual
+            && !matches!(&found.value, Value::Null | Value::Bool(false) | Value::Integer(0))
+            && !text.is_empty();
+        if asks {
+            self.complain(severity, section, definition.name, &format!("{how}{reason}"));
         }
     }
 
@@ -325,6 +403,94 @@ mod tests {
                 "Warning web.conf line 5: share#1.type: this agent has no driver share.nfs",
                 "Error web.conf line 7: app#1.type: unknown driver app.smple",
             ]
+        );
+    }
+
+    #[test]
+    fn a_reference_that_resolves_to_nothing_is_a_mistake() {
+        let text = "[DEFAULT]\nid = i\nnodes = n1\n[volume#data]\nname = v\nsize = 1m\n\
+                    [fs#1]\ntype = bind\ndev = {volume#data.mnt}/a\nmnt = {volume#data.mount_point}/b\n\
+                    [app#1]\nstart = /bin/sh -c 'echo ${HOME} {x} {fs#1.mnt}'\nstop = /bin/a {fs#2.mnt}\n";
+        assert_eq!(
+            told("web", text),
+            [
+                "Error web.conf line 10: fs#1.mnt: {volume#data.mount_point} resolves to nothing, and stays \
+                 as it is: the mount point of a volume is `mnt`",
+                "Error web.conf line 13: app#1.stop: {fs#2.mnt} resolves to nothing, and stays as it is",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_read_is_told_with_what_is_not_done() {
+        let text = "[DEFAULT]\nid = i\nnodes = n1\nscsireserv = true\nmode = x\ncomment = c\n\
+                    [fs#1]\ntype = ext4\ndev = /a\nmnt = /b\npromote_rw = true\nno_preempt_abort = false\n\
+                    [sync#1]\ntype = rsync\nsrc = /a\ndst = /b\ntarget = nodes\nsnap = true\n\
+                    [sync#2]\ntype = rsync\nsrc = /a\ndst = /b\ntarget = nodes\nsnap = false\n";
+        assert_eq!(
+            told("web", text),
+            [
+                "Warning web.conf line 4: DEFAULT.scsireserv: not read: this agent takes no SCSI reservations: \
+                 nothing keeps another node from writing",
+                "Warning web.conf line 11: fs#1.promote_rw: not read: this agent does not make disks writable",
+                "Error web.conf line 18: sync#1.snap: not read: this agent makes no snapshots: nothing would be copied",
+            ]
+        );
+    }
+
+    #[test]
+    fn older_names_are_read_as_deployed_agents_do() {
+        let text = "[DEFAULT]\nid = i\nnodes = n1\n[container#1]\ntype = docker\nrun_image = img:1\n\
+                    run_command@n1 = /bin/a b\nnet = host\n[container#2]\ntype = docker\nimage = new\nrun_image = old\n\
+                    [disk#1]\ntype = vg\nvgname = data\n";
+        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
+        let context = Context::new(Arc::new(node));
+        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
+        let first = conf.section(&context, "container#1");
+        assert_eq!(first.text("image").unwrap().as_deref(), Some("img:1"));
+        assert_eq!(first.words("command").unwrap(), ["/bin/a", "b"]);
+        assert_eq!(first.text("netns").unwrap().as_deref(), Some("host"));
+        assert_eq!(
+            conf.section(&context, "container#2").text("image").unwrap().as_deref(),
+            Some("new")
+        );
+        assert_eq!(conf.section(&context, "disk#1").text("name").unwrap().as_deref(), Some("data"));
+        let told = told("web", text);
+        assert!(told.iter().all(|one| !one.starts_with("Error")), "{told:?}");
+        assert!(told.contains(
+            &"Notice web.conf line 6: container#1.run_image: the name is image now".to_owned()
+        ));
+    }
+
+    #[test]
+    fn sections_of_the_node_that_nobody_reads_are_told_once() {
+        let cluster =
+            "[cluster]\nnodes = n1\ndns = 10.0.0.1 n1\nsecret = 0123456789abcdef0123456789abcdef\n";
+        let node = "[node]\nhost_mode = PRD\nenvironment = x\n[hook#1]\nevents = all\ncommand = /bin/a\n\
+                    [syslog]\nhost = h\n[reboot]\nschedule = @1d\n[asset]\nschedule = @1d\n";
+        let settings =
+            crate::NodeSettings::parse(model::NodeName::new("n1").unwrap(), cluster, node);
+        let settings = settings.unwrap();
+        assert_eq!(settings.env, "PRD");
+        let told: Vec<String> = settings.complaints.iter().map(ToString::to_string).collect();
+        let told = |section: &str| told.iter().filter(|one| one.contains(section)).count();
+        for (section, text) in [
+            ("[hook#1]", "node.conf line 4: [hook#1]: not read: this agent runs no hooks"),
+            (
+                "[syslog]",
+                "node.conf line 7: [syslog]: not read: this agent writes its own log files",
+            ),
+            ("[reboot]", "node.conf line 9: [reboot]: not read: this agent does not reboot"),
+            ("[asset]", "node.conf line 11: [asset]: not read: this agent pushes nothing"),
+        ] {
+            assert_eq!((told(section), told(text)), (1, 1), "{section}");
+        }
+        let text = "[DEFAULT]\nid = i\nnodes = {dnsnodes}\n";
+        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
+        let told = conf.validate(&Context::new(settings.conf.clone()));
+        assert_eq!(
+            told[0].to_string(),
+            "web.conf line 3: DEFAULT.nodes: {dnsnodes} leaves out 10.0.0.1 of cluster.dns: no name of a cluster node"
         );
     }
 

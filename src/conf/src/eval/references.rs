@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Doc, EvalReason, Evaluation, MAX_DEPTH, MAX_LENGTH};
-use crate::{NodeConf, Value, keywords};
+use crate::{Context, NodeConf, Value, keywords};
 
 /// What a reference stands for.
 enum Target {
@@ -324,6 +324,37 @@ fn modify(modifier: &str, text: &str) -> String {
         _ if text.contains(':') && !text.starts_with('[') => format!("[{text}]"),
         _ => text.to_owned(),
     }
+}
+
+/// References of a text to resources that resolve to nothing, and so stay as they are.
+pub(crate) fn unresolved(doc: Doc<'_>, ctx: &Context, section: &str, text: &str) -> Vec<String> {
+    let mut found = vec![];
+    let mut from = 0;
+    while let Some((start, end)) = next_reference(text, from) {
+        from = end;
+        let reference = &text[start..=end];
+        // One to a section of another kind may be meant for a shell.
+        let is_to_resource = reference.split_once('.').is_some_and(|(name, _)| {
+            name.find('#').is_some_and(|at| {
+                let group = name[..at].trim_start_matches(['{', '#']);
+                let group = group.rsplit(':').next().unwrap_or(group);
+                keywords::is_resource_group(keywords::group_of(group).0)
+            })
+        });
+        let replaced = || Evaluation::new(doc, ctx).replace_references(reference, section);
+        if is_to_resource && matches!(replaced(), Ok(Some(text)) if text == reference) {
+            found.push(reference.to_owned());
+        }
+    }
+    found
+}
+
+/// What `{dnsnodes}` leaves out: words of `cluster.dns` that are no names of cluster nodes. To know whose addresses they
+/// are would take a resolver.
+pub(crate) fn left_out_of_dnsnodes(node: &NodeConf) -> Vec<String> {
+    let dns = node.get("cluster.dns").unwrap_or_default();
+    let is_named = |word: &&str| node.cluster_nodes().iter().any(|node| node.as_str() == *word);
+    dns.split_whitespace().filter(|word| !is_named(word)).map(str::to_owned).collect()
 }
 
 /// The leftmost innermost reference that starts at `from` or later: positions of its braces. One has letters,

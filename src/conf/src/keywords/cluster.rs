@@ -54,7 +54,44 @@ pub(super) fn all(section: &str, driver: Option<&str>) -> Vec<&'static Keyword> 
     tables.iter().flat_map(|table| table.iter()).collect()
 }
 
-const HEAD: &[Keyword] = &[kw("id"), kw("comment").or("")];
+const NO_COLLECTOR: &str = "this agent pushes nothing to the collector";
+const NO_UPDATE: &str = "this agent is updated by the packages of the system alone";
+const NO_FETCH: &str = "this agent fetches nothing by URL";
+const NO_TLS: &str = "this agent has no TLS listener";
+const NO_DNS: &str = "this agent does not answer for the DNS";
+const NO_RESERVATION: &str = "this agent takes no SCSI reservations";
+
+/// What is not done about sections that nobody here reads.
+const UNREAD: [(&str, &str); 20] = [
+    ("stonith", "this agent runs no command that fences a node"),
+    ("hook", "this agent runs no hooks"),
+    ("syslog", "this agent writes its own log files and to the journal, and not to syslog"),
+    ("reboot", "this agent does not reboot the node by a schedule"),
+    ("compliance", "this agent runs no compliance modules"),
+    ("stats", NO_COLLECTOR),
+    ("stats_collection", NO_COLLECTOR),
+    ("dequeue_actions", NO_COLLECTOR),
+    ("sysreport", NO_COLLECTOR),
+    ("checks", NO_COLLECTOR),
+    ("packages", NO_COLLECTOR),
+    ("patches", NO_COLLECTOR),
+    ("asset", NO_COLLECTOR),
+    ("disks", NO_COLLECTOR),
+    ("rotate_root_pw", "this agent does not change the password of root"),
+    ("cni", "this agent sets no networks up"),
+    ("network", "this agent sets no networks up"),
+    ("switch", NO_COLLECTOR),
+    ("array", NO_COLLECTOR),
+    ("backup", NO_COLLECTOR),
+];
+
+/// What is not done about a section.
+pub(super) fn unread(section: &str) -> Option<&'static str> {
+    let group = section.split_once('#').map_or(section, |(group, _)| group);
+    UNREAD.iter().find(|(unread, _)| *unread == group).map(|(_, reason)| *reason)
+}
+
+const HEAD: &[Keyword] = &[kw("id"), kw("comment").or("").describes()];
 
 const NODE: &[Keyword] = &[
     kw("env").or("TST").one_of(ENVIRONMENTS),
@@ -66,77 +103,77 @@ const NODE: &[Keyword] = &[
     kw("ready_period").to(Duration).or("5"),
     kw("split_action").or("crash").one_of(&["crash", "reboot", "stop"]),
     kw("loglevel").or("info").one_of(&["error", "warn", "info", "debug", "trace"]),
-    kw("secure_fetch").to(Boolean).or("true"),
-    kw("allowed_networks").to(List).or("10.0.0.0/8 172.16.0.0/24 192.168.0.0/16"),
-    kw("loc_country"),
-    kw("loc_city"),
-    kw("loc_zip"),
-    kw("loc_addr"),
-    kw("loc_building"),
-    kw("loc_floor"),
-    kw("loc_room"),
-    kw("loc_rack"),
-    kw("sec_zone"),
-    kw("team_integ"),
-    kw("team_support"),
-    kw("asset_env"),
-    kw("connect_to"),
-    kw("model"),
-    kw("manufacturer"),
-    kw("serial"),
-    kw("enclosure"),
-    kw("bios_version"),
-    kw("sp_version"),
-    kw("cpu_freq"),
-    kw("cpu_cores").to(Integer),
-    kw("cpu_dies").to(Integer),
-    kw("cpu_threads").to(Integer),
-    kw("cpu_model"),
-    kw("mem_banks").to(Integer),
-    kw("mem_slots").to(Integer),
-    kw("mem_bytes").to(Size),
-    kw("os_vendor"),
-    kw("os_release"),
-    kw("os_kernel"),
-    kw("os_arch"),
-    kw("tz"),
-    kw("dbopensvc"),
-    kw("dbcompliance"),
-    kw("dbinsecure").to(Boolean),
-    kw("dblog").to(Boolean).or("true"),
-    kw("dblogcron").to(Boolean).or("true"),
-    kw("db_update_interval").to(Duration).or("300"),
-    kw("db_min_update_interval").to(Duration).or("10"),
-    kw("db_min_ping_interval").to(Duration).or("60"),
+    kw("secure_fetch").to(Boolean).or("true").unread(NO_FETCH),
+    kw("allowed_networks").to(List).or("10.0.0.0/8 172.16.0.0/24 192.168.0.0/16").describes(),
+    kw("loc_country").describes(),
+    kw("loc_city").describes(),
+    kw("loc_zip").describes(),
+    kw("loc_addr").describes(),
+    kw("loc_building").describes(),
+    kw("loc_floor").describes(),
+    kw("loc_room").describes(),
+    kw("loc_rack").describes(),
+    kw("sec_zone").describes(),
+    kw("team_integ").describes(),
+    kw("team_support").describes(),
+    kw("asset_env").describes(),
+    kw("connect_to").describes(),
+    kw("model").describes(),
+    kw("manufacturer").describes(),
+    kw("serial").describes(),
+    kw("enclosure").describes(),
+    kw("bios_version").describes(),
+    kw("sp_version").describes(),
+    kw("cpu_freq").describes(),
+    kw("cpu_cores").to(Integer).describes(),
+    kw("cpu_dies").to(Integer).describes(),
+    kw("cpu_threads").to(Integer).describes(),
+    kw("cpu_model").describes(),
+    kw("mem_banks").to(Integer).describes(),
+    kw("mem_slots").to(Integer).describes(),
+    kw("mem_bytes").to(Size).describes(),
+    kw("os_vendor").describes(),
+    kw("os_release").describes(),
+    kw("os_kernel").describes(),
+    kw("os_arch").describes(),
+    kw("tz").describes(),
+    kw("dbopensvc").partly("actions are fetched from it, and nothing is pushed to it"),
+    kw("dbcompliance").unread(NO_COLLECTOR),
+    kw("dbinsecure").to(Boolean).unread(NO_COLLECTOR),
+    kw("dblog").to(Boolean).or("true").unread(NO_COLLECTOR),
+    kw("dblogcron").to(Boolean).or("true").unread(NO_COLLECTOR),
+    kw("db_update_interval").to(Duration).or("300").unread(NO_COLLECTOR),
+    kw("db_min_update_interval").to(Duration).or("10").unread(NO_COLLECTOR),
+    kw("db_min_ping_interval").to(Duration).or("60").unread(NO_COLLECTOR),
     kw("uuid"),
-    kw("branch"),
-    kw("pkg_format").or("auto").one_of(&["tar", "auto"]),
-    kw("repo"),
-    kw("repopkg"),
-    kw("repocomp"),
+    kw("branch").unread(NO_UPDATE),
+    kw("pkg_format").or("auto").one_of(&["tar", "auto"]).unread(NO_UPDATE),
+    kw("repo").unread(NO_UPDATE),
+    kw("repopkg").unread(NO_UPDATE),
+    kw("repocomp").unread(NO_UPDATE),
     kw("ruser").or("root"),
-    kw("prkey"),
+    kw("prkey").unread(NO_RESERVATION),
     kw("oci"),
-    kw("comment").or(""),
+    kw("comment").or("").describes(),
 ];
 
 const LISTENER: &[Keyword] = &[
     kw("addr").or("").at(),
     kw("port").to(Integer).or("1214").at(),
-    kw("tls_addr").or(""),
-    kw("tls_port").to(Integer).or("1215"),
-    kw("crl").or("{var}/certs/ca_crl"),
-    kw("ui").to(Boolean).or("true"),
-    kw("dns_sock_uid").or("953"),
-    kw("dns_sock_gid").or("953"),
-    kw("openid_well_known"),
+    kw("tls_addr").or("").unread(NO_TLS),
+    kw("tls_port").to(Integer).or("1215").unread(NO_TLS),
+    kw("crl").or("{var}/certs/ca_crl").unread(NO_TLS),
+    kw("ui").to(Boolean).or("true").unread(NO_TLS),
+    kw("dns_sock_uid").or("953").unread(NO_DNS),
+    kw("dns_sock_gid").or("953").unread(NO_DNS),
+    kw("openid_well_known").unread(NO_TLS),
     kw("max_frame").to(Size).or("64m"),
     kw("max_message").to(Size).or("256m"),
     kw("replay_window").to(Duration).or("30"),
     kw("idle_timeout").to(Duration).or("60"),
     kw("max_connections").to(Integer).or("16384"),
     kw("max_connections_per_address").to(Integer).or("1024"),
-    kw("comment").or(""),
+    kw("comment").or("").describes(),
 ];
 
 const CLUSTER: &[Keyword] = &[
@@ -150,13 +187,16 @@ const CLUSTER: &[Keyword] = &[
     kw("drpnodes").to(List),
     kw("dns").to(List).at(),
     kw("quorum").to(Boolean),
-    kw("vip").at(),
-    kw("ca").to(List),
-    kw("cert"),
-    kw("default_mon_format").one_of(&["compact", "matrix"]).at(),
+    kw("vip").at().unread("this agent does not hold the address of the cluster"),
+    kw("ca").to(List).unread(NO_TLS),
+    kw("cert").unread(NO_TLS),
+    kw("default_mon_format")
+        .one_of(&["compact", "matrix"])
+        .at()
+        .unread("`om mon` has one form here"),
     kw("envelope").or("sealed").one_of(&["sealed", "any", "classic"]),
     kw("profile").one_of(&["", "fast"]),
-    kw("comment").or(""),
+    kw("comment").or("").describes(),
 ];
 
 const HB: &[Keyword] = &[
@@ -164,7 +204,7 @@ const HB: &[Keyword] = &[
     kw("nodes").to(List).at(),
     kw("interval").to(Duration).or("5").at(),
     kw("timeout").to(Duration).or("15").at(),
-    kw("comment").or(""),
+    kw("comment").or("").describes(),
 ];
 
 const HB_UNICAST: &[Keyword] =
@@ -188,22 +228,24 @@ const ARBITRATOR: &[Keyword] = &[
     kw("timeout").to(Duration).or("5").at(),
     // Unset, cluster.envelope.
     kw("envelope").one_of(&["sealed", "any", "classic"]),
-    kw("comment").or(""),
+    kw("comment").or("").describes(),
 ];
 
-const STONITH: &[Keyword] = &[kw("cmd").to(Words).required().at(), kw("comment").or("")];
+const STONITH: &[Keyword] =
+    &[kw("cmd").to(Words).required().at(), kw("comment").or("").describes()];
 
-const HOOK: &[Keyword] = &[kw("events").to(List), kw("command").to(Words), kw("comment").or("")];
+const HOOK: &[Keyword] =
+    &[kw("events").to(List), kw("command").to(Words), kw("comment").or("").describes()];
 
 const SYSLOG: &[Keyword] = &[
     kw("facility").or("daemon"),
     kw("level").or("info").one_of(&["critical", "error", "warning", "info", "debug"]),
     kw("host"),
     kw("port").to(Integer).or("514"),
-    kw("comment").or(""),
+    kw("comment").or("").describes(),
 ];
 
-const SCHEDULE: &[Keyword] = &[kw("schedule"), kw("comment").or("")];
+const SCHEDULE: &[Keyword] = &[kw("schedule"), kw("comment").or("").describes()];
 
 const REBOOT: &[Keyword] = &[kw("once").to(Boolean).or("true"), kw("pre"), kw("blocking_pre")];
 

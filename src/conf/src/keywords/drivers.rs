@@ -49,7 +49,9 @@ const GROUPS: &[(&str, Option<&str>, &[&str])] = &[
             "ldom",
             "loop",
             "lv",
+            "lvm",
             "md",
+            "pool",
             "rados",
             "raw",
             "scsireserv",
@@ -120,6 +122,8 @@ pub(super) fn knows(group: &str, driver: &str) -> bool {
 /// The drivers that have a table here: group and type.
 pub(super) fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
     let all = GROUPS.iter().flat_map(|(group, _, types)| types.iter().map(|name| (*group, *name)));
+    // Any word is a type of mount: these stand for those with the same table.
+    let all = all.chain([("fs", "flag"), ("fs", "directory"), ("fs", "tmpfs"), ("fs", "ext4")]);
     all.filter(|(group, name)| tables(group, name).is_some())
 }
 
@@ -143,6 +147,15 @@ pub(super) fn tables(group: &str, driver: &str) -> Option<&'static [&'static [Ke
         _ => return None,
     })
 }
+
+const NO_DNS: &str = "this agent does not answer for the DNS";
+const NO_GUEST: &str = "this agent does nothing inside of guests";
+const NO_LV: &str = "this agent makes no logical volumes";
+const NO_PROMOTION: &str = "this agent does not make disks writable";
+const NO_SNAPSHOT: &str = "this agent makes no snapshots";
+const NO_SUCH_SYNC: &str = "this agent has no such sync action";
+pub(super) const NO_RESERVATION: &str =
+    "this agent takes no SCSI reservations: nothing keeps another node from writing";
 
 const APP: &[Keyword] = &[
     kw("script").at(),
@@ -200,7 +213,8 @@ const TASK: &[Keyword] = &[
     kw("run_requires").or("").at(),
 ];
 
-const FS_FLAG: &[Keyword] = &[kw("stat_timeout").to(Duration).or("5").at()];
+const FS_FLAG: &[Keyword] =
+    &[kw("stat_timeout").to(Duration).or("5").at().unread("a flag needs no time to answer")];
 
 const FS_DIRECTORY: &[Keyword] =
     &[kw("path").required().at(), kw("user").at(), kw("group").at(), kw("perm").at()];
@@ -215,22 +229,22 @@ const MOUNT: &[Keyword] = &[
     kw("group").at(),
     kw("perm").at(),
     kw("size").to(Size).at(),
-    kw("zone").at(),
+    kw("zone").at().unread("this agent has no zones"),
 ];
 
 const FS_TMPFS: &[Keyword] = &[kw("dev").at()];
 
 const FS: &[Keyword] = &[
     kw("dev").required().at(),
-    kw("vg").at(),
+    kw("vg").at().unread(NO_LV),
     kw("mkfs_opt").to(Words).or("").at(),
-    kw("create_options").to(Words).or("").at(),
-    kw("snap_size").at(),
-    kw("snap_size_orig").at(),
-    kw("promote_rw").to(Boolean).at(),
-    kw("prkey").at(),
-    kw("scsireserv").to(Boolean).at(),
-    kw("no_preempt_abort").to(Boolean).at(),
+    kw("create_options").to(Words).or("").at().unread(NO_LV),
+    kw("snap_size").at().unread(NO_SNAPSHOT),
+    kw("snap_size_orig").at().unread(NO_SNAPSHOT),
+    kw("promote_rw").to(Boolean).at().unread(NO_PROMOTION),
+    kw("prkey").at().unread(NO_RESERVATION),
+    kw("scsireserv").to(Boolean).at().unread(NO_RESERVATION),
+    kw("no_preempt_abort").to(Boolean).at().unread(NO_RESERVATION),
 ];
 
 const IP: &[Keyword] = &[
@@ -238,14 +252,14 @@ const IP: &[Keyword] = &[
     kw("ipdev").required().at(),
     kw("netmask").at(),
     kw("check_carrier").to(Boolean).or("true").at(),
-    kw("alias").to(Boolean).or("true").at(),
-    kw("wait_dns").to(Duration).or("0").at(),
-    kw("expose").to(List).at(),
+    kw("alias").to(Boolean).or("true").at().unread("this agent does not use ifconfig"),
+    kw("wait_dns").to(Duration).or("0").at().unread(NO_DNS),
+    kw("expose").to(List).at().unread(NO_DNS),
     kw("gateway").at(),
-    kw("network").at(),
-    kw("dns_name_suffix").at(),
-    kw("dns_update").to(Boolean).at(),
-    kw("provisioner").at(),
+    kw("network").at().unread("this agent computes the network of an address from its netmask"),
+    kw("dns_name_suffix").at().unread(NO_DNS),
+    kw("dns_update").to(Boolean).at().unread(NO_DNS),
+    kw("provisioner").at().unread("this agent asks no manager for addresses"),
 ];
 
 const IP_NETNS: &[Keyword] = &[
@@ -286,10 +300,10 @@ const CONTAINER: &[Keyword] = &[
     kw("configs_environment").to(Words).or("").at(),
     kw("secrets_environment").to(Words).or("").at(),
     kw("registry_creds").at(),
-    kw("guestos").at(),
-    kw("osvc_root_path").at(),
-    kw("promote_rw").to(Boolean).at(),
-    kw("scsireserv").to(Boolean).at(),
+    kw("guestos").at().unread(NO_GUEST),
+    kw("osvc_root_path").at().unread(NO_GUEST),
+    kw("promote_rw").to(Boolean).at().unread(NO_PROMOTION),
+    kw("scsireserv").to(Boolean).at().unread(NO_RESERVATION),
 ];
 
 /// Common to all sync drivers.
@@ -308,18 +322,18 @@ pub(super) const SYNC: &[Keyword] = &[
     kw("post_sync_update").at(),
     kw("blocking_pre_sync_update").at(),
     kw("blocking_post_sync_update").at(),
-    kw("pre_sync_resync").at(),
-    kw("post_sync_resync").at(),
-    kw("blocking_pre_sync_resync").at(),
-    kw("blocking_post_sync_resync").at(),
-    kw("pre_sync_restore").at(),
-    kw("post_sync_restore").at(),
-    kw("blocking_pre_sync_restore").at(),
-    kw("blocking_post_sync_restore").at(),
+    kw("pre_sync_resync").at().unread(NO_SUCH_SYNC),
+    kw("post_sync_resync").at().unread(NO_SUCH_SYNC),
+    kw("blocking_pre_sync_resync").at().unread(NO_SUCH_SYNC),
+    kw("blocking_post_sync_resync").at().unread(NO_SUCH_SYNC),
+    kw("pre_sync_restore").at().unread(NO_SUCH_SYNC),
+    kw("post_sync_restore").at().unread(NO_SUCH_SYNC),
+    kw("blocking_pre_sync_restore").at().unread(NO_SUCH_SYNC),
+    kw("blocking_post_sync_restore").at().unread(NO_SUCH_SYNC),
     kw("sync_nodes_requires").or("").at(),
     kw("sync_drp_requires").or("").at(),
     kw("sync_update_requires").or("").at(),
-    kw("sync_resync_requires").or("").at(),
+    kw("sync_resync_requires").or("").at().unread(NO_SUCH_SYNC),
 ];
 
 const SYNC_RSYNC: &[Keyword] = &[
@@ -330,16 +344,16 @@ const SYNC_RSYNC: &[Keyword] = &[
     kw("reset_options").to(Boolean),
     kw("bwlimit").to(Speed),
     kw("dstfs"),
-    kw("snap").to(Boolean),
+    kw("snap").to(Boolean).refused("this agent makes no snapshots: nothing would be copied"),
 ];
 
 const DISK_LOOP: &[Keyword] = &[
     kw("file").required().at(),
     kw("size").to(Size).or("100m").at(),
-    kw("promote_rw").to(Boolean).at(),
-    kw("scsireserv").to(Boolean).at(),
-    kw("no_preempt_abort").to(Boolean).at(),
-    kw("prkey").at(),
+    kw("promote_rw").to(Boolean).at().unread(NO_PROMOTION),
+    kw("scsireserv").to(Boolean).at().unread(NO_RESERVATION),
+    kw("no_preempt_abort").to(Boolean).at().unread(NO_RESERVATION),
+    kw("prkey").at().unread(NO_RESERVATION),
 ];
 
 const VOLUME: &[Keyword] = &[
@@ -356,7 +370,7 @@ const VOLUME: &[Keyword] = &[
     kw("group").at(),
     kw("perm").at(),
     kw("dirperm").at(),
-    kw("signal").at(),
+    kw("signal").at().unread("this agent sends no signal when the content of a volume changes"),
 ];
 
 /// Common to all resources.
@@ -399,7 +413,7 @@ pub(super) const COMMON: &[Keyword] = &[
     kw("stop_requires").or("").at(),
     kw("provision_requires").or("").at(),
     kw("unprovision_requires").or("").at(),
-    kw("comment").or(""),
+    kw("comment").or("").describes(),
 ];
 
 /// Caps of a cgroup: resources and subsets.

@@ -104,7 +104,13 @@ impl Gatherer<'_> {
         settings.nodes = self.nodes("nodes");
         if settings.nodes.is_empty() && self.complaints.is_empty() {
             let written = self.conf.get("nodes").unwrap_or_default();
-            let fault = self.ctx.node_selector().fault(&written).unwrap_or_else(|| {
+            let left_out = crate::eval::left_out_of_dnsnodes(&self.ctx.node);
+            let of_dns = (written.contains("dnsnodes}") && !left_out.is_empty()).then(|| {
+                let words = left_out.join(" ");
+                format!("{words} of cluster.dns is no name of a cluster node: no node is selected")
+            });
+            let fault = of_dns.or_else(|| self.ctx.node_selector().fault(&written));
+            let fault = fault.unwrap_or_else(|| {
                 let short: String = written.chars().take(80).collect();
                 format!("{short:?} selects no node of the cluster")
             });

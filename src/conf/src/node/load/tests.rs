@@ -136,7 +136,9 @@ fn what_is_no_value_of_the_node_is_an_error_whatever_deployed_agents_make_of_it(
 fn heartbeats_arbitrators_and_stonith_are_those_of_this_node() {
     let cluster = "[cluster]\nnodes = n1 n2 n3\n[hb#1]\ntype = unicast\naddr@n1 = 10.0.0.1\nport@n2 = 1\nnodes = n1 n2 n9\n[hb#r]\ntype = relay\nrelay = r1:1214\nsecret = relay-secret-16b\n[arbitrator#1]\nname = a1\nsecret = voter-secret-16b\n[stonith#n2]\ncmd = /bin/off 'n 2'\n";
     let found = settings(cluster, "");
-    assert_eq!(complaints(&found), Vec::<String>::new());
+    let told = complaints(&found);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("[stonith#n2]: not read: this agent runs no command"), "{told:?}");
     let names = |names: &[&str]| -> Vec<NodeName> {
         names.iter().map(|name| NodeName::new(name).unwrap()).collect()
     };
