@@ -3,6 +3,7 @@
 //! One task per connection on a worker arbiter; a panic in it costs that connection only. Hears: its peer, the stop of
 //! its session. Tells: the blacklist keeper (what did not open), the runner (an empty packet), the listener (its end).
 
+mod classic;
 mod examine;
 mod gate;
 mod session;
@@ -32,6 +33,7 @@ use crate::root::TestPanic;
 use crate::routes::Routes;
 use crate::runner::DequeueActions;
 
+pub use classic::ClassicMemory;
 pub use gate::{Gate, GateCell};
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
 pub use unopened::Unopened;
@@ -236,13 +238,18 @@ impl Talk<'_> {
                 self.forgive().await;
                 (reply_to, Err(reply))
             }
-            Examined::Request { reply_to, caller, request, weight, accepted } => {
+            Examined::Request { reply_to, caller, request, weight, accepted, keep } => {
                 if let Some(mut held) = held.take() {
                     held.shrink(weight);
                     caller.purse.put(held);
                 }
                 if let Some(accepted) = accepted {
                     self.shared.freshness.settle(accepted).await;
+                }
+                if let Some(id) = keep {
+                    let classic = self.shared.routes.classic.clone();
+                    // Done or not, it is told there.
+                    _ = tokio::task::spawn_blocking(move || classic.keep(id)).await;
                 }
                 self.forgive().await;
                 self.session.on_validated();
@@ -277,7 +284,8 @@ impl Talk<'_> {
     async fn examine(&self, bytes: Vec<u8>, held: &mut Option<Held>) -> Result<Examined, Close> {
         let gate = self.shared.gate.load_full();
         if bytes.len() < LARGE {
-            match examine(&bytes, &gate, &self.shared.freshness, Room::SMALL) {
+            let classic = &self.shared.routes.classic;
+            match examine(&bytes, &gate, &self.shared.freshness, classic, Room::SMALL) {
                 Examined::TooLarge => {}
                 examined => return Ok(examined),
             }
@@ -294,7 +302,8 @@ impl Talk<'_> {
             *held = Some(share);
             let (bytes, gate) = (bytes.clone(), gate.clone());
             let freshness = self.shared.freshness.clone();
-            let work = move || examine(&bytes, &gate, &freshness, room);
+            let classic = self.shared.routes.classic.clone();
+            let work = move || examine(&bytes, &gate, &freshness, &classic, room);
             match tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)? {
                 Examined::TooLarge => {}
                 examined => return Ok(examined),

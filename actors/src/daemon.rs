@@ -25,7 +25,7 @@ use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
 use crate::cluster_data::{ClusterData, Flush, SetThread};
 use crate::config::{self, LoadedConfig};
 use crate::config_watcher::{self, ConfigWatcher};
-use crate::connection::{Gate, SessionLog, Shared, Unopened};
+use crate::connection::{ClassicMemory, Gate, SessionLog, Shared, Unopened};
 use crate::control_socket::ControlSocket;
 use crate::freshness::Freshness;
 use crate::listener::Listener;
@@ -244,6 +244,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         monitors: Arc::default(),
         gate: Arc::new(ArcSwap::from_pointee(Gate::new(&node))),
         blacklist: BlacklistRoute { view: view.clone(), keeper },
+        classic: Arc::new(ClassicMemory::load(&paths.node_classic())),
         paths,
         nodename,
         cluster_data,

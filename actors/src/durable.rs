@@ -211,6 +211,27 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Appends to a file, durably: a crash leaves what was there, and a part of the new at most. A new one gets `mode`. Returns
+/// how long it is then.
+///
+/// # Errors
+///
+/// Whatever the file system answers, with the name of the file.
+pub fn append(file: &Path, content: &[u8], mode: u32) -> io::Result<u64> {
+    let appended = || -> io::Result<u64> {
+        crash::on_write();
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut out =
+            OpenOptions::new().create(true).append(true).mode(mode & 0o7777).open(file)?;
+        out.write_all(content)?;
+        out.sync_data()?;
+        Ok(out.metadata()?.len())
+    };
+    appended().map_err(|error| named(file, &error))
+}
+
 /// Creates an empty file, or renews the time of an existing one: `frozen`, `last_shutdown`.
 ///
 /// # Errors

@@ -32,7 +32,7 @@ use wire::Kind;
 
 use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
 use crate::cluster_data::{Emit, HeartbeatHeard, SnapshotCell, WatchOutgoing};
-use crate::connection::GateCell;
+use crate::connection::{ClassicMemory, GateCell};
 use crate::freshness::Freshness;
 use crate::membership;
 use crate::peer::AskPeer;
@@ -171,6 +171,8 @@ pub struct Ties {
     pub gate: GateCell,
     /// The sealed messages heard lately.
     pub freshness: Arc<Freshness>,
+    /// What is remembered of the classic dialect.
+    pub classic: Arc<ClassicMemory>,
     /// Whom not to listen to.
     pub blacklist: Arc<BlacklistView>,
     /// Counts what did not open.
@@ -206,6 +208,7 @@ impl Ties {
         Self {
             gate: routes.gate.clone(),
             freshness,
+            classic: routes.classic.clone(),
             blacklist: routes.blacklist.view.clone(),
             invalid: routes.blacklist.keeper.clone().recipient(),
             valid: routes.blacklist.keeper.clone().recipient(),

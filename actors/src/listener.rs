@@ -37,6 +37,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// Shortest pause between two reports of counters: each report is a new generation of the cluster data.
 const REPORT_PAUSE: Duration = Duration::from_secs(2);
 
+/// Pause between two looks at whether the classic dialect is needed.
+const DIALECT_LOOKS: Duration = Duration::from_secs(10);
+
 /// The settings changed: binds again if address or port did.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -76,6 +79,8 @@ pub struct Listener {
     /// Port of the last socket: the same again after a fall, should the system choose (port 0).
     last_port: u16,
     alerts: Vec<(&'static str, String)>,
+    /// That nobody needs the classic dialect.
+    unused: Option<String>,
     reported: Option<Instant>,
     is_report_due: bool,
     is_retry_due: bool,
@@ -98,6 +103,7 @@ impl Listener {
             bound: None,
             last_port: 0,
             alerts: vec![],
+            unused: None,
             reported: None,
             is_report_due: false,
             is_retry_due: false,
@@ -286,6 +292,19 @@ impl Listener {
         }
     }
 
+    /// Tells when nobody needs the classic dialect any more, and when somebody does again.
+    fn look_at_dialect(&mut self) {
+        let envelope = self.shared.gate.load().keyring.as_ref().map(|keyring| keyring.envelope);
+        let unused = envelope.and_then(|envelope| self.shared.routes.classic.unused(envelope));
+        if unused != self.unused {
+            if let Some(text) = &unused {
+                log::warn!("{text}");
+            }
+            self.unused = unused;
+            self.report_now();
+        }
+    }
+
     fn report_now(&mut self) {
         self.look();
         self.reported = Some(Instant::now());
@@ -295,8 +314,11 @@ impl Listener {
             None => Value::Null,
         };
         let alert = |(_, text): &(_, String)| json!({ "severity": "error", "message": text });
+        let mut alerts: Vec<Value> = self.alerts.iter().map(alert).collect();
+        let unused = self.unused.iter();
+        alerts.extend(unused.map(|text| json!({ "severity": "warning", "message": text })));
         fields.insert("config".into(), config);
-        fields.insert("alerts".into(), self.alerts.iter().map(alert).collect());
+        fields.insert("alerts".into(), alerts.into());
         fields.insert("stats".into(), json!({ "sessions": self.sessions.to_json() }));
         self.shared.routes.root.do_send(ThreadReport { id: "listener".into(), fields });
     }
@@ -319,6 +341,7 @@ impl Actor for Listener {
         // Told before a fall, it might wait for a look that never comes.
         self.shared.sessions.listen();
         self.bind(ctx);
+        ctx.run_interval(DIALECT_LOOKS, |this, _| this.look_at_dialect());
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {

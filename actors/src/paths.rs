@@ -148,6 +148,12 @@ impl Paths {
         self.node_var().join("freshness.json")
     }
 
+    /// The requests of deployed agents that asked for a change, by 16 bytes each: none is carried out twice.
+    #[must_use]
+    pub fn node_classic(&self) -> PathBuf {
+        self.node_var().join("classic_requests")
+    }
+
     /// The file whose existence freezes the node and whose time tells since when.
     #[must_use]
     pub fn node_frozen(&self) -> PathBuf {

@@ -12,7 +12,7 @@ use crate::blacklist_keeper::BlacklistRoute;
 use crate::cluster_data::{ClusterData, SnapshotCell};
 use crate::config::ConfigCell;
 use crate::config_watcher::ConfigWatcher;
-use crate::connection::GateCell;
+use crate::connection::{ClassicMemory, GateCell};
 use crate::listener::Listener;
 use crate::membership::Membership;
 use crate::node_monitor::NodeMonitor;
@@ -56,6 +56,8 @@ pub struct Routes {
     pub listener: Addr<Listener>,
     /// Who may connect, and the keys.
     pub gate: GateCell,
+    /// What is remembered of the classic dialect.
+    pub classic: Arc<ClassicMemory>,
     /// Who sent invalid messages.
     pub blacklist: BlacklistRoute,
     /// Asks the other nodes.

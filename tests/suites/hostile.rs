@@ -341,3 +341,31 @@ fn a_configuration_of_any_bytes_changes_nothing_else() {
     assert_eq!(Peer::sealed(&node).ask(&ping()).expect("the port is kept")["status"], 0);
     assert_well(&node, "any bytes");
 }
+
+#[test]
+fn a_recorded_classic_request_does_nothing_a_second_time_also_after_a_restart() {
+    let mut node = Node::new("n1");
+    node.write_cluster("envelope = any");
+    node.start();
+    let peer = Peer::classic(&node);
+    let changing = json!({"action": "set_node_monitor", "method": "POST", "options": {"global_expect": "frozen"}});
+    for request in [ping(), changing.clone()] {
+        let frame = peer.frame(&request);
+        assert_ne!(peer.open(&peer.exchange(&frame))["status"], 401, "{request}");
+        for _ in 0..2 {
+            let again = peer.open(&peer.exchange(&frame));
+            assert_eq!(again, json!({"status": 401, "error": "replayed message"}), "{request}");
+        }
+    }
+    let recorded = peer.frame(&changing);
+    assert_ne!(peer.open(&peer.exchange(&recorded))["status"], 401);
+    node.kill();
+    node.start();
+    let peer = Peer::classic(&node);
+    assert_eq!(peer.open(&peer.exchange(&recorded))["error"], "replayed message");
+    // A new one is served, also with bytes after its NUL.
+    let mut frame = peer.frame(&ping());
+    frame.extend_from_slice(b"x");
+    assert_eq!(peer.open(&peer.exchange(&frame))["status"], 0);
+    assert_well(&node, "replays");
+}

@@ -2,9 +2,9 @@
 
 use model::NodeName;
 use serde_json::Value;
-use wire::{Accepted, JOIN, Refusal, ReplyTo, Request};
+use wire::{Accepted, Action, CipherId, JOIN, Refusal, ReplyTo, Request};
 
-use super::Gate;
+use super::{ClassicMemory, Gate};
 use crate::freshness::Freshness;
 use crate::heavy::{Purse, Room};
 use crate::requests::{Caller, Transport};
@@ -36,6 +36,8 @@ pub(super) enum Examined {
         weight: usize,
         /// What a sealed one has to wait for before it is carried out.
         accepted: Option<Accepted>,
+        /// To be written down before it is carried out.
+        keep: Option<CipherId>,
     },
 }
 
@@ -46,13 +48,20 @@ const MOST_ORDINARY: usize = 1 << 20;
 const LONGEST_JOIN: usize = 6 << 20;
 
 /// Examines a frame from the network, in this much memory.
-pub(super) fn examine(bytes: &[u8], gate: &Gate, freshness: &Freshness, room: Room) -> Examined {
+pub(super) fn examine(
+    bytes: &[u8],
+    gate: &Gate,
+    freshness: &Freshness,
+    classic: &ClassicMemory,
+    room: Room,
+) -> Examined {
     let Some(keyring) = &gate.keyring else { return Examined::Invalid(Refusal::NotOpened) };
     let is_largest = room == Room::LARGE;
     let opened = match keyring.open_within(bytes, &room.limits(&keyring.limits)) {
         Ok(opened) if !is_largest && !wire::is_within(opened.body(), room.weight) => {
             return Examined::TooLarge;
         }
+        Ok(opened) if !opened.is_request() => return Examined::Invalid(Refusal::NotOpened),
         Ok(opened) => opened,
         // Longer than a frame may be, it stays so.
         Err(Refusal::TooLong) if !is_largest && bytes.len() <= keyring.limits.max_frame => {
@@ -97,6 +106,17 @@ pub(super) fn examine(bytes: &[u8], gate: &Gate, freshness: &Freshness, room: Ro
         return refused(&refusal);
     }
     let transport = if reply_to.is_sealed() { Transport::Sealed } else { Transport::Classic };
+    let mut keep = None;
+    if let Some(id) = opened.cipher_id() {
+        let is_changing = is_changing(&request.action);
+        if let Err(refusal) = classic.take(id, is_changing) {
+            return refused(&refusal);
+        }
+        if gate.members.contains(opened.nodename()) {
+            classic.on_heard();
+        }
+        keep = is_changing.then_some(id);
+    }
     let caller = Caller {
         nodename,
         addr: None,
@@ -104,7 +124,7 @@ pub(super) fn examine(bytes: &[u8], gate: &Gate, freshness: &Freshness, room: Ro
         clustername_is_join: is_joining,
         purse: Purse::default(),
     };
-    Examined::Request { reply_to, caller, request: Box::new(request), weight, accepted }
+    Examined::Request { reply_to, caller, request: Box::new(request), weight, accepted, keep }
 }
 
 /// Reads a request, and tells what it weighs.
@@ -115,6 +135,12 @@ fn parse(body: &[u8], budget: usize) -> Result<(Request, usize), wire::RequestEr
         return Err(wire::RequestError::TooHeavy);
     }
     Ok((request, weight))
+}
+
+/// Whether a request would do something when it came again. What is left at a relay is told old from new by its readers, and
+/// comes with each heartbeat: it would push out what matters.
+fn is_changing(action: &Action) -> bool {
+    action.route().method != "GET" && !matches!(action, Action::RelayTx(_))
 }
 
 /// Examines a message of the control socket: whoever may connect is the node's administrator.
@@ -133,6 +159,7 @@ pub(super) fn examine_plain(bytes: &[u8], nodename: &NodeName) -> Examined {
             request: Box::new(request),
             weight,
             accepted: None,
+            keep: None,
         },
         Err(error) => refusal_of(reply_to, &error),
     }

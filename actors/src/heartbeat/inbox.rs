@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Content, HeartbeatError, HeartbeatMessage, NodeName, Timestamp};
+use model::{Content, HeartbeatError, HeartbeatMessage, NodeName};
+use monitor::timeline::{Judged, Told};
 use serde_json::json;
 use wire::heartbeat::Unheard;
-use wire::{Accepted, Beat, Limits, Opened, Refusal};
+use wire::{Accepted, Beat, CipherId, Limits, Opened, Refusal};
 
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
@@ -46,27 +47,19 @@ pub(super) enum Taken {
     Invalid,
 }
 
-/// The newest classic message of a peer.
-#[derive(Debug, Clone, Copy)]
-struct Newest {
-    updated: Timestamp,
-    at: Instant,
-}
-
 /// Takes frames. Clones share what they know.
 #[derive(Clone)]
 pub(super) struct Inbox {
     section: Arc<Section>,
     ties: Arc<Ties>,
     notes: Notes,
-    newest: Rc<RefCell<BTreeMap<NodeName, Newest>>>,
     /// When peers were asked for a proof.
     asked: Rc<RefCell<BTreeMap<NodeName, Instant>>>,
 }
 
 impl Inbox {
     pub(super) fn new(section: Arc<Section>, ties: Arc<Ties>, notes: Notes) -> Self {
-        Self { section, ties, notes, newest: Rc::default(), asked: Rc::default() }
+        Self { section, ties, notes, asked: Rc::default() }
     }
 
     pub(super) fn section(&self) -> &Arc<Section> {
@@ -142,8 +135,9 @@ impl Inbox {
         }
         match message {
             Ok(message) => {
-                if !is_sealed && !self.is_newest(&peer, &message) {
-                    self.notes.failed(None, format_args!("a message of {peer} comes late"));
+                if let Some(id) = opened.cipher_id()
+                    && !self.is_of_now(&peer, id, &message)
+                {
                     return Taken::Old;
                 }
                 let heard = HeartbeatHeard { from: peer.clone(), message };
@@ -158,6 +152,11 @@ impl Inbox {
                     // It is sent again until it is acknowledged.
                     self.notes.failed(None, "the cluster data is busy");
                 }
+            }
+            // Nothing says when it was sent.
+            Err(error) if !is_sealed => {
+                self.notes.failed(None, format_args!("{peer}: {error}"));
+                return Taken::Old;
             }
             // Whoever says something strange is alive.
             Err(error) => self.notes.failed(None, format_args!("{peer}: {error}")),
@@ -218,24 +217,37 @@ impl Inbox {
         tokio::task::spawn_local(async move { _ = answered.await });
     }
 
-    /// Whether a classic message was not sent long before one that was heard already. Fulls are repeated as they are,
-    /// and drivers overtake each other: only what is older by more than the timeout is refused, and only while newer
-    /// ones come, because clocks are set back.
-    fn is_newest(&self, peer: &NodeName, message: &HeartbeatMessage) -> bool {
-        if matches!(message.content, Content::Full { .. }) {
-            return true;
+    /// Whether a classic message is of now, as far as it tells.
+    fn is_of_now(&self, peer: &NodeName, id: CipherId, message: &HeartbeatMessage) -> bool {
+        let generation = |node: &NodeName| message.r#gen.get(node).copied().unwrap_or(0);
+        let told = Told {
+            id,
+            is_full: matches!(message.content, Content::Full { .. }),
+            updated: message.updated,
+            generation: generation(peer),
+            acked: generation(self.ties.snapshot.load().nodename()),
+        };
+        let settings = &self.section.settings;
+        let clock = format!("clock {peer}");
+        match self.ties.classic.judge(&settings.name, peer, &told, settings.timeout) {
+            Judged::Beat => {
+                self.ties.classic.on_heard();
+                true
+            }
+            Judged::Again => false,
+            Judged::Old => {
+                self.notes.failed(None, format_args!("a message of {peer} comes late"));
+                false
+            }
+            Judged::Unproven => {
+                let text = format!(
+                    "{peer}: a message of another time: its clock was set, or an old message is sent again"
+                );
+                self.notes.failed(None, &text);
+                self.notes.alert(&clock, Some((Severity::Warning, text)));
+                false
+            }
         }
-        let timeout = self.section.settings.timeout;
-        let mut all = self.newest.borrow_mut();
-        if let Some(newest) = all.get(peer)
-            && newest.updated.since(message.updated) > timeout.as_secs_f64()
-            && newest.at.elapsed() < timeout
-        {
-            return false;
-        }
-        let newest = Newest { updated: message.updated, at: Instant::now() };
-        all.insert(peer.clone(), newest);
-        true
     }
 
     async fn count(&self, reason: Refusal, address: Option<IpAddr>) {
@@ -274,6 +286,10 @@ fn check_head(message: HeartbeatMessage) -> Message {
     Ok(message)
 }
 
+fn is_sealed(opened: &Opened) -> bool {
+    opened.stamp().is_some()
+}
+
 type Message = Result<HeartbeatMessage, HeartbeatError>;
 
 /// Why a frame is not heard.
@@ -309,6 +325,9 @@ fn open(
     };
     let peer = NodeName::new(opened.nodename()).map_err(|_| Unheard::Foreign)?;
     let message = match opened.read_within(room.weight) {
+        Ok(value) if !is_sealed(&opened) && !wire::heartbeat::is_well_formed(&value) => {
+            return Err(Unopened::from(Unheard::Refused(Refusal::NotOpened)));
+        }
         Ok(value) => HeartbeatMessage::from_value(value).and_then(check_head),
         Err(error) if error.is_too_heavy() => return Err(Unopened::TooLarge),
         Err(_) => Err(HeartbeatError::NotAnObject),

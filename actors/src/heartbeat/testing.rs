@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
+use model::Timestamp;
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -57,7 +58,7 @@ macro_rules! hears {
 }
 
 hears! {
-    HeartbeatHeard => |msg| Told::Heard(msg.from, msg.message.to_json());
+    HeartbeatHeard => |msg| Told::Heard(msg.from, timed(msg.message.to_json(), Timestamp(1.5)));
     Invalid => |_| Told::Invalid;
     Valid => |_| Told::Valid;
     Emit => |msg| Told::Event(msg.id, msg.data.into());
@@ -101,6 +102,7 @@ impl Bench {
         let ties = Ties {
             gate: Arc::new(ArcSwap::from_pointee(Gate::new(&settings))),
             freshness: Arc::new(Freshness::new(Duration::from_secs(30))),
+            classic: Arc::new(ClassicMemory::load(std::path::Path::new("/nonexistent"))),
             blacklist: Arc::default(),
             invalid: ear.clone().recipient(),
             valid: ear.clone().recipient(),
@@ -148,15 +150,24 @@ pub(super) fn ping(from: &str, secret: &str, dialect: Dialect) -> Vec<u8> {
     frame(from, secret, dialect, &ping_of(from))
 }
 
-/// A message of a node, sealed, with its final NUL.
+/// A message of a node, sealed now, with its final NUL.
 pub(super) fn frame(from: &str, secret: &str, dialect: Dialect, message: &Value) -> Vec<u8> {
     let random = SystemRandom::new();
+    let message = &timed(message.clone(), clock::now());
     let form = Form::heartbeat(dialect, Kind::Heartbeat, clock::stamp(), &random);
     let sender = Sender::new("demo", from, ClusterSecret::new(secret));
     sender.seal(&form, &Prepared::new(message), &random).unwrap()
 }
 
-/// What [`ping`] says.
+/// A message with this time: it is compared without the one when it was sent.
+fn timed(mut message: Value, updated: Timestamp) -> Value {
+    if message.is_object() {
+        message["updated"] = json!(updated);
+    }
+    message
+}
+
+/// What [`ping`] says, sent at 1.5.
 pub(super) fn ping_of(from: &str) -> Value {
     json!({"kind": "ping", "compat": 10, "gen": {from: 7}, "monitor": {}, "updated": 1.5})
 }

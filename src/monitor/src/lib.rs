@@ -30,6 +30,7 @@ mod restart;
 mod retiring;
 mod rotation;
 mod standing;
+pub mod timeline;
 mod unopened;
 mod world;
 

@@ -16,7 +16,7 @@ use crate::sealed::{
 };
 use crate::weigh::parse_within;
 use crate::zlib::InflateError;
-use crate::{ClusterSecret, Form, ReplyTo, Seal, base64url, classic};
+use crate::{CipherId, ClusterSecret, Form, ReplyTo, Seal, base64url, classic};
 
 /// The envelope of an encrypted message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -218,6 +218,7 @@ impl<'a> Frame<'a> {
             InflateError::Corrupt => Refusal::NotOpened,
             InflateError::TooLong => Refusal::TooLong,
         };
+        let mut cipher_id = None;
         let Some(((generation, secret), others)) = secrets.split_first() else {
             return Err(Refusal::NotOpened);
         };
@@ -230,7 +231,9 @@ impl<'a> Frame<'a> {
                     spend_as_if_opening(self.data.len(), Dialect::Classic, secret);
                     return Err(Refusal::Field(if iv.is_none() { "iv" } else { "data" }));
                 };
+                let name = data.last_chunk().copied();
                 let message = classic::open(secret, iv, data, content, limit).map_err(refused)?;
+                cipher_id = name;
                 let body = 0..message.len();
                 (Form::Classic, message, body)
             }
@@ -267,6 +270,7 @@ impl<'a> Frame<'a> {
             nodename: self.nodename.into(),
             form,
             generation,
+            cipher_id,
             message,
             body,
         })
@@ -328,6 +332,7 @@ pub struct Opened {
     nodename: Box<str>,
     form: Form,
     generation: u32,
+    cipher_id: Option<CipherId>,
     message: Vec<u8>,
     body: Range<usize>,
 }
@@ -386,10 +391,28 @@ impl Opened {
         }
     }
 
+    /// What names a classic message; none of a sealed one.
+    #[must_use]
+    pub fn cipher_id(&self) -> Option<CipherId> {
+        self.cipher_id
+    }
+
     /// The body's bytes: JSON text, unless a classic sender sent something else.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.message[self.body.clone()]
+    }
+
+    /// Whether it may be a request: in the classic dialect an object with an action, as all are that deployed agents send.
+    /// A few letters can be forged, so what asks for nothing proves nothing.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Asked {
+            #[serde(rename = "action")]
+            _action: String,
+        }
+        self.stamp().is_some() || self.body().starts_with(b"{") && self.read::<Asked>().is_ok()
     }
 
     /// The body, read.

@@ -3,6 +3,8 @@
 pub mod disk;
 pub mod multicast;
 
+use serde_json::Value;
+
 use crate::{Frame, Keyring, Kind, Limits, Opened, Refusal};
 
 /// Why a heartbeat is not heard.
@@ -63,4 +65,28 @@ impl Keyring {
         }
         Ok(self.open_frame(frame, limits)?)
     }
+}
+
+/// Whether a message is one that deployed agents write. Nothing authenticates the classic dialect: whoever recorded a message
+/// can write its first letters anew, so that a ping would become a full of nothing.
+#[must_use]
+pub fn is_well_formed(message: &Value) -> bool {
+    let Value::Object(fields) = message else { return false };
+    let has_all = fields.get("gen").is_some_and(Value::is_object)
+        && fields.get("updated").is_some_and(Value::is_number);
+    let has_only = |known: &[&str]| fields.keys().all(|key| known.contains(&key.as_str()));
+    let has_objects =
+        |names: &[&str]| names.iter().all(|name| fields.get(*name).is_some_and(Value::is_object));
+    has_all
+        && match fields.get("kind").map(Value::as_str) {
+            Some(Some("ping")) => {
+                has_only(&["kind", "compat", "gen", "monitor", "updated"])
+                    && has_objects(&["monitor"])
+            }
+            Some(Some("patch")) => {
+                has_only(&["kind", "deltas", "gen", "updated"]) && has_objects(&["deltas"])
+            }
+            Some(_) => false,
+            None => has_objects(&["monitor", "services"]),
+        }
 }

@@ -20,6 +20,7 @@ pub mod reply;
 mod request;
 pub mod sealed;
 mod secret;
+mod seen;
 mod weigh;
 mod zlib;
 
@@ -35,4 +36,5 @@ pub use sealed::{
     ALL, ANY_GENERATION, BootId, FIRST_GENERATION, Kind, MessageId, Moment, Stamp, UNNAMED,
 };
 pub use secret::{ClusterSecret, KeyError, Random};
+pub use seen::{CipherId, MOST_CHANGING, MOST_OTHERS, SeenMessages};
 pub use weigh::{is_within, parse_within, weigh, weigh_value};

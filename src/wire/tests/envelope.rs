@@ -115,6 +115,7 @@ fn outcome(vector: &Value) -> Outcome {
         None => Outcome::Closed,
     };
     let opened = match keyring.open(&frame) {
+        Ok(opened) if !opened.is_request() => return refused(Refusal::NotOpened),
         Ok(opened) => opened,
         Err(refusal) => return refused(refusal),
     };
@@ -190,8 +191,14 @@ fn broken_messages_are_refused_and_counted() {
         "empty_object",
         "unencrypted_request",
         "invalid_utf8_only",
-        // Never sent by deployed agents: it does not open.
+        // Never sent by deployed agents, and short enough to be forged: they do not open.
         "plaintext_not_json",
+        "plaintext_json_list",
+        "plaintext_json_null",
+        "plaintext_json_string",
+        "plaintext_no_action",
+        "plaintext_action_null",
+        "plaintext_action_number",
     ];
     // A NUL ends a message wherever it comes: what follows is another, which is not read. Deployed agents wait for 5 s.
     let served = ["bytes_after_nul_same_segment", "two_messages_in_one_segment"];
