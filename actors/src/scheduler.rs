@@ -14,7 +14,7 @@ use actix::prelude::*;
 use model::{NodeMonitorStatus, ObjectPath, Provisioned, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::clock::now;
+use crate::clock::{self, now};
 use crate::cluster_data::SnapshotCell;
 use crate::config::ConfigCell;
 use crate::durable;
@@ -53,7 +53,10 @@ pub struct ListSchedules;
 struct Ended(Key);
 
 /// Longest sleep: the clock may be set meanwhile.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_secs(60);
+/// A change of the clock by less is none: it is corrected all the time.
+const STEP_SECS: f64 = 1.0;
+
 /// When work is looked at again that the state of the node forbids.
 const LATER_SECS: f64 = 5.0;
 /// Work shown in the block of the thread.
@@ -85,6 +88,8 @@ pub struct Scheduler {
     waiting: VecDeque<(Key, Timestamp)>,
     running: BTreeSet<Key>,
     alarm: Option<SpawnHandle>,
+    /// What the clock was ahead of boot time by at the last look: when that changes, it was set.
+    ahead: f64,
     /// What was shown last.
     shown: Value,
 }
@@ -120,6 +125,7 @@ impl Scheduler {
             waiting: VecDeque::new(),
             running: BTreeSet::new(),
             alarm: None,
+            ahead: ahead(),
             shown: Value::Null,
         }
     }
@@ -207,8 +213,27 @@ impl Scheduler {
         }));
     }
 
+    /// Plans anew after the clock was set: what ran is so long ago as it was before.
+    fn follow_clock(&mut self) {
+        let ahead = ahead();
+        let step = ahead - std::mem::replace(&mut self.ahead, ahead);
+        if step.abs() < STEP_SECS {
+            return;
+        }
+        log::info!(seconds = step.round(); "the clock was set: the schedules are planned anew");
+        let now = now();
+        for entry in self.entries.values_mut() {
+            entry.last = entry.last.map(|last| last.plus(step));
+        }
+        let planned = self.entries.iter().filter(|(_, entry)| entry.planned_ms.is_some());
+        for key in planned.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.plan(&key, now);
+        }
+    }
+
     /// Takes what is due, and runs what may run.
     fn wake(&mut self, ctx: &mut Context<Self>) {
+        self.follow_clock();
         let now = now();
         let is_ready = self.is_node_ready();
         while let Some((due, _)) = self.due.first()
@@ -367,6 +392,11 @@ impl Scheduler {
         }
         self.sleep(ctx);
     }
+}
+
+/// What the clock is ahead of boot time by, in seconds.
+fn ahead() -> f64 {
+    now().0 - clock::steady().as_secs_f64()
 }
 
 fn milliseconds(time: Timestamp) -> u64 {

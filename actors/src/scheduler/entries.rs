@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use conf::Schedule;
+use std::time::Duration;
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use model::{ObjectPath, Timestamp};
@@ -115,19 +117,57 @@ pub(super) struct Entry {
 impl Entry {
     /// When it is due next, at `now` or later.
     pub(super) fn due(&self, key: &Key, now: Timestamp) -> Option<Timestamp> {
-        let last = self.last.and_then(civil);
-        timestamp(self.schedule.next(civil(now)?, last, key.seed())?)
+        due_in(&TimeZone::system(), &self.schedule, self.last, now, key.seed())
     }
 }
 
-fn civil(time: Timestamp) -> Option<DateTime> {
-    let time = jiff::Timestamp::from_millisecond((time.0 * 1_000.0) as i64).ok()?;
-    Some(TimeZone::system().to_datetime(time))
+/// Looks ahead over so many changes of the clocks of a country.
+const MOST_CHANGES: u32 = 4;
+
+/// When a schedule is due next, at `now` or later. What is due so long after the last run is so on the line of time, on which
+/// no hour is missing or there twice; what is due at an hour of the day is so by the clocks of the country.
+fn due_in(
+    zone: &TimeZone,
+    schedule: &Schedule,
+    last: Option<Timestamp>,
+    now: Timestamp,
+    seed: u64,
+) -> Option<Timestamp> {
+    let mut now = now;
+    for _ in 0..MOST_CHANGES {
+        let here = civil(zone, now)?;
+        // As far back by the clock as it is by the line. In the future after the clock was set back: no reason to wait.
+        let last = last.filter(|last| *last <= now).and_then(|last| {
+            here.checked_sub(Duration::try_from_secs_f64(now.since(last)).ok()?).ok()
+        });
+        let due = schedule.next_due(here, last, seed)?;
+        let ahead = due.time.duration_since(here).as_secs_f64().max(0.0);
+        let on_line = Timestamp(now.0 + ahead);
+        if civil(zone, on_line)? == due.time || ahead == 0.0 {
+            return Some(on_line);
+        }
+        if !due.is_interval {
+            let zoned = zone.to_ambiguous_zoned(due.time);
+            let both = [zoned.clone().earlier().ok()?, zoned.later().ok()?];
+            let at = both.map(|at| Timestamp(at.timestamp().as_millisecond() as f64 / 1_000.0));
+            return at.into_iter().find(|at| at.0 >= now.0.floor());
+        }
+        if schedule.is_allowed(civil(zone, on_line)?, None) {
+            return Some(on_line);
+        }
+        now = on_line;
+    }
+    None
 }
 
 fn timestamp(time: DateTime) -> Option<Timestamp> {
     let zoned = time.to_zoned(TimeZone::system()).ok()?;
     Some(Timestamp(zoned.timestamp().as_millisecond() as f64 / 1_000.0))
+}
+
+fn civil(zone: &TimeZone, time: Timestamp) -> Option<DateTime> {
+    let time = jiff::Timestamp::from_millisecond((time.0 * 1_000.0).round() as i64).ok()?;
+    Some(zone.to_datetime(time))
 }
 
 /// Schedules by their text: thousands of objects share a few.
@@ -272,5 +312,49 @@ mod tests {
         assert_eq!(entry.due(&key, now), Some(Timestamp(now.0 + 540.0)));
         entry.last = Some(Timestamp(now.0 - 6_000.0));
         assert_eq!(entry.due(&key, now), Some(now));
+        entry.last = Some(Timestamp(now.0 + 1e8));
+        assert_eq!(entry.due(&key, now), Some(now), "the clock was ahead");
+    }
+
+    /// Runs a schedule through a day on which the clocks of Paris change, and returns the times in seconds since the first.
+    fn runs(text: &str, from: &str, hours: f64) -> Vec<f64> {
+        let zone = TimeZone::get("Europe/Paris").unwrap();
+        let schedule = Schedule::parse(text).unwrap();
+        let start: jiff::Timestamp = from.parse().unwrap();
+        let start = start.as_millisecond() as f64 / 1_000.0;
+        let (mut now, mut last, mut times) = (Timestamp(start), None, vec![]);
+        while let Some(due) = due_in(&zone, &schedule, last, now, 1)
+            && due.0 < start + hours * 3_600.0
+        {
+            times.push(due.0 - start);
+            last = Some(due);
+            now = Timestamp(due.0 + 0.001);
+        }
+        times
+    }
+
+    #[test]
+    fn an_interval_goes_on_through_the_hour_that_is_there_twice_and_the_one_that_is_missing() {
+        for (text, secs) in [("@5s", 5.0), ("@1m", 60.0), ("@10", 600.0), ("@2h", 7_200.0)] {
+            for day in ["2026-10-24T23:00:00Z", "2026-03-28T23:30:00Z"] {
+                let times = runs(text, day, 6.0);
+                let wanted: Vec<f64> = (0..)
+                    .map(|n| f64::from(n) * secs)
+                    .take_while(|at| *at < 6.0 * 3_600.0)
+                    .collect();
+                assert_eq!(times, wanted, "{text} from {day}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_hour_of_the_day_is_one_of_the_country() {
+        let hour = 3_600.0;
+        // From one o'clock in the morning to nine, as the clocks show it: once a day.
+        assert_eq!(runs("09:00", "2026-10-24T23:00:00Z", 20.0), [9.0 * hour]);
+        assert_eq!(runs("09:00", "2026-03-29T00:00:00Z", 20.0), [7.0 * hour]);
+        // Every ten minutes from half past two to three, once a day although that hour is there twice.
+        let twice = runs("02:30-02:59@10m", "2026-10-24T23:00:00Z", 6.0);
+        assert_eq!(twice.len(), 3, "{twice:?}");
     }
 }

@@ -36,7 +36,7 @@ pub use node::{
 };
 pub use object::{ObjectConf, SectionReader};
 pub use rotate::{RotateError, drop_previous_secret, offer_secret, use_next_secret};
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::{Due, Schedule, ScheduleError};
 pub use select::{NodeSelector, ObjectSelector, Objects, SelectorError};
 pub use value::Value;
 

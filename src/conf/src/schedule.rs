@@ -55,6 +55,16 @@ struct Day {
     of_month: Option<i8>,
 }
 
+/// When work is due next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The time.
+    pub time: DateTime,
+    /// It is due so long after its last run, and not at an hour of the day: nothing that is done to the clocks of the
+    /// country changes how long that is.
+    pub is_interval: bool,
+}
+
 const DAY_SECONDS: u32 = 86_400;
 
 /// Days looked ahead: the calendar repeats its weekdays after 28 years.
@@ -127,7 +137,7 @@ impl Schedule {
     /// is allowed.
     #[must_use]
     pub fn is_allowed(&self, now: DateTime, last: Option<DateTime>) -> bool {
-        self.earliest_on(now.date(), now, last, None)
+        self.earliest_on(now.date(), now, last, None).map(|due| due.time)
             == Some(now.with().subsec_nanosecond(0).build().unwrap_or(now))
     }
 
@@ -136,10 +146,16 @@ impl Schedule {
     /// and resource, so that they spread.
     #[must_use]
     pub fn next(&self, now: DateTime, last: Option<DateTime>, seed: u64) -> Option<DateTime> {
+        self.next_due(now, last, seed).map(|due| due.time)
+    }
+
+    /// The same, with what makes it due.
+    #[must_use]
+    pub fn next_due(&self, now: DateTime, last: Option<DateTime>, seed: u64) -> Option<Due> {
         let mut date = now.date();
         for _ in 0..if self.is_empty() { 0 } else { HORIZON_DAYS } {
-            if let Some(time) = self.earliest_on(date, now, last, Some(seed)) {
-                return Some(time);
+            if let Some(due) = self.earliest_on(date, now, last, Some(seed)) {
+                return Some(due);
             }
             date = date.tomorrow().ok()?;
         }
@@ -160,14 +176,14 @@ impl Schedule {
         now: DateTime,
         last: Option<DateTime>,
         seed: Option<u64>,
-    ) -> Option<DateTime> {
+    ) -> Option<Due> {
         let midnight = date.at(0, 0, 0, 0);
         let since_midnight = |time: DateTime| -> i64 {
             let span = time.since((jiff::Unit::Second, midnight)).unwrap_or_default();
             span.get_seconds()
         };
         let now_second = since_midnight(now);
-        let mut earliest: Option<u32> = None;
+        let mut earliest: Option<(u32, bool)> = None;
         for rule in self.allowed.iter().filter(|rule| rule.has_day(date)) {
             for range in &rule.ranges {
                 let after_last =
@@ -187,11 +203,14 @@ impl Schedule {
                         continue;
                     };
                     let found = self.not_excluded(date, from).filter(|found| *found <= end);
+                    let found = found.map(|found| (found, i64::from(found) == after_last));
                     earliest = [earliest, found].into_iter().flatten().min();
                 }
             }
         }
-        midnight.checked_add(Span::new().try_seconds(earliest?).ok()?).ok()
+        let (second, is_interval) = earliest?;
+        let time = midnight.checked_add(Span::new().try_seconds(second).ok()?).ok()?;
+        Some(Due { time, is_interval })
     }
 
     /// The first second of a day, from `from` on, that no definition excludes.

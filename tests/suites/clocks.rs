@@ -1,0 +1,119 @@
+//! Promise: no clock that is wrong, or is set, takes a node or a service down, or keeps it from going on.
+
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use harness::{Cluster, ClusterConf, Scene, wait_for};
+
+const YEAR: f64 = 365.0 * 86_400.0;
+
+/// A service on three nodes with clocks of their own. A node that loses a split stops its daemon: nobody is killed for it.
+fn scene(quorum: bool) -> Scene {
+    let quorum = if quorum { "quorum = true\n" } else { "" };
+    let conf = ClusterConf {
+        cluster: format!("profile = fast\n{quorum}"),
+        sections: "[node]\nsplit_action = stop\n".into(),
+        ..ClusterConf::default()
+    };
+    let scene = Scene::of(Cluster::configured(3, &conf).with_clocks(), &[("web", "")], |_| {});
+    for viewer in 0..3 {
+        scene.wait_up(viewer, "web", &[0]);
+    }
+    scene
+}
+
+/// All hear all, the service runs where it ran, and nobody thought of a split.
+fn is_unmoved(scene: &Scene, on: usize) {
+    for (at, node) in scene.cluster.nodes.iter().enumerate() {
+        // A message of each after the step, and the judgement of its silence.
+        let beats = scene.cluster.worker(at, "hb#1.rx")["stats"]["beats"].as_u64().unwrap_or(0);
+        wait_for("it hears the others", || {
+            scene.cluster.worker(at, "hb#1.rx")["stats"]["beats"].as_u64() > Some(beats + 20)
+        });
+        scene.wait_up(at, "web", &[on]);
+        let log = node.read("log/node.log");
+        assert!(!log.contains("split"), "{log}");
+    }
+}
+
+/// Actions work on each node, and what a dead node ran is taken over.
+fn goes_on(scene: &mut Scene) {
+    scene.reach(1, &["web", "switch", "--to", "n2"]);
+    for viewer in 0..3 {
+        scene.wait_up(viewer, "web", &[1]);
+    }
+    scene.reach(2, &["web", "stop"]);
+    scene.reach(0, &["web", "start"]);
+    scene.reach(1, &["web", "switch", "--to", "n3"]);
+    scene.wait_up(0, "web", &[2]);
+    scene.kill(2);
+    for viewer in 0..2 {
+        scene.wait_up_anywhere(viewer, "web", 1);
+    }
+    let journal = scene.journal("web");
+    assert!(!journal.iter().any(|line| line.contains("beside")), "{journal:?}");
+}
+
+#[test]
+fn one_clock_that_is_set_costs_no_node_and_no_service() {
+    for step in [-10.0, 3_600.0, -3_600.0, YEAR] {
+        let mut scene = scene(true);
+        scene.cluster.nodes[0].step_clock(step);
+        is_unmoved(&scene, 0);
+        goes_on(&mut scene);
+    }
+}
+
+#[test]
+fn all_clocks_that_are_set_cost_no_node_and_no_service() {
+    for (quorum, step) in [(false, -10.0), (true, 3_600.0), (true, -YEAR)] {
+        let mut scene = scene(quorum);
+        for node in &scene.cluster.nodes {
+            node.step_clock(step);
+        }
+        is_unmoved(&scene, 0);
+        goes_on(&mut scene);
+    }
+}
+
+#[test]
+fn clocks_that_were_ahead_at_the_start_are_set_right() {
+    let conf = ClusterConf::default();
+    let mut scene = Scene::of(Cluster::configured(3, &conf).with_clocks(), &[("web", "")], |it| {
+        for node in &it.cluster.nodes {
+            node.step_clock(YEAR);
+        }
+    });
+    scene.wait_up(0, "web", &[0]);
+    for node in &scene.cluster.nodes {
+        node.step_clock(0.0);
+    }
+    is_unmoved(&scene, 0);
+    goes_on(&mut scene);
+}
+
+#[test]
+fn a_configuration_that_is_dated_ahead_starts_follows_edits_and_fails_over() {
+    let mut scene = scene(false);
+    let ahead = SystemTime::now() + Duration::from_secs_f64(5.0 * YEAR);
+    let name = "etc/web.conf";
+    let text = scene.cluster.nodes[0].read(name) + "\n[env]\nround = 1\n";
+    scene.cluster.nodes[0].write(name, &text);
+    let file = File::options().write(true).open(scene.cluster.nodes[0].path(name)).expect("it");
+    file.set_modified(ahead).expect("its date");
+    let has = |scene: &Scene, at: usize, round: u32| {
+        scene.cluster.nodes[at].read(name).contains(&format!("round = {round}\n"))
+    };
+    wait_for("all have it", || (0..3).all(|at| has(&scene, at, 1)));
+    scene.cluster.nodes[1].om_ok(&["web", "set", "--kw", "env.round=2"]);
+    wait_for("all have the edit", || (0..3).all(|at| has(&scene, at, 2)));
+    // As an editor does, dated by a clock that is right.
+    let edited = scene.cluster.nodes[2].read(name).replace("round = 2", "round = 3");
+    scene.cluster.nodes[2].write(name, &edited);
+    wait_for("all have what was written", || (0..3).all(|at| has(&scene, at, 3)));
+    assert!(!scene.cluster.nodes[2].path("etc/web.conf.rej").exists());
+    for viewer in 0..3 {
+        scene.wait_up(viewer, "web", &[0]);
+    }
+    goes_on(&mut scene);
+}
