@@ -385,6 +385,11 @@ impl Propagation {
             (_, End::Done) => {
                 self.held.remove(&path);
             }
+            (_, End::Installed(csum)) => {
+                self.held.remove(&path);
+                // It may be edited before it is published as the own one.
+                self.agreed.insert(path, csum);
+            }
             (peer, End::Gone) => {
                 log::debug!(path:% = path, node:% = peer; "no configuration there any more");
                 if !is_wanted {

@@ -7,6 +7,11 @@ use harness::{Cluster, ClusterConf, Scene, wait_for};
 
 const YEAR: f64 = 365.0 * 86_400.0;
 
+/// As nodes publish a configuration.
+fn model_csum(text: &str) -> String {
+    actors::config::csum(text.as_bytes())
+}
+
 /// A service on three nodes with clocks of their own. A node that loses a split stops its daemon: nobody is killed for it.
 fn scene(quorum: bool) -> Scene {
     let quorum = if quorum { "quorum = true\n" } else { "" };
@@ -107,6 +112,16 @@ fn a_configuration_that_is_dated_ahead_starts_follows_edits_and_fails_over() {
     wait_for("all have it", || (0..3).all(|at| has(&scene, at, 1)));
     scene.cluster.nodes[1].om_ok(&["web", "set", "--kw", "env.round=2"]);
     wait_for("all have the edit", || (0..3).all(|at| has(&scene, at, 2)));
+    wait_for("n3 knows that all have it", || {
+        let status = scene.cluster.nodes[2].status();
+        let csum = |name: &str| {
+            status["monitor"]["nodes"][name]["services"]["config"]["web"]["csum"].clone()
+        };
+        csum("n3").is_string()
+            && csum("n1") == csum("n3")
+            && csum("n2") == csum("n3")
+            && csum("n3") == model_csum(&scene.cluster.nodes[2].read(name))
+    });
     // As an editor does, dated by a clock that is right.
     let edited = scene.cluster.nodes[2].read(name).replace("round = 2", "round = 3");
     scene.cluster.nodes[2].write(name, &edited);

@@ -55,6 +55,8 @@ pub(super) struct Task {
 pub(super) enum End {
     /// Done, or nothing was to be done.
     Done,
+    /// What another node has is in its place: the checksum of that.
+    Installed(String),
     /// To be tried again.
     Failed(String),
     /// The other node says that it is deleted, or has no such file any more.
@@ -179,6 +181,7 @@ impl Task {
     async fn install(&self, fetched: Fetched) -> End {
         let (paths, path, own) = (self.paths.clone(), self.path.clone(), self.own.clone());
         let is_written_here = self.is_written_here;
+        let csum = crate::config::csum(fetched.text.as_bytes());
         let work = tokio::task::spawn_blocking(move || {
             install::install(&paths, &path, own.as_ref(), &fetched, is_written_here)
         });
@@ -193,7 +196,7 @@ impl Task {
                     self.emit("instance_freeze", [("reason", "install")]);
                 }
                 self.emit("service_config_installed", [("from", self.peer.as_str())]);
-                End::Done
+                End::Installed(csum)
             }
             // What changed meanwhile is published, and looked at, in a moment.
             Ok(Ok(Installed::Changed)) => {
