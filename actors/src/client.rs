@@ -18,6 +18,7 @@ mod logs;
 mod mon;
 mod node;
 mod object;
+mod rotate;
 mod select;
 mod streams;
 mod target;
@@ -84,6 +85,10 @@ pub fn run(command: Command) -> ExitCode {
         Command::Monitor(mut command) => {
             let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
             mon::run(&om, &command)
+        }
+        Command::RotateSecret(mut command) => {
+            let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
+            rotate::run(&om, &command)
         }
         Command::Complete(words) => {
             complete::run(&paths, &words);

@@ -20,7 +20,7 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use model::{
     ConfigEntry, HeartbeatMessage, InstanceMonitor, InstanceStatus, NodeMonitorData, NodeName,
-    NodeStats, ObjectPath, Timestamp,
+    NodeStats, ObjectPath, SecretState, Timestamp,
 };
 use monitor::Standing;
 use serde_json::{Map, Value};
@@ -94,6 +94,8 @@ pub struct SetNode {
     pub arbitrators: Option<BTreeMap<String, Value>>,
     /// Peers that shut down in order, and have not been heard since: they run nothing, and have no vote to give.
     pub departed: Option<BTreeSet<NodeName>>,
+    /// Which secrets of the cluster it has.
+    pub secret: Option<SecretState>,
     /// What node.conf says.
     pub settings: Option<NodePublic>,
 }

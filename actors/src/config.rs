@@ -273,6 +273,12 @@ pub fn random_uuid() -> String {
     conf::uuid(bytes)
 }
 
+/// A random secret of a cluster: 32 hex digits, a length that keys both dialects.
+#[must_use]
+pub fn random_secret() -> String {
+    random_uuid().replace('-', "")
+}
+
 /// What evaluations on this node look at.
 #[must_use]
 pub fn context(paths: &Paths, node: &NodeSettings) -> Context {

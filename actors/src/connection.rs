@@ -34,7 +34,7 @@ use crate::routes::Routes;
 use crate::runner::DequeueActions;
 
 pub use classic::ClassicMemory;
-pub use gate::{Gate, GateCell};
+pub use gate::{Gate, GateCell, keyring};
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
 pub use unopened::Unopened;
 
@@ -283,9 +283,10 @@ impl Talk<'_> {
     /// `held` when it is not. A small frame may inflate to a thousand times its size, so that is found out step by step.
     async fn examine(&self, bytes: Vec<u8>, held: &mut Option<Held>) -> Result<Examined, Close> {
         let gate = self.shared.gate.load_full();
+        let uses = self.shared.routes.secret_use.load_full();
         if bytes.len() < LARGE {
             let classic = &self.shared.routes.classic;
-            match examine(&bytes, &gate, &self.shared.freshness, classic, Room::SMALL) {
+            match examine(&bytes, &gate, &uses, &self.shared.freshness, classic, Room::SMALL) {
                 Examined::TooLarge => {}
                 examined => return Ok(examined),
             }
@@ -300,10 +301,10 @@ impl Talk<'_> {
             drop(held.take());
             let Some(share) = heavy::hold(room.bytes()).await else { break };
             *held = Some(share);
-            let (bytes, gate) = (bytes.clone(), gate.clone());
+            let (bytes, gate, uses) = (bytes.clone(), gate.clone(), uses.clone());
             let freshness = self.shared.freshness.clone();
             let classic = self.shared.routes.classic.clone();
-            let work = move || examine(&bytes, &gate, &freshness, &classic, room);
+            let work = move || examine(&bytes, &gate, &uses, &freshness, &classic, room);
             match tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)? {
                 Examined::TooLarge => {}
                 examined => return Ok(examined),
@@ -374,6 +375,16 @@ impl Talk<'_> {
         self.socket.send(&bytes).await
     }
 
+    /// Whether answers there would be sealed with the secret before the one in force, which opens the hand-over only.
+    fn is_handed_only(&self, reply_to: &ReplyTo) -> bool {
+        match reply_to {
+            ReplyTo::Plain | ReplyTo::Classic => false,
+            ReplyTo::Sealed { generation, .. } => {
+                self.shared.routes.secret_use.load().handed_only == Some(*generation)
+            }
+        }
+    }
+
     /// Sends what comes until either side ends.
     async fn stream(
         &self,
@@ -387,6 +398,8 @@ impl Talk<'_> {
             };
             match item {
                 None => return Ok(()),
+                // Begun with a secret that is to open nothing more: who follows asks again, with the one in force.
+                Some(_) if self.is_handed_only(reply_to) => return Ok(()),
                 Some(text) if text.is_empty() => self.socket.send(b"\0").await?,
                 Some(text) => {
                     let body = Prepared::from_json(text.as_bytes().to_vec());

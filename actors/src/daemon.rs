@@ -41,6 +41,7 @@ use crate::root::{Ready, Root, StartThread, level_of, secrets_of};
 use crate::routes::Routes;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
+use crate::secret_keeper::{self, SecretKeeper, SecretUse};
 use crate::standing_keeper::{self, StandingKeeper};
 use crate::supervision::{self, Child};
 use crate::workers::Workers;
@@ -57,7 +58,7 @@ const PANIC_VARIABLE: &str = "OSVC_TEST_PANIC";
 const QUEUE: usize = 1_024;
 
 /// Who has to run before a request is answered.
-const STARTED_FIRST: [&str; 12] = [
+const STARTED_FIRST: [&str; 13] = [
     "logs",
     "cluster_data",
     "blacklist",
@@ -69,6 +70,7 @@ const STARTED_FIRST: [&str; 12] = [
     "scheduler",
     "config",
     "propagation",
+    "secret",
     "listener",
 ];
 
@@ -231,6 +233,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (peers, peers_seat) = supervision::seat::<Peers>(QUEUE);
     let (membership, membership_seat) = supervision::seat::<Membership>(QUEUE);
     let (standing, standing_seat) = supervision::seat::<StandingKeeper>(QUEUE);
+    let (secrets, secrets_seat) = supervision::seat::<SecretKeeper>(QUEUE);
     let (relay, relay_seat) = supervision::seat::<RelayKeeper>(QUEUE);
     let (log_keeper, log_seat) = supervision::seat::<LogKeeper>(logs::QUEUE);
     let view = Arc::new(BlacklistView::default());
@@ -258,6 +261,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         quorum,
         membership,
         standing,
+        secret_use: Arc::new(ArcSwap::from_pointee(SecretUse::first(&node))),
+        secrets,
         relay,
         root,
     };
@@ -325,6 +330,10 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let told = routes.clone();
     supervision::start(standing_seat, child(standing_keeper::ID), &here, move || {
         StandingKeeper::new(&told)
+    });
+    let told = routes.clone();
+    supervision::start(secrets_seat, child(secret_keeper::ID), &here, move || {
+        SecretKeeper::new(&told)
     });
     // After the heartbeats, so that it stops before them: a stop is no loss of peers.
     let told = routes.clone();

@@ -38,6 +38,7 @@ use crate::membership;
 use crate::peer::AskPeer;
 use crate::root::ThreadReport;
 use crate::routes::Routes;
+use crate::secret_keeper::{NotUnderstood, SecretUseCell};
 use crate::supervision::ChildId;
 
 pub use worker::Worker;
@@ -191,6 +192,10 @@ pub struct Ties {
     pub membership: Recipient<membership::Beat>,
     /// Asks a peer whose messages come late, or from a clock that is off, for a proof that it is there.
     pub ask: Recipient<AskPeer>,
+    /// What the secret before the one in force opens.
+    pub secret_use: SecretUseCell,
+    /// Told of members whose messages do not open.
+    pub not_understood: Recipient<NotUnderstood>,
     /// Shows the blocks.
     pub root: Recipient<ThreadReport>,
 }
@@ -218,6 +223,8 @@ impl Ties {
             emit: routes.cluster_data.clone().recipient(),
             membership: routes.membership.clone().recipient(),
             ask: routes.peers.clone().recipient(),
+            secret_use: routes.secret_use.clone(),
+            not_understood: routes.secrets.clone().recipient(),
             root: routes.root.clone().recipient(),
         }
     }

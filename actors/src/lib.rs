@@ -36,6 +36,7 @@ mod rooted;
 pub mod routes;
 pub mod runner;
 pub mod scheduler;
+pub mod secret_keeper;
 pub mod service_monitor;
 pub mod standing_keeper;
 pub mod supervision;

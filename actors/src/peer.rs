@@ -58,6 +58,8 @@ pub struct AskPeer {
     pub address: Option<PeerAddress>,
     /// What holds the memory of the reply, for as long as who asks keeps it.
     pub purse: Purse,
+    /// The generation of the secret to ask with; none for the one in force.
+    pub generation: Option<u32>,
 }
 
 impl AskPeer {
@@ -72,6 +74,7 @@ impl AskPeer {
             patience,
             address: None,
             purse: Purse::default(),
+            generation: None,
         }
     }
 }
@@ -532,7 +535,14 @@ impl Peers {
     }
 
     fn order(&mut self, ask: AskPeer) -> Result<Order, PeerError> {
-        let identity = Identity::of(&self.gate.load(), &self.snapshot.load(), &ask.peer)?;
+        let gate = self.gate.load();
+        let mut identity = Identity::of(&gate, &self.snapshot.load(), &ask.peer)?;
+        if let (Some(generation), Some(keyring)) = (ask.generation, &gate.keyring) {
+            let secret = keyring.secret_of(generation).cloned();
+            let missing = || PeerError::Secret(format!("this node has no secret {generation}"));
+            identity.sender.secret = secret.ok_or_else(missing)?;
+            identity.sender.generation = generation;
+        }
         let said = || PeerAddress::of(&self.config.load().node.conf, &ask.peer);
         let address = ask.address.clone().unwrap_or_else(said);
         let kept =

@@ -28,6 +28,7 @@ use crate::routes::Routes;
 use crate::runner::RunCommand;
 use crate::standing_keeper::Inquire;
 
+pub(crate) use install::Fetched;
 use task::{End, Plan, Task};
 
 /// Most objects that are fetched, installed or deleted at a time.

@@ -9,7 +9,7 @@ mod blacklist;
 mod catalog;
 mod config;
 mod create;
-mod edit;
+pub(crate) mod edit;
 mod events;
 mod explain;
 pub(crate) mod jsonpath;
@@ -139,6 +139,7 @@ async fn answer(context: &Context, request: &Request) -> Outcome {
         Action::AskFull(options) => status::ask_full(context, options),
         Action::Join(options) => membership::join(context, options).await,
         Action::Leave(_) => membership::leave(context).await,
+        Action::RotateSecret(options) => membership::rotate_secret(context, options).await,
         Action::ObjectAction(options) => actions::object_action(context, options).await,
         Action::NodeAction(options) => actions::node_action(context, options).await,
         Action::ObjectCreate(options) => create::create_here(context, options).await,

@@ -530,6 +530,7 @@ impl Handler<NodeConfigChanged> for Root {
         self.routes.listener.do_send(Reconfigure);
         self.routes.quorum.do_send(quorum::Reconfigure);
         // After the gate: who is told that it is no member any more is refused if it asks.
+        self.routes.secrets.do_send(NodeConfigChanged { old: old.clone(), new: new.clone() });
         self.routes.standing.do_send(NodeConfigChanged { old, new });
     }
 }

@@ -24,6 +24,7 @@ use crate::requests::relay::RelayKeeper;
 use crate::root::Root;
 use crate::runner::Runner;
 use crate::scheduler::Scheduler;
+use crate::secret_keeper::{SecretKeeper, SecretUseCell};
 use crate::service_monitor;
 use crate::standing_keeper::StandingKeeper;
 
@@ -70,6 +71,10 @@ pub struct Routes {
     pub membership: Addr<Membership>,
     /// Whether the members have this node as one of theirs.
     pub standing: Addr<StandingKeeper>,
+    /// What the secret before the one in force opens.
+    pub secret_use: SecretUseCell,
+    /// Carries a rotation of the secret out.
+    pub secrets: Addr<SecretKeeper>,
     /// The slots of the relay.
     pub relay: Addr<RelayKeeper>,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.

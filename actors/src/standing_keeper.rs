@@ -308,7 +308,12 @@ impl Handler<NodeConfigChanged> for StandingKeeper {
     fn handle(&mut self, change: NodeConfigChanged, ctx: &mut Context<Self>) {
         let NodeConfigChanged { old, new } = change;
         let old: Arc<NodeSettings> = old;
-        for node in taken_out(&new.nodename, &roster(&old), &roster(&new)) {
+        let mut after = roster(&new);
+        if old.is_handed_on(&new) {
+            // The same cluster, with another secret.
+            after.secret = roster(&old).secret;
+        }
+        for node in taken_out(&new.nodename, &roster(&old), &after) {
             if self.leaving.remove(&node) {
                 continue;
             }

@@ -21,6 +21,8 @@ pub struct Peer {
     ahead: i64,
     /// Address to connect from: a loopback address of the test's own keeps its mistakes to itself.
     from: Ipv4Addr,
+    /// Address of the node.
+    host: Ipv4Addr,
     to: u16,
     kept: Option<BufReader<TcpStream>>,
 }
@@ -47,6 +49,7 @@ impl Peer {
             recipient,
             ahead: 0,
             from: Ipv4Addr::LOCALHOST,
+            host: Ipv4Addr::LOCALHOST,
             to: node.port(),
             kept: None,
         }
@@ -63,6 +66,13 @@ impl Peer {
     #[must_use]
     pub fn ahead(mut self, seconds: i64) -> Self {
         self.ahead = seconds;
+        self
+    }
+
+    /// The same, where a node of a [`crate::Cluster`] listens.
+    #[must_use]
+    pub fn at(mut self, host: Ipv4Addr) -> Self {
+        self.host = host;
         self
     }
 
@@ -111,9 +121,7 @@ impl Peer {
     pub fn connect(&self) -> TcpStream {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.bind(&SocketAddr::from((self.from, 0)).into()).expect("a loopback address");
-        socket
-            .connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.to)).into())
-            .expect("the node accepts");
+        socket.connect(&SocketAddr::from((self.host, self.to)).into()).expect("the node accepts");
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time limit");

@@ -467,7 +467,7 @@ fn stage_leave(om: &Om) -> Result<Files, Failure> {
     let locks = edit_locks(om)?;
     let (mut node, mut cluster) = (read(&om.paths.node_conf())?, read(&om.paths.cluster_conf())?);
     let is_changed = conf::leave_node_conf(&mut node);
-    let secret = config::random_uuid().replace('-', "");
+    let secret = config::random_secret();
     conf::leave_cluster_conf(&mut cluster, &om.nodename, &config::random_uuid(), &secret)
         .map_err(|error| Failure::new(error.to_string()))?;
     let node = match is_changed {

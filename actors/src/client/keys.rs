@@ -12,13 +12,13 @@ use model::ObjectPath;
 use om::render::printable;
 use om::{KeyAction, KeySource};
 use serde_json::{Map, Value};
+use wire::Request;
 use wire::reply::status_of;
-use wire::{ClusterSecret, Request};
 
 use super::config_edit::{MODE, PATIENCE};
 use super::select::is_here;
 use super::{ANSWER, Done, Failure, Link, Om, note};
-use crate::requests::keys::{self, Sealer};
+use crate::requests::keys::{self, Keys};
 use crate::{config, durable};
 
 /// Longest value that is read: what an object may hold, and one byte that tells that there is more.
@@ -172,9 +172,9 @@ fn read(om: &Om, path: &ObjectPath) -> Result<Ini, Failure> {
     Ini::parse(&text).map_err(|error| Failure::new(format!("{} {error}", path.config_file())))
 }
 
-fn secret(om: &Om) -> Result<Option<ClusterSecret>, Failure> {
+fn sealing(om: &Om) -> Result<Option<Keys>, Failure> {
     let settings = config::load_node_as_it_speaks(&om.paths, om.nodename.clone())?;
-    Ok(settings.secret.as_ref().map(|secret| ClusterSecret::new(secret.expose())))
+    Ok(Keys::of(&settings))
 }
 
 /// Edits the file of an object of this node.
@@ -211,13 +211,14 @@ fn set(
     }
     match place {
         Place::Here(path) => {
-            let sealer = secret(om)?.map(|secret| Sealer { nodename: om.nodename.clone(), secret });
             edit(om, path, |ini| {
+                // With what is in force when the file is written.
+                let sealing = sealing(om)?;
                 for (key, value) in values {
                     if !replace && ini.get(keys::SECTION, key).is_some() {
                         return Err(there(path, key));
                     }
-                    let stored = keys::encode(path.kind(), value, sealer.as_ref())
+                    let stored = keys::encode(path.kind(), value, sealing.as_ref())
                         .map_err(|error| of_key(key, error))?;
                     ini.set(keys::SECTION, key, &stored)
                         .map_err(|error| Failure::new(format!("key {key:?}: {error}")))?;
@@ -264,7 +265,7 @@ fn decode(om: &Om, link: &Link, place: &Place, key: &str) -> Result<Vec<u8>, Fai
             if ini.get(keys::SECTION, key).is_none() {
                 return Err(missing(path, key));
             }
-            keys::decode(&ini, path, key, secret(om)?.as_ref())
+            keys::decode(&ini, path, key, sealing(om)?.as_ref())
                 .map_err(|error| Failure::new(format!("{path} key {key}: {error}")))
         }
         Place::Daemon(path) => {

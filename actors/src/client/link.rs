@@ -16,7 +16,10 @@ use std::time::{Duration, Instant};
 use model::NodeName;
 use ring::rand::SystemRandom;
 use serde_json::Value;
-use wire::{ClusterSecret, Dialect, Form, Limits, Prepared, Refusal, Request, Sender, UNNAMED};
+use wire::{
+    ANY_GENERATION, ClusterSecret, Dialect, Form, Limits, Prepared, Refusal, Request, Sender,
+    UNNAMED,
+};
 
 use crate::config;
 use crate::paths::Paths;
@@ -210,7 +213,12 @@ impl Link {
                 (settings.cluster_name.as_str().into(), ClusterSecret::new(secret.expose()))
             }
         };
-        let sender = Sender::new(&clustername, self.nodename.as_str(), secret);
+        let mut sender = Sender::new(&clustername, self.nodename.as_str(), secret);
+        sender.generation = match &self.guest {
+            // Which of its secrets the other cluster gave away is not known here.
+            Some(_) => ANY_GENERATION,
+            None => settings.secret_generation,
+        };
         Ok(Identity { sender, dialects, limits })
     }
 

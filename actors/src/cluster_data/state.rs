@@ -242,6 +242,9 @@ impl State {
             self.now.departed = departed;
         }
         let data = &mut self.local().data;
+        if let Some(secret) = change.secret {
+            data.secret = Some(secret);
+        }
         if let Some(settings) = change.settings {
             data.labels = settings.labels;
             data.env = Some(settings.env);

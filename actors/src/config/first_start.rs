@@ -36,7 +36,7 @@ pub fn ensure_cluster_conf(paths: &Paths, nodename: &NodeName) -> io::Result<()>
     let node = crate::regular::read_text(&paths.node_conf()).unwrap_or_default();
     let (Ok(mut cluster), Ok(node)) = (Ini::parse(&text), Ini::parse(&node)) else { return Ok(()) };
     let is_new = text.trim().is_empty();
-    let secret = super::random_uuid().replace('-', "");
+    let secret = super::random_secret();
     let wanted = [
         ("DEFAULT", "id", super::random_uuid()),
         ("cluster", "id", super::random_uuid()),

@@ -2,12 +2,13 @@
 
 use model::NodeName;
 use serde_json::Value;
-use wire::{Accepted, Action, CipherId, JOIN, Refusal, ReplyTo, Request};
+use wire::{Accepted, Action, CipherId, JOIN, Opened, Refusal, ReplyTo, Request};
 
 use super::{ClassicMemory, Gate};
 use crate::freshness::Freshness;
 use crate::heavy::{Purse, Room};
 use crate::requests::{Caller, Transport};
+use crate::secret_keeper::SecretUse;
 
 /// What a message turned out to be.
 pub(super) enum Examined {
@@ -51,6 +52,7 @@ const LONGEST_JOIN: usize = 6 << 20;
 pub(super) fn examine(
     bytes: &[u8],
     gate: &Gate,
+    uses: &SecretUse,
     freshness: &Freshness,
     classic: &ClassicMemory,
     room: Room,
@@ -71,6 +73,10 @@ pub(super) fn examine(
         // Nothing of ours can answer it.
         Err(_) => return Examined::Silent,
     };
+    let is_handed_only = Some(opened.generation()) == uses.handed_only;
+    if is_handed_only && !uses.is_owed(&opened, gate) {
+        return Examined::Silent;
+    }
     let reply_to = opened.reply_to();
     let refused = |refusal: &Refusal| match refusal.to_reply() {
         Some(reply) => Examined::Refused { reply_to: reply_to.clone(), reply },
@@ -102,6 +108,9 @@ pub(super) fn examine(
         Ok(parsed) => parsed,
         Err(error) => return refusal_of(reply_to, &error),
     };
+    if is_handed_only && !is_hand_over(&request) {
+        return Examined::Silent;
+    }
     if let Err(refusal) = keyring.check_action(&opened, &request.action) {
         return refused(&refusal);
     }
@@ -141,6 +150,24 @@ fn parse(body: &[u8], budget: usize) -> Result<(Request, usize), wire::RequestEr
 /// comes with each heartbeat: it would push out what matters.
 fn is_changing(action: &Action) -> bool {
     action.route().method != "GET" && !matches!(action, Action::RelayTx(_))
+}
+
+impl SecretUse {
+    /// Whether the sender of what the secret before opened is a member that was not heard to have the one in force.
+    fn is_owed(&self, opened: &Opened, gate: &Gate) -> bool {
+        let name = opened.nodename();
+        opened.clustername() != JOIN
+            && gate.members.contains(name)
+            && !self.confirmed.iter().any(|member| member.as_str() == name)
+    }
+}
+
+/// The one request that hands the secret in force to a member that has the one before.
+fn is_hand_over(request: &Request) -> bool {
+    match &request.action {
+        Action::ObjectConfig(options) => options.path == "cluster" && !request.is_fanned_out(),
+        _ => false,
+    }
 }
 
 /// Examines a message of the control socket: whoever may connect is the node's administrator.

@@ -1,6 +1,6 @@
 //! What the configuration says about who may connect.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,42 @@ use wire::{ClusterSecret, Keyring, Limits, Sender};
 
 /// Where the newest gate is found.
 pub type GateCell = Arc<ArcSwap<Gate>>;
+
+/// Names, dialects and keys of a configuration: the secret in force, and those beside it that open. None without a secret.
+#[must_use]
+pub fn keyring(node: &NodeSettings) -> Option<Keyring> {
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let limits = Limits {
+        max_frame: bytes(node.listener.max_frame_bytes),
+        max_message: bytes(node.listener.max_message_bytes),
+    };
+    let key = |secret: &conf::Secret| ClusterSecret::new(secret.expose());
+    let secret = key(node.secret.as_ref()?);
+    let envelope = match node.envelope {
+        conf::Envelope::Sealed => wire::Envelope::Sealed,
+        conf::Envelope::Any => wire::Envelope::Any,
+        conf::Envelope::Classic => wire::Envelope::Classic,
+    };
+    let clustername: Box<str> = node.cluster_name.as_str().into();
+    let generation = node.secret_generation;
+    let beside = [
+        (generation.checked_add(1), &node.secret_next),
+        (generation.checked_sub(1), &node.secret_previous),
+    ];
+    let accepted = beside.into_iter().filter_map(|(it, secret)| Some((it?, key(secret.as_ref()?))));
+    // Their requests are refused whatever key they use (wire.md §3, step 11).
+    let drpnodes = node
+        .drpnodes
+        .iter()
+        .map(|drpnode| (drpnode.as_str().into(), (clustername.clone(), secret.clone())));
+    Some(Keyring {
+        drpnodes: drpnodes.collect(),
+        own: Sender { generation, ..Sender::new(&clustername, node.nodename.as_str(), secret) },
+        accepted: accepted.collect(),
+        envelope,
+        limits,
+    })
+}
 
 /// What is needed to open messages and to judge their senders. Made anew when the configuration changes.
 #[derive(Debug)]
@@ -27,32 +63,7 @@ impl Gate {
     #[must_use]
     pub fn new(node: &NodeSettings) -> Self {
         let listener = node.listener.clone();
-        let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
-        let limits = Limits {
-            max_frame: bytes(listener.max_frame_bytes),
-            max_message: bytes(listener.max_message_bytes),
-        };
-        let keyring = node.secret.as_ref().map(|secret| {
-            let secret = ClusterSecret::new(secret.expose());
-            let envelope = match node.envelope {
-                conf::Envelope::Sealed => wire::Envelope::Sealed,
-                conf::Envelope::Any => wire::Envelope::Any,
-                conf::Envelope::Classic => wire::Envelope::Classic,
-            };
-            let clustername: Box<str> = node.cluster_name.as_str().into();
-            // Their requests are refused whatever key they use (wire.md §3, step 11).
-            let drpnodes = node
-                .drpnodes
-                .iter()
-                .map(|drpnode| (drpnode.as_str().into(), (clustername.clone(), secret.clone())));
-            Keyring {
-                drpnodes: drpnodes.collect(),
-                own: Sender::new(&clustername, node.nodename.as_str(), secret),
-                accepted: BTreeMap::new(),
-                envelope,
-                limits,
-            }
-        });
+        let keyring = keyring(node);
         let members = node.nodes.iter().map(ToString::to_string).collect();
         Self { keyring, members, listener }
     }

@@ -11,7 +11,7 @@ use model::{Content, HeartbeatError, HeartbeatMessage, NodeName};
 use monitor::timeline::{Judged, Told};
 use serde_json::json;
 use wire::heartbeat::Unheard;
-use wire::{Accepted, Beat, CipherId, Limits, Opened, Refusal};
+use wire::{Accepted, Beat, CipherId, Frame, Limits, Opened, Refusal};
 
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
@@ -20,6 +20,7 @@ use crate::cluster_data::{HeartbeatHeard, MOST_HEAD};
 use crate::connection::Gate;
 use crate::heavy::{self, Room};
 use crate::peer::AskPeer;
+use crate::secret_keeper::NotUnderstood;
 
 /// Messages from this size on are opened outside of the thread of heartbeats.
 const LARGE: usize = 16 << 10;
@@ -86,9 +87,10 @@ impl Inbox {
         let length = bytes.len();
         let gate = self.ties.gate.load_full();
         let section = self.section.clone();
+        let ties = self.ties.clone();
         // A small frame may inflate to a thousand times its size.
         let small =
-            (length < LARGE).then(|| open(&bytes, &gate, &section, Room::SMALL)).transpose();
+            (length < LARGE).then(|| open(&bytes, &gate, &section, &ties, Room::SMALL)).transpose();
         let mut turn = None;
         let opened = match small {
             Ok(Some(opened)) => Ok(opened),
@@ -99,7 +101,7 @@ impl Inbox {
                     self.notes.failed(None, "too many large messages");
                     return Taken::Old;
                 }
-                let work = move || open(&bytes, &gate, &section, Room::HEARTBEAT);
+                let work = move || open(&bytes, &gate, &section, &ties, Room::HEARTBEAT);
                 match tokio::task::spawn_blocking(work).await {
                     Ok(opened) => opened,
                     Err(_) => return Taken::Foreign,
@@ -269,6 +271,17 @@ impl Inbox {
     }
 }
 
+/// The secret before the one in force opens no beats once all who are heard have followed.
+fn refuse_handed_only(opened: Opened, ties: &Ties) -> Result<Opened, Unheard> {
+    let theirs = opened.generation();
+    match ties.secret_use.load().handed_only {
+        Some(generation) if generation == theirs => {
+            Err(Unheard::Refused(Refusal::Generation { theirs, is_proven: true }))
+        }
+        Some(_) | None => Ok(opened),
+    }
+}
+
 /// What a peer says beside its services is kept as it is, and small.
 fn check_head(message: HeartbeatMessage) -> Message {
     let weight = match &message.content {
@@ -310,6 +323,7 @@ fn open(
     bytes: &[u8],
     gate: &Gate,
     section: &Section,
+    ties: &Ties,
     room: Room,
 ) -> Result<(Opened, NodeName, Message), Unopened> {
     let Some(keyring) = &gate.keyring else { return Err(Unheard::Foreign.into()) };
@@ -317,13 +331,26 @@ fn open(
         gate.members.contains(sender) && section.peers().any(|peer| peer.as_str() == sender)
     };
     let limits = room.limits(&keyring.limits);
-    let opened = match keyring.open_heartbeat_within(bytes, section.kind(), is_peer, &limits) {
+    let opened = keyring.open_heartbeat_within(bytes, section.kind(), is_peer, &limits);
+    let opened = opened.and_then(|opened| refuse_handed_only(opened, ties));
+    if let Err(Unheard::Refused(Refusal::NotOpened | Refusal::Generation { .. })) = &opened
+        && let Ok(frame) = Frame::parse(bytes, &keyring.limits)
+        && let Ok(member) = NodeName::new(frame.sender())
+    {
+        // It may have another secret, which its configuration hands over. One that is told already is asked already.
+        _ = ties.not_understood.try_send(NotUnderstood(member));
+    }
+    let opened = match opened {
         Err(Unheard::Refused(Refusal::TooLong)) if bytes.len() <= keyring.limits.max_frame => {
             return Err(Unopened::TooLarge);
         }
         opened => opened?,
     };
     let peer = NodeName::new(opened.nodename()).map_err(|_| Unheard::Foreign)?;
+    if opened.generation() > keyring.own.generation {
+        // It uses the next secret already. It may have restarted, and tell nothing else while it does not hear this node.
+        _ = ties.not_understood.try_send(NotUnderstood(peer.clone()));
+    }
     let message = match opened.read_within(room.weight) {
         Ok(value) if !is_sealed(&opened) && !wire::heartbeat::is_well_formed(&value) => {
             return Err(Unopened::from(Unheard::Refused(Refusal::NotOpened)));

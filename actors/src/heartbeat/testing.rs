@@ -19,6 +19,7 @@ use crate::config::LoadedConfig;
 use crate::connection::Gate;
 use crate::paths::Paths;
 use crate::peer::PeerError;
+use crate::secret_keeper::NotUnderstood;
 
 pub(super) const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -75,6 +76,12 @@ impl Handler<AskPeer> for Ear {
     }
 }
 
+impl Handler<NotUnderstood> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, _: NotUnderstood, _: &mut Context<Self>) {}
+}
+
 /// A section of node n1, and its neighbours.
 pub(super) struct Bench {
     pub(super) section: Arc<Section>,
@@ -112,6 +119,8 @@ impl Bench {
             emit: ear.clone().recipient(),
             membership: ear.clone().recipient(),
             ask: ear.clone().recipient(),
+            secret_use: Arc::default(),
+            not_understood: ear.clone().recipient(),
             root: ear.recipient(),
         };
         let (notes, noted) = Notes::new();

@@ -20,16 +20,16 @@ const MODE: u32 = 0o600;
 
 /// A file of another node.
 #[derive(Clone, PartialEq)]
-pub(super) struct Fetched {
+pub(crate) struct Fetched {
     /// Its bytes.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Its modification time, in seconds as nodes publish it.
-    pub(super) mtime: f64,
+    pub(crate) mtime: f64,
 }
 
 impl Fetched {
     /// Reads a reply to `object_config`.
-    pub(super) fn from_reply(reply: &Value) -> Result<Self, String> {
+    pub(crate) fn from_reply(reply: &Value) -> Result<Self, String> {
         debug_assert_eq!(status_of(reply), 0);
         let text = reply.get("data").and_then(Value::as_str).ok_or("the reply has no text")?;
         let mtime = reply.get("mtime").and_then(Value::as_f64).ok_or("the reply has no time")?;
@@ -44,7 +44,7 @@ impl Fetched {
     }
 
     /// The time as the file system has it. To the nanosecond, so that it reads back as the same number.
-    fn modified(&self) -> Option<SystemTime> {
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
         UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(self.mtime).ok()?)
     }
 }

@@ -20,7 +20,7 @@ const MODE: u32 = 0o600;
 
 /// Which file.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// node.conf.
     Node,
     /// The configuration of an object, `cluster` included.
@@ -60,7 +60,8 @@ pub(super) async fn edit<T: Send + 'static>(
     Ok(told)
 }
 
-fn edit_now<T>(
+/// The same on this thread, without telling the daemon: whether the file changed, and what `change` returned.
+pub(crate) fn edit_now<T>(
     paths: &Paths,
     target: &Target,
     change: impl FnOnce(&mut Ini) -> Result<(bool, T), String>,

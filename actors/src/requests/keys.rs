@@ -3,17 +3,20 @@
 //! Section `data`: `literal:<text>` for one line of text, `base64:<bytes>` for the rest. Those of sec and usr are
 //! `crypt:<base64url of a classic envelope and its NUL>`, sealed with the cluster secret under the cluster name `join`;
 //! inside is the text as JSON, or the bytes when they are no text. (Observed on a deployed agent; the specs are silent.)
+//! Where no deployed agent is to read them, they are `sealed:<base64url of a sealed frame>` instead: keyed for that purpose
+//! only, naming the generation of the secret. Both are read everywhere.
 
 use std::fmt;
 
-use conf::Ini;
-use model::{Kind, NodeName, ObjectPath};
+use conf::{Ini, NodeSettings};
+use model::{Kind, ObjectPath};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
-use wire::{ClusterSecret, Form, Frame, JOIN, Limits, Prepared, Sender};
+use wire::{ClusterSecret, Dialect, Frame, JOIN, Keyring, Limits, Prepared, Sender};
 
 use super::edit::{Target, edit};
 use super::{Context, Outcome, refusal};
+use crate::connection::keyring;
 
 /// Where the keys are.
 pub const SECTION: &str = "data";
@@ -30,10 +33,17 @@ pub enum KeyError {
         /// The key.
         key: String,
     },
-    /// Neither `literal:`, `base64:` nor `crypt:`.
+    /// Neither `literal:`, `base64:`, `crypt:` nor `sealed:`.
     Format,
     /// It does not open with the cluster secret.
     Secret,
+    /// It is sealed with a secret that the cluster has no more, or not here.
+    Generation {
+        /// The one that it names.
+        generation: u32,
+        /// The one in force.
+        current: u32,
+    },
     /// The cluster has no secret that can key it.
     NoSecret,
     /// The key has a sign that a configuration file cannot hold.
@@ -51,8 +61,13 @@ impl fmt::Display for KeyError {
             Self::Missing { what, key } => {
                 write!(f, "{what} key {key} does not exist or has no value")
             }
-            Self::Format => f.write_str("the value is neither literal, base64 nor crypt"),
+            Self::Format => f.write_str("the value is neither literal, base64, crypt nor sealed"),
             Self::Secret => f.write_str("the value does not open with the cluster secret"),
+            Self::Generation { generation, current } => write!(
+                f,
+                "the value is sealed with generation {generation} of the cluster secret, which this node has not: {current} \
+                 is in force"
+            ),
             Self::NoSecret => f.write_str("the cluster has no secret of 16, 24 or 32 bytes and more"),
             Self::Name => f.write_str(
                 "a key has one character or more, no line break, = or :, no blank around it, and does not start with #, ; or [",
@@ -66,13 +81,106 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// Who writes a secret: its node, and the cluster secret.
+/// How a value of a sec or usr is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// `crypt:`, which deployed agents read: keyed by the secret itself, whichever that was.
+    Crypt,
+    /// `sealed:`, with this generation of the secret.
+    Sealed(u32),
+    /// Neither: nothing to seal anew.
+    Other,
+}
+
+impl Form {
+    /// The form of a stored value.
+    #[must_use]
+    pub fn of(stored: &str) -> Self {
+        match stored.split_once(':') {
+            Some(("crypt", _)) => Self::Crypt,
+            Some(("sealed", value)) => {
+                let frame = wire::base64url::decode(&without_breaks(value));
+                let limits = Limits::default();
+                let generation = frame.and_then(|it| Frame::parse(&it, &limits).ok()?.generation());
+                generation.map_or(Self::Other, Self::Sealed)
+            }
+            Some(_) | None => Self::Other,
+        }
+    }
+}
+
+/// What opens and seals the keys of sec and usr objects: the secrets that a node has.
 #[derive(Debug, Clone)]
-pub struct Sealer {
-    /// The node.
-    pub nodename: NodeName,
-    /// Keyword `cluster.secret`.
-    pub secret: ClusterSecret,
+pub struct Keys {
+    keyring: Keyring,
+}
+
+impl Keys {
+    /// Those of a node; none without a secret.
+    #[must_use]
+    pub fn of(node: &NodeSettings) -> Option<Self> {
+        Some(Self { keyring: keyring(node)? })
+    }
+
+    /// How values are stored from now on.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        match self.keyring.envelope {
+            wire::Envelope::Sealed => Form::Sealed(self.keyring.own.generation),
+            wire::Envelope::Any | wire::Envelope::Classic => Form::Crypt,
+        }
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &ClusterSecret> {
+        std::iter::once(&self.keyring.own.secret).chain(self.keyring.accepted.values())
+    }
+
+    fn open_crypt(&self, envelope: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let end = envelope.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        let limits = Limits::default();
+        for secret in self.secrets() {
+            let frame = Frame::parse(&envelope[..end], &limits).map_err(|_| KeyError::Format)?;
+            if frame.dialect() != Dialect::Classic {
+                return Err(KeyError::Format);
+            }
+            if let Ok(opened) = frame.open_stored(secret, &limits) {
+                return Ok(match wire::parse_json::<Value>(opened.body()) {
+                    Ok(Value::String(text)) => text.into_bytes(),
+                    _ => opened.body().to_vec(),
+                });
+            }
+        }
+        Err(KeyError::Secret)
+    }
+
+    fn open_sealed(&self, frame: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let named =
+            Frame::parse(frame, &Limits::default()).ok().and_then(|frame| frame.generation());
+        let generation = named.ok_or(KeyError::Format)?;
+        if self.keyring.secret_of(generation).is_none() {
+            let current = self.keyring.own.generation;
+            return Err(KeyError::Generation { generation, current });
+        }
+        let opened = self.keyring.open_stored(frame).ok_or(KeyError::Secret)?;
+        Ok(opened.1.to_vec())
+    }
+
+    fn seal(&self, value: &[u8]) -> Result<String, KeyError> {
+        let random = SystemRandom::new();
+        if self.form() != Form::Crypt {
+            let frame =
+                self.keyring.own.seal_stored(value, &random).map_err(|_| KeyError::NoSecret)?;
+            return Ok(format!("sealed:{}", wire::base64url::encode(&frame)));
+        }
+        let body = match std::str::from_utf8(value) {
+            Ok(text) => Prepared::new(text),
+            Err(_) => Prepared::from_bytes(value),
+        };
+        let sender = Sender { clustername: JOIN.into(), ..self.keyring.own.clone() };
+        let envelope =
+            sender.seal(&wire::Form::Classic, &body, &random).map_err(|_| KeyError::NoSecret)?;
+        Ok(format!("crypt:{}", wire::base64url::encode(&envelope)))
+    }
 }
 
 /// Whether the keys of a kind are sealed.
@@ -108,7 +216,7 @@ pub fn decode(
     ini: &Ini,
     path: &ObjectPath,
     key: &str,
-    secret: Option<&ClusterSecret>,
+    keys: Option<&Keys>,
 ) -> Result<Vec<u8>, KeyError> {
     let what =
         if is_sealed(path.kind()) { format!("secret {path}") } else { "configuration".to_owned() };
@@ -121,7 +229,11 @@ pub fn decode(
         "crypt" => {
             let envelope =
                 wire::base64url::decode(&without_breaks(value)).ok_or(KeyError::Format)?;
-            open(&envelope, secret.ok_or(KeyError::NoSecret)?)
+            keys.ok_or(KeyError::NoSecret)?.open_crypt(&envelope)
+        }
+        "sealed" => {
+            let frame = wire::base64url::decode(&without_breaks(value)).ok_or(KeyError::Format)?;
+            keys.ok_or(KeyError::NoSecret)?.open_sealed(&frame)
         }
         _ => Err(KeyError::Format),
     }
@@ -132,39 +244,19 @@ fn without_breaks(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-fn open(envelope: &[u8], secret: &ClusterSecret) -> Result<Vec<u8>, KeyError> {
-    let end = envelope.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-    let limits = Limits::default();
-    let frame = Frame::parse(&envelope[..end], &limits).map_err(|_| KeyError::Format)?;
-    let opened = frame.open_stored(secret, &limits).map_err(|_| KeyError::Secret)?;
-    Ok(match wire::parse_json::<Value>(opened.body()) {
-        Ok(Value::String(text)) => text.into_bytes(),
-        _ => opened.body().to_vec(),
-    })
-}
-
 /// The text to store for the bytes of a key.
 ///
 /// # Errors
 ///
 /// [`KeyError`]: too large, or no secret to seal it with.
-pub fn encode(kind: Kind, value: &[u8], sealer: Option<&Sealer>) -> Result<String, KeyError> {
+pub fn encode(kind: Kind, value: &[u8], keys: Option<&Keys>) -> Result<String, KeyError> {
     if value.len() > MAX_VALUE_BYTES {
         return Err(KeyError::Size { bytes: value.len() });
     }
-    let text = std::str::from_utf8(value).ok();
     if is_sealed(kind) {
-        let sealer = sealer.ok_or(KeyError::NoSecret)?;
-        let body = match text {
-            Some(text) => Prepared::new(text),
-            None => Prepared::from_bytes(value),
-        };
-        let sender = Sender::new(JOIN, sealer.nodename.as_str(), sealer.secret.clone());
-        let envelope = sender
-            .seal(&Form::Classic, &body, &SystemRandom::new())
-            .map_err(|_| KeyError::NoSecret)?;
-        return Ok(format!("crypt:{}", wire::base64url::encode(&envelope)));
+        return keys.ok_or(KeyError::NoSecret)?.seal(value);
     }
+    let text = std::str::from_utf8(value).ok();
     Ok(match text.filter(|text| !text.contains(char::is_control)) {
         Some(text) if text.trim_end() == text => format!("literal:{text}"),
         _ => format!("base64:{}", wire::base64url::encode(value)),
@@ -195,8 +287,8 @@ fn key_object(context: &Context, path: &str) -> Result<ObjectPath, Value> {
     }
 }
 
-fn secret(context: &Context) -> Option<ClusterSecret> {
-    context.config().node.secret.as_ref().map(|secret| ClusterSecret::new(secret.expose()))
+fn keys(context: &Context) -> Option<Keys> {
+    Keys::of(&context.config().node)
 }
 
 /// GET `object_keys`.
@@ -221,7 +313,7 @@ pub(super) async fn get(context: &Context, path: &str, key: &str) -> Outcome {
     let Some(object) = config.objects.get(&path) else {
         return refusal(404, format!("{path} not found")).into();
     };
-    match decode(object.conf().ini(), &path, key, secret(context).as_ref()) {
+    match decode(object.conf().ini(), &path, key, keys(context).as_ref()) {
         Ok(value) => json!({"status": 0, "data": String::from_utf8_lossy(&value)}).into(),
         Err(error) => refusal(1, error.to_string()).into(),
     }
@@ -233,16 +325,14 @@ pub(super) async fn set(context: &Context, path: &str, key: &str, data: &str) ->
         Ok(path) => path,
         Err(refusal) => return refusal.into(),
     };
-    let sealer =
-        secret(context).map(|secret| Sealer { nodename: context.routes.nodename.clone(), secret });
-    let stored =
-        validate_name(key).and_then(|()| encode(path.kind(), data.as_bytes(), sealer.as_ref()));
-    let stored = match stored {
-        Ok(stored) => stored,
-        Err(error) => return refusal(1, error.to_string()).into(),
-    };
-    let name = key.to_owned();
+    let (name, data, config) =
+        (key.to_owned(), data.as_bytes().to_vec(), context.routes.config.clone());
+    let kind = path.kind();
     let edited = edit(context, Target::Object(path), move |ini| {
+        // With what is in force when the file is written.
+        let keys = Keys::of(&config.load().node);
+        let stored = validate_name(&name).and_then(|()| encode(kind, &data, keys.as_ref()));
+        let stored = stored.map_err(|error| error.to_string())?;
         let is_changed = ini.set(SECTION, &name, &stored).map_err(|error| error.to_string())?;
         Ok((is_changed, ()))
     });
@@ -273,8 +363,15 @@ mod tests {
 
     const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
 
-    fn sealer() -> Sealer {
-        Sealer { nodename: NodeName::new("n1").unwrap(), secret: ClusterSecret::new(SECRET) }
+    /// The keys of a node with these keywords.
+    fn keys(cluster: &str) -> Keys {
+        let name = model::NodeName::new("n1").unwrap();
+        let text = format!("[cluster]\nid = i\nnodes = n1 n2\n{cluster}");
+        Keys::of(&NodeSettings::parse(name, &text, "").unwrap()).unwrap()
+    }
+
+    fn classic(secret: &str) -> Keys {
+        keys(&format!("secret = {secret}\nenvelope = classic\n"))
     }
 
     fn path(text: &str) -> ObjectPath {
@@ -301,12 +398,12 @@ mod tests {
              u = crypt:eyJjbHVzdGVybmFtZSI6ICJqb2luIiwgIm5vZGVuYW1lIjogInZtIiwgIml2IjogImxaYWVaSEpsb2dBa2xGSGJMbXN3REE9PSIsICJkYXRhIjogIkxOM1ZsUHJSRjVCRUlISS1Mc01zdmZiY2tYUDV3c04xTjFDcURCdjRabGM9In0A\n",
         )
         .unwrap();
-        let secret = ClusterSecret::new(SECRET);
+        let secret = classic(SECRET);
         let get = |key| decode(&ini, &path("sec/s1"), key, Some(&secret)).unwrap();
         assert_eq!(get("pw"), b"secret1");
         assert_eq!(get("bin"), b"\x00\xff\x01bin");
         assert_eq!(get("u"), "\u{e9}".as_bytes());
-        let other = ClusterSecret::new("another secret of 32 characters.");
+        let other = classic("another secret of 32 characters.");
         assert_eq!(decode(&ini, &path("sec/s1"), "pw", Some(&other)), Err(KeyError::Secret));
         assert_eq!(
             decode(&ini, &path("sec/s1"), "no", Some(&secret)).unwrap_err().to_string(),
@@ -314,23 +411,78 @@ mod tests {
         );
     }
 
+    fn stored(path: &ObjectPath, value: &[u8], keys: &Keys) -> (Ini, String) {
+        let stored = encode(path.kind(), value, Some(keys)).unwrap();
+        assert!(!stored.contains('\n'), "{stored:?}");
+        let mut ini = Ini::parse("").unwrap();
+        ini.set(SECTION, "k", &stored).unwrap();
+        (Ini::parse(ini.text()).unwrap(), stored)
+    }
+
     #[test]
     fn what_is_written_reads_back() {
         let values: [&[u8]; 6] =
             [b"", b"x", b"two\nlines\n", b"\x00\xff", "\u{e9} ".as_bytes(), b"123"];
-        for kind in ["cfg/a", "sec/a", "usr/a"] {
-            for value in values {
-                let stored = encode(path(kind).kind(), value, Some(&sealer())).unwrap();
-                assert!(!stored.contains('\n'), "{stored:?}");
-                let mut ini = Ini::parse("").unwrap();
-                ini.set(SECTION, "k", &stored).unwrap();
-                let ini = Ini::parse(ini.text()).unwrap();
-                let read = decode(&ini, &path(kind), "k", Some(&sealer().secret)).unwrap();
-                assert_eq!(read, value, "{kind} {stored}");
+        let sealed = keys(&format!("secret = {SECRET}\n"));
+        for keys in [classic(SECRET), sealed] {
+            for kind in ["cfg/a", "sec/a", "usr/a"] {
+                for value in values {
+                    let (ini, stored) = stored(&path(kind), value, &keys);
+                    let read = decode(&ini, &path(kind), "k", Some(&keys)).unwrap();
+                    assert_eq!(read, value, "{kind} {stored}");
+                }
             }
         }
         assert_eq!(encode(Kind::Cfg, b"hello", None).unwrap(), "literal:hello");
         assert_eq!(encode(Kind::Sec, b"hello", None), Err(KeyError::NoSecret));
+    }
+
+    #[test]
+    fn values_are_stored_for_those_who_read_them_and_both_forms_are_read() {
+        let text = format!("secret = {SECRET}\nsecret_generation = 3\n");
+        let (sealed, any) = (keys(&text), keys(&format!("{text}envelope = any\n")));
+        let path = path("sec/s1");
+        let (by_sealed, by_any) = (stored(&path, b"x", &sealed), stored(&path, b"x", &any));
+        assert!(by_sealed.1.starts_with("sealed:") && by_any.1.starts_with("crypt:"));
+        assert_eq!((Form::of(&by_sealed.1), Form::of(&by_any.1)), (Form::Sealed(3), Form::Crypt));
+        assert_eq!((sealed.form(), any.form()), (Form::Sealed(3), Form::Crypt));
+        for keys in [&sealed, &any] {
+            for (ini, stored) in [&by_sealed, &by_any] {
+                assert_eq!(decode(ini, &path, "k", Some(keys)).unwrap(), b"x", "{stored}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_opened_by_its_generation_while_the_node_has_it_and_is_told_when_it_has_not() {
+        let other = "another secret of 32 characters.";
+        let first = keys(&format!("secret = {SECRET}\n"));
+        let path = path("usr/u1");
+        let old = stored(&path, b"x", &first);
+        let crypt = stored(&path, b"x", &classic(SECRET));
+        let used = format!("secret = {other}\nsecret_generation = 2\n");
+        let during = keys(&format!("{used}secret_previous = {SECRET}\n"));
+        let after = keys(&used);
+        for (ini, stored) in [&old, &crypt] {
+            assert_eq!(decode(ini, &path, "k", Some(&during)).unwrap(), b"x", "{stored}");
+        }
+        let lost = decode(&old.0, &path, "k", Some(&after)).unwrap_err();
+        assert_eq!(lost, KeyError::Generation { generation: 1, current: 2 });
+        assert_eq!(decode(&crypt.0, &path, "k", Some(&after)), Err(KeyError::Secret));
+        // One who is a step behind reads what others write already.
+        let behind = keys(&format!("secret = {SECRET}\nsecret_next = {other}\n"));
+        let new = stored(&path, b"y", &after);
+        assert_eq!(decode(&new.0, &path, "k", Some(&behind)).unwrap(), b"y");
+        // What is damaged, or no such frame.
+        let mut damaged = new.0.clone();
+        let text = new.1.replace('A', "B");
+        damaged.set(SECTION, "k", &text).unwrap();
+        assert!(decode(&damaged, &path, "k", Some(&after)).is_err());
+        for text in ["sealed:", "sealed:x", "sealed:e30="] {
+            damaged.set(SECTION, "k", text).unwrap();
+            assert_eq!(decode(&damaged, &path, "k", Some(&after)), Err(KeyError::Format), "{text}");
+            assert_eq!(Form::of(text), Form::Other);
+        }
     }
 
     #[test]

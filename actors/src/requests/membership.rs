@@ -11,6 +11,7 @@ use super::edit::{Target, edit};
 use super::{Context, Outcome, Transport, blocking, locks, refusal};
 use crate::cluster_data::ForgetPeer;
 use crate::crash;
+use crate::secret_keeper::Rotate;
 use crate::standing_keeper::Leaves;
 
 /// Name of the cluster lock of a join (cluster.md §f).
@@ -165,6 +166,15 @@ pub(super) async fn leave(context: &Context) -> Outcome {
     match remove(context, leaver).await {
         Ok(()) => wire::reply::done().into(),
         Err(error) => json!({"status": 1, "error": [error]}).into(),
+    }
+}
+
+/// POST `rotate_secret`.
+pub(super) async fn rotate_secret(context: &Context, options: &wire::RotateSecret) -> Outcome {
+    match context.ask(&context.routes.secrets, Rotate { force: options.force }).await {
+        Ok(Ok(data)) => wire::reply::data(data).into(),
+        Ok(Err(reason)) => refusal(1, reason).into(),
+        Err(not_now) => not_now.into(),
     }
 }
 

@@ -132,6 +132,7 @@ pub(super) async fn ask_peer(
         patience,
         address: None,
         purse: context.caller.purse.clone(),
+        generation: None,
     };
     match peer::ask(&context.routes.peers, ask).await {
         Ok(reply) => reply,

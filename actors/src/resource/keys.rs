@@ -2,10 +2,9 @@
 
 use conf::{Ini, ObjectConf};
 use model::{Kind, ObjectPath};
-use wire::ClusterSecret;
 
 use super::driver::{Failure, Scene};
-use crate::requests::keys;
+use crate::requests::keys::{self, Keys};
 
 /// The variables that `[VAR=]<name>/<key>` words name. A key may be a pattern: then each key is a variable of its own.
 ///
@@ -17,8 +16,7 @@ pub(crate) fn environment(
     kind: Kind,
     words: &[String],
 ) -> Result<Vec<(String, String)>, Failure> {
-    let secret = scene.host.node.secret.as_ref();
-    let secret = secret.map(|secret| ClusterSecret::new(secret.expose()));
+    let sealing = Keys::of(&scene.host.node);
     let mut variables = vec![];
     for word in words {
         let (variable, key) = match word.split_once('=') {
@@ -37,7 +35,7 @@ pub(crate) fn environment(
                 continue;
             }
             found = true;
-            let value = keys::decode(conf.ini(), &path, option, secret.as_ref())
+            let value = keys::decode(conf.ini(), &path, option, sealing.as_ref())
                 .map_err(|error| Failure::refused(error.to_string()))?;
             let value = String::from_utf8(value)
                 .map_err(|_| Failure::refused(format!("key {option} of {path} is no text")))?;
@@ -63,11 +61,10 @@ pub(crate) fn value(
     name: &str,
     key: &str,
 ) -> Result<Vec<u8>, Failure> {
-    let secret = scene.host.node.secret.as_ref();
-    let secret = secret.map(|secret| ClusterSecret::new(secret.expose()));
+    let sealing = Keys::of(&scene.host.node);
     let path = object(scene, kind, name)?;
     let conf = load(scene, &path)?;
-    keys::decode(conf.ini(), &path, key, secret.as_ref())
+    keys::decode(conf.ini(), &path, key, sealing.as_ref())
         .map_err(|error| Failure::refused(error.to_string()))
 }
 

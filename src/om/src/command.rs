@@ -19,6 +19,8 @@ pub enum Command {
     Node(NodeCommand),
     /// `om <selector> ..`, `om svc -s <selector> ..`, `om cluster ..`: objects.
     Object(Box<ObjectCommand>),
+    /// `om cluster rotate secret`.
+    RotateSecret(RotateCommand),
     /// `om mon`, `om <selector> monitor`: the cluster, once or as it changes.
     Monitor(MonitorCommand),
     /// `om demo`: the main job on an embedded default.
@@ -36,10 +38,26 @@ impl Command {
             Self::Node(command) => &command.output,
             Self::Object(command) => &command.output,
             Self::Monitor(command) => &command.output,
+            Self::RotateSecret(command) => &command.output,
             Self::Help(_) | Self::Demo(_) | Self::Complete(_) => return None,
         };
         output.filter.as_deref()
     }
+}
+
+/// `om cluster rotate secret`: gives the cluster another secret.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RotateCommand {
+    /// `--force`: without the members that are away.
+    pub force: bool,
+    /// `--wait`: until it is over.
+    pub wait: bool,
+    /// `--time`, seconds: give up waiting after.
+    pub time: Option<f64>,
+    /// `--server`.
+    pub server: Option<String>,
+    /// How the result is written.
+    pub output: Output,
 }
 
 /// How results are written.

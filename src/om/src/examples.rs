@@ -31,6 +31,9 @@ pub(crate) fn of(group: &str, action: &str) -> Option<&'static str> {
         ("cluster", "set") => {
             "om cluster set --kw cluster.nodes+=n3\nom cluster set --kw hb#1.type=unicast"
         }
+        ("cluster", "rotate secret") => {
+            "om cluster rotate secret --wait --time 5m\nom cluster rotate secret --force --wait"
+        }
         ("cluster", "get" | "eval") => "om cluster get --kw cluster.nodes",
         (_, "set") => {
             "om web set --kw app#1.restart=2 --kw app#1.timeout@n2=30s\nom web set --kw nodes+=n3 --kw 'nodes-=n1'"

@@ -17,7 +17,7 @@ pub use command::{
     ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
     DaemonCommand, DemoCommand, Edit, EnvelopeChoice, Format, InstanceAction, KeyAction, KeySource,
     LogOptions, MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output,
-    SecretSource, SyncAction, Target, Wait,
+    RotateCommand, SecretSource, SyncAction, Target, Wait,
 };
 pub use complete::{Completion, complete, script};
 pub use options::{Takes, duration, long_option};

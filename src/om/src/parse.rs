@@ -11,8 +11,8 @@ use model::Kind;
 
 use crate::command::{
     Command, DaemonAction, DaemonCommand, DemoCommand, EnvelopeChoice, InstanceAction,
-    MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, SecretSource, SyncAction,
-    Target,
+    MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, RotateCommand,
+    SecretSource, SyncAction, Target,
 };
 use crate::options::{Opt, Takes};
 use crate::tree::{Group, tree};
@@ -366,6 +366,7 @@ fn object(
         match action {
             "freeze" | "thaw" => return node(reader, action),
             "print status" => return daemon(reader, "status"),
+            "rotate secret" => return rotate_secret(reader),
             _ => selector = Some("cluster".to_owned()),
         }
     }
@@ -406,6 +407,16 @@ fn object(
         server: reader.text("server"),
         output: reader.output()?,
     })))
+}
+
+fn rotate_secret(reader: &Reader<'_>) -> Result<Command, Usage> {
+    Ok(Command::RotateSecret(RotateCommand {
+        force: reader.flag("force"),
+        wait: reader.flag("wait"),
+        time: reader.seconds("time")?,
+        server: reader.text("server"),
+        output: reader.output()?,
+    }))
 }
 
 fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usage> {

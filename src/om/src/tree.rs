@@ -246,6 +246,11 @@ const CLUSTER_ACTIONS: &[Action] = &[
     action("ls", "Print the object of its configuration", &[]),
     action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),
     action("delete", "Delete sections of the configuration: --rid hb#2", &[&["rid"]]),
+    action(
+        "rotate secret",
+        "Give the cluster another secret, which all nodes have before it is used",
+        &[&["wait", "time", "force"]],
+    ),
 ];
 
 /// All groups.

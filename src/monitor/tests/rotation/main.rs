@@ -35,7 +35,7 @@ impl Random {
 }
 
 fn name(at: usize) -> NodeName {
-    NodeName::new(&format!("n{}", at + 1)).unwrap()
+    NodeName::new(&format!("n{}", at + 1)).expect("what the test wrote itself")
 }
 
 /// Tells secrets apart, as their digests do.
@@ -59,7 +59,7 @@ struct Node {
     settings: Arc<NodeSettings>,
     rotation: Rotation,
     /// What is heard, and when it was heard last.
-    heard: BTreeMap<usize, (SecretState, u64, u64)>,
+    heard: BTreeMap<usize, (Option<SecretState>, u64, u64)>,
     /// Whether the secret before opens the hand-over only.
     handed_only: Option<u32>,
 }
@@ -75,7 +75,7 @@ impl Node {
 }
 
 fn settings(name: &NodeName, text: &str) -> NodeSettings {
-    NodeSettings::parse(name.clone(), text, "").unwrap()
+    NodeSettings::parse(name.clone(), text, "").expect("what the test wrote itself")
 }
 
 fn stage(node: &NodeSettings) -> RotationStage {
@@ -126,7 +126,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let count = 2 + usize::try_from(random.below(3)).unwrap();
+        let count = 2 + usize::try_from(random.below(3)).expect("what the test wrote itself");
         let names: Vec<String> = (0..count).map(|at| name(at).to_string()).collect();
         let text = format!(
             "[cluster]\nid = i\nsecret = secret-of-the-first-one\nnodes = {}\n",
@@ -155,7 +155,8 @@ impl World {
     }
 
     fn pick(&mut self) -> usize {
-        usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap()
+        usize::try_from(self.random.below(self.nodes.len() as u64))
+            .expect("what the test wrote itself")
     }
 
     /// What is sealed with a secret of this generation opens on a node, if `sender` sealed it.
@@ -197,7 +198,7 @@ impl World {
 
     fn write(&mut self, at: usize, change: impl FnOnce(&mut Ini) -> bool) -> bool {
         let node = &mut self.nodes[at];
-        let mut ini = Ini::parse(&node.file.text).unwrap();
+        let mut ini = Ini::parse(&node.file.text).expect("what the test wrote itself");
         if !change(&mut ini) {
             return false;
         }
@@ -230,10 +231,17 @@ impl World {
                     continue;
                 }
                 let theirs = self.nodes[from].settings();
-                let secret = theirs.secret.clone().unwrap();
+                let secret = theirs.secret.clone().expect("what the test wrote itself");
                 if self.opens(to, from, theirs.secret_generation, &secret) == Opens::Everything {
-                    let time = self.nodes[from].file.time;
-                    self.nodes[to].heard.insert(from, (state(&theirs), self.now, time));
+                    // Who does not hear the other one says only that it is there, and by its frame what it seals with.
+                    let is_whole = self.nodes[from].heard.contains_key(&to);
+                    let told = is_whole.then(|| (state(&theirs), self.nodes[from].file.time));
+                    let now = self.now;
+                    let heard = self.nodes[to].heard.entry(from).or_insert((None, now, 0));
+                    heard.1 = now;
+                    if let Some((state, time)) = told {
+                        (heard.0, heard.2) = (Some(state), time);
+                    }
                     if theirs.secret_generation > self.nodes[to].settings().secret_generation {
                         self.hand_over(to, from);
                     }
@@ -287,11 +295,8 @@ impl World {
         let settings = self.nodes[at].settings();
         let own = state(&settings);
         let node = &mut self.nodes[at];
-        let heard = node
-            .heard
-            .iter()
-            .map(|(peer, (state, ..))| (name(*peer), Some(state.clone())))
-            .collect();
+        let heard =
+            node.heard.iter().map(|(peer, (state, ..))| (name(*peer), state.clone())).collect();
         let view = RotationView {
             local: &node.name,
             members: &settings.nodes,
@@ -309,12 +314,20 @@ impl World {
         let is_written = match step {
             None => return,
             Some(RotationStep::Use) => self.write(at, |ini| {
-                conf::use_next_secret(ini, settings.secret_next.as_ref().unwrap()).is_ok()
+                conf::use_next_secret(
+                    ini,
+                    settings.secret_next.as_ref().expect("what the test wrote itself"),
+                )
+                .is_ok()
             }),
             Some(RotationStep::Drop) => {
                 self.counts.rotations += 1;
                 self.write(at, |ini| {
-                    conf::drop_previous_secret(ini, settings.secret.as_ref().unwrap()).is_ok()
+                    conf::drop_previous_secret(
+                        ini,
+                        settings.secret.as_ref().expect("what the test wrote itself"),
+                    )
+                    .is_ok()
                 })
             }
         };
@@ -357,7 +370,9 @@ impl World {
             // Somebody edits the file, whether the daemon runs or not.
             12 => {
                 let value = self.now.to_string();
-                self.write(at, |ini| ini.set("env", "edited", &value).unwrap());
+                self.write(at, |ini| {
+                    ini.set("env", "edited", &value).expect("what the test wrote itself")
+                });
             }
             _ => {}
         }

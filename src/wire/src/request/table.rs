@@ -264,6 +264,11 @@ requests! {
     }
     /// Removes the sender from the cluster.
     Leave "POST" ["leave"] "root" {}
+    /// Begins a rotation of the secret of the cluster, or tells how far it is.
+    RotateSecret "POST" ["rotate_secret"] "root" {
+        /// Uses the next secret although members are away that do not have it.
+        force: bool, Boolean = false;
+    }
     /// Runs an action on the local instance of an object.
     ObjectAction "POST" ["object_action", "service_action"] "operator" {
         /// Object to act on.
