@@ -1,25 +1,32 @@
 //! The blacklist keeper: counts invalid messages, and publishes whom not to listen to.
 //!
-//! Hears: connections (a message did not open, or did), operators. Tells: subscribers of events.
+//! Hears: connections (a message did not open, or did), operators. Tells: subscribers of events, operators (alerts).
 //! Readers never ask: they look into the [`BlacklistView`]. Restart: from the view, nothing is forgotten.
 
+mod view;
+
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use actix::prelude::*;
-use arc_swap::ArcSwap;
-use model::NodeName;
-use monitor::{Blacklist, THRESHOLD};
-use serde_json::{Map, json};
+use monitor::{Blacklist, Episode, THRESHOLD};
+use serde_json::{Map, Value, json};
 
+pub use self::view::{BlacklistView, Verdict};
 use crate::cluster_data::{ClusterData, Emit};
 use crate::root::{Root, ThreadReport};
 
-/// Parts of the view: a change copies one of them.
-const SHARDS: usize = 256;
+/// Pause between two looks at what is over, while there is something.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Events `blacklist_add` told at once, and after how long one more is: a crowd of senders is one piece of news.
+const EVENTS: u32 = 20;
+const EVENT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most known addresses that alerts name.
+const MOST_ALERTS: usize = 64;
 
 /// Where the blacklist is read and told.
 #[derive(Debug, Clone)]
@@ -28,89 +35,6 @@ pub struct BlacklistRoute {
     pub view: Arc<BlacklistView>,
     /// The keeper.
     pub keeper: Addr<BlacklistKeeper>,
-}
-
-/// The counts, readable from any thread without waiting.
-#[derive(Debug)]
-pub struct BlacklistView {
-    shards: Box<[ArcSwap<BTreeMap<IpAddr, u32>>]>,
-    // Random keys: a sender cannot choose addresses that fall into one part.
-    hasher: RandomState,
-    names: ArcSwap<BTreeMap<IpAddr, NodeName>>,
-    /// Senders in all parts: nearly always none.
-    length: AtomicUsize,
-}
-
-impl Default for BlacklistView {
-    fn default() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
-            hasher: RandomState::new(),
-            names: ArcSwap::default(),
-            length: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl BlacklistView {
-    /// Invalid messages in a row of a sender, at most [`THRESHOLD`].
-    #[must_use]
-    pub fn count(&self, sender: IpAddr) -> u32 {
-        let sender = sender.to_canonical();
-        self.shard(sender).load().get(&sender).copied().unwrap_or(0)
-    }
-
-    /// Whether messages of a sender are dropped before they are opened.
-    #[must_use]
-    pub fn is_blacklisted(&self, sender: IpAddr) -> bool {
-        self.count(sender) >= THRESHOLD
-    }
-
-    /// Senders and counts, as `daemon_blacklist_status` shows them: cluster nodes by name, others by address.
-    #[must_use]
-    pub fn entries(&self) -> BTreeMap<String, u32> {
-        let names = self.names.load();
-        let mut entries = BTreeMap::new();
-        for (sender, count) in self.all() {
-            let key = names.get(&sender).map_or_else(|| sender.to_string(), ToString::to_string);
-            let shown: &mut u32 = entries.entry(key).or_default();
-            *shown = count.max(*shown);
-        }
-        entries
-    }
-
-    /// Says which addresses belong to which node of the cluster.
-    pub fn set_names(&self, names: BTreeMap<IpAddr, NodeName>) {
-        self.names.store(Arc::new(names));
-    }
-
-    fn all(&self) -> Vec<(IpAddr, u32)> {
-        if self.length.load(Ordering::Acquire) == 0 {
-            return vec![];
-        }
-        let shards = self.shards.iter().map(ArcSwap::load);
-        shards.flat_map(|part| part.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>()).collect()
-    }
-
-    fn shard(&self, sender: IpAddr) -> &ArcSwap<BTreeMap<IpAddr, u32>> {
-        let hash = self.hasher.hash_one(sender);
-        &self.shards[usize::try_from(hash % SHARDS as u64).expect("below SHARDS")]
-    }
-
-    /// Only the keeper writes.
-    fn set(&self, sender: IpAddr, count: Option<u32>) {
-        let cell = self.shard(sender);
-        let mut part = BTreeMap::clone(&cell.load());
-        let before = part.len();
-        match count {
-            Some(count) => part.insert(sender, count),
-            None => part.remove(&sender),
-        };
-        // Only the keeper writes: no other change comes between.
-        let length = self.length.load(Ordering::Relaxed) - before + part.len();
-        self.length.store(length, Ordering::Release);
-        cell.store(Arc::new(part));
-    }
 }
 
 /// A message of this sender is invalid. Answered when the count is in force.
@@ -133,6 +57,10 @@ pub struct Valid(pub IpAddr);
 #[rtype(result = "()")]
 pub struct Clear;
 
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Look;
+
 /// The actor.
 #[derive(Debug)]
 pub struct BlacklistKeeper {
@@ -140,6 +68,15 @@ pub struct BlacklistKeeper {
     view: Arc<BlacklistView>,
     cluster_data: Addr<ClusterData>,
     root: Addr<Root>,
+    /// Strangers are refused: told when that begins, at ten times as many each, and when it is over.
+    crowd: Episode,
+    told_at: usize,
+    /// Known addresses that send what does not open.
+    floods: BTreeMap<IpAddr, Episode>,
+    /// Events that may be told, and since when.
+    events: (u32, Duration),
+    is_look_due: bool,
+    reported: Option<Duration>,
 }
 
 impl BlacklistKeeper {
@@ -151,28 +88,97 @@ impl BlacklistKeeper {
         root: Addr<Root>,
     ) -> Self {
         let mut list = Blacklist::default();
+        let now = view.now();
         for (sender, count) in view.all() {
             for _ in 0..count {
-                list.on_invalid(sender);
+                list.on_invalid(now, sender, view.is_known(sender));
             }
         }
-        Self { list, view, cluster_data, root }
+        Self {
+            list,
+            view,
+            cluster_data,
+            root,
+            crowd: Episode::default(),
+            told_at: 1,
+            floods: BTreeMap::new(),
+            events: (EVENTS, now),
+            is_look_due: false,
+            reported: None,
+        }
     }
 
-    fn report(&self) {
-        let blacklisted = self.list.entries().filter(|(_, count)| *count >= THRESHOLD).count();
+    fn report(&mut self) {
+        self.reported = Some(self.view.now());
+        let blacklisted = self.list.blacklisted().saturating_sub(self.floods.len());
+        let alerts = self.floods.keys().map(|sender| {
+            let name = self.view.name(*sender);
+            let who = name.map_or_else(
+                || format!("{sender}, from where messages opened lately,"),
+                |name| format!("{sender}, an address of {name},"),
+            );
+            json!({"severity": "warning", "message": format!("{who} sends messages that do not open")})
+        });
+        let alerts: Vec<Value> = alerts.collect();
         let mut fields = Map::new();
         fields.insert("stats".into(), json!({ "blacklisted": blacklisted }));
+        fields.insert("alerts".into(), alerts.into());
         self.root.do_send(ThreadReport { id: "blacklist".into(), fields });
+    }
+
+    /// What changed is shown with the next look, at the latest.
+    fn look_soon(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.is_look_due, true) {
+            ctx.notify_later(Look, LOOK_PAUSE);
+        }
+    }
+
+    /// A stranger reached the threshold.
+    fn on_refused(&mut self, now: Duration, sender: IpAddr, reason: &wire::Refusal) {
+        let refused = self.list.blacklisted();
+        if self.crowd.on_event(now) {
+            self.told_at = refused.max(1).saturating_mul(10);
+            log::warn!(reason:% = reason; "sender {sender} blacklisted");
+        } else if refused >= self.told_at {
+            self.told_at = self.told_at.saturating_mul(10);
+            log::warn!("{refused} senders are blacklisted, {sender} last");
+        }
+        let (left, since) = &mut self.events;
+        let more = now.saturating_sub(*since).as_secs() / EVENT_PAUSE.as_secs();
+        if more > 0 {
+            *left = left.saturating_add(u32::try_from(more).unwrap_or(EVENTS)).min(EVENTS);
+            *since = now;
+        }
+        if *left > 0 {
+            *left -= 1;
+            let mut data = Map::new();
+            data.insert("sender".into(), sender.to_string().into());
+            self.cluster_data.do_send(Emit { id: "blacklist_add".into(), path: None, data });
+        }
+    }
+
+    /// A known address reached the threshold, or goes on.
+    fn on_flood(&mut self, now: Duration, sender: IpAddr, reason: &wire::Refusal) -> bool {
+        if !self.floods.contains_key(&sender) && self.floods.len() >= MOST_ALERTS {
+            return false;
+        }
+        let begins = self.floods.entry(sender).or_default().on_event(now);
+        if begins {
+            let name = self.view.name(sender);
+            let name = name.as_ref().map_or("none", |name| name.as_str());
+            log::warn!(node = name, reason:% = reason; "known address {sender} sends messages that do not open");
+        }
+        begins
     }
 }
 
 impl Actor for BlacklistKeeper {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("blacklist keeper started");
         self.report();
+        self.look_soon(ctx);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -189,20 +195,33 @@ impl Supervised for BlacklistKeeper {
 impl Handler<Invalid> for BlacklistKeeper {
     type Result = ();
 
-    fn handle(&mut self, Invalid { sender, reason }: Invalid, _: &mut Context<Self>) {
-        let sender = sender.to_canonical();
-        let counted = self.list.on_invalid(sender);
+    fn handle(&mut self, Invalid { sender, reason }: Invalid, ctx: &mut Context<Self>) {
+        let (now, sender) = (self.view.now(), sender.to_canonical());
+        let is_known = self.view.is_known(sender);
+        let counted = self.list.on_invalid(now, sender, is_known);
         if let Some(forgotten) = counted.forgotten {
             self.view.set(forgotten, None);
         }
         self.view.set(sender, Some(counted.count));
         log::debug!(sender:% = sender, count = counted.count, reason:% = reason; "invalid message");
-        if counted.is_new {
-            log::warn!(reason:% = reason; "sender {sender} blacklisted");
-            let mut data = Map::new();
-            data.insert("sender".into(), sender.to_string().into());
-            self.cluster_data.do_send(Emit { id: "blacklist_add".into(), path: None, data });
+        let is_news = if counted.count < THRESHOLD {
+            false
+        } else if is_known {
+            self.on_flood(now, sender, &reason)
+        } else {
+            if counted.is_new {
+                self.on_refused(now, sender, &reason);
+            }
+            counted.is_new
+        };
+        // A report is a new generation of the cluster data: of a crowd, once per look.
+        if is_news && self.reported.is_none_or(|reported| now >= reported + LOOK_PAUSE) {
             self.report();
+        } else if is_news {
+            self.reported = None;
+        }
+        if counted.count >= THRESHOLD {
+            self.look_soon(ctx);
         }
     }
 }
@@ -223,10 +242,42 @@ impl Handler<Clear> for BlacklistKeeper {
 
     fn handle(&mut self, _: Clear, _: &mut Context<Self>) {
         self.list.clear();
-        for part in &self.view.shards {
-            part.store(Arc::default());
-        }
+        self.view.clear();
+        self.floods.clear();
+        self.crowd = Episode::default();
         log::info!("blacklist cleared");
         self.report();
+    }
+}
+
+impl Handler<Look> for BlacklistKeeper {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, ctx: &mut Context<Self>) {
+        self.is_look_due = false;
+        let now = self.view.now();
+        let over = self.list.on_time(now);
+        for sender in &over {
+            self.view.set(*sender, None);
+        }
+        let quiet: Vec<IpAddr> = self
+            .floods
+            .iter_mut()
+            .filter_map(|(who, it)| it.on_look(now).then_some(*who))
+            .collect();
+        for sender in &quiet {
+            self.floods.remove(sender);
+            log::info!("known address {sender} sends nothing more that does not open");
+        }
+        let has_listed = self.list.next_end().is_some();
+        if !has_listed && self.crowd.on_look(now) {
+            log::info!("nobody is blacklisted any more");
+        }
+        if !over.is_empty() || !quiet.is_empty() || self.reported.is_none() {
+            self.report();
+        }
+        if has_listed || !self.floods.is_empty() || self.crowd.is_on() {
+            self.look_soon(ctx);
+        }
     }
 }

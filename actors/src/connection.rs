@@ -2,6 +2,7 @@
 //!
 //! One task per connection on a worker arbiter; a panic in it costs that connection only. Hears: its peer, the stop of
 //! its session. Tells: the blacklist keeper (what did not open), the runner (an empty packet), the listener (its end).
+//! A connection of which a message opened is *proven*: what others do from its address does not concern it any more.
 
 mod classic;
 mod examine;
@@ -15,15 +16,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use monitor::{Pool, Proof, STRANGER_FRAME};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use wire::{Framing, Incoming, Prepared, ReplyTo};
+use wire::{Framing, Incoming, Limits, Prepared, ReplyTo};
 
 use self::examine::{Examined, examine, examine_plain};
 use self::socket::{Close, Kind, Socket};
-use self::unopened::Account;
-use crate::blacklist_keeper::{Invalid, Valid};
+use crate::blacklist_keeper::{Invalid, Valid, Verdict};
 use crate::clock;
 use crate::freshness::Freshness;
 use crate::heavy::{self, Held, Room};
@@ -36,7 +37,7 @@ use crate::runner::DequeueActions;
 pub use classic::ClassicMemory;
 pub use gate::{Gate, GateCell, keyring};
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
-pub use unopened::Unopened;
+pub use unopened::{Account, Unopened};
 
 /// Silence that closes a connection in the middle of a message, as in deployed agents (wire.md §1.1), and a reply that the
 /// peer does not read.
@@ -60,8 +61,10 @@ pub struct Shared {
     pub freshness: Arc<Freshness>,
     /// The sessions that came and went since the listener counted them.
     pub sessions: SessionLog,
-    /// The memory of messages that are on their way.
-    pub unopened: Unopened,
+    /// The memory of messages that are on their way, here and on heartbeats.
+    pub unopened: Arc<Unopened>,
+    /// Large messages being opened: as many at once as there are processors.
+    pub opening: Semaphore,
     /// Large replies being sealed: each takes several times its size while it is, and processors are few.
     pub sealing: Semaphore,
     /// Whether `test_panic` is served on the control socket (`OSVC_TEST_PANIC=1` at start). The router does not know
@@ -113,6 +116,14 @@ struct Talk<'a> {
     session: &'a Arc<Session>,
 }
 
+/// What a connection may send, by what is known of it.
+struct Leave {
+    pool: Pool,
+    max_frame: usize,
+    /// When the message has to be whole.
+    last: Option<Instant>,
+}
+
 impl Talk<'_> {
     async fn run(&self) -> Close {
         match self.converse().await {
@@ -126,21 +137,23 @@ impl Talk<'_> {
     }
 
     async fn converse(&self) -> Result<(), Close> {
+        let begin = Instant::now();
         let limits = self.shared.gate.load().limits();
         let mut framing = Framing::new(&limits);
-        let mut account = self.shared.unopened.account(self.session);
+        let mut account = self.shared.unopened.account(self.session.address());
         let mut patience = self.shared.gate.load().first_patience();
         loop {
-            let next = self.next(&mut framing, &mut account, limits.max_frame, patience).await?;
+            let leave = self.leave(begin, &limits);
+            framing.set_max_frame(leave.max_frame);
+            let next = self.next(&mut framing, &mut account, &leave, &limits, patience).await?;
             let Some(incoming) = next else { return Ok(()) };
-            if self.is_blacklisted() {
+            if !self.is_heard().await {
                 return Ok(());
             }
             let bytes = match incoming {
                 Incoming::Frame(bytes) => bytes,
                 Incoming::DequeueActions => {
-                    // Coalesced by the runner; a full queue means that a run is due anyway.
-                    _ = self.shared.routes.runner.try_send(DequeueActions);
+                    self.dequeue_actions();
                     return Ok(());
                 }
             };
@@ -152,12 +165,32 @@ impl Talk<'_> {
         }
     }
 
+    /// What the connection may send next. One that proved itself, and the control socket, may send all that the
+    /// configuration allows; so may one from an address that is known, unless others misuse that address.
+    fn leave(&self, begin: Instant, limits: &Limits) -> Leave {
+        let all = Leave { pool: Pool::Members, max_frame: limits.max_frame, last: None };
+        let Some(address) = self.session.address() else { return all };
+        if self.session.is_proven() {
+            return all;
+        }
+        let small = STRANGER_FRAME.min(limits.max_frame);
+        let view = &self.shared.routes.blacklist.view;
+        match view.verdict(address) {
+            Verdict::Free if view.is_known(address) => all,
+            Verdict::Slowed => Leave { max_frame: small, ..all },
+            Verdict::Free | Verdict::Refused => {
+                Leave { pool: Pool::Strangers, max_frame: small, last: Some(begin + STALL) }
+            }
+        }
+    }
+
     /// The next message, none at the end of stream.
     async fn next(
         &self,
         framing: &mut Framing,
-        account: &mut Account<'_>,
-        max_frame: usize,
+        account: &mut Account,
+        leave: &Leave,
+        limits: &Limits,
         patience: Duration,
     ) -> Result<Option<Incoming>, Close> {
         let mut start = None;
@@ -167,11 +200,21 @@ impl Talk<'_> {
             }
             if framing.pending() > 0 {
                 start.get_or_insert_with(Instant::now);
-                if !account.set(framing.held_bytes(), max_frame) {
-                    return Err(Close::Crowded);
-                }
             }
-            let length = self.socket.receive(framing, start, patience).await?;
+            let grant = |framing: &Framing, read: &[u8]| {
+                // A message that came in one read is opened at once: nothing is held of it.
+                if framing.pending() == 0 && read.last().is_none_or(|last| *last == 0) {
+                    return true;
+                }
+                let end = || {
+                    let session = self.session.clone();
+                    move || session.stop()
+                };
+                let bytes = framing.held_bytes_with(read.len());
+                account.set(bytes, leave.pool, limits.max_frame, end)
+            };
+            let receive = self.socket.receive(framing, start, patience, leave.last, grant);
+            let length = receive.await?;
             self.session.on_received(length);
             if length == 0 {
                 return Ok(framing.finish());
@@ -179,9 +222,38 @@ impl Talk<'_> {
         }
     }
 
-    fn is_blacklisted(&self) -> bool {
+    /// Whether a message that arrived is opened, once it is its turn. A connection that proved itself is never asked.
+    async fn is_heard(&self) -> bool {
+        let Some(address) = self.session.address().filter(|_| !self.session.is_proven()) else {
+            return true;
+        };
         let view = &self.shared.routes.blacklist.view;
-        self.session.address().is_some_and(|address| view.is_blacklisted(address))
+        match view.verdict(address) {
+            Verdict::Free => true,
+            Verdict::Refused => false,
+            Verdict::Slowed => {
+                tokio::time::sleep(view.wait(address)).await;
+                true
+            }
+        }
+    }
+
+    /// The collector wants its queue fetched: nothing at all without one.
+    fn dequeue_actions(&self) {
+        let config = self.shared.routes.config.load();
+        if config.node.dbopensvc.as_deref().is_some_and(|collector| !collector.is_empty()) {
+            // Coalesced by the runner; a full queue means that a run is due anyway.
+            _ = self.shared.routes.runner.try_send(DequeueActions);
+        }
+    }
+
+    /// A message of the connection opened. False: it had to make room meanwhile.
+    fn prove(&self) -> bool {
+        if let Some(address) = self.session.address() {
+            let view = &self.shared.routes.blacklist.view;
+            view.on_opened(address, Proof::Request);
+        }
+        self.session.prove()
     }
 
     /// Counts an invalid message, and waits until the count is in force.
@@ -203,7 +275,7 @@ impl Talk<'_> {
     }
 
     /// Answers one message. False: the connection ends.
-    async fn answer(&self, bytes: Vec<u8>, account: &mut Account<'_>) -> Result<bool, Close> {
+    async fn answer(&self, bytes: Vec<u8>, account: &mut Account) -> Result<bool, Close> {
         let mut held = None;
         let examined = match self.socket.kind() {
             Kind::Unix => {
@@ -219,7 +291,7 @@ impl Talk<'_> {
                     tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)?
                 }
             }
-            Kind::Tcp => self.examine(bytes, &mut held).await?,
+            Kind::Tcp => self.examine(bytes, &mut held, account).await?,
         };
         // Opened, or given up: either way its bytes are gone.
         account.release();
@@ -230,12 +302,15 @@ impl Talk<'_> {
             }
             // It was too large for what one may hold, or too much is held by others.
             Examined::TooLarge => return Ok(false),
-            Examined::Silent => {
-                self.forgive().await;
-                return Ok(false);
-            }
-            Examined::Refused { reply_to, reply } => {
-                self.forgive().await;
+            Examined::Silent => return Ok(false),
+            Examined::Refused { reply_to, reply, is_proof } => {
+                // What was heard before, or was for others, proves nothing of who sends it again.
+                if is_proof {
+                    self.forgive().await;
+                    if !self.prove() {
+                        return Err(Close::Crowded);
+                    }
+                }
                 (reply_to, Err(reply))
             }
             Examined::Request { reply_to, caller, request, weight, accepted, keep } => {
@@ -252,6 +327,9 @@ impl Talk<'_> {
                     _ = tokio::task::spawn_blocking(move || classic.keep(id)).await;
                 }
                 self.forgive().await;
+                if !self.prove() {
+                    return Err(Close::Crowded);
+                }
                 self.session.on_validated();
                 (reply_to, Ok((caller, request)))
             }
@@ -281,7 +359,12 @@ impl Talk<'_> {
 
     /// Examines a frame from the network: at once while it is small, outside of the arbiter and in as much memory as is
     /// `held` when it is not. A small frame may inflate to a thousand times its size, so that is found out step by step.
-    async fn examine(&self, bytes: Vec<u8>, held: &mut Option<Held>) -> Result<Examined, Close> {
+    async fn examine(
+        &self,
+        bytes: Vec<u8>,
+        held: &mut Option<Held>,
+        account: &Account,
+    ) -> Result<Examined, Close> {
         let gate = self.shared.gate.load_full();
         let uses = self.shared.routes.secret_use.load_full();
         if bytes.len() < LARGE {
@@ -301,6 +384,8 @@ impl Talk<'_> {
             drop(held.take());
             let Some(share) = heavy::hold(room.bytes()).await else { break };
             *held = Some(share);
+            let _turn = self.shared.opening.acquire().await;
+            account.on_opening();
             let (bytes, gate, uses) = (bytes.clone(), gate.clone(), uses.clone());
             let freshness = self.shared.freshness.clone();
             let classic = self.shared.routes.classic.clone();

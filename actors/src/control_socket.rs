@@ -3,6 +3,7 @@
 //! Its own actor, so that stopping the listener never locks the operator out. Hears: clients. Tells: the listener (who
 //! is connected). Restart: the socket is made anew; established connections live on.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -29,6 +30,9 @@ use crate::workers::Workers;
 
 /// Pause after the process or the system ran out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Descriptors held for connections to this socket.
+const RESERVE: usize = 8;
 
 /// Pause between two looks at the socket where inotify cannot be had.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -85,7 +89,7 @@ impl ControlSocket {
         });
         match opened {
             Ok((file, listener)) => {
-                let connections = stream::unfold((listener, false), accept_next);
+                let connections = stream::unfold(Accepting::new(listener), accept_next);
                 let accepting = ctx.add_stream(Box::pin(connections));
                 self.open = Some(Open { file, accepting, watching: ctx.add_stream(removals) });
                 log::info!(socket:? = path; "control socket started");
@@ -190,19 +194,55 @@ fn removals(path: &Path) -> Pin<Box<dyn Stream<Item = Look>>> {
     }
 }
 
-async fn accept_next(
-    (listener, is_exhausted): (AsyncFd<UnixListener>, bool),
-) -> Option<(io::Result<UnixStream>, (AsyncFd<UnixListener>, bool))> {
-    if is_exhausted {
-        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+/// A socket that accepts, with descriptors that nobody else gets: whatever is exhausted, the administrator is let in.
+struct Accepting {
+    listener: AsyncFd<UnixListener>,
+    reserve: Vec<File>,
+    is_exhausted: bool,
+}
+
+impl Accepting {
+    fn new(listener: AsyncFd<UnixListener>) -> Self {
+        let mut accepting = Self { listener, reserve: vec![], is_exhausted: false };
+        accepting.refill();
+        accepting
     }
-    let accepted = accept(&listener, |listener| {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        Ok(rustix::net::accept_with(listener, flags)?.into())
-    });
-    let item = accepted.await;
-    let is_exhausted = item.is_err();
-    Some((item, (listener, is_exhausted)))
+
+    fn refill(&mut self) {
+        while self.reserve.len() < RESERVE
+            && let Ok(file) = File::open("/dev/null")
+        {
+            self.reserve.push(file);
+        }
+    }
+
+    async fn next(&mut self) -> io::Result<UnixStream> {
+        if std::mem::take(&mut self.is_exhausted) {
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        }
+        self.refill();
+        loop {
+            let accepted = accept(&self.listener, |listener| {
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                Ok(rustix::net::accept_with(listener, flags)?.into())
+            });
+            match accepted.await {
+                Err(error) if is_out_of_descriptors(&error) && self.reserve.pop().is_some() => {}
+                accepted => {
+                    self.is_exhausted = accepted.is_err();
+                    return accepted;
+                }
+            }
+        }
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
+}
+
+async fn accept_next(mut accepting: Accepting) -> Option<(io::Result<UnixStream>, Accepting)> {
+    Some((accepting.next().await, accepting))
 }
 
 /// Makes the socket, readable and writable by its owner only. One that a killed daemon left is removed: whoever gets

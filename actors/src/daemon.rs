@@ -273,14 +273,15 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         gate: routes.gate.clone(),
         freshness: freshness.clone(),
         sessions: SessionLog::default(),
-        unopened: Unopened::default(),
+        unopened: Arc::new(Unopened::default()),
+        opening: Semaphore::new(config::processors()),
         sealing: Semaphore::new(config::processors()),
         is_panic_allowed: std::env::var_os(PANIC_VARIABLE).is_some_and(|value| value == "1"),
     });
 
     let child = |id: &str| Child::new(id, routes.root.clone().recipient());
     let keeping = log_keeper.clone();
-    let started = (routes.clone(), freshness.clone(), log_keeper.clone(), beats);
+    let started = (routes.clone(), shared.clone(), log_keeper.clone(), beats);
     supervision::start_here(
         root_seat,
         // The root feeds everybody else: it comes back at once.
@@ -289,8 +290,8 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
             ..child("root")
         },
         move || {
-            let (routes, freshness, logs, beats) = started.clone();
-            Root::new(routes, freshness, logs, beats)
+            let (routes, shared, logs, beats) = started.clone();
+            Root::new(routes, &shared, logs, beats)
         },
     );
     let paths = routes.paths.clone();

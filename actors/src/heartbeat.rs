@@ -32,7 +32,7 @@ use wire::Kind;
 
 use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
 use crate::cluster_data::{Emit, HeartbeatHeard, SnapshotCell, WatchOutgoing};
-use crate::connection::{ClassicMemory, GateCell};
+use crate::connection::{ClassicMemory, GateCell, Shared, Unopened};
 use crate::freshness::Freshness;
 use crate::membership;
 use crate::peer::AskPeer;
@@ -174,7 +174,9 @@ pub struct Ties {
     pub freshness: Arc<Freshness>,
     /// What is remembered of the classic dialect.
     pub classic: Arc<ClassicMemory>,
-    /// Whom not to listen to.
+    /// The memory of messages that are on their way, shared with the listener.
+    pub unopened: Arc<Unopened>,
+    /// Who is known, and whose messages wait their turn.
     pub blacklist: Arc<BlacklistView>,
     /// Counts what did not open.
     pub invalid: Recipient<Invalid>,
@@ -209,11 +211,12 @@ impl std::fmt::Debug for Ties {
 impl Ties {
     /// The actors of a daemon.
     #[must_use]
-    pub fn new(routes: &Routes, freshness: Arc<Freshness>) -> Self {
+    pub fn new(routes: &Routes, shared: &Shared) -> Self {
         Self {
             gate: routes.gate.clone(),
-            freshness,
+            freshness: shared.freshness.clone(),
             classic: routes.classic.clone(),
+            unopened: shared.unopened.clone(),
             blacklist: routes.blacklist.view.clone(),
             invalid: routes.blacklist.keeper.clone().recipient(),
             valid: routes.blacklist.keeper.clone().recipient(),

@@ -20,6 +20,7 @@ mod heavy;
 mod limits;
 pub mod listener;
 pub mod logs;
+pub mod member_addresses;
 pub mod membership;
 pub mod node_monitor;
 pub mod paths;

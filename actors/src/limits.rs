@@ -81,6 +81,17 @@ pub(crate) fn raise_descriptors() -> io::Result<()> {
     Ok(())
 }
 
+/// Descriptors kept for all but connections from the network: files, children, heartbeats, the control socket.
+const KEPT_DESCRIPTORS: u64 = 256;
+
+/// How many connections from the network may be open at once: what the limit of open files leaves.
+pub(crate) fn most_connections() -> usize {
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return usize::MAX };
+    // Of very few, half: some connections are better than none.
+    let most = limit.saturating_sub(KEPT_DESCRIPTORS).max(limit / 2);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
 /// The soft limit of descriptors before it was raised; none when it was not. Programs that use `select`, or that close all
 /// they may have open, do not work with a high one.
 pub(crate) fn inherited_descriptors() -> Option<u64> {

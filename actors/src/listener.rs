@@ -18,7 +18,9 @@ use serde_json::{Map, Value, json};
 use self::accept::{Accepted, BindError, Bound};
 use self::sessions::Sessions;
 pub(crate) use self::sessions::next_id as next_session_id;
-use crate::connection::{Session, SessionEvent, SessionGuard, Shared, serve_tcp};
+use crate::blacklist_keeper::Verdict;
+use crate::connection::{SessionEvent, SessionGuard, Shared, serve_tcp};
+use crate::limits;
 use crate::root::ThreadReport;
 use crate::workers::Workers;
 
@@ -39,6 +41,12 @@ const REPORT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Pause between two looks at whether the classic dialect is needed.
 const DIALECT_LOOKS: Duration = Duration::from_secs(10);
+
+/// Of so many connections, one is kept for addresses that are known.
+const RESERVED_PART: usize = 16;
+
+/// Most connections from one address that proved nothing yet.
+const UNPROVEN_PER_ADDRESS: usize = 64;
 
 /// The settings changed: binds again if address or port did.
 #[derive(Debug, Clone, Copy, Message)]
@@ -112,6 +120,31 @@ impl Listener {
 
     fn settings(&self) -> ListenerSettings {
         self.shared.gate.load().listener.clone()
+    }
+
+    /// How many connections may be open: no more than there are descriptors for, so that files, children and the control
+    /// socket have theirs.
+    fn connection_limits(&mut self) -> ConnectionLimits {
+        let gate = self.shared.gate.load_full();
+        let (wanted, most) = (gate.listener.max_connections, limits::most_connections());
+        let total = wanted.min(most);
+        let text = (wanted > most).then(|| {
+            format!(
+                "listener.max_connections is {wanted}, and the limit of open files leaves room for {most}: \
+                 more connections are refused (LimitNOFILE of the unit)"
+            )
+        });
+        if self.alert("descriptors", text.clone())
+            && let Some(text) = text
+        {
+            log::warn!("{text}");
+        }
+        ConnectionLimits {
+            total,
+            reserved: total / RESERVED_PART,
+            per_address: gate.listener.max_connections_per_address,
+            unproven_per_address: UNPROVEN_PER_ADDRESS,
+        }
     }
 
     fn is_bound_as(&self, settings: &ListenerSettings) -> bool {
@@ -242,35 +275,37 @@ impl Listener {
         // Who left makes room.
         self.look();
         let sender = address.ip().to_canonical();
-        if self.shared.routes.blacklist.view.is_blacklisted(sender) {
+        let view = self.shared.routes.blacklist.view.clone();
+        if view.verdict(sender) == Verdict::Refused {
             self.sessions.on_dropped();
             return;
         }
-        let gate = self.shared.gate.load();
-        let limits = ConnectionLimits {
-            total: gate.listener.max_connections,
-            per_address: gate.listener.max_connections_per_address,
-        };
-        if let Err(crowded) = self.sessions.admission.enter(sender, &limits) {
-            let text = match crowded {
-                Crowded::Total => {
-                    format!("{} connections are open: more are refused", limits.total)
+        let now = view.now();
+        let limits = self.connection_limits();
+        let session = match self.sessions.admit(sender, view.is_known(sender), &limits) {
+            Ok((session, 0)) => session,
+            Ok((session, _)) => {
+                if self.sessions.on_made_room(now) {
+                    log::warn!(sender:% = sender; "many connections prove nothing: the oldest of them make room");
                 }
-                Crowded::Address => {
-                    format!(
-                        "{sender} has {} connections open: more are refused",
-                        limits.per_address
-                    )
-                }
-            };
-            // One line per change, not per connection.
-            if self.sessions.on_refused(crowded) {
-                log::warn!("{text}");
+                session
             }
-            return;
-        }
-        let session = Session::new(self.sessions.next_id(), Some(sender));
-        self.sessions.on_opened(session.clone());
+            Err(crowded) => {
+                let text = match crowded {
+                    Crowded::Total => {
+                        format!("{} connections are open: more are refused", limits.total)
+                    }
+                    Crowded::Address => {
+                        let most = limits.per_address;
+                        format!("{sender} has {most} connections open: more are refused")
+                    }
+                };
+                if self.sessions.on_refused(now, crowded) {
+                    log::warn!("{text}");
+                }
+                return;
+            }
+        };
         let shared = self.shared.clone();
         // Should no worker take it, the guard is dropped here and the session ends.
         let guard = SessionGuard::new(session, shared.clone());
@@ -307,6 +342,8 @@ impl Listener {
 
     fn report_now(&mut self) {
         self.look();
+        // Tells of too few descriptors before anybody meets that.
+        self.connection_limits();
         self.reported = Some(Instant::now());
         let mut fields = Map::new();
         let config = match &self.bound {

@@ -8,7 +8,6 @@ mod children;
 mod heartbeats;
 mod service_manager;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +23,12 @@ use self::heartbeats::Heartbeats;
 use self::service_manager::ServiceManager;
 use crate::cluster_data::{AwaitAcked, Flush, SetThread};
 use crate::config_watcher::{self, NodeConfigChanged};
-use crate::connection::Gate;
+use crate::connection::{Gate, Shared};
 use crate::freshness::{self, Freshness};
 use crate::heartbeat::Ties;
 use crate::listener::{self, Reconfigure};
 use crate::logs;
+use crate::member_addresses::{self, MemberAddresses};
 use crate::membership::Retired;
 use crate::node_monitor::{Announce, ShutdownInstances};
 use crate::quorum;
@@ -37,6 +37,9 @@ use crate::supervision::{ChildEvent, ChildId};
 
 /// Longest wait of a reply to [`StopThread`] and [`StartThread`] (design.md).
 const THREAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the names of the nodes are looked up: addresses change, and a name service may come later than we do.
+const RESOLVE_PAUSE: Duration = Duration::from_secs(60);
 
 /// Longest wait for the announcement of a stop.
 const ANNOUNCE_PATIENCE: Duration = Duration::from_millis(500);
@@ -163,6 +166,8 @@ pub struct Root {
     heartbeats: Heartbeats,
     waiters: Vec<Waiter>,
     manager: ServiceManager,
+    addresses: MemberAddresses,
+    is_resolving: bool,
     is_stopping: bool,
     is_over: bool,
 }
@@ -179,11 +184,12 @@ impl Root {
     #[must_use]
     pub fn new(
         routes: Routes,
-        freshness: Arc<Freshness>,
+        shared: &Shared,
         logs: Addr<logs::LogKeeper>,
         beats: ArbiterHandle,
     ) -> Self {
-        let ties = Ties::new(&routes, freshness.clone());
+        let freshness = shared.freshness.clone();
+        let ties = Ties::new(&routes, shared);
         let heartbeats = Heartbeats::new(ties, routes.membership.clone(), beats);
         Self {
             routes,
@@ -193,6 +199,8 @@ impl Root {
             children: Children::default(),
             waiters: vec![],
             manager: ServiceManager::new(),
+            addresses: MemberAddresses::default(),
+            is_resolving: false,
             is_stopping: false,
             is_over: false,
         }
@@ -306,9 +314,19 @@ impl Root {
     }
 
     /// Learns which addresses are whose, off the arbiter: names may take long to resolve.
-    fn resolve(&self, new: Arc<NodeSettings>) {
-        let view = self.routes.blacklist.view.clone();
-        tokio::task::spawn_blocking(move || view.set_names(addresses_of(&new)));
+    fn resolve(&mut self, ctx: &mut Context<Self>) {
+        let hosts = member_addresses::hosts(&self.routes.config.load().node);
+        self.routes.blacklist.view.set_members(self.addresses.of(&hosts));
+        if std::mem::replace(&mut self.is_resolving, true) {
+            return;
+        }
+        let found = tokio::task::spawn_blocking(move || member_addresses::look_up(&hosts));
+        ctx.spawn(found.into_actor(self).map(|found, this, _| {
+            this.is_resolving = false;
+            this.addresses.learn(found.unwrap_or_default());
+            let hosts = member_addresses::hosts(&this.routes.config.load().node);
+            this.routes.blacklist.view.set_members(this.addresses.of(&hosts));
+        }));
     }
 }
 
@@ -334,20 +352,6 @@ pub(crate) fn secrets_of(node: &NodeSettings) -> Vec<String> {
     secrets.map(|secret| secret.expose().to_owned()).collect()
 }
 
-/// Addresses of the other members. The loopback belongs to everybody, so to nobody.
-fn addresses_of(node: &NodeSettings) -> BTreeMap<std::net::IpAddr, model::NodeName> {
-    use std::net::ToSocketAddrs as _;
-    let mut names = BTreeMap::new();
-    for peer in node.nodes.iter().filter(|peer| **peer != node.nodename) {
-        for address in (peer.as_str(), 0).to_socket_addrs().into_iter().flatten() {
-            if !address.ip().is_loopback() {
-                names.insert(address.ip().to_canonical(), peer.clone());
-            }
-        }
-    }
-    names
-}
-
 impl Actor for Root {
     type Context = Context<Self>;
 
@@ -360,6 +364,9 @@ impl Actor for Root {
             let freshness = this.freshness.clone();
             tokio::task::spawn_blocking(move || freshness.save_if_due());
         });
+        // Before anything listens.
+        self.resolve(ctx);
+        ctx.run_interval(RESOLVE_PAUSE, |this, ctx| this.resolve(ctx));
         let node = self.routes.config.load().node.clone();
         self.heartbeats(&node, ctx);
     }
@@ -369,6 +376,7 @@ impl Supervised for Root {
     fn restarting(&mut self, _: &mut Context<Self>) {
         // The table of children is fed by events that do not come twice: it is kept. Those who waited give up by time.
         self.waiters.clear();
+        self.is_resolving = false;
     }
 }
 
@@ -523,9 +531,7 @@ impl Handler<NodeConfigChanged> for Root {
         let NodeConfigChanged { old, new } = change;
         self.apply(&new);
         self.heartbeats(&new, ctx);
-        if old.nodes != new.nodes {
-            self.resolve(new.clone());
-        }
+        self.resolve(ctx);
         self.children.on_configured();
         self.routes.listener.do_send(Reconfigure);
         self.routes.quorum.do_send(quorum::Reconfigure);
@@ -550,7 +556,6 @@ impl Handler<Ready> for Root {
     type Result = ();
 
     fn handle(&mut self, _: Ready, _: &mut Context<Self>) {
-        self.resolve(self.routes.config.load().node.clone());
         self.manager.on_ready();
         log::info!(pid = std::process::id(); "daemon started");
     }

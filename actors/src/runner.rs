@@ -15,10 +15,12 @@ mod watched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use model::{InstanceStatus, ObjectPath};
+use monitor::Dequeuing;
 use tokio::sync::oneshot;
 
 use crate::cluster_data::{Flush, SetInstance, SnapshotCell};
@@ -94,15 +96,6 @@ struct Action {
     done: Vec<oneshot::Sender<Option<i32>>>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Dequeuing {
-    #[default]
-    Idle,
-    Running,
-    /// Asked for meanwhile.
-    Again,
-}
-
 /// The actor.
 pub struct Runner {
     tools: Tools,
@@ -120,6 +113,7 @@ pub struct Runner {
     waiting: BTreeSet<(i64, u64)>,
     next_action: u64,
     dequeuing: Dequeuing,
+    epoch: Instant,
 }
 
 impl std::fmt::Debug for Runner {
@@ -165,7 +159,8 @@ impl Runner {
             actions: BTreeMap::new(),
             waiting: BTreeSet::new(),
             next_action: 0,
-            dequeuing: Dequeuing::Idle,
+            dequeuing: Dequeuing::default(),
+            epoch: Instant::now(),
         }
     }
 }

@@ -112,6 +112,21 @@ impl Peer {
         self
     }
 
+    /// The same, from this address of the loopback.
+    #[must_use]
+    pub fn from_address(mut self, from: Ipv4Addr) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// The same, to this address and port.
+    #[must_use]
+    pub fn at(mut self, to: Ipv4Addr, port: u16) -> Self {
+        self.host = to;
+        self.to = port;
+        self
+    }
+
     /// A new connection to the node.
     ///
     /// # Panics

@@ -95,7 +95,15 @@ fn ten_thousand_idle_connections_cost_little_and_requests_are_answered() {
     }
     wait_for("the first sessions are over", || sessions(&node) <= 1);
     let before = resident_bytes(&node);
-    let mut held: Vec<_> = (0..count).map(|index| peers[index % peers.len()].connect()).collect();
+    // Idle, and proven: whoever says nothing at all is closed.
+    let mut held: Vec<_> = (0..count)
+        .map(|index| {
+            let peer = &peers[index % peers.len()];
+            let mut stream = peer.connect();
+            assert_eq!(ask_on(peer, &mut stream)["status"], 0);
+            stream
+        })
+        .collect();
     wait_for("all connections are served", || sessions(&node) >= count as u64);
     let each = resident_bytes(&node).saturating_sub(before) / count;
     println!("{count} idle connections: {each} bytes each");
@@ -211,30 +219,57 @@ fn a_subscriber_that_does_not_read_is_dropped_and_the_others_miss_nothing() {
 }
 
 #[test]
-fn unfinished_messages_share_a_bound_and_the_greediest_sender_pays() {
-    let node = node_with("max_frame = 1m\n");
-    let honest = Peer::sealed(&node).from(61);
-    let request = json!({"action": "daemon_blacklist_status", "options": {"pad": noise(300_000)}});
+fn a_request_of_a_member_passes_while_sixty_four_others_press() {
+    let mut node = Node::new("n1");
+    // 127.0.0.1, and 64 addresses that press.
+    let addresses: String =
+        (2..=65).map(|last| format!("addr@m{last} = 127.0.0.{}\n", 100 + last)).collect();
+    let members: String = (2..=65).map(|last| format!(" m{last}")).collect();
+    node.write(
+        "etc/cluster.conf",
+        &format!(
+            "[DEFAULT]\nid = 154a5a0d-dc2d-4ea0-a03e-bfe936cc04ee\n[cluster]\nname = demo\nsecret = {}\n\
+             nodes = n1{members}\n[listener]\n{addresses}",
+            node.secret()
+        ),
+    );
+    node.start();
+    let honest = Peer::sealed(&node).named("m2").from(102);
+    let request =
+        json!({"action": "daemon_blacklist_status", "options": {"pad": noise(6_500_000)}});
     let frame = honest.frame(&request);
-    let mut stream = honest.connect();
-    let (first, rest) = frame.split_at(frame.len() / 2);
-    stream.write_all(first).expect("the node reads");
-    let greedy = Peer::sealed(&node).from(62);
-    let mut held = vec![];
-    // Eight times 900 kB of what may take four times 1 MiB.
-    for _ in 0..8 {
-        let mut stream = greedy.connect();
-        let part = format!("{{\"clustername\": \"{}", noise(1_500_000));
-        // The node may close before it has read everything.
-        _ = stream.write_all(&part.as_bytes()[..900_000]);
-        held.push(stream);
-    }
-    wait_for("the bound is reached", || node.node_log().contains("too many unfinished messages"));
-    stream.write_all(rest).expect("the honest connection is open");
-    let mut reply = vec![];
-    BufReader::new(&mut stream).read_until(0, &mut reply).expect("a reply");
-    assert_eq!(honest.open(&reply)["status"], 0);
-    for mut stream in held {
-        assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "nothing is answered");
-    }
+    assert!(frame.len() > 6 << 20, "{}", frame.len());
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let closed = std::sync::atomic::AtomicUsize::new(0);
+    let part = format!("{{\"clustername\": \"{}", noise(6_000_000));
+    std::thread::scope(|scope| {
+        for last in 103..=166_u8 {
+            let (node, part, is_over, closed) = (&node, part.as_bytes(), &is_over, &closed);
+            scope.spawn(move || {
+                let presser = Peer::sealed(node).from(last);
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mut stream = presser.connect();
+                    // All at once, then in drops: it never ends.
+                    let mut is_open = stream.write_all(&part[..4 << 20]).is_ok();
+                    while is_open && !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::thread::sleep(std::time::Duration::from_millis(50));
+                        is_open = stream.write_all(b"x").is_ok();
+                    }
+                    closed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+        let served: Vec<bool> = (0..5)
+            .map(|round| {
+                wait_for("the bound is reached", || {
+                    closed.load(std::sync::atomic::Ordering::Relaxed) > 10 * round
+                });
+                let mut honest = Peer::sealed(&node).named("m2").from(102);
+                honest.ask(&request).is_some_and(|reply| reply["status"] == 0)
+            })
+            .collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(served, [true; 5]);
+    });
+    assert!(node.node_log().contains("too many unfinished messages"));
 }

@@ -173,16 +173,17 @@ fn a_classic_connection_closes_right_after_the_reply() {
 }
 
 #[test]
-fn an_empty_packet_dequeues_the_actions_and_counts_nothing() {
+fn without_a_collector_an_empty_packet_starts_nothing_and_counts_nothing() {
     let node = Node::started("n1");
     let peer = Peer::sealed(&node).from(61);
-    for packet in [&b""[..], b"\0", b"dequeue_actions", b"dequeue_actions\0"] {
-        let runs = || node.read("log/node.log").matches("dequeue actions").count();
-        let before = runs();
+    wait_for("all is started", || node.read("log/node.log").contains("from=init to=idle"));
+    let before = node.read("log/node.log");
+    for packet in [&b""[..], b"\0", b"dequeue_actions", b"dequeue_actions\0"].repeat(20) {
         assert_eq!(peer.exchange(packet), b"");
-        wait_for("the command runs", || runs() > before);
     }
     assert_eq!(blacklist(&node), json!({}));
+    assert!(node.processes(|line| line.contains("dequeue")).is_empty());
+    assert_eq!(node.read("log/node.log"), before, "not a line");
 }
 
 #[test]
@@ -297,8 +298,9 @@ fn actions_are_dequeued_one_run_at_a_time_and_triggers_meanwhile_make_one_more()
         wait_for("the run ends", || node.processes(|line| line.contains("dequeue")).is_empty());
     };
     assert_eq!(runs(), 0, "a start is no trigger");
-    for round in 0..2 {
-        trigger(if round == 0 { b"" } else { b"dequeue_actions" });
+    for (round, first) in [&b""[..], b"dequeue_actions"].into_iter().enumerate() {
+        let begin = Instant::now();
+        trigger(first);
         call();
         for packet in [&b""[..], b"\0", b"dequeue_actions", b"dequeue_actions\0"].repeat(3) {
             trigger(packet);
@@ -308,6 +310,7 @@ fn actions_are_dequeued_one_run_at_a_time_and_triggers_meanwhile_make_one_more()
         assert!(calls.try_recv().is_err(), "one at a time");
         release.send(()).expect("the collector lives");
         call();
+        assert!(begin.elapsed() > Duration::from_secs(9), "one per ten seconds");
         release.send(()).expect("the collector lives");
         ended();
         wait_for("one more run is logged, for all of them", || runs() == 2 * round + 2);

@@ -42,6 +42,8 @@ pub(super) fn run(om: &Om) -> Done {
     };
     let failed = |error: xmlrpc::HttpError| Failure::new(format!("collector: {error}"));
     let uri = Uri::parse(collector).map_err(failed)?.or_path(FEED);
+    // The uuid is the key of this node at the collector.
+    let uri = if settings.dbinsecure { uri } else { uri.local() };
     let program = std::env::current_exe()?;
     dequeue(&uri, om.nodename.as_str(), uuid.expose(), &program)
 }
@@ -234,6 +236,20 @@ mod tests {
             "{}",
             asked[1]
         );
+    }
+
+    #[test]
+    fn the_key_of_the_node_does_not_leave_this_machine_in_clear() {
+        // Of a network that nobody uses: a connection would take its time to fail.
+        let uri = Uri::parse("http://192.0.2.1:9/feed").unwrap().local();
+        let begin = std::time::Instant::now();
+        let failure = dequeue(&uri, "n1", "secret-uuid", Path::new("/nonexistent")).unwrap_err();
+        let text = format!("{failure:?}");
+        assert!(text.contains("192.0.2.1:9 is not asked") && text.contains("dbinsecure"), "{text}");
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        let (uri, asked) = collector(vec!["<array><data/></array>"]);
+        assert_eq!(dequeue(&uri.local(), "n1", "u", Path::new("/nonexistent")), Ok(0));
+        assert_eq!(asked.iter().count(), 1, "this machine is asked");
     }
 
     #[test]

@@ -282,19 +282,45 @@ impl Link {
                         limits: identity.limits,
                         started: false,
                     };
-                    let mut talk = |to: &str| {
-                        identity.talk(*dialect, to, &body, &mut conversation, &mut stream, on_item)
-                    };
-                    outcome = match node {
-                        Some(node) => talk(node.as_str()),
+                    let named = node.as_ref().map_or(UNNAMED, |node| node.as_str());
+                    let mut to: Box<str> = named.into();
+                    // A node that does not know our address takes what is large once something small opened.
+                    let is_large = *dialect == Dialect::Sealed
+                        && body.seal_bytes() >= monitor::STRANGER_FRAME / 2;
+                    let introduction = Prepared::new(&crate::peer::introduction());
+                    let mut bodies: Vec<&Prepared> = vec![&body];
+                    bodies.extend(is_large.then_some(&introduction));
+                    while let Some(body) = bodies.pop() {
+                        let is_last = bodies.is_empty();
+                        let mut ignore = |_: Value| ControlFlow::Break(());
+                        let on_item: &mut OnItem<'_> =
+                            if is_last { &mut *on_item } else { &mut ignore };
+                        let mut talk = |to: &str| {
+                            identity.talk(
+                                *dialect,
+                                to,
+                                body,
+                                &mut conversation,
+                                &mut stream,
+                                on_item,
+                            )
+                        };
+                        outcome = talk(&to);
                         // Whoever it is tells its name, and is asked by that.
-                        None => match talk(UNNAMED) {
-                            Err(AskError::Reply(_, Refusal::Misdirected { nodename, .. })) => {
-                                talk(&nodename)
-                            }
-                            outcome => outcome,
-                        },
-                    };
+                        if node.is_none()
+                            && let Err(AskError::Reply(_, Refusal::Misdirected { nodename, .. })) =
+                                &outcome
+                        {
+                            to = nodename.clone();
+                            outcome = talk(&to);
+                        }
+                        if outcome.is_err() {
+                            break;
+                        }
+                        if !is_last {
+                            conversation.started = false;
+                        }
+                    }
                     // A peer that speaks only the other dialect closes, or answers in it.
                     let may_retry = !conversation.started
                         && matches!(outcome, Err(AskError::Closed(_) | AskError::Reply(..)));

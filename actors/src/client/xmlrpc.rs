@@ -39,6 +39,8 @@ pub(super) enum HttpError {
     Xml(String),
     /// The method failed there.
     Fault(String),
+    /// What is asked is secret, and would leave this machine as it is.
+    Plain(String),
 }
 
 impl std::fmt::Display for HttpError {
@@ -53,6 +55,11 @@ impl std::fmt::Display for HttpError {
             Self::Status(uri, status) => write!(f, "{uri}: HTTP status {status}"),
             Self::Xml(reason) => write!(f, "the answer is not XML-RPC: {reason}"),
             Self::Fault(text) => write!(f, "the collector refused: {text}"),
+            Self::Plain(host) => write!(
+                f,
+                "{host} is not asked: over http:// the key of this node would be readable on the way. Use a \
+                 local proxy that adds TLS, or allow it: om node set --kw node.dbinsecure=true"
+            ),
         }
     }
 }
@@ -65,6 +72,8 @@ pub(super) struct Uri {
     host: String,
     port: u16,
     path: String,
+    /// Only this machine may be asked.
+    is_local: bool,
 }
 
 impl Uri {
@@ -111,12 +120,17 @@ impl Uri {
             }
             None => 80,
         };
-        Ok(Self { host: host.to_owned(), port, path: path.to_owned() })
+        Ok(Self { host: host.to_owned(), port, path: path.to_owned(), is_local: false })
     }
 
     /// This URI with another path where it has none.
     pub(super) fn or_path(self, path: &str) -> Self {
         if self.path == "/" { Self { path: path.to_owned(), ..self } } else { self }
+    }
+
+    /// This URI for what is secret: only this machine is asked then.
+    pub(super) fn local(self) -> Self {
+        Self { is_local: true, ..self }
     }
 
     fn authority(&self) -> String {
@@ -170,6 +184,9 @@ fn exchange(
     let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
     let mut connected = None;
     for address in (uri.host.as_str(), uri.port).to_socket_addrs().map_err(failed)? {
+        if uri.is_local && !address.ip().to_canonical().is_loopback() {
+            return Err(HttpError::Plain(host));
+        }
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         match TcpStream::connect_timeout(&address, left) {
             Ok(stream) => {

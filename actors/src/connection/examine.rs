@@ -24,6 +24,8 @@ pub(super) enum Examined {
         reply_to: ReplyTo,
         /// The reply.
         reply: Value,
+        /// Whether its sender holds the secret. One that was sent before may be sent again by anybody.
+        is_proof: bool,
     },
     /// It may be asked.
     Request {
@@ -79,7 +81,9 @@ pub(super) fn examine(
     }
     let reply_to = opened.reply_to();
     let refused = |refusal: &Refusal| match refusal.to_reply() {
-        Some(reply) => Examined::Refused { reply_to: reply_to.clone(), reply },
+        Some(reply) => {
+            Examined::Refused { reply_to: reply_to.clone(), reply, is_proof: is_proof(refusal) }
+        }
         None => Examined::Invalid(refusal.clone()),
     };
     if let Err(refusal) = keyring.check_recipient(&opened) {
@@ -192,9 +196,15 @@ pub(super) fn examine_plain(bytes: &[u8], nodename: &NodeName) -> Examined {
     }
 }
 
+/// Whether a message that was refused shows that its sender holds the secret now: not one that anybody may have heard
+/// before, on its way to this node or to another one.
+fn is_proof(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::NotMember { .. } | Refusal::DrpNode { .. })
+}
+
 fn refusal_of(reply_to: ReplyTo, error: &wire::RequestError) -> Examined {
     match error.to_reply() {
         Value::Null => Examined::Silent,
-        reply => Examined::Refused { reply_to, reply },
+        reply => Examined::Refused { reply_to, reply, is_proof: true },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::Timestamp;
@@ -26,12 +26,28 @@ pub struct Session {
     progress: Mutex<Option<&'static str>>,
     is_stopped: AtomicBool,
     stop: Notify,
+    /// Its number among those that the listener admitted.
+    number: u64,
+    standing: AtomicU8,
 }
+
+/// Standings of a session. Whichever comes first lasts.
+const UNPROVEN: u8 = 0;
+/// A message of it opened.
+const PROVEN: u8 = 1;
+/// It made room for another one.
+const CLOSED: u8 = 2;
 
 impl Session {
     /// A session that begins now; without address over the control socket.
     #[must_use]
     pub fn new(id: String, address: Option<IpAddr>) -> Arc<Self> {
+        Self::numbered(id, address, 0)
+    }
+
+    /// The same, with its number among those that were admitted.
+    #[must_use]
+    pub fn numbered(id: String, address: Option<IpAddr>, number: u64) -> Arc<Self> {
         Arc::new(Self {
             id: id.into(),
             address: address.map(|address| address.to_canonical()),
@@ -43,7 +59,41 @@ impl Session {
             progress: Mutex::new(None),
             is_stopped: AtomicBool::new(false),
             stop: Notify::new(),
+            number,
+            standing: AtomicU8::new(UNPROVEN),
         })
+    }
+
+    /// Its number among those that were admitted.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A message of it opened. False: it made room for another connection meanwhile, and ends.
+    #[must_use]
+    pub fn prove(&self) -> bool {
+        let proven =
+            self.standing.compare_exchange(UNPROVEN, PROVEN, Ordering::AcqRel, Ordering::Acquire);
+        proven != Err(CLOSED)
+    }
+
+    /// Whether a message of it opened.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.standing.load(Ordering::Acquire) == PROVEN
+    }
+
+    /// Ends it, unless it was proven. False: it was.
+    #[must_use]
+    pub fn close_unproven(&self) -> bool {
+        let closed =
+            self.standing.compare_exchange(UNPROVEN, CLOSED, Ordering::AcqRel, Ordering::Acquire);
+        if closed == Err(PROVEN) {
+            return false;
+        }
+        self.stop();
+        true
     }
 
     /// Its id, as `daemon_stop session_id` takes it.
@@ -93,12 +143,6 @@ impl Session {
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         self.stop.notify_waiters();
-    }
-
-    /// Whether it was asked to stop.
-    #[cfg(test)]
-    pub(super) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Acquire)
     }
 
     /// Returns once the session is asked to stop.

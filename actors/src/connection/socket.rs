@@ -114,21 +114,29 @@ impl Socket {
         }
     }
 
-    /// Waits for bytes and hands one read to `framing`. Zero: end of stream. `start` is when the message in
-    /// progress began; without one, the peer may be silent for `patience`.
+    /// Waits for bytes and hands one read to `framing`, if `grant` allows it the memory that this takes. Zero: end of stream.
+    /// `start` is when the message in progress began; without one, the peer may be silent for `patience`. `last` is when
+    /// the message has to be whole, whatever comes.
     pub(super) async fn receive(
         &self,
         framing: &mut Framing,
         start: Option<Instant>,
         patience: Duration,
+        last: Option<Instant>,
+        mut grant: impl FnMut(&Framing, &[u8]) -> bool,
     ) -> Result<usize, Close> {
         let now = Instant::now();
         let until = match start {
             None => now + patience,
             Some(start) => (now + STALL).min(deadline(start, framing.pending() as u64)),
         };
-        let read = self.when_ready(Interest::READABLE, until, |stream| read_into(stream, framing));
-        read.await?.map_err(|TooLong { .. }| Close::TooLong)
+        let until = last.map_or(until, |last| until.min(last));
+        if until <= now {
+            return Err(Close::Slow);
+        }
+        let read = self
+            .when_ready(Interest::READABLE, until, |stream| read_into(stream, framing, &mut grant));
+        read.await?
     }
 
     /// Writes all of `bytes`, unless the peer stops reading or reads too slowly.
@@ -171,10 +179,16 @@ impl Socket {
 fn read_into(
     mut stream: &socket2::Socket,
     framing: &mut Framing,
-) -> io::Result<(Result<usize, TooLong>, bool)> {
+    grant: &mut impl FnMut(&Framing, &[u8]) -> bool,
+) -> io::Result<(Result<usize, Close>, bool)> {
     let mut buffer = [0; READ];
     let length = stream.read(&mut buffer)?;
-    let pushed = framing.push(&buffer[..length]).map(|()| length);
+    let read = &buffer[..length];
+    let pushed = if grant(framing, read) {
+        framing.push(read).map(|()| length).map_err(|TooLong { .. }| Close::TooLong)
+    } else {
+        Err(Close::Crowded)
+    };
     Ok((pushed, is_drained(length, READ)))
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::NodeName;
+use monitor::STRANGER_FRAME;
 use ring::rand::SystemRandom;
+use serde_json::json;
 use tokio::sync::watch;
 use wire::{Dialect, Envelope, Form, Kind, Prepared};
 
@@ -29,6 +31,9 @@ const WATCH_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Beat {
     sealed: Option<Arc<[u8]>>,
     classic: Option<Arc<[u8]>>,
+    /// Goes before a large frame on a new connection: who does not know our address takes large messages only once a small
+    /// one opened.
+    introduction: Option<Arc<[u8]>>,
     /// Peers that get sealed frames.
     is_sealed: BTreeSet<NodeName>,
     /// Whether all peers do.
@@ -43,6 +48,11 @@ impl Beat {
         frame.as_ref().map(|frame| (is_sealed, frame))
     }
 
+    /// What goes before the sealed frame on a new connection, if anything.
+    pub(super) fn introduction(&self) -> Option<&Arc<[u8]>> {
+        self.introduction.as_ref()
+    }
+
     /// The frame that all peers can open, without its NUL: sealed only if all of them are known to speak it.
     pub(super) fn common_frame(&self) -> Option<&[u8]> {
         let frame = if self.is_all_sealed { &self.sealed } else { &self.classic };
@@ -55,7 +65,7 @@ impl Beat {
             return Err("the cluster has no usable secret".to_owned());
         };
         let random = SystemRandom::new();
-        let seal = |dialect| {
+        let seal = |dialect, body: &Prepared| {
             let form = Form::heartbeat(dialect, to.kind, clock::stamp(), &random);
             let frame = keyring.own.seal(&form, body, &random);
             frame.map(Arc::from).map_err(|error| error.to_string())
@@ -66,10 +76,15 @@ impl Beat {
             ..Self::default()
         };
         if to.needs(Dialect::Sealed) {
-            beat.sealed = Some(seal(Dialect::Sealed)?);
+            if body.seal_bytes() >= STRANGER_FRAME / 2 && !to.is_common {
+                // Of no known kind: it says that its sender is there, and nothing else.
+                let introduction = json!({"kind": "introduction", "updated": clock::now()});
+                beat.introduction = Some(seal(Dialect::Sealed, &Prepared::new(&introduction))?);
+            }
+            beat.sealed = Some(seal(Dialect::Sealed, body)?);
         }
         if to.needs(Dialect::Classic) {
-            beat.classic = Some(seal(Dialect::Classic)?);
+            beat.classic = Some(seal(Dialect::Classic, body)?);
         }
         Ok(beat)
     }
@@ -80,6 +95,7 @@ impl Beat {
         Self {
             sealed: Some(frame.into()),
             classic: Some(frame.into()),
+            introduction: None,
             is_sealed: sealed.iter().map(|peer| (*peer).clone()).collect(),
             is_all_sealed: false,
         }

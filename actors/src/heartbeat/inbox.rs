@@ -15,9 +15,9 @@ use wire::{Accepted, Beat, CipherId, Frame, Limits, Opened, Refusal};
 
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
-use crate::blacklist_keeper::{Invalid, Valid};
+use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
 use crate::cluster_data::{HeartbeatHeard, MOST_HEAD};
-use crate::connection::Gate;
+use crate::connection::{self, Gate};
 use crate::heavy::{self, Room};
 use crate::peer::AskPeer;
 use crate::secret_keeper::NotUnderstood;
@@ -76,9 +76,14 @@ impl Inbox {
         self.ties.gate.load().limits()
     }
 
-    /// Whether what a sender sends is not even read.
-    pub(super) fn is_blacklisted(&self, address: IpAddr) -> bool {
-        self.ties.blacklist.is_blacklisted(address)
+    /// Who is known, and whose messages wait their turn. Heartbeats that name a participant never ask who is refused.
+    pub(super) fn blacklist(&self) -> &BlacklistView {
+        &self.ties.blacklist
+    }
+
+    /// The memory of messages that are on their way.
+    pub(super) fn unopened(&self) -> &Arc<connection::Unopened> {
+        &self.ties.unopened
     }
 
     /// Takes a frame. `address` is that of its sender if it is proved, as that of a TCP connection is: mistakes count
@@ -122,7 +127,6 @@ impl Inbox {
                 return Taken::Invalid;
             }
         };
-        self.forgive(address).await;
         let accepted = match self.check_fresh(&opened) {
             Ok(accepted) => accepted,
             Err(refusal) => {
@@ -130,6 +134,7 @@ impl Inbox {
                 return Taken::Old;
             }
         };
+        self.forgive(address).await;
         let is_sealed = accepted.is_some();
         if let Some(accepted) = accepted {
             self.ties.freshness.settle(accepted).await;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 use wire::heartbeat::multicast::{Reassembly, split};
 
 use super::Section;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Taken};
 use super::note::{Note, Notes, Severity};
 use super::worker::Outbox;
 
@@ -152,6 +152,7 @@ pub(super) async fn receive(inbox: Inbox) -> String {
         Err(reason) => return reason,
     };
     let patience = inbox.section().settings.timeout * SILENT_TIMEOUTS;
+    let begin = Instant::now();
     let mut reassembly = Reassembly::default();
     let mut buffer = vec![0; LONGEST];
     loop {
@@ -168,11 +169,15 @@ pub(super) async fn receive(inbox: Inbox) -> String {
                     Ok(Err(error)) => return group.failure("receive from", &error),
                     Err(_) => break,
                 };
-            if inbox.is_blacklisted(source.ip()) {
-                continue;
-            }
-            if let Some(frame) = reassembly.take(&source, &buffer[..length]) {
-                inbox.take(frame, None).await;
+            let is_known = inbox.blacklist().is_known(source.ip());
+            let now = begin.elapsed();
+            let completed = reassembly.take(now, &source, is_known, &buffer[..length]);
+            let Some(mut completed) = completed else { continue };
+            for frame in std::mem::take(&mut completed.frames) {
+                if matches!(inbox.take(frame, None).await, Taken::Heard { .. } | Taken::Old) {
+                    reassembly.on_opened(&source, &completed);
+                    break;
+                }
             }
         }
     }

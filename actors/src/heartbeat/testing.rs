@@ -110,6 +110,7 @@ impl Bench {
             gate: Arc::new(ArcSwap::from_pointee(Gate::new(&settings))),
             freshness: Arc::new(Freshness::new(Duration::from_secs(30))),
             classic: Arc::new(ClassicMemory::load(std::path::Path::new("/nonexistent"))),
+            unopened: Arc::default(),
             blacklist: Arc::default(),
             invalid: ear.clone().recipient(),
             valid: ear.clone().recipient(),

@@ -8,19 +8,22 @@ mod connections;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use model::NodeName;
+use monitor::{Pool, Proof, STRANGER_FRAME};
 use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use wire::{Framing, Incoming};
+use wire::{Framing, Incoming, Limits};
 
 use self::connections::Connections;
 use super::inbox::{Inbox, Taken};
 use super::worker::Outbox;
+use crate::blacklist_keeper::Verdict;
 use crate::listener::accept::{self, Accepted, BindError, Bound};
 
 /// Longest wait for a connection (cluster.md §b).
@@ -38,6 +41,9 @@ const STALL: Duration = Duration::from_secs(5);
 
 /// Longest time a message may take to arrive.
 const MESSAGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a kept connection says that its address is known.
+const ACQUAINTANCE_PAUSE: Duration = Duration::from_secs(60);
 
 /// Timeouts of the section that a kept connection may be silent.
 const IDLE_TIMEOUTS: u32 = 4;
@@ -74,7 +80,7 @@ async fn send_to(peer: NodeName, outbox: Rc<Outbox>) {
         let Some((is_sealed, frame)) = beat.frame(&peer) else { continue };
         let sent = tokio::time::timeout(patience, async {
             if is_sealed {
-                send_kept(&mut kept, &host, port, frame).await
+                send_kept(&mut kept, &host, port, beat.introduction(), frame).await
             } else {
                 kept = None;
                 send_once(&host, port, frame).await
@@ -111,6 +117,7 @@ async fn send_kept(
     kept: &mut Option<TcpStream>,
     host: &str,
     port: u16,
+    introduction: Option<&Arc<[u8]>>,
     frame: &[u8],
 ) -> io::Result<()> {
     // Nothing is ever answered: what can be read is an end.
@@ -121,6 +128,9 @@ async fn send_kept(
         return Ok(());
     }
     let mut stream = connect(host, port).await?;
+    if let Some(introduction) = introduction {
+        stream.write_all(introduction).await?;
+    }
     stream.write_all(frame).await?;
     *kept = Some(stream);
     Ok(())
@@ -193,13 +203,10 @@ fn admit(
     tasks: &mut JoinSet<()>,
 ) {
     let address = address.ip().to_canonical();
-    if inbox.is_blacklisted(address) {
-        return;
-    }
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let id = connections.next_id();
     let task = tasks.spawn_local(serve(stream, id, address, inbox.clone(), connections.clone()));
-    connections.open(id, task);
+    connections.open(id, address, inbox.blacklist().is_known(address), task);
 }
 
 /// Takes the messages of one connection.
@@ -214,18 +221,34 @@ async fn serve(
     let limits = inbox.limits();
     let idle = inbox.section().settings.timeout * IDLE_TIMEOUTS;
     let mut framing = Framing::new(&limits);
+    let mut account = inbox.unopened().account(Some(address));
     let mut patience = STALL;
+    let opened = Instant::now();
     let mut begun: Option<Instant> = None;
+    let mut proven: Option<Instant> = None;
     loop {
-        let wait = match begun {
+        let leave = leave(&inbox, address, proven.is_some(), &limits);
+        framing.set_max_frame(leave.max_frame);
+        let mut wait = match begun {
             None => patience,
             Some(begun) => STALL.min(MESSAGE_PATIENCE.saturating_sub(begun.elapsed())),
         };
+        if leave.pool == Pool::Strangers {
+            wait = wait.min(STALL.saturating_sub(opened.elapsed()));
+        }
         match tokio::time::timeout(wait, stream.readable()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
         }
-        let length = match read_into(&stream, &mut framing) {
+        let grant = |framing: &Framing, read: &[u8]| {
+            // A message that came in one read is opened at once: nothing is held of it.
+            if framing.pending() == 0 && read.last().is_none_or(|last| *last == 0) {
+                return true;
+            }
+            let bytes = framing.held_bytes_with(read.len());
+            account.set(bytes, leave.pool, limits.max_frame, || connections.ending(id))
+        };
+        let length = match read_into(&stream, &mut framing, grant) {
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(_) => return,
@@ -237,30 +260,66 @@ async fn serve(
             let Some(incoming) = incoming else { break };
             // The collector's words mean nothing here.
             let Incoming::Frame(bytes) = incoming else { return };
-            if inbox.is_blacklisted(address) {
-                return;
+            if proven.is_none() && inbox.blacklist().verdict(address) != Verdict::Free {
+                // Whoever it is, a beat may be among them: it is read in its turn.
+                tokio::time::sleep(inbox.blacklist().wait(address)).await;
             }
-            match inbox.take(bytes, Some(address)).await {
-                Taken::Heard { peer, is_sealed: true } => {
+            let taken = inbox.take(bytes, Some(address)).await;
+            account.release();
+            match taken {
+                Taken::Heard { peer, is_sealed } => {
+                    if proven.is_none_or(|proven| proven.elapsed() > ACQUAINTANCE_PAUSE) {
+                        inbox.blacklist().on_opened(address, Proof::Heartbeat);
+                        proven = Some(Instant::now());
+                    }
+                    if !is_sealed {
+                        // Classic: one message per connection.
+                        return;
+                    }
                     connections.prove(id, &peer);
                     patience = idle;
                 }
                 Taken::Old => {}
-                // Classic: one message per connection.
-                Taken::Heard { .. } | Taken::Foreign | Taken::Invalid => return,
+                Taken::Foreign | Taken::Invalid => return,
             }
         }
-        if length == 0 || !connections.hold(id, address, framing.held_bytes(), limits.max_frame) {
+        if length == 0 {
             return;
         }
         begun = if framing.pending() > 0 { begun.or_else(|| Some(Instant::now())) } else { None };
     }
 }
 
+/// What a connection may send, by what is known of it.
+struct Leave {
+    pool: Pool,
+    max_frame: usize,
+}
+
+/// What a connection may send next. One that brought a beat may send all that the configuration allows; so may one from
+/// an address that is known, unless others misuse that address.
+fn leave(inbox: &Inbox, address: IpAddr, is_proven: bool, limits: &Limits) -> Leave {
+    let small = STRANGER_FRAME.min(limits.max_frame);
+    let all = Leave { pool: Pool::Members, max_frame: limits.max_frame };
+    match inbox.blacklist().verdict(address) {
+        _ if is_proven => all,
+        Verdict::Free if inbox.blacklist().is_known(address) => all,
+        Verdict::Slowed => Leave { max_frame: small, ..all },
+        Verdict::Free | Verdict::Refused => Leave { pool: Pool::Strangers, max_frame: small },
+    }
+}
+
 /// One read; zero at the end. The buffer lives here, so that an idle connection has none.
-fn read_into(stream: &TcpStream, framing: &mut Framing) -> io::Result<usize> {
+fn read_into(
+    stream: &TcpStream,
+    framing: &mut Framing,
+    mut grant: impl FnMut(&Framing, &[u8]) -> bool,
+) -> io::Result<usize> {
     let mut buffer = [0; READ];
     let length = stream.try_read(&mut buffer)?;
+    if !grant(framing, &buffer[..length]) {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
     framing.push(&buffer[..length]).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(length)
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use monitor::{Admission, Crowded};
+use monitor::{Admission, ConnectionLimits, Crowded, Episode};
 use serde_json::{Map, Value};
 
 use crate::connection::Session;
@@ -67,13 +68,18 @@ impl Counters {
 /// The sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    pub(super) admission: Admission,
+    admission: Admission,
+    /// Those that the admission knows, by number.
+    admitted: BTreeMap<u64, Arc<Session>>,
+    admissions: u64,
     alive: BTreeMap<Arc<str>, Arc<Session>>,
     ended: Counters,
     clients: BTreeMap<Client, Counters>,
     dropped: u64,
     refused: u64,
-    is_crowded: Option<Crowded>,
+    evicted: u64,
+    /// Connections are refused; connections are closed to make room.
+    crowds: [Episode; 3],
     number: u64,
     seed: Option<[u8; 16]>,
 }
@@ -84,8 +90,30 @@ impl Sessions {
         next_id(&mut self.seed, &mut self.number)
     }
 
+    /// A session for a connection from `address`, and how many others were ended for it.
+    pub(super) fn admit(
+        &mut self,
+        address: IpAddr,
+        is_known: bool,
+        limits: &ConnectionLimits,
+    ) -> Result<(Arc<Session>, usize), Crowded> {
+        self.admissions += 1;
+        let number = self.admissions;
+        let admitted = &self.admitted;
+        // Of those that ended already nothing is left to end.
+        let claim = |number| admitted.get(&number).is_none_or(|it| it.close_unproven());
+        let closed = self.admission.enter(number, address, is_known, limits, claim)?;
+        for closed in &closed {
+            self.admitted.remove(closed);
+        }
+        let session = Session::numbered(self.next_id(), Some(address), number);
+        self.admitted.insert(number, session.clone());
+        self.on_opened(session.clone());
+        self.evicted += closed.len() as u64;
+        Ok((session, closed.len()))
+    }
+
     pub(super) fn on_opened(&mut self, session: Arc<Session>) {
-        self.is_crowded = None;
         self.ended.accepted += 1;
         self.client(&session).accepted += 1;
         self.alive.insert(session.id().clone(), session);
@@ -97,8 +125,9 @@ impl Sessions {
         }
         self.ended.add(session);
         self.client(session).add(session);
-        if let Some(address) = session.address() {
-            self.admission.leave(address);
+        if session.address().is_some() {
+            self.admission.leave(session.number());
+            self.admitted.remove(&session.number());
         }
     }
 
@@ -107,10 +136,19 @@ impl Sessions {
         self.dropped += 1;
     }
 
-    /// A limit was reached; true the first time in a row.
-    pub(super) fn on_refused(&mut self, crowded: Crowded) -> bool {
+    /// A limit was reached; true when that begins.
+    pub(super) fn on_refused(&mut self, now: Duration, crowded: Crowded) -> bool {
         self.refused += 1;
-        self.is_crowded.replace(crowded) != Some(crowded)
+        let crowd = match crowded {
+            Crowded::Total => 0,
+            Crowded::Address => 1,
+        };
+        self.crowds[crowd].on_event(now)
+    }
+
+    /// Connections made room; true when that begins.
+    pub(super) fn on_made_room(&mut self, now: Duration) -> bool {
+        self.crowds[2].on_event(now)
     }
 
     /// Ends a session.
@@ -140,6 +178,7 @@ impl Sessions {
         stats.insert("clients".into(), clients.into());
         stats.insert("dropped".into(), self.dropped.into());
         stats.insert("refused".into(), self.refused.into());
+        stats.insert("evicted".into(), self.evicted.into());
         stats.into()
     }
 

@@ -2,12 +2,13 @@
 
 use actix::prelude::*;
 use model::ObjectPath;
+use monitor::Dequeue;
 use tokio::sync::oneshot;
 
 use super::adopted::Adopted;
 use super::evaluations::PAUSE;
 use super::{
-    Action, ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Dequeuing, Evaluate,
+    Action, ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Evaluate,
     EvaluateLater, FindAction, RunAction, RunCommand, RunScheduled, Runner, StopActions, Tools,
     child,
 };
@@ -57,8 +58,21 @@ impl Runner {
         }
     }
 
-    fn dequeue(&mut self, ctx: &mut Context<Self>) {
-        self.dequeuing = Dequeuing::Running;
+    /// Does what is to be done about the queue of the collector.
+    fn dequeue(&mut self, next: Dequeue, ctx: &mut Context<Self>) {
+        match next {
+            Dequeue::Run => self.run_dequeue(ctx),
+            Dequeue::After(pause) => {
+                ctx.run_later(pause, |this, ctx| {
+                    let next = this.dequeuing.on_alarm(this.epoch.elapsed());
+                    this.dequeue(next, ctx);
+                });
+            }
+            Dequeue::Nothing => {}
+        }
+    }
+
+    fn run_dequeue(&mut self, ctx: &mut Context<Self>) {
         let words = ["node", "dequeue", "actions"].map(str::to_owned);
         let child = child::start(&self.tools.om, &words, &config::random_uuid(), None);
         let runner = ctx.address();
@@ -72,7 +86,7 @@ impl Runner {
             }
             Err(error) => {
                 log::error!(error:% = error; "actions not dequeued");
-                self.dequeuing = Dequeuing::Idle;
+                ctx.notify(Dequeued);
             }
         }
     }
@@ -278,10 +292,8 @@ impl Handler<DequeueActions> for Runner {
     type Result = ();
 
     fn handle(&mut self, _: DequeueActions, ctx: &mut Context<Self>) {
-        match self.dequeuing {
-            Dequeuing::Idle => self.dequeue(ctx),
-            Dequeuing::Running | Dequeuing::Again => self.dequeuing = Dequeuing::Again,
-        }
+        let next = self.dequeuing.on_asked(self.epoch.elapsed());
+        self.dequeue(next, ctx);
     }
 }
 
@@ -289,10 +301,7 @@ impl Handler<Dequeued> for Runner {
     type Result = ();
 
     fn handle(&mut self, _: Dequeued, ctx: &mut Context<Self>) {
-        let is_asked = self.dequeuing == Dequeuing::Again;
-        self.dequeuing = Dequeuing::Idle;
-        if is_asked {
-            self.dequeue(ctx);
-        }
+        let next = self.dequeuing.on_ended(self.epoch.elapsed());
+        self.dequeue(next, ctx);
     }
 }

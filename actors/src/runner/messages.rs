@@ -141,7 +141,8 @@ pub struct EvaluateLater(pub Vec<ObjectPath>);
 #[rtype(result = "()")]
 pub struct Forget(pub ObjectPath);
 
-/// Runs `om node dequeue actions`. One run at a time; whatever asks while it runs makes one more run.
+/// Runs `om node dequeue actions`. One run at a time and one per 10 s; whatever asks meanwhile
+/// makes one more run.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct DequeueActions;

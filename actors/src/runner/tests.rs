@@ -348,19 +348,25 @@ async fn an_evaluation_that_a_command_overtook_is_made_again() {
 }
 
 #[actix::test]
-async fn dequeuing_is_coalesced() {
-    let bench = bench("echo $* >> runs; sleep 0.2", up);
+async fn dequeuing_is_coalesced_and_waits_between_runs() {
+    let bench = bench("date +%s%N >> runs", up);
     for _ in 0..20 {
         bench.runner.send(DequeueActions).await.unwrap();
     }
-    let lines = || bench.text("runs").lines().count();
-    for _ in 0..500 {
-        if lines() == 2 {
+    let times = || -> Vec<u128> {
+        let path = bench.folder.path().join("runs");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    for _ in 0..6_000 {
+        if times().len() == 2 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(bench.text("runs"), "node dequeue actions\nnode dequeue actions\n");
+    let times = times();
+    assert_eq!(times.len(), 2, "all of them make one more run");
+    assert!(times[1] - times[0] > 9_000_000_000, "{times:?}");
 }
 
 #[actix::test]

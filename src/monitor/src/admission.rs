@@ -1,61 +1,132 @@
-//! How many connections may be open, all together and from one address.
+//! Who may be connected: how many, all together and from one address, and who makes room.
+//!
+//! A connection is *proven* once a message of it opened. Silence costs nothing to send, so connections that proved
+//! nothing make room for others, the oldest first, and a proven one never does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+use crate::origin;
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Keyword `listener.max_connections`.
+    /// All together.
     pub total: usize,
-    /// Keyword `listener.max_connections_per_address`.
+    /// Of these, kept for known addresses.
+    pub reserved: usize,
+    /// From one address.
     pub per_address: usize,
+    /// From one address, of those that proved nothing.
+    pub unproven_per_address: usize,
 }
 
 /// Why a connection is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crowded {
-    /// Too many connections.
+    /// Too many connections, all proven.
     Total,
     /// Too many from this address.
     Address,
 }
 
-/// The connections that are open.
+#[derive(Debug, Clone, Copy)]
+struct Connection {
+    origin: IpAddr,
+    is_known: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Crowd {
+    total: usize,
+    unproven: BTreeSet<u64>,
+}
+
+/// The connections that are open, by number: the lower the older.
 #[derive(Debug, Clone, Default)]
 pub struct Admission {
-    total: usize,
-    by_address: BTreeMap<IpAddr, usize>,
+    open: BTreeMap<u64, Connection>,
+    crowds: BTreeMap<IpAddr, Crowd>,
+    /// Connections that proved nothing yet, from addresses that are not known, and from those that are.
+    unproven_strangers: BTreeSet<u64>,
+    unproven_known: BTreeSet<u64>,
+    strangers: usize,
 }
 
 impl Admission {
-    /// Lets a connection in, and counts it until [`Self::leave`].
+    /// Lets connection `id` in, and counts it until [`Self::leave`]. Returns those that are to be closed for it; they
+    /// are forgotten. `claim` ends one for good, unless it was proven meanwhile: false then.
+    ///
+    /// `is_known`: the address is a member's, or messages from it opened lately.
     ///
     /// # Errors
     ///
-    /// [`Crowded`] when a limit is reached; nothing is counted then.
-    pub fn enter(&mut self, address: IpAddr, limits: &ConnectionLimits) -> Result<(), Crowded> {
-        let address = address.to_canonical();
-        let from_there = self.by_address.get(&address).copied().unwrap_or(0);
-        if self.total >= limits.total {
-            return Err(Crowded::Total);
-        }
-        if from_there >= limits.per_address {
+    /// [`Crowded`] when a limit is reached and nobody makes room; nothing is counted then.
+    pub fn enter(
+        &mut self,
+        id: u64,
+        address: IpAddr,
+        is_known: bool,
+        limits: &ConnectionLimits,
+        mut claim: impl FnMut(u64) -> bool,
+    ) -> Result<Vec<u64>, Crowded> {
+        // Nodes of one network share a /64: only strangers are counted by it.
+        let origin = if is_known { address.to_canonical() } else { origin(address) };
+        if self.crowds.get(&origin).map_or(0, |crowd| crowd.total) >= limits.per_address {
             return Err(Crowded::Address);
         }
-        self.total += 1;
-        self.by_address.insert(address, from_there + 1);
-        Ok(())
+        let mut closed = vec![];
+        while let Some(crowd) = self.crowds.get(&origin)
+            && crowd.unproven.len() >= limits.unproven_per_address
+            && let Some(oldest) = crowd.unproven.first().copied()
+        {
+            closed.extend(self.close(oldest, &mut claim));
+        }
+        let for_strangers = limits.total.saturating_sub(limits.reserved);
+        while !is_known && self.strangers >= for_strangers {
+            let oldest = self.unproven_strangers.first().copied().ok_or(Crowded::Total)?;
+            closed.extend(self.close(oldest, &mut claim));
+        }
+        while self.open.len() >= limits.total {
+            let oldest = self.unproven_strangers.first().or(self.unproven_known.first());
+            let oldest = oldest.copied().ok_or(Crowded::Total)?;
+            closed.extend(self.close(oldest, &mut claim));
+        }
+        self.open.insert(id, Connection { origin, is_known });
+        let crowd = self.crowds.entry(origin).or_default();
+        crowd.total += 1;
+        crowd.unproven.insert(id);
+        if is_known {
+            self.unproven_known.insert(id);
+        } else {
+            self.unproven_strangers.insert(id);
+            self.strangers += 1;
+        }
+        Ok(closed)
     }
 
-    /// A connection that was let in has ended.
-    pub fn leave(&mut self, address: IpAddr) {
-        let address = address.to_canonical();
-        if let Some(count) = self.by_address.get_mut(&address) {
-            self.total -= 1;
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&address);
+    /// A message of a connection opened.
+    pub fn prove(&mut self, id: u64) {
+        self.unproven_strangers.remove(&id);
+        self.unproven_known.remove(&id);
+        if let Some(connection) = self.open.get(&id)
+            && let Some(crowd) = self.crowds.get_mut(&connection.origin)
+        {
+            crowd.unproven.remove(&id);
+        }
+    }
+
+    /// A connection has ended.
+    pub fn leave(&mut self, id: u64) {
+        self.prove(id);
+        let Some(Connection { origin, is_known }) = self.open.remove(&id) else { return };
+        if !is_known {
+            self.strangers -= 1;
+        }
+        if let Some(crowd) = self.crowds.get_mut(&origin) {
+            crowd.total -= 1;
+            if crowd.total == 0 {
+                self.crowds.remove(&origin);
             }
         }
     }
@@ -63,7 +134,16 @@ impl Admission {
     /// Open connections.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.total
+        self.open.len()
+    }
+
+    fn close(&mut self, id: u64, claim: &mut impl FnMut(u64) -> bool) -> Option<u64> {
+        if claim(id) {
+            self.leave(id);
+            return Some(id);
+        }
+        self.prove(id);
+        None
     }
 }
 
@@ -71,20 +151,79 @@ impl Admission {
 mod tests {
     use super::*;
 
+    const LIMITS: ConnectionLimits =
+        ConnectionLimits { total: 8, reserved: 2, per_address: 4, unproven_per_address: 3 };
+    const NOBODY: Result<Vec<u64>, Crowded> = Ok(vec![]);
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn enter(open: &mut Admission, id: u64, last: u8) -> Result<Vec<u64>, Crowded> {
+        open.enter(id, address(last), last < 100, &LIMITS, |_| true)
+    }
+
     #[test]
-    fn both_limits_hold_and_who_leaves_makes_room() {
-        let limits = ConnectionLimits { total: 3, per_address: 2 };
-        let [a, b] = ["10.0.0.1", "fd00::1"].map(|text| text.parse::<IpAddr>().unwrap());
+    fn of_one_address_the_oldest_that_proved_nothing_goes_and_proven_ones_are_not_counted() {
         let mut open = Admission::default();
-        assert_eq!(open.enter(a, &limits), Ok(()));
-        assert_eq!(open.enter("::ffff:10.0.0.1".parse().unwrap(), &limits), Ok(()));
-        assert_eq!(open.enter(a, &limits), Err(Crowded::Address));
-        assert_eq!(open.enter(b, &limits), Ok(()));
-        assert_eq!(open.enter(b, &limits), Err(Crowded::Total));
-        open.leave(a);
-        assert_eq!(open.enter(b, &limits), Ok(()));
+        for id in 0..3 {
+            assert_eq!(enter(&mut open, id, 100), NOBODY);
+        }
+        assert_eq!(enter(&mut open, 3, 100), Ok(vec![0]));
+        open.prove(1);
+        assert_eq!(enter(&mut open, 4, 100), NOBODY);
+        let mapped = "::ffff:10.0.0.100".parse().unwrap();
+        let fifth = open.enter(5, mapped, false, &LIMITS, |_| true);
+        assert_eq!(fifth, Err(Crowded::Address), "four are open, one of them proven");
+        open.leave(1);
+        assert_eq!(enter(&mut open, 6, 100), Ok(vec![2]));
         assert_eq!(open.total(), 3);
-        open.leave("10.9.9.9".parse().unwrap());
-        assert_eq!(open.total(), 3);
+    }
+
+    #[test]
+    fn a_silent_crowd_makes_room_for_strangers_and_members() {
+        let mut open = Admission::default();
+        for id in 0..6 {
+            assert_eq!(enter(&mut open, id, 100 + u8::try_from(id).unwrap()), NOBODY);
+        }
+        assert_eq!(enter(&mut open, 6, 110), Ok(vec![0]), "the rest is kept for members");
+        assert_eq!(enter(&mut open, 7, 1), NOBODY);
+        assert_eq!(enter(&mut open, 8, 2), NOBODY);
+        assert_eq!(enter(&mut open, 9, 3), Ok(vec![1]), "strangers go first");
+        assert_eq!(open.total(), 8);
+    }
+
+    #[test]
+    fn who_proved_itself_meanwhile_is_never_closed() {
+        let mut open = Admission::default();
+        for id in 0..6 {
+            assert_eq!(enter(&mut open, id, 100 + u8::try_from(id).unwrap()), NOBODY);
+        }
+        let closed = open.enter(6, address(110), false, &LIMITS, |id| id > 2);
+        assert_eq!(closed, Ok(vec![3]));
+        for id in [4, 5, 6] {
+            open.prove(id);
+        }
+        let closed = open.enter(7, address(111), false, &LIMITS, |_| unreachable!());
+        assert_eq!(closed, Err(Crowded::Total));
+        assert_eq!(enter(&mut open, 8, 1), NOBODY, "a member has its place");
+        assert_eq!(enter(&mut open, 9, 2), NOBODY);
+        assert_eq!(enter(&mut open, 10, 3), Ok(vec![8]), "of members, who is silent");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_stranger_and_many_members() {
+        let mut open = Admission::default();
+        let at = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
+        for id in 0..3 {
+            let last = 1 + u16::try_from(id).unwrap();
+            assert_eq!(open.enter(id, at(last), false, &LIMITS, |_| true), NOBODY);
+            assert_eq!(open.enter(100 + id, at(last), true, &LIMITS, |_| true), NOBODY);
+        }
+        assert_eq!(open.enter(3, at(9), false, &LIMITS, |_| true), Ok(vec![0]));
+        for id in [1, 2, 3, 100, 101, 102, 7] {
+            open.leave(id);
+        }
+        assert_eq!((open.total(), open.crowds.len(), open.strangers), (0, 0, 0));
     }
 }

@@ -3,10 +3,12 @@
 //! Pure: told the time and all it may look at ([`World`]), it returns what to do, in order ([`Effect`]). One
 //! [`InstanceCore`] per local instance, one [`NodeCore`] per node; the actors only carry out.
 
+mod acquaintance;
 mod admission;
 mod aggregate;
 mod beating;
 mod blacklist;
+mod dequeuing;
 mod digest;
 mod effect;
 mod election;
@@ -34,10 +36,12 @@ pub mod timeline;
 mod unopened;
 mod world;
 
+pub use acquaintance::{Acquaintances, ENOUGH_REQUESTS, Episode, LATELY, Pace, Proof, origin};
 pub use admission::{Admission, ConnectionLimits, Crowded};
 pub use aggregate::{aggregate, cluster_frozen};
 pub use beating::{Beating, Pulse};
-pub use blacklist::{Blacklist, Counted, MOST_SENDERS, THRESHOLD};
+pub use blacklist::{Blacklist, Counted, FIRST_BAN, LONGEST_BAN, MOST_SENDERS, THRESHOLD};
+pub use dequeuing::{DEQUEUE_PAUSE, Dequeue, Dequeuing};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use election::{Copy, Verdict, Voter, elect, is_for_others, is_leaving};
@@ -69,5 +73,8 @@ pub use restart::{Backoff, Restarts};
 pub use retiring::{Retiring, RetiringHeartbeat};
 pub use rotation::{LINGER, Outlook, Rotation, RotationStage, RotationStep, RotationView};
 pub use standing::{Answer, Opinions, Roster, Standing, taken_out};
-pub use unopened::Unopened;
+pub use unopened::{
+    MEMBERS_BEYOND, OPENING_COST, Pool, STRANGER_FRAME, STRANGER_ORIGIN, STRANGERS, Unopened,
+    member_limit,
+};
 pub use world::{Conditions, ObjectView, Seen, Sight, Unseen, World, is_compatible, live_nodes};

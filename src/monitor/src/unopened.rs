@@ -1,71 +1,197 @@
 //! How much memory messages may take that nobody has opened yet, over all connections.
+//!
+//! Strangers and members have pools of their own: whatever strangers send, no member pays for it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::origin;
+
+/// Longest message of a stranger. One from an address that is known, or on a proven connection, may be as long as
+/// `listener.max_frame` says.
+pub const STRANGER_FRAME: usize = 64 << 10;
+
+/// Most bytes that strangers' messages take from one address, or from one /64 of IPv6.
+pub const STRANGER_ORIGIN: usize = 256 << 10;
+
+/// Most bytes that strangers' messages take, all connections together. What strangers send in datagrams has 2 MiB
+/// beside it, and the allocator its share: 8 MiB in all.
+pub const STRANGERS: usize = 4 << 20;
+
+/// What opening costs: the text, what it decodes to, and what that decrypts to.
+pub const OPENING_COST: usize = 3;
+
+/// Beyond what one message of full length takes, members together take this much.
+pub const MEMBERS_BEYOND: usize = 64 << 20;
+
+/// What an address may take whatever others send faster: a member that sends one request is no presser.
+const GUARANTEED: usize = 32 << 20;
+
+/// Whose memory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    /// Connections that proved nothing, from addresses that are not known.
+    Strangers,
+    /// All others.
+    Members,
+}
 
 /// A connection that holds part of a message.
 #[derive(Debug, Clone, Copy)]
 struct Holder {
-    address: Option<IpAddr>,
+    origin: Option<IpAddr>,
     bytes: usize,
+    since: Duration,
+    /// It is whole, and being opened: nobody can take its memory away.
+    is_opening: bool,
+}
+
+/// Who holds what of one pool.
+#[derive(Debug, Clone, Default)]
+struct Share {
+    total: usize,
+    holders: BTreeMap<u64, Holder>,
+    by_origin: BTreeMap<Option<IpAddr>, usize>,
 }
 
 /// The messages that have begun to arrive. Who sent them is not proved yet, so together they have a bound.
 #[derive(Debug, Clone, Default)]
 pub struct Unopened {
-    total: usize,
-    holders: BTreeMap<u64, Holder>,
-    by_address: BTreeMap<Option<IpAddr>, usize>,
+    strangers: Share,
+    members: Share,
 }
 
 impl Unopened {
-    /// Connection `id` of `address` (none: the control socket) now holds `bytes`. Returns the connections to close, so
-    /// that all together stay within `limit`; they are forgotten.
+    /// Connection `id` of `address` (none: the control socket) now holds `bytes`, what opening them costs included.
+    /// Returns the connections to close, which may be this one; they are forgotten. `max_frame` is the longest message of
+    /// a member.
     ///
-    /// The address that holds most pays, with its largest message, the newest of equals: many connections of one sender
-    /// cannot push out the message of another.
+    /// Of strangers, who takes most pays with the largest message. Of members, an address that takes far more than one
+    /// request needs pays, then whoever sends slowest: a request that arrives as fast as it can is not pushed out by
+    /// many that were begun and stand still.
     pub fn hold(
         &mut self,
-        id: u64,
-        address: Option<IpAddr>,
+        now: Duration,
+        (id, address, pool): (u64, Option<IpAddr>, Pool),
         bytes: usize,
-        limit: usize,
+        max_frame: usize,
     ) -> Vec<u64> {
-        self.release(id);
-        self.total += bytes;
-        *self.by_address.entry(address).or_default() += bytes;
-        self.holders.insert(id, Holder { address, bytes });
         let mut victims = vec![];
-        while self.total > limit {
-            let Some(victim) = self.victim() else { break };
-            self.release(victim);
-            victims.push(victim);
+        match pool {
+            Pool::Strangers => {
+                self.members.release(id);
+                let origin = address.map(origin);
+                self.strangers.hold(now, id, origin, bytes);
+                while self.strangers.sum(origin) > STRANGER_ORIGIN
+                    && let Some(victim) = self.strangers.largest_of(origin)
+                {
+                    victims.push(self.strangers.release(victim));
+                }
+                while self.strangers.total > STRANGERS
+                    && let Some(victim) = self.strangers.largest()
+                {
+                    victims.push(self.strangers.release(victim));
+                }
+            }
+            Pool::Members => {
+                self.strangers.release(id);
+                let origin = address.map(|address| address.to_canonical());
+                self.members.hold(now, id, origin, bytes);
+                let limit = member_limit(max_frame);
+                while self.members.total > limit
+                    && let Some(victim) = self.members.greedy().or(self.members.slowest(now))
+                {
+                    victims.push(self.members.release(victim));
+                }
+            }
         }
         victims
     }
 
-    /// Connection `id` holds nothing any more.
-    pub fn release(&mut self, id: u64) {
-        let Some(Holder { address, bytes }) = self.holders.remove(&id) else { return };
-        self.total -= bytes;
-        if let Some(sum) = self.by_address.get_mut(&address) {
-            *sum -= bytes;
-            if *sum == 0 {
-                self.by_address.remove(&address);
+    /// The message of connection `id` is whole and is being opened: it goes on whatever comes.
+    pub fn on_opening(&mut self, id: u64) {
+        for share in [&mut self.strangers, &mut self.members] {
+            if let Some(holder) = share.holders.get_mut(&id) {
+                holder.is_opening = true;
             }
         }
     }
 
-    /// Bytes held by all.
-    #[must_use]
-    pub fn total(&self) -> usize {
-        self.total
+    /// Connection `id` holds nothing any more.
+    pub fn release(&mut self, id: u64) {
+        self.strangers.release(id);
+        self.members.release(id);
     }
 
-    fn victim(&self) -> Option<u64> {
-        let (most, _) = self.by_address.iter().max_by_key(|(_, sum)| **sum)?;
-        let theirs = self.holders.iter().filter(|(_, holder)| holder.address == *most);
+    /// Bytes held by strangers and by members.
+    #[must_use]
+    pub fn totals(&self) -> (usize, usize) {
+        (self.strangers.total, self.members.total)
+    }
+}
+
+/// Most bytes that the messages of members take, what opening them costs included: one of full length, and
+/// [`MEMBERS_BEYOND`].
+#[must_use]
+pub fn member_limit(max_frame: usize) -> usize {
+    max_frame.saturating_mul(OPENING_COST).saturating_add(MEMBERS_BEYOND)
+}
+
+impl Share {
+    fn hold(&mut self, now: Duration, id: u64, origin: Option<IpAddr>, bytes: usize) {
+        let since = self.holders.get(&id).map_or(now, |holder| holder.since);
+        self.release(id);
+        self.total += bytes;
+        *self.by_origin.entry(origin).or_default() += bytes;
+        self.holders.insert(id, Holder { origin, bytes, since, is_opening: false });
+    }
+
+    fn release(&mut self, id: u64) -> u64 {
+        let Some(Holder { origin, bytes, .. }) = self.holders.remove(&id) else { return id };
+        self.total -= bytes;
+        if let Some(sum) = self.by_origin.get_mut(&origin) {
+            *sum -= bytes;
+            if *sum == 0 {
+                self.by_origin.remove(&origin);
+            }
+        }
+        id
+    }
+
+    fn sum(&self, origin: Option<IpAddr>) -> usize {
+        self.by_origin.get(&origin).copied().unwrap_or(0)
+    }
+
+    /// Those whose memory can be taken away.
+    fn arriving(&self) -> impl Iterator<Item = (&u64, &Holder)> {
+        self.holders.iter().filter(|(_, holder)| !holder.is_opening)
+    }
+
+    /// The largest message of an address, the newest of equals.
+    fn largest_of(&self, origin: Option<IpAddr>) -> Option<u64> {
+        let theirs = self.arriving().filter(|(_, holder)| holder.origin == origin);
         theirs.max_by_key(|(id, holder)| (holder.bytes, **id)).map(|(id, _)| *id)
+    }
+
+    /// The largest message of the address that holds most of what can be taken away.
+    fn largest(&self) -> Option<u64> {
+        let rank = |(id, holder): &(&u64, &Holder)| (self.sum(holder.origin), holder.bytes, **id);
+        self.arriving().max_by_key(rank).map(|(id, _)| *id)
+    }
+
+    /// The largest message of the address that holds most, where that is more than it is guaranteed.
+    fn greedy(&self) -> Option<u64> {
+        self.largest().filter(|id| self.sum(self.holders[id].origin) > GUARANTEED)
+    }
+
+    /// The message that arrives slowest.
+    fn slowest(&self, now: Duration) -> Option<u64> {
+        let rate = |(id, holder): &(&u64, &Holder)| {
+            let nanos = now.saturating_sub(holder.since).as_nanos().max(1);
+            (holder.bytes as u128 * 1_000_000_000 / nanos, **id)
+        };
+        self.arriving().min_by_key(rate).map(|(id, _)| *id)
     }
 }
 
@@ -74,50 +200,107 @@ mod tests {
     use super::*;
 
     const NOBODY: [u64; 0] = [];
+    const FRAME: usize = 64 << 20;
+    const MIB: usize = 1 << 20;
 
     fn address(last: u8) -> Option<IpAddr> {
         Some([10, 0, 0, last].into())
     }
 
-    #[test]
-    fn up_to_the_limit_nobody_is_closed() {
-        let mut unopened = Unopened::default();
-        assert_eq!(unopened.hold(1, address(1), 60, 100), NOBODY);
-        assert_eq!(unopened.hold(2, address(2), 40, 100), NOBODY);
-        assert_eq!(unopened.hold(2, address(2), 41, 100), [1], "one byte too many");
-        assert_eq!(unopened.total(), 41);
+    fn stranger(unopened: &mut Unopened, id: u64, last: u8, bytes: usize) -> Vec<u64> {
+        unopened.hold(Duration::ZERO, (id, address(last), Pool::Strangers), bytes, FRAME)
+    }
+
+    fn member(unopened: &mut Unopened, ms: u64, id: u64, last: u8, bytes: usize) -> Vec<u64> {
+        let now = Duration::from_millis(ms);
+        unopened.hold(now, (id, address(last), Pool::Members), bytes, FRAME)
     }
 
     #[test]
-    fn the_address_that_holds_most_pays_with_its_largest_message() {
+    fn one_address_of_strangers_takes_a_little_and_its_largest_message_pays() {
         let mut unopened = Unopened::default();
-        assert_eq!(unopened.hold(1, address(1), 50, 100), NOBODY);
-        assert_eq!(unopened.hold(2, address(2), 20, 100), NOBODY);
-        assert_eq!(unopened.hold(3, address(2), 20, 100), NOBODY);
-        // Together address 2 holds more than address 1, with smaller messages; the newest of equals goes.
-        assert_eq!(unopened.hold(4, address(2), 15, 100), [3]);
-        assert_eq!(unopened.total(), 85);
-        assert_eq!(unopened.hold(1, address(1), 70, 100), [1], "also who asks");
-    }
-
-    #[test]
-    fn as_many_as_needed_are_closed() {
-        let mut unopened = Unopened::default();
-        for id in 0..10 {
-            assert_eq!(unopened.hold(id, address(1), 10, 100), NOBODY);
+        assert_eq!(stranger(&mut unopened, 1, 1, 100), NOBODY);
+        for id in 2..6 {
+            assert_eq!(stranger(&mut unopened, id, 2, STRANGER_FRAME), NOBODY);
         }
-        assert_eq!(unopened.hold(10, address(2), 25, 100), [9, 8, 7]);
-        assert_eq!(unopened.total(), 95);
+        assert_eq!(stranger(&mut unopened, 6, 2, 1_000), [5], "the newest of equals");
+        assert_eq!(unopened.totals(), (3 * STRANGER_FRAME + 1_100, 0));
+        let v6 = |last: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]));
+        let mut next = |id: u64, last| {
+            let who = (id, v6(last), Pool::Strangers);
+            unopened.hold(Duration::ZERO, who, STRANGER_FRAME, FRAME)
+        };
+        for id in 10..14 {
+            assert_eq!(next(id, u16::try_from(id).unwrap()), NOBODY);
+        }
+        assert_eq!(next(14, 99), [14], "a /64 is one address");
     }
 
     #[test]
-    fn what_is_opened_or_closed_makes_room() {
+    fn all_strangers_together_have_a_bound_and_small_messages_are_spared() {
         let mut unopened = Unopened::default();
-        assert_eq!(unopened.hold(1, address(1), 100, 100), NOBODY);
+        assert_eq!(stranger(&mut unopened, 1, 250, 2_000), NOBODY);
+        let mut closed = 0;
+        for id in 2..400_u64 {
+            let last = u8::try_from(id / 4).unwrap();
+            closed += stranger(&mut unopened, id, last, STRANGER_FRAME).len();
+            assert!(unopened.totals().0 <= STRANGERS);
+        }
+        assert!(closed > 250, "{closed}");
+        assert!(unopened.strangers.holders.contains_key(&1));
+    }
+
+    #[test]
+    fn no_member_pays_for_strangers() {
+        let mut unopened = Unopened::default();
+        assert_eq!(member(&mut unopened, 0, 1, 1, 200 * MIB), NOBODY);
+        for id in 2..1_000_u64 {
+            let last = u8::try_from(id % 200).unwrap();
+            assert!(!stranger(&mut unopened, id, last, STRANGER_FRAME).contains(&1));
+        }
+        assert_eq!(unopened.totals().1, 200 * MIB);
+    }
+
+    #[test]
+    fn a_request_that_keeps_coming_is_not_pushed_out_by_many_that_stand_still() {
+        let mut unopened = Unopened::default();
+        let mut closed = vec![];
+        for id in 0..64 {
+            closed.extend(member(&mut unopened, 0, id, u8::try_from(id).unwrap(), 12 * MIB));
+        }
+        for (step, mib) in (1..=18).enumerate() {
+            let ms = 1_000 + u64::try_from(step).unwrap();
+            closed.extend(member(&mut unopened, ms, 100, 100, mib * MIB));
+            let ms = ms * 1_000;
+            // And those that were closed come again.
+            let id = 200 + u64::try_from(step).unwrap();
+            closed.extend(member(&mut unopened, ms, id, 101 + u8::try_from(step).unwrap(), MIB));
+        }
+        assert!(!closed.contains(&100), "{closed:?}");
+        assert!(unopened.totals().1 <= member_limit(FRAME));
+    }
+
+    #[test]
+    fn an_address_that_takes_far_more_than_a_request_pays_first() {
+        let mut unopened = Unopened::default();
+        assert_eq!(member(&mut unopened, 0, 1, 1, 18 * MIB), NOBODY);
+        for id in 2..9 {
+            assert_eq!(member(&mut unopened, 5_000, id, 2, 30 * MIB), NOBODY);
+        }
+        assert_eq!(member(&mut unopened, 5_000, 9, 2, 30 * MIB), [9]);
+    }
+
+    #[test]
+    fn what_is_being_opened_is_left_alone_and_what_is_opened_makes_room() {
+        let mut unopened = Unopened::default();
+        assert_eq!(member(&mut unopened, 0, 1, 1, 190 * MIB), NOBODY);
+        unopened.on_opening(1);
+        assert_eq!(member(&mut unopened, 1, 2, 2, 100 * MIB), [2], "also who asks");
         unopened.release(1);
         unopened.release(1);
-        assert_eq!(unopened.hold(2, None, 100, 100), NOBODY);
+        assert_eq!(member(&mut unopened, 1, 2, 2, 100 * MIB), NOBODY);
         unopened.release(2);
-        assert_eq!((unopened.total(), unopened.by_address.len()), (0, 0));
+        assert_eq!(unopened.totals(), (0, 0));
+        assert!(unopened.members.by_origin.is_empty());
     }
 }

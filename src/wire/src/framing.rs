@@ -71,8 +71,25 @@ impl Framing {
         if length > self.max_frame.saturating_add(8) && !read.contains(&0) {
             return Err(TooLong { max_frame: self.max_frame });
         }
+        self.buffer.reserve_exact(self.held_bytes_with(read.len()) - self.buffer.len());
         self.buffer.extend_from_slice(read);
         Ok(())
+    }
+
+    /// Changes the longest message that is taken: who sent one that opened may send more.
+    pub fn set_max_frame(&mut self, max_frame: usize) {
+        self.max_frame = max_frame;
+    }
+
+    /// Memory that the unfinished message takes once `more` bytes of it have come. To be asked before they are pushed.
+    #[must_use]
+    pub fn held_bytes_with(&self, more: usize) -> usize {
+        let (held, needed) = (self.buffer.capacity(), self.buffer.len() + more);
+        if needed <= held {
+            return held;
+        }
+        // By doubling, because each growth may copy; not beyond what a message may have.
+        needed.max((held * 2).min(self.max_frame.saturating_add(8)))
     }
 
     /// Bytes received that no message was made of yet.
@@ -236,6 +253,22 @@ mod tests {
         it.push(b"\0").unwrap();
         assert_eq!(it.next_frame(), frame(&[b'x'; 900]));
         assert_eq!((it.scanned, it.pending()), (0, 0));
+    }
+
+    #[test]
+    fn memory_is_told_before_it_is_taken_and_ends_at_the_longest_message() {
+        let mut it = framing();
+        let mut most = 0;
+        for _ in 0..20 {
+            let told = it.held_bytes_with(50);
+            it.push(&[b'x'; 50]).unwrap();
+            assert_eq!(it.held_bytes(), told);
+            most = most.max(told);
+        }
+        assert_eq!(most, 1_008);
+        assert!(it.push(&[b'x'; 50]).is_err());
+        it.set_max_frame(2_000);
+        it.push(&[b'x'; 50]).unwrap();
     }
 
     #[test]

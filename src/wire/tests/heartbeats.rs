@@ -44,7 +44,8 @@ fn recorded_datagrams_make_their_frame_and_are_cut_as_recorded() {
         let mut whole = None;
         for datagram in &datagrams {
             assert_eq!(whole, None, "whole before the last fragment");
-            whole = reassembly.take(&1, datagram);
+            let completed = reassembly.take(std::time::Duration::ZERO, &1, true, datagram);
+            whole = completed.and_then(|mut completed| completed.frames.pop());
         }
         let frame = text(recorded, "frame").as_bytes();
         assert_eq!(whole.as_deref(), Some(frame));

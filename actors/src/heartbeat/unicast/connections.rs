@@ -1,4 +1,4 @@
-//! The open connections of a receiver: how many may be, and what they may hold.
+//! The open connections of a receiver: how many may be.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -6,17 +6,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use model::NodeName;
-use monitor::Unopened;
+use monitor::{Admission, ConnectionLimits};
 use tokio::task::AbortHandle;
 
-/// Most connections that have not brought a message of a peer yet: the oldest goes first.
-const MOST_UNPROVEN: usize = 64;
+/// Most connections beside those of peers: the oldest that has not brought a message of one goes first.
+const LIMITS: ConnectionLimits =
+    ConnectionLimits { total: 128, reserved: 32, per_address: 128, unproven_per_address: 64 };
 
 /// Most connections kept per peer: it has one, and those that it lost sight of.
 const MOST_PER_PEER: usize = 4;
-
-/// Longest messages (`listener.max_frame`) that may be on their way at once.
-const LONGEST_AT_ONCE: usize = 2;
 
 struct Open {
     task: AbortHandle,
@@ -29,7 +27,8 @@ pub(super) struct Connections {
     next: Cell<u64>,
     /// By age.
     open: RefCell<BTreeMap<u64, Open>>,
-    unopened: RefCell<Unopened>,
+    /// Those that proved nothing yet.
+    admission: RefCell<Admission>,
 }
 
 impl Connections {
@@ -37,21 +36,23 @@ impl Connections {
         self.next.replace(self.next.get() + 1)
     }
 
-    /// A connection begins. Strangers cannot keep members out: of too many that proved nothing, the oldest is closed.
-    pub(super) fn open(&self, id: u64, task: AbortHandle) {
+    /// A connection begins. Strangers cannot keep members out: of too many that proved nothing, the oldest is closed,
+    /// one from an address that is not known before one from an address that is.
+    pub(super) fn open(&self, id: u64, address: IpAddr, is_known: bool, task: AbortHandle) {
         let mut open = self.open.borrow_mut();
-        let unproven = open.iter().filter(|(_, open)| open.peer.is_none());
-        let oldest = unproven.map(|(id, _)| *id).collect::<Vec<_>>();
-        if oldest.len() >= MOST_UNPROVEN
-            && let Some(closed) = open.get(&oldest[0])
-        {
-            closed.task.abort();
-        }
         open.insert(id, Open { task, peer: None });
+        let entered = self.admission.borrow_mut().enter(id, address, is_known, &LIMITS, |_| true);
+        // Unproven ones alone are admitted, so there is always one that makes room.
+        for closed in entered.unwrap_or_else(|_| vec![id]) {
+            if let Some(closed) = open.get(&closed) {
+                closed.task.abort();
+            }
+        }
     }
 
     /// A connection brought a message of a peer.
     pub(super) fn prove(&self, id: u64, peer: &NodeName) {
+        self.admission.borrow_mut().leave(id);
         let mut open = self.open.borrow_mut();
         let Some(connection) = open.get_mut(&id) else { return };
         if connection.peer.as_ref() == Some(peer) {
@@ -67,20 +68,10 @@ impl Connections {
         }
     }
 
-    /// A connection holds this much of a message that is not whole. False: it has to close.
-    pub(super) fn hold(&self, id: u64, address: IpAddr, bytes: usize, max_frame: usize) -> bool {
-        let mut unopened = self.unopened.borrow_mut();
-        if bytes == 0 {
-            unopened.release(id);
-            return true;
-        }
-        let limit = max_frame.saturating_mul(LONGEST_AT_ONCE);
-        let victims = unopened.hold(id, Some(address), bytes, limit);
-        let open = self.open.borrow();
-        for victim in victims.iter().filter_map(|victim| open.get(victim)) {
-            victim.task.abort();
-        }
-        !victims.contains(&id)
+    /// How a connection is ended from elsewhere.
+    pub(super) fn ending(&self, id: u64) -> impl Fn() + Send + use<> {
+        let task = self.open.borrow().get(&id).map(|open| open.task.clone());
+        move || task.iter().for_each(AbortHandle::abort)
     }
 
     /// Forgets the connection when dropped.
@@ -100,6 +91,6 @@ pub(super) struct Closing(Rc<Connections>, u64);
 impl Drop for Closing {
     fn drop(&mut self) {
         self.0.open.borrow_mut().remove(&self.1);
-        self.0.unopened.borrow_mut().release(self.1);
+        self.0.admission.borrow_mut().leave(self.1);
     }
 }

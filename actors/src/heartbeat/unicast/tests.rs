@@ -8,7 +8,7 @@ use wire::Dialect;
 use super::*;
 use crate::heartbeat::beat::Beat;
 use crate::heartbeat::note::Note;
-use crate::heartbeat::testing::{Bench, PATIENCE, SECRET, Told, node, ping, ping_of};
+use crate::heartbeat::testing::{Bench, PATIENCE, SECRET, Told, frame, node, ping, ping_of};
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("not in time: {what}"))
@@ -213,6 +213,53 @@ async fn a_message_that_comes_again_has_no_effect() {
 }
 
 #[actix::test]
+async fn a_stranger_sends_little_until_it_proved_itself() {
+    let mut it = Receiving::new("").await;
+    let noise = |length: usize| -> String {
+        let mut state = 7_u64;
+        let word = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{:016x}", state ^ (state >> 31))
+        };
+        std::iter::repeat_with(word).take(length / 16).collect()
+    };
+    let large = serde_json::json!({
+        "kind": "ping", "compat": 10, "gen": {"n2": 7}, "monitor": {"x": noise(400_000)}, "updated": 1.5
+    });
+    let frame = || frame("n2", SECRET, Dialect::Sealed, &large);
+    assert!(frame().len() > STRANGER_FRAME);
+    // Twice on new connections: nothing is heard of them.
+    for _ in 0..2 {
+        let mut stream = it.connect().await;
+        _ = stream.write_all(&frame()).await;
+        _ = within("its end", stream.read(&mut [0])).await;
+    }
+    let mut stream = it.connect().await;
+    let both = [ping("n2", SECRET, Dialect::Sealed), frame()].concat();
+    stream.write_all(&both).await.unwrap();
+    assert_eq!(it.bench.told().await, Told::Heard(node("n2"), ping_of("n2")));
+    assert!(matches!(it.bench.told().await, Told::Heard(from, _) if from == node("n2")));
+    // The address is known now.
+    let mut stream = it.connect().await;
+    stream.write_all(&frame()).await.unwrap();
+    assert!(matches!(it.bench.told().await, Told::Heard(from, _) if from == node("n2")));
+}
+
+#[actix::test]
+async fn who_is_refused_elsewhere_is_heard_here() {
+    let mut it = Receiving::new("").await;
+    let view = it.bench.ties.blacklist.clone();
+    let address = IpAddr::from([127, 0, 0, 1]);
+    view.test_set(address, monitor::THRESHOLD);
+    assert_eq!(view.verdict(address), Verdict::Refused);
+    let mut stream = it.connect().await;
+    stream.write_all(&ping("n2", SECRET, Dialect::Sealed)).await.unwrap();
+    assert_eq!(it.bench.told().await, Told::Valid);
+    assert_eq!(it.bench.told().await, Told::Heard(node("n2"), ping_of("n2")));
+    assert_eq!(view.verdict(address), Verdict::Slowed, "and is known from now on");
+}
+
+#[actix::test]
 async fn connections_that_say_nothing_do_not_keep_members_out() {
     let mut it = Receiving::new("").await;
     let mut member = it.connect().await;
@@ -245,8 +292,4 @@ fn a_peer_has_a_few_connections_at_most() {
     let connections = Rc::new(Connections::default());
     assert_eq!(connections.len(), 0);
     assert_eq!((connections.next_id(), connections.next_id()), (0, 1));
-    let address = IpAddr::from([127, 0, 0, 1]);
-    assert!(connections.hold(1, address, 200, 100));
-    assert!(!connections.hold(1, address, 201, 100));
-    assert!(connections.hold(1, address, 0, 100));
 }

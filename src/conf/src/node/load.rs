@@ -295,6 +295,7 @@ impl Loader<'_> {
                 ],
             ),
             dbopensvc: self.text("node", "dbopensvc").filter(|text| text != "None"),
+            dbinsecure: self.bool("node", "dbinsecure"),
             uuid: self.text("node", "uuid").map(|uuid| Secret::new(&uuid)),
             labels: self.section_texts("labels"),
             env_section: self.section_texts("env"),

@@ -274,6 +274,9 @@ pub struct NodeSettings {
     pub loglevel: LogLevel,
     /// `node.dbopensvc`: the collector.
     pub dbopensvc: Option<String>,
+    /// `node.dbinsecure`, default false: the collector is asked where others may read along, over http:// beyond this
+    /// machine.
+    pub dbinsecure: bool,
     /// `node.uuid`: who the node is for the collector.
     pub uuid: Option<Secret>,
     /// Section `labels`.
