@@ -119,14 +119,6 @@ impl Peer {
         self
     }
 
-    /// The same, to this address and port.
-    #[must_use]
-    pub fn at(mut self, to: Ipv4Addr, port: u16) -> Self {
-        self.host = to;
-        self.to = port;
-        self
-    }
-
     /// A new connection to the node.
     ///
     /// # Panics

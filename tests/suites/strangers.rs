@@ -64,7 +64,8 @@ fn what_others_send_from_a_members_address_does_not_concern_the_member() {
         Peer::sealed(n1)
             .named("n2")
             .from_address(cluster.address(1))
-            .at(cluster.address(0), cluster.port(0))
+            .at(cluster.address(0))
+            .to(cluster.port(0))
     };
     let mut kept = member();
     assert_eq!(kept.ask(&ping()).expect("served")["status"], 0);
@@ -75,7 +76,7 @@ fn what_others_send_from_a_members_address_does_not_concern_the_member() {
             [cluster.port(0), cluster.heartbeat_port(0)].repeat(2).into_iter().enumerate()
         {
             let (is_over, garbage) =
-                (&is_over, member().with_secret(WRONG).at(cluster.address(0), to));
+                (&is_over, member().with_secret(WRONG).at(cluster.address(0)).to(to));
             scope.spawn(move || {
                 let frame = if thread < 2 { garbage.frame(&ping()) } else { b"{}\0".to_vec() };
                 while !is_over.load(Ordering::Relaxed) {
@@ -181,7 +182,7 @@ fn a_crowd_of_blacklisted_senders_is_a_handful_of_lines() {
 fn grown_under_endless_messages(node: &Node, to: Ipv4Addr, port: u16) -> u64 {
     let piece = vec![b'x'; 16 << 10];
     let connect = |number: usize| {
-        let peer = Peer::sealed(node).from_address(stranger(number)).at(to, port);
+        let peer = Peer::sealed(node).from_address(stranger(number)).at(to).to(port);
         let stream = peer.connect();
         stream.set_nonblocking(true).expect("a socket option");
         stream
@@ -189,7 +190,7 @@ fn grown_under_endless_messages(node: &Node, to: Ipv4Addr, port: u16) -> u64 {
     // What the first messages cost is no cost of these.
     for number in 0..100 {
         let peer = Peer::sealed(node).with_secret(WRONG).from_address(stranger(1_000 + number));
-        _ = peer.at(to, port).exchange(b"{}\0");
+        _ = peer.at(to).to(port).exchange(b"{}\0");
     }
     let before = resident_kib(node);
     let mut most = before;
