@@ -144,8 +144,7 @@ fn read_by(text: &str) -> BTreeSet<(String, String)> {
         }
     }
     super::locks::patience(&instance, None);
-    let reads = reads.lock().unwrap().clone();
-    reads
+    std::mem::take(&mut *reads.lock().unwrap())
 }
 
 fn is_read_later(section: &str, keyword: &str) -> bool {

@@ -257,6 +257,18 @@ fn a_volume_is_made_of_a_pool_and_holds_what_the_service_needs() {
 }
 
 #[test]
+fn a_volume_whose_data_stays_on_its_node_says_so() {
+    let node = Node::new("[DEFAULT]\nnodes = n1 n2\n[volume#1]\nname = vol1\nsize = 1m\n");
+    let words = ["svc1", "provision", "--local", "--leader", "--disable-rollback"];
+    let (code, said) = node.om(&words);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("volume vol1 is empty here: pool default is not shared"), "{said}");
+    let told = "info: its data is of this node only: pool default is not shared".to_owned();
+    assert!(node.log("volume#1").contains(&told), "{:?}", node.log("volume#1"));
+    assert_eq!(node.state("volume#1"), Status::Up);
+}
+
+#[test]
 fn a_volume_that_no_pool_can_hold_is_not_made() {
     for keywords in ["", "size = 1m\npool = nosuch", "size = 1000000g", "size = 1m\ntype = zpool"] {
         let node = Node::new(&format!("[volume#1]\nname = vol1\n{keywords}\n"));
