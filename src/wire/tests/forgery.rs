@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use aes::Aes256;
 use cbc::cipher::block_padding::NoPadding;
@@ -109,9 +109,9 @@ fn first_block(length: u16, text: &[u8; 9]) -> Block {
 }
 
 /// Texts of nine bytes, by their checksums: one for each that they can have.
-fn texts_by_checksum() -> HashMap<u32, [u8; 9]> {
+fn texts_by_checksum() -> BTreeMap<u32, [u8; 9]> {
     let letters = || (b' '..=b'~').filter(|letter| !b"\"\\".contains(letter));
-    let mut texts = HashMap::new();
+    let mut texts = BTreeMap::new();
     for (a, b) in letters().flat_map(|a| letters().map(move |b| (a, b))) {
         for (x, y) in (b'1'..=b'9').flat_map(|x| (b'0'..=b'9').map(move |y| (x, y))) {
             let text = [b'{', b'"', a, b, b'"', b':', x, y, b'}'];
