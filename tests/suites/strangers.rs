@@ -187,9 +187,10 @@ fn grown_under_endless_messages(node: &Node, to: Ipv4Addr, port: u16) -> u64 {
         stream.set_nonblocking(true).expect("a socket option");
         stream
     };
-    // What the first messages cost is no cost of these.
-    for number in 0..100 {
-        let peer = Peer::sealed(node).with_secret(WRONG).from_address(stranger(1_000 + number));
+    // What connections, their counters and the list cost is no cost of messages.
+    for number in 0..2_000 {
+        let from = stranger(1_000 + number % 250);
+        let peer = Peer::sealed(node).with_secret(WRONG).from_address(from);
         _ = peer.at(to).to(port).exchange(b"{}\0");
     }
     let before = resident_kib(node);

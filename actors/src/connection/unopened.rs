@@ -110,12 +110,8 @@ impl Account {
                 end();
             }
         }
-        let is_held = !victims.contains(&id);
-        drop(state);
-        if !is_held {
-            self.held = None;
-        }
-        is_held
+        // Whoever has to end is counted until it did.
+        !victims.contains(&id)
     }
 
     /// The message is whole, and opened now: nobody else's ends it.
@@ -170,7 +166,7 @@ mod tests {
         let mut other = unopened.account(address(2));
         assert!(other.set(60 * KIB, Pool::Strangers, KIB, || || unreachable!()));
         assert!(ended.load(Ordering::Relaxed), "the one that was refused");
-        assert_eq!(unopened.totals(), (300 * KIB, 0));
+        assert_eq!(unopened.totals(), (360 * KIB, 0), "it has yet to end");
         drop(held);
         assert_eq!(unopened.totals(), (60 * KIB, 0));
         drop(other);

@@ -45,12 +45,16 @@ struct Holder {
     since: Duration,
     /// It is whole, and being opened: nobody can take its memory away.
     is_opening: bool,
+    /// It was told to end, and has not yet.
+    is_ending: bool,
 }
 
 /// Who holds what of one pool.
 #[derive(Debug, Clone, Default)]
 struct Share {
+    /// Bytes of those that go on, and of those that were told to end.
     total: usize,
+    ending: usize,
     holders: BTreeMap<u64, Holder>,
     by_origin: BTreeMap<Option<IpAddr>, usize>,
 }
@@ -64,8 +68,8 @@ pub struct Unopened {
 
 impl Unopened {
     /// Connection `id` of `address` (none: the control socket) now holds `bytes`, what opening them costs included.
-    /// Returns the connections to close, which may be this one; they are forgotten. `max_frame` is the longest message of
-    /// a member.
+    /// Returns the connections to close, which may be this one; each is counted until it is released, and while many
+    /// strangers have yet to end, the one that asks is among them. `max_frame` is the longest message of a member.
     ///
     /// Of strangers, who takes most pays with the largest message. Of members, an address that takes far more than one
     /// request needs pays, then whoever sends slowest: a request that arrives as fast as it can is not pushed out by
@@ -78,6 +82,11 @@ impl Unopened {
         max_frame: usize,
     ) -> Vec<u64> {
         let mut victims = vec![];
+        let is_ending =
+            |share: &Share| share.holders.get(&id).is_some_and(|holder| holder.is_ending);
+        if is_ending(&self.strangers) || is_ending(&self.members) {
+            return vec![id];
+        }
         match pool {
             Pool::Strangers => {
                 self.members.release(id);
@@ -86,13 +95,14 @@ impl Unopened {
                 while self.strangers.sum(origin) > STRANGER_ORIGIN
                     && let Some(victim) = self.strangers.largest_of(origin)
                 {
-                    victims.push(self.strangers.release(victim));
+                    victims.push(self.strangers.end(victim));
                 }
                 while self.strangers.total > STRANGERS
                     && let Some(victim) = self.strangers.largest()
                 {
-                    victims.push(self.strangers.release(victim));
+                    victims.push(self.strangers.end(victim));
                 }
+                victims.extend(self.strangers.refuse(id, STRANGERS));
             }
             Pool::Members => {
                 self.strangers.release(id);
@@ -102,7 +112,7 @@ impl Unopened {
                 while self.members.total > limit
                     && let Some(victim) = self.members.greedy().or(self.members.slowest(now))
                 {
-                    victims.push(self.members.release(victim));
+                    victims.push(self.members.end(victim));
                 }
             }
         }
@@ -124,10 +134,11 @@ impl Unopened {
         self.members.release(id);
     }
 
-    /// Bytes held by strangers and by members.
+    /// Bytes held by strangers and by members, those that have yet to end included.
     #[must_use]
     pub fn totals(&self) -> (usize, usize) {
-        (self.strangers.total, self.members.total)
+        let all = |share: &Share| share.total + share.ending;
+        (all(&self.strangers), all(&self.members))
     }
 }
 
@@ -144,11 +155,36 @@ impl Share {
         self.release(id);
         self.total += bytes;
         *self.by_origin.entry(origin).or_default() += bytes;
-        self.holders.insert(id, Holder { origin, bytes, since, is_opening: false });
+        let holder = Holder { origin, bytes, since, is_opening: false, is_ending: false };
+        self.holders.insert(id, holder);
     }
 
-    fn release(&mut self, id: u64) -> u64 {
-        let Some(Holder { origin, bytes, .. }) = self.holders.remove(&id) else { return id };
+    /// Tells one to end: its memory is free once it is released.
+    fn end(&mut self, id: u64) -> u64 {
+        if let Some(holder) = self.holders.get(&id).copied()
+            && !holder.is_ending
+        {
+            self.release(id);
+            self.ending += holder.bytes;
+            self.holders.insert(id, Holder { is_ending: true, ..holder });
+        }
+        id
+    }
+
+    /// Tells who asks to end, while others that were told so still hold half as much as is allowed.
+    fn refuse(&mut self, id: u64, limit: usize) -> Option<u64> {
+        let goes_on = self.holders.get(&id).is_some_and(|holder| !holder.is_ending);
+        (goes_on && self.total + self.ending > limit + limit / 2).then(|| self.end(id))
+    }
+
+    fn release(&mut self, id: u64) {
+        let Some(Holder { origin, bytes, is_ending, .. }) = self.holders.remove(&id) else {
+            return;
+        };
+        if is_ending {
+            self.ending -= bytes;
+            return;
+        }
         self.total -= bytes;
         if let Some(sum) = self.by_origin.get_mut(&origin) {
             *sum -= bytes;
@@ -156,7 +192,6 @@ impl Share {
                 self.by_origin.remove(&origin);
             }
         }
-        id
     }
 
     fn sum(&self, origin: Option<IpAddr>) -> usize {
@@ -165,7 +200,7 @@ impl Share {
 
     /// Those whose memory can be taken away.
     fn arriving(&self) -> impl Iterator<Item = (&u64, &Holder)> {
-        self.holders.iter().filter(|(_, holder)| !holder.is_opening)
+        self.holders.iter().filter(|(_, holder)| !holder.is_opening && !holder.is_ending)
     }
 
     /// The largest message of an address, the newest of equals.
@@ -224,6 +259,8 @@ mod tests {
             assert_eq!(stranger(&mut unopened, id, 2, STRANGER_FRAME), NOBODY);
         }
         assert_eq!(stranger(&mut unopened, 6, 2, 1_000), [5], "the newest of equals");
+        assert_eq!(unopened.totals(), (4 * STRANGER_FRAME + 1_100, 0), "it has yet to end");
+        unopened.release(5);
         assert_eq!(unopened.totals(), (3 * STRANGER_FRAME + 1_100, 0));
         let v6 = |last: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]));
         let mut next = |id: u64, last| {
@@ -243,7 +280,9 @@ mod tests {
         let mut closed = 0;
         for id in 2..400_u64 {
             let last = u8::try_from(id / 4).unwrap();
-            closed += stranger(&mut unopened, id, last, STRANGER_FRAME).len();
+            let victims = stranger(&mut unopened, id, last, STRANGER_FRAME);
+            closed += victims.len();
+            victims.into_iter().for_each(|victim| unopened.release(victim));
             assert!(unopened.totals().0 <= STRANGERS);
         }
         assert!(closed > 250, "{closed}");
@@ -256,7 +295,14 @@ mod tests {
         assert_eq!(member(&mut unopened, 0, 1, 1, 200 * MIB), NOBODY);
         for id in 2..1_000_u64 {
             let last = u8::try_from(id % 200).unwrap();
-            assert!(!stranger(&mut unopened, id, last, STRANGER_FRAME).contains(&1));
+            let victims = stranger(&mut unopened, id, last, STRANGER_FRAME);
+            assert!(!victims.contains(&1));
+            // Who is refused has not taken what it asked for.
+            let held = unopened.strangers.total + unopened.strangers.ending;
+            assert!(held <= STRANGERS * 3 / 2 + STRANGER_FRAME || victims.contains(&id));
+            if victims.contains(&id) {
+                unopened.release(id);
+            }
         }
         assert_eq!(unopened.totals().1, 200 * MIB);
     }
@@ -265,16 +311,21 @@ mod tests {
     fn a_request_that_keeps_coming_is_not_pushed_out_by_many_that_stand_still() {
         let mut unopened = Unopened::default();
         let mut closed = vec![];
+        let mut press = |unopened: &mut Unopened, ms, id, last, bytes| {
+            let victims = member(unopened, ms, id, last, bytes);
+            victims.iter().for_each(|victim| unopened.release(*victim));
+            closed.extend(victims);
+        };
         for id in 0..64 {
-            closed.extend(member(&mut unopened, 0, id, u8::try_from(id).unwrap(), 12 * MIB));
+            press(&mut unopened, 0, id, u8::try_from(id).unwrap(), 12 * MIB);
         }
         for (step, mib) in (1..=18).enumerate() {
             let ms = 1_000 + u64::try_from(step).unwrap();
-            closed.extend(member(&mut unopened, ms, 100, 100, mib * MIB));
+            press(&mut unopened, ms, 100, 100, mib * MIB);
             let ms = ms * 1_000;
             // And those that were closed come again.
             let id = 200 + u64::try_from(step).unwrap();
-            closed.extend(member(&mut unopened, ms, id, 101 + u8::try_from(step).unwrap(), MIB));
+            press(&mut unopened, ms, id, 101 + u8::try_from(step).unwrap(), MIB);
         }
         assert!(!closed.contains(&100), "{closed:?}");
         assert!(unopened.totals().1 <= member_limit(FRAME));
@@ -298,6 +349,7 @@ mod tests {
         assert_eq!(member(&mut unopened, 1, 2, 2, 100 * MIB), [2], "also who asks");
         unopened.release(1);
         unopened.release(1);
+        unopened.release(2);
         assert_eq!(member(&mut unopened, 1, 2, 2, 100 * MIB), NOBODY);
         unopened.release(2);
         assert_eq!(unopened.totals(), (0, 0));
