@@ -2,6 +2,7 @@
 //!
 //! Strangers and members have pools of their own: whatever strangers send, no member pays for it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -57,7 +58,12 @@ struct Share {
     ending: usize,
     holders: BTreeMap<u64, Holder>,
     by_origin: BTreeMap<Option<IpAddr>, usize>,
+    /// How often addresses had to make room since there was room for all.
+    pressers: BTreeMap<Option<IpAddr>, u32>,
 }
+
+/// Most addresses of which that is remembered.
+const MOST_PRESSERS: usize = 4_096;
 
 /// The messages that have begun to arrive. Who sent them is not proved yet, so together they have a bound.
 #[derive(Debug, Clone, Default)]
@@ -72,8 +78,8 @@ impl Unopened {
     /// strangers have yet to end, the one that asks is among them. `max_frame` is the longest message of a member.
     ///
     /// Of strangers, who takes most pays with the largest message. Of members, an address that takes far more than one
-    /// request needs pays, then whoever sends slowest: a request that arrives as fast as it can is not pushed out by
-    /// many that were begun and stand still.
+    /// request needs pays, then one that had to make room before, and of those whoever sends slowest: a request that arrives as fast as it
+    /// can is not pushed out by many that are begun again and again.
     pub fn hold(
         &mut self,
         now: Duration,
@@ -165,6 +171,10 @@ impl Share {
             && !holder.is_ending
         {
             self.release(id);
+            if self.pressers.len() >= MOST_PRESSERS {
+                self.pressers.clear();
+            }
+            *self.pressers.entry(holder.origin).or_default() += 1;
             self.ending += holder.bytes;
             self.holders.insert(id, Holder { is_ending: true, ..holder });
         }
@@ -186,6 +196,9 @@ impl Share {
             return;
         }
         self.total -= bytes;
+        if self.total == 0 {
+            self.pressers.clear();
+        }
         if let Some(sum) = self.by_origin.get_mut(&origin) {
             *sum -= bytes;
             if *sum == 0 {
@@ -220,11 +233,12 @@ impl Share {
         self.largest().filter(|id| self.sum(self.holders[id].origin) > GUARANTEED)
     }
 
-    /// The message that arrives slowest.
+    /// The message that arrives slowest, of the address that had to make room most often.
     fn slowest(&self, now: Duration) -> Option<u64> {
         let rate = |(id, holder): &(&u64, &Holder)| {
             let nanos = now.saturating_sub(holder.since).as_nanos().max(1);
-            (holder.bytes as u128 * 1_000_000_000 / nanos, **id)
+            let times = self.pressers.get(&holder.origin).copied().unwrap_or(0);
+            (Reverse(times), holder.bytes as u128 * 1_000_000_000 / nanos, **id)
         };
         self.arriving().min_by_key(rate).map(|(id, _)| *id)
     }
@@ -329,6 +343,29 @@ mod tests {
         }
         assert!(!closed.contains(&100), "{closed:?}");
         assert!(unopened.totals().1 <= member_limit(FRAME));
+    }
+
+    #[test]
+    fn who_had_to_make_room_makes_room_again_before_one_that_comes_for_the_first_time() {
+        let mut unopened = Unopened::default();
+        let mut closed = vec![];
+        // All as fast as each other, and begun again as soon as they are closed.
+        for id in 0..1_000 {
+            let last = u8::try_from(id % 64).unwrap();
+            let victims = member(&mut unopened, id, id, last, 12 * MIB);
+            victims.iter().for_each(|victim| unopened.release(*victim));
+        }
+        for (step, mib) in (1..=20).enumerate() {
+            let step = u64::try_from(step).unwrap();
+            // The slowest of all: it takes 20 s.
+            let mut all = member(&mut unopened, 2_000 + step * 1_000, 9_999, 99, mib * MIB);
+            let id = 2_000 + step;
+            let last = u8::try_from(step).unwrap();
+            all.extend(member(&mut unopened, 2_000 + step * 1_000, id, last, 12 * MIB));
+            all.iter().for_each(|victim| unopened.release(*victim));
+            closed.extend(all);
+        }
+        assert!(!closed.is_empty() && !closed.contains(&9_999), "{closed:?}");
     }
 
     #[test]
