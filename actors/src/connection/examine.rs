@@ -67,8 +67,12 @@ pub(super) fn examine(
         }
         Ok(opened) if !opened.is_request() => return Examined::Invalid(Refusal::NotOpened),
         Ok(opened) => opened,
-        // Longer than a frame may be, it stays so.
-        Err(Refusal::TooLong) if !is_largest && bytes.len() <= keyring.limits.max_frame => {
+        // Longer than a frame may be, it stays so. A sealed one that was inflated is of a holder of the secret, and no
+        // mistake: in the end it is not carried out, and counts against nobody.
+        Err(Refusal::TooLong)
+            if bytes.len() <= keyring.limits.max_frame
+                && (!is_largest || wire::is_sealed_frame(bytes)) =>
+        {
             return Examined::TooLarge;
         }
         Err(refusal) if refusal.is_counted() => return Examined::Invalid(refusal),

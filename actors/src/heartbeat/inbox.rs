@@ -106,7 +106,13 @@ impl Inbox {
                     self.notes.failed(None, "too many large messages");
                     return Taken::Old;
                 }
-                let work = move || open(&bytes, &gate, &section, &ties, Room::HEARTBEAT);
+                let work = move || match open(&bytes, &gate, &section, &ties, Room::HEARTBEAT) {
+                    // Inflated, so it is of a holder of the secret: no mistake that counts.
+                    Err(Unopened::TooLarge) if wire::is_sealed_frame(&bytes) => {
+                        Err(Unopened::Proven)
+                    }
+                    opened => opened,
+                };
                 match tokio::task::spawn_blocking(work).await {
                     Ok(opened) => opened,
                     Err(_) => return Taken::Foreign,
@@ -114,14 +120,18 @@ impl Inbox {
             }
             Err(unopened) => Err(unopened),
         };
-        let opened = opened.map_err(|unopened| match unopened {
-            Unopened::TooLarge => Unheard::Refused(Refusal::TooLong),
-            Unopened::Unheard(unheard) => unheard,
-        });
         let (opened, peer, message) = match opened {
             Ok(opened) => opened,
-            Err(Unheard::Foreign) => return Taken::Foreign,
-            Err(Unheard::Refused(refusal)) => {
+            Err(Unopened::Proven) => {
+                self.notes.failed(None, "a message is too large to be read");
+                return Taken::Old;
+            }
+            Err(Unopened::Unheard(Unheard::Foreign)) => return Taken::Foreign,
+            Err(unopened) => {
+                let refusal = match unopened {
+                    Unopened::Unheard(Unheard::Refused(refusal)) => refusal,
+                    _ => Refusal::TooLong,
+                };
                 self.notes.failed(None, &refusal);
                 self.count(refusal, address).await;
                 return Taken::Invalid;
@@ -315,6 +325,8 @@ enum Unopened {
     Unheard(Unheard),
     /// It has no place in the room it was opened into.
     TooLarge,
+    /// The same, in the largest room, of one that holds the secret.
+    Proven,
 }
 
 impl From<Unheard> for Unopened {

@@ -23,6 +23,9 @@ pub const SECTION: &str = "data";
 /// Largest value of a key.
 const MAX_VALUE_BYTES: usize = 8 << 20;
 
+/// Longest text of a sealed value: JSON has six bytes for a sign that nobody sees.
+const MOST_STORED: usize = 6 * MAX_VALUE_BYTES + 2;
+
 /// Why a key could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError {
@@ -119,7 +122,9 @@ impl Keys {
     /// Those of a node; none without a secret.
     #[must_use]
     pub fn of(node: &NodeSettings) -> Option<Self> {
-        Some(Self { keyring: keyring(node)? })
+        let mut keyring = keyring(node)?;
+        keyring.limits = Limits { max_message: MAX_VALUE_BYTES, ..Limits::default() };
+        Some(Self { keyring })
     }
 
     /// How values are stored from now on.
@@ -137,16 +142,17 @@ impl Keys {
 
     fn open_crypt(&self, envelope: &[u8]) -> Result<Vec<u8>, KeyError> {
         let end = envelope.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        let limits = Limits::default();
+        let limits = Limits { max_message: MOST_STORED, ..Limits::default() };
         for secret in self.secrets() {
             let frame = Frame::parse(&envelope[..end], &limits).map_err(|_| KeyError::Format)?;
             if frame.dialect() != Dialect::Classic {
                 return Err(KeyError::Format);
             }
             if let Ok(opened) = frame.open_stored(secret, &limits) {
-                return Ok(match wire::parse_json::<Value>(opened.body()) {
-                    Ok(Value::String(text)) => text.into_bytes(),
-                    _ => opened.body().to_vec(),
+                // Nothing but a text: what is something else stays bytes, and is not made into values.
+                return Ok(match wire::parse_json::<String>(opened.body()) {
+                    Ok(text) => text.into_bytes(),
+                    Err(_) => opened.body().to_vec(),
                 });
             }
         }

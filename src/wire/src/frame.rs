@@ -300,6 +300,13 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// Whether bytes are a frame in this project's envelope: what of it is inflated was authenticated before.
+#[must_use]
+pub fn is_sealed_frame(bytes: &[u8]) -> bool {
+    let limits = Limits { max_frame: bytes.len(), max_message: 0 };
+    Frame::parse(bytes, &limits).is_ok_and(|frame| frame.dialect() == Dialect::Sealed)
+}
+
 /// Does what failing to open a frame of that length costs, so that the time until a refusal does not tell its reason.
 pub(crate) fn spend_as_if_opening(length: usize, dialect: Dialect, secret: &ClusterSecret) {
     let text = "A".repeat(length / 4 * 4);

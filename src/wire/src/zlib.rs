@@ -39,18 +39,21 @@ pub(crate) struct Inflated {
     pub(crate) error: Option<InflateError>,
 }
 
+/// What is longer is measured before it is kept: a buffer that grows holds its old and its new place, and gives back
+/// neither at once.
+const MEASURE_FROM: usize = 1 << 20;
+
 /// Inflates at most `limit` bytes of the stream that `data` starts with.
 pub(crate) fn inflate_start(data: &[u8], limit: usize) -> Inflated {
     let mut stream = Decompress::new(true);
     // One byte more than the limit tells a message that fits from one that does not.
     let most = limit.saturating_add(1);
-    let mut out = Vec::with_capacity(data.len().saturating_mul(4).clamp(256, 1 << 20).min(most));
-    let read = |stream: &Decompress| {
-        usize::try_from(stream.total_in()).unwrap_or(data.len()).min(data.len())
-    };
+    let mut out = Vec::with_capacity(data.len().saturating_mul(4).clamp(256, MEASURE_FROM).min(most));
     let error = loop {
-        let status = stream.decompress_vec(&data[read(&stream)..], &mut out, FlushDecompress::None);
-        let Ok(status) = status else { break Some(InflateError::Corrupt) };
+        let rest = &data[read_of(&stream, data)..];
+        let Ok(status) = stream.decompress_vec(rest, &mut out, FlushDecompress::None) else {
+            break Some(InflateError::Corrupt);
+        };
         if out.len() > limit {
             break Some(InflateError::TooLong);
         }
@@ -60,12 +63,63 @@ pub(crate) fn inflate_start(data: &[u8], limit: usize) -> Inflated {
             Status::Ok | Status::BufError if out.len() < out.capacity() => {
                 break Some(InflateError::Corrupt);
             }
+            Status::Ok | Status::BufError if out.len() >= MEASURE_FROM => {
+                return inflate_long(data, stream, out, limit);
+            }
             Status::Ok | Status::BufError => {
+                let most = most.min(MEASURE_FROM);
                 out.reserve_exact(out.len().min(most - out.len()).max(1));
             }
         }
     };
-    Inflated { read: read(&stream), out, error }
+    Inflated { read: read_of(&stream, data), out, error }
+}
+
+/// How much of the data a stream has read.
+fn read_of(stream: &Decompress, data: &[u8]) -> usize {
+    usize::try_from(stream.total_in()).unwrap_or(data.len()).min(data.len())
+}
+
+/// Goes on with a stream of which the start came out: finds out how long it becomes, and only if that is within the
+/// limit, and its checksum right, takes the memory for it, once.
+fn inflate_long(data: &[u8], mut stream: Decompress, start: Vec<u8>, limit: usize) -> Inflated {
+    let mut scratch = vec![0; 32 << 10];
+    let failed = |stream: &Decompress, error| {
+        Inflated { read: read_of(stream, data), out: vec![], error: Some(error) }
+    };
+    let length = loop {
+        let before = stream.total_out();
+        let rest = &data[read_of(&stream, data)..];
+        let Ok(status) = stream.decompress(rest, &mut scratch, FlushDecompress::None) else {
+            return Inflated { out: start, ..failed(&stream, InflateError::Corrupt) };
+        };
+        let length = usize::try_from(stream.total_out()).unwrap_or(usize::MAX);
+        if length > limit {
+            return Inflated { out: start, ..failed(&stream, InflateError::TooLong) };
+        }
+        match status {
+            Status::StreamEnd => break length,
+            Status::Ok | Status::BufError if stream.total_out() - before < scratch.len() as u64 => {
+                return Inflated { out: start, ..failed(&stream, InflateError::Corrupt) };
+            }
+            Status::Ok | Status::BufError => {}
+        }
+    };
+    drop((start, scratch));
+    stream.reset(true);
+    let mut out = Vec::with_capacity(length);
+    loop {
+        let rest = &data[read_of(&stream, data)..];
+        match stream.decompress_vec(rest, &mut out, FlushDecompress::None) {
+            Ok(Status::StreamEnd) => {
+                return Inflated { read: read_of(&stream, data), out, error: None };
+            }
+            Ok(_) if out.len() < length => {}
+            // The checksum comes after the last byte.
+            Ok(_) if read_of(&stream, data) < data.len() => out.reserve_exact(1),
+            _ => return failed(&stream, InflateError::Corrupt),
+        }
+    }
 }
 
 /// Inflates that many bytes of nothing: the work that a stream would have been which fails early. Returns how many were
@@ -182,7 +236,7 @@ mod tests {
 
     #[test]
     fn pieces_put_together_inflate_to_the_whole() {
-        for length in [0, 1, 1_000, 100_000, 1_000_000] {
+        for length in [0, 1, 1_000, 100_000, 1_000_000, 3_000_000] {
             for body in [noise(length), vec![b'a'; length]] {
                 let mut stream = HEADER.to_vec();
                 append_stored(&mut stream, b"head", false);
@@ -201,6 +255,31 @@ mod tests {
                 stream.push(0);
                 assert_eq!(inflate(&stream, 1 << 30), Err(InflateError::Corrupt));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_long_takes_its_length_and_what_is_too_long_takes_nothing() {
+        let stream_of = |body: &[u8]| {
+            let mut stream = HEADER.to_vec();
+            stream.extend_from_slice(&deflate_piece(body));
+            stream.extend_from_slice(&EMPTY_LAST);
+            stream.extend_from_slice(&adler32(body).to_be_bytes());
+            stream
+        };
+        for length in [MEASURE_FROM - 1, MEASURE_FROM, MEASURE_FROM + 1, 5_000_000] {
+            let body = noise(length);
+            let mut stream = stream_of(&body);
+            let Inflated { out, error, .. } = inflate_start(&stream, length);
+            assert!(error.is_none() && out == body, "{length}");
+            assert!(out.capacity() <= length.max(MEASURE_FROM) + 1, "{} bytes", out.capacity());
+            for limit in [length - 1, MEASURE_FROM / 2, 100] {
+                let Inflated { out, error, .. } = inflate_start(&stream, limit);
+                assert_eq!(error, Some(InflateError::TooLong), "{length} {limit}");
+                assert!(out.capacity() <= MEASURE_FROM + 1, "{} bytes", out.capacity());
+            }
+            *stream.last_mut().unwrap() ^= 1;
+            assert_eq!(inflate(&stream, length), Err(InflateError::Corrupt), "{length}");
         }
     }
 
