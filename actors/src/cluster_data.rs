@@ -36,7 +36,7 @@ use state::State;
 use subscribers::Subscribers;
 
 use crate::config::{ConfigCell, LoadedConfig};
-
+use crate::latest::AGAIN;
 use crate::service_monitor::ViewChanged;
 
 /// Where the newest snapshot is found.
@@ -270,6 +270,25 @@ pub struct ClusterData {
     alarm: Option<SpawnHandle>,
     /// A panic in between means that the pending changes cannot be published.
     is_publishing: bool,
+    /// Who has no room for a change, and whether they are told again soon.
+    untold: Untold,
+    is_untold_due: bool,
+}
+
+/// Who is to be told that something changed.
+#[derive(Debug, Default)]
+struct Untold {
+    /// The node monitor, and whether data of nodes changed.
+    node: bool,
+    is_node: bool,
+    /// The monitors of these objects.
+    objects: BTreeSet<ObjectPath>,
+}
+
+impl Untold {
+    fn is_empty(&self) -> bool {
+        !self.node && self.objects.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -298,6 +317,8 @@ impl ClusterData {
             awaiting: vec![],
             alarm: None,
             is_publishing: false,
+            untold: Untold::default(),
+            is_untold_due: false,
         }
     }
 
@@ -314,15 +335,15 @@ impl ClusterData {
     /// Publishes soon.
     fn schedule(&mut self, ctx: &mut Context<Self>) {
         if self.alarm.is_none() && !self.state.dirty.is_empty() {
-            self.alarm = Some(ctx.run_later(MERGE, |this, _| {
+            self.alarm = Some(ctx.run_later(MERGE, |this, ctx| {
                 this.alarm = None;
-                this.publish();
+                this.publish(ctx);
             }));
         }
     }
 
     /// Publishes what changed, and tells whom it concerns.
-    fn publish(&mut self) {
+    fn publish(&mut self, ctx: &mut Context<Self>) {
         if self.state.dirty.is_empty() {
             return;
         }
@@ -340,7 +361,7 @@ impl ClusterData {
         self.generation.send_replace(new.generation);
         let is_due = self.state.take_send_due() | changes.is_local();
         self.prepare_outgoing(new, is_due);
-        self.tell_monitors(&changes);
+        self.tell_monitors(&changes, ctx);
     }
 
     /// Makes ready what goes to the peers; `is_due`: at once, else with their next beat.
@@ -364,23 +385,43 @@ impl ClusterData {
         }
     }
 
-    fn tell_monitors(&self, changes: &state::Dirty) {
-        if let Some(node_monitor) = &self.node_monitor {
-            node_monitor.do_send(NodeViewChanged { is_node: changes.concerns_all() });
-        }
-        let mut told: Vec<&Concerned> = if changes.concerns_all() {
-            self.monitors.values().collect()
+    fn tell_monitors(&mut self, changes: &state::Dirty, ctx: &mut Context<Self>) {
+        self.untold.node |= self.node_monitor.is_some();
+        self.untold.is_node |= changes.concerns_all();
+        if changes.concerns_all() {
+            self.untold.objects.extend(self.monitors.keys().cloned());
         } else {
-            let mut paths = BTreeSet::new();
             for path in changes.objects() {
                 let naming = self.named_by.get(path).into_iter().flatten();
-                paths.extend(naming.chain(std::iter::once(path)));
+                self.untold.objects.extend(naming.chain(std::iter::once(path)).cloned());
             }
-            paths.into_iter().filter_map(|path| self.monitors.get(path)).collect()
-        };
-        told.sort_by_key(|concerned| concerned.priority);
-        for concerned in told {
-            concerned.monitor.do_send(ViewChanged);
+        }
+        self.tell_untold(ctx);
+    }
+
+    /// Tells who is not told yet. One that has no room is told later, once: peers change what concerns it as often as
+    /// they like.
+    fn tell_untold(&mut self, ctx: &mut Context<Self>) {
+        let Untold { node, is_node, objects } = std::mem::take(&mut self.untold);
+        if node && let Some(node_monitor) = &self.node_monitor {
+            let changed = NodeViewChanged { is_node };
+            if let Err(SendError::Full(_)) = node_monitor.try_send(changed) {
+                (self.untold.node, self.untold.is_node) = (true, is_node);
+            }
+        }
+        let told = objects.into_iter().map(|path| (self.monitors.get(&path), path));
+        let mut told: Vec<_> = told.filter_map(|(monitor, path)| Some((monitor?, path))).collect();
+        told.sort_by_key(|(concerned, _)| concerned.priority);
+        for (concerned, path) in told {
+            if let Err(SendError::Full(_)) = concerned.monitor.try_send(ViewChanged) {
+                self.untold.objects.insert(path);
+            }
+        }
+        if !self.untold.is_empty() && !std::mem::replace(&mut self.is_untold_due, true) {
+            ctx.run_later(AGAIN, |this, ctx| {
+                this.is_untold_due = false;
+                this.tell_untold(ctx);
+            });
         }
     }
 
@@ -412,6 +453,7 @@ impl Actor for ClusterData {
 impl Supervised for ClusterData {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.alarm = None;
+        self.is_untold_due = false;
         // What was accepted stays, unless it is what cannot be published.
         if std::mem::take(&mut self.is_publishing) {
             self.state = State::new((**self.cell.load()).clone());
@@ -462,10 +504,10 @@ impl Handler<Subscribe> for ClusterData {
     fn handle(
         &mut self,
         Subscribe { filter, full }: Subscribe,
-        _: &mut Context<Self>,
+        ctx: &mut Context<Self>,
     ) -> Self::Result {
         // What it is told first is what the next patch starts from.
-        self.publish();
+        self.publish(ctx);
         let first = full.then(|| {
             let keep = filter.as_ref().map(|filter| &**filter as &dyn Fn(&ObjectPath) -> bool);
             format!(
@@ -510,13 +552,13 @@ impl Handler<HeartbeatHeard> for ClusterData {
 impl Handler<ForgetPeer> for ClusterData {
     type Result = ();
 
-    fn handle(&mut self, ForgetPeer(peer): ForgetPeer, _: &mut Context<Self>) {
+    fn handle(&mut self, ForgetPeer(peer): ForgetPeer, ctx: &mut Context<Self>) {
         if self.state.forget_peer(&peer) {
             log::info!(peer:% = peer; "peer forgotten");
         }
         self.release();
         // Who forgets it decides on what is left.
-        self.publish();
+        self.publish(ctx);
     }
 }
 
@@ -540,8 +582,8 @@ impl Handler<WatchOutgoing> for ClusterData {
 impl Handler<Flush> for ClusterData {
     type Result = u64;
 
-    fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> u64 {
-        self.publish();
+    fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) -> u64 {
+        self.publish(ctx);
         self.state.now.generation
     }
 }
@@ -549,8 +591,8 @@ impl Handler<Flush> for ClusterData {
 impl Handler<AwaitAcked> for ClusterData {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: AwaitAcked, _: &mut Context<Self>) -> Self::Result {
-        self.publish();
+    fn handle(&mut self, _: AwaitAcked, ctx: &mut Context<Self>) -> Self::Result {
+        self.publish(ctx);
         let (done, acked) = oneshot::channel();
         self.awaiting.push((self.state.exchange.generation(), done));
         self.release();
@@ -563,10 +605,10 @@ impl Handler<AwaitAcked> for ClusterData {
 impl Handler<ClaimLock> for ClusterData {
     type Result = Option<String>;
 
-    fn handle(&mut self, lock: ClaimLock, _: &mut Context<Self>) -> Option<String> {
+    fn handle(&mut self, lock: ClaimLock, ctx: &mut Context<Self>) -> Option<String> {
         let id = self.state.claim_lock(&lock.name, &lock.requester, crate::clock::now());
         // Who got it may look for it at once.
-        self.publish();
+        self.publish(ctx);
         id
     }
 }
@@ -574,9 +616,9 @@ impl Handler<ClaimLock> for ClusterData {
 impl Handler<ReleaseLock> for ClusterData {
     type Result = ();
 
-    fn handle(&mut self, lock: ReleaseLock, _: &mut Context<Self>) {
+    fn handle(&mut self, lock: ReleaseLock, ctx: &mut Context<Self>) {
         self.state.release_lock(&lock.name, &lock.id);
-        self.publish();
+        self.publish(ctx);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod durable;
 pub mod freshness;
 pub mod heartbeat;
 mod heavy;
+mod latest;
 mod limits;
 pub mod listener;
 pub mod logs;

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::cluster_data::{Emit, ForgetPeer, Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
+use crate::latest::{AGAIN, Latest};
 use crate::quorum::{PeerHeard, PeerLost};
 use crate::routes::Routes;
 use crate::standing_keeper::Inquire;
@@ -101,6 +102,8 @@ pub struct Membership {
     /// Heartbeats whose rx is about to stop for good, and for how long their peers are waited for.
     ending: BTreeMap<String, Duration>,
     alarm: Option<SpawnHandle>,
+    /// Whom the quorum is to count again.
+    heard: Latest<NodeName, PeerHeard>,
 }
 
 impl Membership {
@@ -122,13 +125,24 @@ impl Membership {
     /// A membership with these neighbours.
     #[must_use]
     pub fn with(neighbours: Neighbours) -> Self {
+        let heard = Latest::new(neighbours.heard.clone());
         Self {
             neighbours,
             peers: Peers::default(),
             retiring: Retiring::default(),
             ending: BTreeMap::new(),
             alarm: None,
+            heard,
         }
+    }
+
+    /// Tells the quorum later what it has no room for.
+    fn hear_again(ctx: &mut Context<Self>) {
+        ctx.run_later(AGAIN, |this, ctx| {
+            if this.heard.again() {
+                Self::hear_again(ctx);
+            }
+        });
     }
 
     /// Decides who is lost, and does what follows.
@@ -177,7 +191,8 @@ impl Membership {
         data.insert("peer".into(), Value::from(peer.as_str()));
         // Before anything is decided on what is left: what seems lost may have taken this node out.
         self.neighbours.inquire.do_send(Inquire);
-        self.neighbours.emit.do_send(Emit { id: "forget_peer".into(), path: None, data });
+        // Whoever does not keep up loses events.
+        _ = self.neighbours.emit.try_send(Emit { id: "forget_peer".into(), path: None, data });
         self.neighbours.forget.do_send(ForgetPeer(peer.clone()));
         self.neighbours.quorum.do_send(PeerLost { peer, was_shutting });
     }
@@ -229,7 +244,9 @@ impl Handler<Beat> for Membership {
             (sign, _) => sign,
         };
         if sign == Sign::Beating {
-            self.neighbours.heard.do_send(PeerHeard(peer.clone()));
+            if self.heard.send(peer.clone(), PeerHeard(peer.clone())) {
+                Self::hear_again(ctx);
+            }
         }
         self.peers.on_sign(clock::steady(), &hb, &peer, sign);
         self.decide(ctx);

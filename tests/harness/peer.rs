@@ -157,6 +157,19 @@ impl Peer {
         self.seal_at(body, 0)
     }
 
+    /// The same, as a heartbeat of the peer.
+    ///
+    /// # Panics
+    ///
+    /// When the secret cannot key the dialect.
+    #[must_use]
+    pub fn beat(&self, body: &Prepared) -> Vec<u8> {
+        let random = SystemRandom::new();
+        let now = ::actors::clock::stamp();
+        let form = Form::heartbeat(self.dialect, wire::Kind::Heartbeat, now, &random);
+        self.sender.seal(&form, body, &random).expect("a usable secret")
+    }
+
     fn seal_at(&self, body: &Prepared, seconds: i64) -> Vec<u8> {
         let mut at = ::actors::clock::stamp();
         at.b_us += seconds * 1_000_000;

@@ -8,8 +8,8 @@ use harness::{Cluster, ClusterConf, Node, Peer, wait_for};
 use serde_json::{Value, json};
 use wire::Prepared;
 
-/// What the daemon may take for what is hostile, in KiB: 64 MiB, and what an allocator that is not asked to save adds.
-const MOST_KIB: u64 = 112 << 10;
+/// What the daemon may take for what is hostile, in KiB.
+const MOST_KIB: u64 = 64 << 10;
 
 /// What it may keep afterwards.
 const KEPT_KIB: u64 = 24 << 10;
@@ -58,8 +58,12 @@ fn requests_that_inflate_or_hold_many_values_are_refused_in_little_memory() {
     let long = json!({"action": "whoami", "options": {"x": "a".repeat(48 << 20)}});
     let many = json!({"action": "whoami", "options": {"x": values(1 << 19)}});
     let fits = json!({"action": "whoami", "options": {"x": values(40_000)}});
-    for (what, request) in [("a long text", long), ("many values", many), ("values that fit", fits)]
-    {
+    for (what, request, answer) in [
+        // Nothing of it is read, so nothing tells where an answer goes.
+        ("a long text", long, None),
+        ("many values", many, Some(413)),
+        ("values that fit", fits, Some(413)),
+    ] {
         let body = Prepared::new(&request);
         let frames: Vec<Vec<u8>> = (0..12).map(|_| Peer::sealed(&node).seal(&body)).collect();
         under(&node, what, || {
@@ -67,10 +71,18 @@ fn requests_that_inflate_or_hold_many_values_are_refused_in_little_memory() {
                 for (frame, last) in frames.iter().zip(150..) {
                     // Addresses of their own: what they send may be counted against them.
                     let peer = Peer::sealed(&node).from(last);
-                    scope.spawn(move || drop(peer.exchange(frame)));
+                    scope.spawn(move || {
+                        let reply = peer.exchange(frame);
+                        let status =
+                            (!reply.is_empty()).then(|| peer.open(&reply)["status"].clone());
+                        assert!(status == answer.map(Value::from), "{what}: {status:?}");
+                    });
                 }
             });
         });
+        // It is of a member, and counts against nobody.
+        let counted = node.request(&self::ping())["data"].clone();
+        assert!(counted.as_object().is_some_and(serde_json::Map::is_empty), "{what}: {counted}");
     }
     assert_eq!(Peer::sealed(&node).ask(&ping()).expect("a member is served")["status"], 0);
 }
@@ -84,25 +96,42 @@ fn heartbeats_that_inflate_or_hold_many_values_are_refused_in_little_memory() {
     let long = json!({"kind": "ping", "gen": {}, "monitor": {"status": "a".repeat(48 << 20)}});
     let many = json!({"gen": {"n2": 1}, "updated": 1.0, "services": values(1 << 19)});
     let head = json!({"gen": {"n2": 2}, "updated": 2.0, "compat": 10, "x": values(20_000)});
+    let rx = || node.status()["hb#1.rx"].clone();
+    // From an address where messages opened lately, so that what is large is taken.
+    let send = |frame: &[u8]| {
+        let mut stream =
+            std::net::TcpStream::connect((address, port)).expect("the heartbeat listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+        _ = stream.write_all(frame);
+        _ = stream.shutdown(std::net::Shutdown::Write);
+        _ = stream.read_to_end(&mut vec![]);
+    };
+    let ping =
+        json!({"kind": "ping", "compat": 10, "gen": {"n2": 1}, "monitor": {}, "updated": 1.5});
+    send(&Peer::sealed(node).named("n2").beat(&Prepared::new(&ping)));
+    wait_for("n2 beats", || rx()["peers"]["n2"]["beating"] == json!(true));
+    let first = rx()["peers"]["n2"]["last"].as_f64().expect("a time");
     for (what, message) in [("a long text", long), ("many values", many), ("a heavy head", head)] {
+        let errors = rx()["stats"]["errors"].as_u64().expect("a counter");
         let body = Prepared::new(&message);
         let frames: Vec<Vec<u8>> =
-            (0..4).map(|_| Peer::sealed(node).named("n2").seal(&body)).collect();
+            (0..4).map(|_| Peer::sealed(node).named("n2").beat(&body)).collect();
         under(node, what, || {
             std::thread::scope(|scope| {
                 for frame in &frames {
-                    scope.spawn(move || {
-                        let mut stream = std::net::TcpStream::connect((address, port))
-                            .expect("the heartbeat listens");
-                        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
-                        _ = stream.write_all(frame);
-                        _ = stream.shutdown(std::net::Shutdown::Write);
-                        _ = stream.read_to_end(&mut vec![]);
-                    });
+                    scope.spawn(|| send(frame));
                 }
             });
         });
+        // Each opened, was found too large, and counts against nobody.
+        wait_for(&format!("{what} is told"), || {
+            rx()["stats"]["errors"].as_u64() >= Some(errors + frames.len() as u64)
+        });
+        let counted = node.request(&self::ping())["data"].clone();
+        assert!(counted.as_object().is_some_and(serde_json::Map::is_empty), "{what}: {counted}");
     }
+    // Who says what is too large to be kept is alive all the same.
+    wait_for("n2 beats", || rx()["peers"]["n2"]["last"].as_f64() > Some(first));
 }
 
 #[test]

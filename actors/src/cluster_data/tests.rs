@@ -304,6 +304,35 @@ async fn a_change_is_told_to_the_monitors_it_concerns_and_to_no_other() {
 }
 
 #[actix::test]
+async fn a_monitor_that_stands_still_is_told_once_whatever_changes_and_again_when_it_goes_on() {
+    let bench = bench().await;
+    bench.flush().await;
+    // Nobody reads this mailbox.
+    let (mailbox, _held) = actix::dev::channel::channel::<Ear>(2);
+    let sleeper: Addr<Ear> = Addr::new(mailbox.clone());
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let concern = |name: &str, monitor| Concern {
+        path: path(name),
+        related: vec![],
+        priority: 100,
+        monitor: Some(monitor),
+    };
+    bench.data.send(concern("svc1", sleeper.recipient())).await.unwrap();
+    for number in 1..200 {
+        bench.set("svc1", Status::Up, f64::from(number));
+        bench.flush().await;
+    }
+    // It has no more room than before: nothing went around its limit.
+    let is_full = |room: &Addr<Ear>| room.try_send(ViewChanged).is_err();
+    let room: Addr<Ear> = Addr::new(mailbox);
+    let free = (0..100).take_while(|_| !is_full(&room)).count();
+    assert!(free < 3, "a mailbox that nobody reads had room for {free} more");
+    // Another one in its place has what was not told.
+    bench.data.send(concern("svc1", Ear(sender, "svc1").start().recipient())).await.unwrap();
+    assert_eq!(heard.recv().await, Some("svc1"));
+}
+
+#[actix::test]
 async fn a_lock_has_one_holder() {
     let bench = bench().await;
     let node = NodeName::new("n1").unwrap();

@@ -16,6 +16,7 @@ use super::note::{Note, Notes, Severity};
 use super::{Direction, Reconfigure, Section, Ties, disk, multicast, relay, unicast};
 use crate::clock;
 use crate::cluster_data::Emit;
+use crate::latest::{AGAIN, Latest};
 use crate::membership;
 use crate::root::ThreadReport;
 
@@ -53,6 +54,8 @@ pub struct Worker {
     alarm: Option<(Duration, SpawnHandle)>,
     reported: Option<Instant>,
     is_report_due: bool,
+    /// What the membership is to know of each peer.
+    signs: Latest<NodeName, membership::Beat>,
 }
 
 impl Worker {
@@ -60,6 +63,7 @@ impl Worker {
     #[must_use]
     pub fn new(direction: Direction, section: Arc<Section>, ties: Arc<Ties>) -> Self {
         let beating = Beating::new(section.settings.timeout, section.peers().cloned());
+        let signs = Latest::new(ties.membership.clone());
         Self {
             direction,
             section,
@@ -73,6 +77,7 @@ impl Worker {
             alarm: None,
             reported: None,
             is_report_due: false,
+            signs,
         }
     }
 
@@ -124,14 +129,14 @@ impl Worker {
         let Some(is_new) = self.beating.on_beat(self.epoch.elapsed(), now, peer) else { return };
         if is_new {
             log::info!(peer:% = peer; "{}: beating", self.id());
-            self.on_sign(peer, Sign::Beating, now);
+            self.on_sign(peer, Sign::Beating, now, ctx);
             self.report();
         }
         self.arm(ctx);
     }
 
     /// Tells a change of a peer's flag.
-    fn on_sign(&self, peer: &NodeName, sign: Sign, last: Timestamp) {
+    fn on_sign(&mut self, peer: &NodeName, sign: Sign, last: Timestamp, ctx: &mut Context<Self>) {
         let is_beating = sign == Sign::Beating;
         let settings = &self.section.settings;
         let mut hb = json!({ "name": settings.name, "id": self.id() });
@@ -144,11 +149,23 @@ impl Worker {
         data.insert("nodename".into(), peer.as_str().into());
         data.insert("hb".into(), hb);
         let id = if is_beating { "hb_beating" } else { "hb_stale" };
-        self.ties.emit.do_send(Emit { id: id.into(), path: None, data });
+        // Whoever does not keep up loses events.
+        _ = self.ties.emit.try_send(Emit { id: id.into(), path: None, data });
         if self.direction == Direction::Rx {
             let (hb, peer) = (settings.name.clone(), peer.clone());
-            self.ties.membership.do_send(membership::Beat { hb, peer, sign });
+            if self.signs.send(peer.clone(), membership::Beat { hb, peer, sign }) {
+                Self::sign_again(ctx);
+            }
         }
+    }
+
+    /// Tells the membership later what it has no room for.
+    fn sign_again(ctx: &mut Context<Self>) {
+        ctx.run_later(AGAIN, |this, ctx| {
+            if this.signs.again() {
+                Self::sign_again(ctx);
+            }
+        });
     }
 
     /// Looks for peers that became stale.
@@ -157,7 +174,7 @@ impl Worker {
         for peer in &stale {
             let last = self.beating.peers()[peer].last;
             log::warn!(peer:% = peer, last = last.0; "{}: stale", self.id());
-            self.on_sign(peer, Sign::Stale, last);
+            self.on_sign(peer, Sign::Stale, last, ctx);
         }
         if !stale.is_empty() {
             self.report();
@@ -260,12 +277,14 @@ impl Actor for Worker {
         self.arm(ctx);
     }
 
-    fn stopped(&mut self, _: &mut Context<Self>) {
+    fn stopped(&mut self, ctx: &mut Context<Self>) {
         // A panic is no loss of peers: the worker is back before they are late.
         if !std::thread::panicking() {
             for peer in self.beating.on_stop() {
-                self.on_sign(&peer, Sign::Stopped, self.beating.peers()[&peer].last);
+                self.on_sign(&peer, Sign::Stopped, self.beating.peers()[&peer].last, ctx);
             }
+            // There is no later: what waits is one message a peer.
+            self.signs.send_all();
             self.report();
         }
         log::info!("{} stopped", self.id());
@@ -350,7 +369,7 @@ impl Handler<Reconfigure> for Worker {
         for gone in self.beating.reconfigure(timeout, peers) {
             let last = lasts.iter().find(|(name, _)| *name == gone).map(|(_, last)| *last);
             let grace = old.settings.timeout;
-            self.on_sign(&gone, Sign::Ended { grace }, last.unwrap_or_default());
+            self.on_sign(&gone, Sign::Ended { grace }, last.unwrap_or_default(), ctx);
         }
         self.look(ctx);
         let is_same_work = {

@@ -15,13 +15,17 @@ use serde_json::{Value, json};
 use wire::{ClusterSecret, Dialect, Frame, JOIN, Keyring, Limits, Prepared, Sender};
 
 use super::edit::{Target, edit};
-use super::{Context, Outcome, refusal};
+use super::{Context, NotNow, Outcome, blocking, refusal};
 use crate::connection::keyring;
+use crate::heavy;
 
 /// Where the keys are.
 pub const SECTION: &str = "data";
 /// Largest value of a key.
 const MAX_VALUE_BYTES: usize = 8 << 20;
+
+/// Stored values up to this length are read at once.
+const SHORT: usize = 1 << 10;
 
 /// Longest text of a sealed value: JSON has six bytes for a sign that nobody sees.
 const MOST_STORED: usize = 6 * MAX_VALUE_BYTES + 2;
@@ -319,9 +323,23 @@ pub(super) async fn get(context: &Context, path: &str, key: &str) -> Outcome {
     let Some(object) = config.objects.get(&path) else {
         return refusal(404, format!("{path} not found")).into();
     };
-    match decode(object.conf().ini(), &path, key, keys(context).as_ref()) {
-        Ok(value) => json!({"status": 0, "data": String::from_utf8_lossy(&value)}).into(),
-        Err(error) => refusal(1, error.to_string()).into(),
+    let stored = object.conf().ini().get(SECTION, key).map_or(0, str::len);
+    let (object, key, keys) = (object.clone(), key.to_owned(), keys(context));
+    let read = move || match decode(object.conf().ini(), &path, &key, keys.as_ref()) {
+        Ok(value) => json!({"status": 0, "data": String::from_utf8_lossy(&value)}),
+        Err(error) => refusal(1, error.to_string()),
+    };
+    // What is short may inflate all the same, to less than anybody notices.
+    if stored < SHORT {
+        return read().into();
+    }
+    let Some(held) = heavy::hold(4 * stored + MOST_STORED).await else {
+        return NotNow.into();
+    };
+    context.caller.purse.put(held);
+    match blocking(read).await {
+        Ok(reply) => reply.into(),
+        Err(not_now) => not_now.into(),
     }
 }
 

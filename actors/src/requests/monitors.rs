@@ -9,7 +9,7 @@ use wire::{
 };
 
 use super::{Context, NotNow, Outcome, refusal, shorten};
-use crate::cluster_data::{RemoveInstance, SetInstanceMonitor, View};
+use crate::cluster_data::{RemoveInstance, SetInstanceMonitor, View, WatchGeneration};
 use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
 use crate::runner::{ActionFound, Post};
 use crate::service_monitor::{Clear, SetMonitor};
@@ -39,6 +39,12 @@ pub(super) async fn clear(context: &Context, options: &ObjectClear) -> Outcome {
     monitor::clear(&shorten(&options.path), busy.as_ref()).0.into()
 }
 
+/// Whether the cluster data keep up: what an order changes is told to them without waiting, so none is taken while they
+/// do not.
+async fn is_published(context: &Context) -> Result<(), NotNow> {
+    context.ask(&context.routes.cluster_data, WatchGeneration).await.map(drop)
+}
+
 /// POST `node_monitor`.
 pub(super) async fn set_node(context: &Context, options: &NodeMonitor) -> Outcome {
     let request = monitor::NodeRequest {
@@ -49,6 +55,9 @@ pub(super) async fn set_node(context: &Context, options: &NodeMonitor) -> Outcom
     let (snapshot, config) = (context.snapshot(), context.config());
     let view = View::new(&snapshot, &config, false);
     let (reply, change) = monitor::set_node_monitor(&view, &request);
+    if let Err(not_now) = is_published(context).await {
+        return not_now.into();
+    }
     if let Some(change) = change
         && let Err(not_now) =
             context.ask(&context.routes.node_monitor, SetNodeMonitor(change)).await
@@ -83,6 +92,11 @@ pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) ->
         }
         tokio::time::sleep(NEW_OBJECT_PAUSE).await;
     };
+    if !changes.is_empty()
+        && let Err(not_now) = is_published(context).await
+    {
+        return not_now.into();
+    }
     for (path, mut change) in changes {
         if let Some(Some(target @ GlobalExpect::Restarted(None))) = &mut change.global_expect {
             let (snapshot, config) = (context.snapshot(), context.config());

@@ -162,8 +162,8 @@ impl Driver for Loop {
             }
             Err(error) => return Err(Failure::io(name)(error)),
         };
-        let made = std::fs::read(note(scene)).ok();
-        let made = made.and_then(|text| serde_json::from_slice::<MadeImage>(&text).ok());
+        let made = crate::regular::words(&note(scene));
+        let made = made.and_then(|text| serde_json::from_str::<MadeImage>(&text).ok());
         if made.as_ref() != Some(&is) {
             scene.journal.warn(format_args!(
                 "{name} stays: no provision of this resource made it, so it may hold anything"

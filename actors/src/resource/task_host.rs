@@ -73,7 +73,7 @@ fn running(scene: &Scene<'_>) -> usize {
                 return false;
             };
             // The id alone may be that of another process by now.
-            let start = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            let start = crate::regular::words(&entry.path()).unwrap_or_default();
             let is_alive = Stat::read(pid)
                 .is_some_and(|stat| start.is_empty() || start.trim() == stat.start.to_string());
             if !is_alive {

@@ -48,7 +48,8 @@ pub(crate) fn inflate_start(data: &[u8], limit: usize) -> Inflated {
     let mut stream = Decompress::new(true);
     // One byte more than the limit tells a message that fits from one that does not.
     let most = limit.saturating_add(1);
-    let mut out = Vec::with_capacity(data.len().saturating_mul(4).clamp(256, MEASURE_FROM).min(most));
+    let mut out =
+        Vec::with_capacity(data.len().saturating_mul(4).clamp(256, MEASURE_FROM).min(most));
     let error = loop {
         let rest = &data[read_of(&stream, data)..];
         let Ok(status) = stream.decompress_vec(rest, &mut out, FlushDecompress::None) else {
@@ -84,8 +85,10 @@ fn read_of(stream: &Decompress, data: &[u8]) -> usize {
 /// limit, and its checksum right, takes the memory for it, once.
 fn inflate_long(data: &[u8], mut stream: Decompress, start: Vec<u8>, limit: usize) -> Inflated {
     let mut scratch = vec![0; 32 << 10];
-    let failed = |stream: &Decompress, error| {
-        Inflated { read: read_of(stream, data), out: vec![], error: Some(error) }
+    let failed = |stream: &Decompress, error| Inflated {
+        read: read_of(stream, data),
+        out: vec![],
+        error: Some(error),
     };
     let length = loop {
         let before = stream.total_out();

@@ -71,7 +71,7 @@ impl Ip {
     /// Gives the default route back, unless somebody has set another one since.
     pub(super) fn give_default_route_back(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let Some(gateway) = &self.gateway else { return Ok(()) };
-        let Ok(before) = std::fs::read_to_string(note(scene)) else { return Ok(()) };
+        let Some(before) = crate::regular::words(&note(scene)) else { return Ok(()) };
         let routes = Self::default_routes(scene, gateway)?;
         let own =
             routes.iter().find(|route| is_replaced(route) && self.is_own_route(route, gateway));

@@ -48,7 +48,7 @@ pub(super) fn note(
 /// When a node was copied to; none when it never was.
 pub(super) fn read(folder: &Path, node: &NodeName) -> Option<Timestamp> {
     let file = file(folder, node);
-    let text = std::fs::read_to_string(&file).ok()?;
+    let text = crate::regular::words(&file)?;
     let said = DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text.trim()).ok();
     let said = said.and_then(|time| time.to_zoned(TimeZone::system()).ok());
     let said = said.map(|time| Timestamp(time.timestamp().as_microsecond() as f64 / 1e6));

@@ -1,0 +1,108 @@
+//! Messages to an actor that may not keep up: what has no room is kept here, the last one a key, and sent again.
+//!
+//! Whoever can make an actor tell another one something, over and over, fills no mailbox that way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+/// Pause after which what had no room is sent again.
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
+
+/// What is sent to one actor.
+pub(crate) struct Latest<K, M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    to: Recipient<M>,
+    waiting: BTreeMap<K, M>,
+}
+
+impl<K, M> std::fmt::Debug for Latest<K, M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Latest({} waiting)", self.waiting.len())
+    }
+}
+
+impl<K, M> Latest<K, M>
+where
+    K: Ord + Clone,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// Nothing waits.
+    pub(crate) fn new(to: Recipient<M>) -> Self {
+        Self { to, waiting: BTreeMap::new() }
+    }
+
+    /// Sends a message, after what waits. True: it waits, and [`Self::again`] is to be called after [`AGAIN`].
+    pub(crate) fn send(&mut self, key: K, message: M) -> bool {
+        self.waiting.insert(key, message);
+        self.again()
+    }
+
+    /// Sends what waits, whether there is room or not: the last that its sender does.
+    pub(crate) fn send_all(&mut self) {
+        for message in std::mem::take(&mut self.waiting).into_values() {
+            self.to.do_send(message);
+        }
+    }
+
+    /// Sends what waits. True: something still does.
+    pub(crate) fn again(&mut self) -> bool {
+        while let Some((key, message)) = self.waiting.pop_first() {
+            // A closed mailbox is that of an actor that ends: nobody is left to be told.
+            if let Err(SendError::Full(message)) = self.to.try_send(message) {
+                self.waiting.insert(key, message);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::dev::channel;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Message)]
+    #[rtype(result = "()")]
+    struct Said(u32);
+
+    struct Ear;
+
+    impl Actor for Ear {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Said> for Ear {
+        type Result = ();
+
+        fn handle(&mut self, _: Said, _: &mut Context<Self>) {}
+    }
+
+    #[actix::test]
+    async fn an_actor_that_stands_still_holds_one_message_a_key_beside_its_mailbox() {
+        // Nobody reads this mailbox.
+        let (sender, mailbox) = channel::channel::<Ear>(4);
+        let mut latest = Latest::new(Addr::new(sender).recipient());
+        let mut is_waiting = false;
+        for number in 0..10_000 {
+            is_waiting |= latest.send(number % 3, Said(number));
+        }
+        assert!(is_waiting && latest.again());
+        let left: Vec<_> = latest.waiting.values().collect();
+        assert_eq!(left, [&Said(9_999), &Said(9_997), &Said(9_998)]);
+        // It is gone: nothing is kept for it.
+        drop(mailbox);
+        assert!(!latest.again() && latest.waiting.is_empty());
+    }
+}
