@@ -243,10 +243,8 @@ impl Handler<Beat> for Membership {
             (Sign::Stopped, Some(grace)) => Sign::Ended { grace: *grace },
             (sign, _) => sign,
         };
-        if sign == Sign::Beating {
-            if self.heard.send(peer.clone(), PeerHeard(peer.clone())) {
-                Self::hear_again(ctx);
-            }
+        if sign == Sign::Beating && self.heard.send(peer.clone(), PeerHeard(peer.clone())) {
+            Self::hear_again(ctx);
         }
         self.peers.on_sign(clock::steady(), &hb, &peer, sign);
         self.decide(ctx);

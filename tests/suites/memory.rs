@@ -176,3 +176,64 @@ fn the_control_socket_answers_while_members_ask_for_the_impossible() {
         });
     });
 }
+
+/// State files of an instance and of its node, each of which something reads before or while an object is evaluated.
+const STATES: [&str; 9] = [
+    "svc/svc1/status.json",
+    "svc/svc1/frozen",
+    "svc/svc1/lock.status",
+    "svc/svc1/fs#1/status.last",
+    "svc/svc1/fs#1/status.history",
+    "svc/svc1/fs#1/provisioned",
+    "svc/svc1/scheduler/last_task#1",
+    "svc/svc1/task#1/last_run_retcode",
+    "node/last_boot_id",
+];
+
+#[test]
+fn pipes_and_huge_files_in_place_of_state_files_hold_nothing_up_and_are_told_once() {
+    let pipe = |file: &std::path::Path| {
+        let made = std::process::Command::new("mkfifo").arg(file).status().expect("mkfifo runs");
+        assert!(made.success());
+    };
+    let huge = |file: &std::path::Path| {
+        std::fs::File::create(file).and_then(|file| file.set_len(1 << 30)).expect("a file");
+    };
+    let kinds: [(&str, &dyn Fn(&std::path::Path)); 2] = [("pipe", &pipe), ("huge", &huge)];
+    for (kind, make) in kinds {
+        let mut node = Node::new("n1");
+        node.write(
+            "etc/svc1.conf",
+            "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n[task#1]\ntype = host\ncommand = /bin/true\n\
+             schedule = @1d\ncheck = last_run\n",
+        );
+        for state in STATES {
+            let file = node.path(&format!("var/{state}"));
+            std::fs::create_dir_all(file.parent().expect("a folder")).expect("its folder");
+            make(&file);
+        }
+        node.start();
+        wait_for(&format!("{kind}: the object is evaluated"), || {
+            node.instance("svc1")["resources"]["fs#1"]["status"] == "down"
+        });
+        node.om_ok(&["svc1", "thaw", "--local"]);
+        node.om_ok(&["svc1", "start", "--local"]);
+        wait_for(&format!("{kind}: the start is seen"), || {
+            node.instance("svc1")["resources"]["fs#1"]["status"] == "up"
+        });
+        // Each evaluation meets what cannot be read anew.
+        for _ in 0..3 {
+            node.om_ok(&["svc1", "status", "--refresh"]);
+        }
+        assert!(node.peak_kib() < 256 << 10, "{kind}: {} KiB", node.peak_kib());
+        let log = node.read("log/node.log");
+        let told = |state: &str| {
+            let is_of = |line: &&str| line.contains("cannot be used") && line.contains(state);
+            log.lines().filter(is_of).count()
+        };
+        for state in STATES {
+            assert!(told(state) <= 1, "{kind}: {state} is told {} times\n{log}", told(state));
+        }
+        assert_eq!(told("fs#1/provisioned"), 1, "{kind}: {log}");
+    }
+}
