@@ -251,7 +251,7 @@ fn what_a_stranger_tries_is_answered() {
     let node = Node::started("n1");
     let secret = ["daemon", "join", "--node", &format!("127.0.0.1:{}", node.port()), "--secret"];
     let join = node.om(&[&secret[..], &["12345678901234567890"]].concat());
-    assert!(join.err.contains("the cluster.secret of the cluster to join"), "{join:?}");
+    assert!(join.err.contains("the secret is not that of its cluster"), "{join:?}");
     assert!(!join.err.contains("cluster set"), "{join:?}");
     check(
         &node,

@@ -138,7 +138,7 @@ fn a_member_that_the_others_take_out_is_frozen_and_starts_nothing_of_theirs() {
     let journals: Vec<_> = names.iter().map(|name| scene.journal(name)).collect();
     wait_for("n4 is thawed for n1", || n1.status()["monitor"]["nodes"]["n4"]["frozen"] == 0.0);
 
-    n1.om_ok(&["cluster", "set", "--kw", "cluster.nodes=n1 n2 n3"]);
+    n1.om_ok(&["cluster", "set", "--force", "--kw", "cluster.nodes=n1 n2 n3"]);
     for node in &scene.cluster.nodes[..3] {
         wait_for("the others drop n4", || {
             node.status()["cluster"]["nodes"] == serde_json::json!(["n1", "n2", "n3"])
