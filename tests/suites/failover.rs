@@ -126,6 +126,12 @@ fn a_paused_daemon_that_goes_on_is_seen_and_nothing_flaps() {
     assert_eq!(scene.journal("web"), ["start n1", "start n2 beside up.n1", "stop n1"]);
 }
 
+/// Gives a node the node.conf of another cluster, as a join does: an edit that cuts it off would not be followed.
+fn move_to(node: &Node, text: &str) {
+    node.write("var/node/other_cluster", &actors::config::csum(text.as_bytes()));
+    node.write("etc/node.conf", text);
+}
+
 #[test]
 fn the_minority_of_a_split_stops_what_the_majority_takes_over() {
     let conf = ClusterConf {
@@ -137,7 +143,7 @@ fn the_minority_of_a_split_stops_what_the_majority_takes_over() {
     scene.wait_up(1, "web", &[0]);
     // Both directions at once, as when a cable is pulled: what comes from another cluster is nobody's. A receiver that is
     // stopped would not do: that is an order, and judges nobody.
-    scene.cluster.nodes[0].write("etc/node.conf", "[cluster]\nname = another\n");
+    move_to(&scene.cluster.nodes[0], "[cluster]\nname = another\n");
     for viewer in [1, 2] {
         scene.wait_up(viewer, "web", &[1]);
     }
@@ -150,7 +156,7 @@ fn the_minority_of_a_split_stops_what_the_majority_takes_over() {
     assert_eq!(done, ["start n1", "start n2", "stop n1"]);
     assert!(!scene.file("web", "up.n1").exists() && scene.file("web", "up.n2").exists());
     // An emptied file would be one that is being written.
-    scene.cluster.nodes[0].write("etc/node.conf", "[node]\n");
+    move_to(&scene.cluster.nodes[0], "[node]\n");
     scene.cluster.wait_beating();
     for viewer in 0..3 {
         scene.wait_up(viewer, "web", &[1]);
