@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use wire::Request;
+use wire::{Prepared, Request};
 
-use super::{Context, Outcome, refusal};
+use super::{Context, NotNow, Outcome, refusal};
+use crate::heavy::{self, Held};
 
 /// Most bytes read of one file in one request: logs are rotated at 5 MiB, a larger file is not ours.
-const MAX_BACKLOG_BYTES: u64 = 16 << 20;
+const MAX_BACKLOG_BYTES: u64 = 6 << 20;
+/// The end of a log up to which its entries take little memory.
+const SHORT_BACKLOG: i64 = 64 << 10;
 /// Text in one document of the 1.9 form (wire.md §5.13).
 const LINES_DOCUMENT_BYTES: usize = 1 << 20;
 /// How often a followed file is looked at. A watch per follower would exhaust the user's inotify instances (128 by
@@ -43,14 +46,25 @@ pub(super) fn object_log(context: &Context, path: &str) -> Result<PathBuf, Value
 /// Answers with the end of a log: one array of entries.
 pub(super) async fn backlogs(file: PathBuf, backlog: i64) -> Outcome {
     let shown = file.display().to_string();
+    let Ok(_held) = hold(backlog).await else { return NotNow.into() };
     let read = tokio::task::spawn_blocking(move || {
-        read_backlog(&file, backlog).map(|(text, _)| parse_entries(&text))
+        let (text, _) = read_backlog(&file, backlog)?;
+        // The text of the entries takes a tenth of what they take: nothing else is kept for a slow reader.
+        io::Result::Ok(Prepared::from_json(document(&text, Form::Entries).as_bytes().to_vec()))
     });
     match read.await {
-        Ok(Ok(entries)) => Value::Array(entries).into(),
+        Ok(Ok(entries)) => Outcome::Prepared(Arc::new(entries)),
         Ok(Err(error)) => refusal(500, file_error(&error, &shown)).into(),
         Err(_) => refusal(500, "the log could not be read").into(),
     }
+}
+
+/// Holds what the entries of a log take while they are made: some twelve times as much as its text.
+async fn hold(backlog: i64) -> Result<Option<Held>, NotNow> {
+    if (0..=SHORT_BACKLOG).contains(&backlog) {
+        return Ok(None);
+    }
+    heavy::hold(heavy::MOST).await.map(Some).ok_or(NotNow)
 }
 
 /// The text of the deployed agents where it is known.
@@ -105,16 +119,21 @@ async fn lines(file: PathBuf, backlog: i64) -> Outcome {
 fn follow(file: PathBuf, form: Form, backlog: i64) -> Outcome {
     let (sender, receiver) = mpsc::channel(16);
     actix_rt::spawn(async move {
+        let Ok(held) = hold(backlog).await else { return };
         let opened = tokio::task::spawn_blocking(move || {
             let read = if backlog == 0 { None } else { read_backlog(&file, backlog).ok() };
-            match read {
+            let (follower, text) = match read {
                 None => (Follower::at_end(&file), String::new()),
                 // What is written in between comes next.
                 Some((text, end)) => Follower::behind(&file, text, end),
-            }
+            };
+            (follower, (!text.is_empty()).then(|| document(&text, form)))
         });
-        let Ok((mut follower, text)) = opened.await else { return };
-        if !text.is_empty() && sender.send(document(&text, form)).await.is_err() {
+        let Ok((mut follower, first)) = opened.await else { return };
+        drop(held);
+        if let Some(first) = first
+            && sender.send(first).await.is_err()
+        {
             return;
         }
         let mut last_sent = Instant::now();
@@ -124,13 +143,13 @@ fn follow(file: PathBuf, form: Form, backlog: i64) -> Outcome {
                 () = sender.closed() => return,
             }
             let polled = tokio::task::spawn_blocking(move || {
-                let text = follower.poll();
-                (follower, text)
+                let item = follower.poll().map(|text| document(&text, form));
+                (follower, item)
             });
-            let Ok((polled, text)) = polled.await else { return };
+            let Ok((polled, item)) = polled.await else { return };
             follower = polled;
-            let item = match text {
-                Some(text) => document(&text, form),
+            let item = match item {
+                Some(item) => item,
                 None if last_sent.elapsed() >= KEEP_ALIVE => Arc::from(""),
                 None => continue,
             };
