@@ -1,8 +1,8 @@
 //! Which addresses are the nodes' of the cluster.
 //!
 //! An address that is written in the configuration is known at once. A name has to be looked up, which may take long or
-//! fail: what it was known to mean stays in force then. The loopback belongs to everybody, so a name never means it, but
-//! who writes it does.
+//! fail: what it was known to mean stays in force then. The loopback belongs to everybody on this machine, so a name never
+//! means it, and no address of it is this node's; another node that is written with one does mean it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs as _};
@@ -33,7 +33,13 @@ pub fn hosts(node: &NodeSettings) -> Vec<(NodeName, String)> {
         let peers = heartbeat.peers.iter();
         hosts.extend(peers.map(|(peer, (host, _))| (peer.clone(), host.clone())));
     }
-    hosts.retain(|(member, host)| node.nodes.contains(member) && !host.is_empty());
+    let is_everybodys = |member: &NodeName, host: &str| {
+        *member == node.nodename
+            && host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    hosts.retain(|(member, host)| {
+        node.nodes.contains(member) && !host.is_empty() && !is_everybodys(member, host)
+    });
     hosts.sort();
     hosts.dedup();
     hosts
@@ -82,7 +88,7 @@ mod tests {
     #[test]
     fn written_addresses_are_known_at_once_and_names_keep_what_they_meant() {
         let cluster = "[cluster]\nname = demo\nnodes = n1 n2 n3\n[listener]\naddr@n2 = 127.0.0.12\n\
-                       addr@n1 = 0.0.0.0\n[hb#1]\ntype = unicast\naddr@n2 = 127.0.1.12\naddr@n3 = hb-n3\n";
+                       addr@n1 = 127.0.0.1\n[hb#1]\ntype = unicast\naddr@n2 = 127.0.1.12\naddr@n3 = hb-n3\n";
         let node = NodeSettings::parse(NodeName::new("n1").unwrap(), cluster, "").unwrap();
         let hosts = hosts(&node);
         let mut known = MemberAddresses::default();

@@ -139,7 +139,7 @@ const NODE: &[Keyword] = &[
     kw("tz").describes(),
     kw("dbopensvc").partly("actions are fetched from it, and nothing is pushed to it"),
     kw("dbcompliance").unread(NO_COLLECTOR),
-    kw("dbinsecure").to(Boolean).unread(NO_COLLECTOR),
+    kw("dbinsecure").to(Boolean),
     kw("dblog").to(Boolean).or("true").unread(NO_COLLECTOR),
     kw("dblogcron").to(Boolean).or("true").unread(NO_COLLECTOR),
     kw("db_update_interval").to(Duration).or("300").unread(NO_COLLECTOR),
