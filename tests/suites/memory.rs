@@ -177,6 +177,32 @@ fn the_control_socket_answers_while_members_ask_for_the_impossible() {
     });
 }
 
+#[test]
+fn whole_logs_that_many_ask_for_at_once_are_told_in_little_memory() {
+    let node = Node::started("n1");
+    node.om_ok(&["svc1", "create"]);
+    wait_for("the object is known", || node.status()["monitor"]["services"].get("svc1").is_some());
+    // Short lines, each of which becomes a map.
+    let line = "2026-11-28 20:43:37,108 INFO n:n1 c:x | x\n";
+    node.write("log/svc1.log", &line.repeat((40 << 20) / line.len()));
+    let request = json!({"action": "object_backlogs", "method": "GET",
+        "options": {"path": "svc1", "backlog": -1}});
+    under(&node, "whole logs", || {
+        std::thread::scope(|scope| {
+            for last in 150..156 {
+                let mut peer = Peer::sealed(&node).from(last);
+                let request = &request;
+                scope.spawn(move || {
+                    let answer = peer.ask(request).expect("an answer");
+                    let told = answer.as_array().map_or(0, Vec::len);
+                    let is_busy = answer["status"] == 503;
+                    assert!(told > 10_000 || is_busy, "{told} entries, {answer:.200}");
+                });
+            }
+        });
+    });
+}
+
 /// State files of an instance and of its node, each of which something reads before or while an object is evaluated.
 const STATES: [&str; 9] = [
     "svc/svc1/status.json",

@@ -15,7 +15,7 @@ use super::{Context, NotNow, Outcome, refusal};
 use crate::heavy::{self, Held};
 
 /// Most bytes read of one file in one request: logs are rotated at 5 MiB, a larger file is not ours.
-const MAX_BACKLOG_BYTES: u64 = 6 << 20;
+const MAX_BACKLOG_BYTES: u64 = (5 << 20) + (64 << 10);
 /// The end of a log up to which its entries take little memory.
 const SHORT_BACKLOG: i64 = 64 << 10;
 /// Text in one document of the 1.9 form (wire.md §5.13).
@@ -49,8 +49,8 @@ pub(super) async fn backlogs(file: PathBuf, backlog: i64) -> Outcome {
     let Ok(_held) = hold(backlog).await else { return NotNow.into() };
     let read = tokio::task::spawn_blocking(move || {
         let (text, _) = read_backlog(&file, backlog)?;
-        // The text of the entries takes a tenth of what they take: nothing else is kept for a slow reader.
-        io::Result::Ok(Prepared::from_json(document(&text, Form::Entries).as_bytes().to_vec()))
+        // Nothing but its text is kept for a slow reader.
+        io::Result::Ok(Prepared::from_json(json(&text, Form::Entries).into_bytes()))
     });
     match read.await {
         Ok(Ok(entries)) => Outcome::Prepared(Arc::new(entries)),
@@ -59,7 +59,7 @@ pub(super) async fn backlogs(file: PathBuf, backlog: i64) -> Outcome {
     }
 }
 
-/// Holds what the entries of a log take while they are made: some twelve times as much as its text.
+/// Holds what the entries of a log take while they are made: up to ten times as much as its text.
 async fn hold(backlog: i64) -> Result<Option<Held>, NotNow> {
     if (0..=SHORT_BACKLOG).contains(&backlog) {
         return Ok(None);
@@ -163,15 +163,30 @@ fn follow(file: PathBuf, form: Form, backlog: i64) -> Outcome {
 }
 
 fn document(text: &str, form: Form) -> Arc<str> {
-    let items = match form {
-        Form::Entries => parse_entries(text),
-        Form::Lines => text.split_inclusive('\n').map(Value::from).collect(),
+    json(text, form).into()
+}
+
+/// A text as JSON.
+fn json(text: &str, form: Form) -> String {
+    let mut document = String::with_capacity(text.len() + text.len() / 4 + 2);
+    // One by one: as values, all of them would take twenty times their text.
+    let mut add = |item: Value| {
+        document.push(if document.is_empty() { '[' } else { ',' });
+        document.push_str(&item.to_string());
     };
-    Value::Array(items).to_string().into()
+    match form {
+        Form::Entries => each_entry(text, &mut add),
+        Form::Lines => text.split_inclusive('\n').map(Value::from).for_each(add),
+    }
+    if document.is_empty() {
+        document.push('[');
+    }
+    document.push(']');
+    document
 }
 
 /// The entries of a text; what is no entry, nor continues one, is left out. Log lines carry the local time.
-fn parse_entries(text: &str) -> Vec<Value> {
+fn each_entry(text: &str, add: &mut dyn FnMut(Value)) {
     let zone = jiff::tz::TimeZone::system();
     let to_epoch = |time: wire::log::LocalTime| {
         let date = jiff::civil::Date::new(
@@ -190,7 +205,9 @@ fn parse_entries(text: &str) -> Vec<Value> {
         // Through text: what was written with three digits reads back with three.
         format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000)).parse().ok()
     };
-    wire::log::parse_log(text, to_epoch).iter().map(wire::log::LogEntry::to_value).collect()
+    for entry in wire::log::parse_log(text, to_epoch) {
+        add(entry.to_value());
+    }
 }
 
 fn next_line(text: &str) -> usize {
