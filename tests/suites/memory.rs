@@ -225,8 +225,7 @@ fn pipes_and_huge_files_in_place_of_state_files_hold_nothing_up_and_are_told_onc
     let huge = |file: &std::path::Path| {
         std::fs::File::create(file).and_then(|file| file.set_len(1 << 30)).expect("a file");
     };
-    let kinds: [(&str, &dyn Fn(&std::path::Path)); 2] = [("pipe", &pipe), ("huge", &huge)];
-    for (kind, make) in kinds {
+    for kind in ["pipe", "huge"] {
         let mut node = Node::new("n1");
         node.write(
             "etc/svc1.conf",
@@ -236,7 +235,7 @@ fn pipes_and_huge_files_in_place_of_state_files_hold_nothing_up_and_are_told_onc
         for state in STATES {
             let file = node.path(&format!("var/{state}"));
             std::fs::create_dir_all(file.parent().expect("a folder")).expect("its folder");
-            make(&file);
+            if kind == "pipe" { pipe(&file) } else { huge(&file) }
         }
         node.start();
         wait_for(&format!("{kind}: the object is evaluated"), || {
