@@ -6,6 +6,7 @@
 mod device;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -175,6 +176,37 @@ async fn claim(disk: &Disk, section: &Section) -> io::Result<usize> {
     }
 }
 
+/// What was seen in the slots of the peers.
+///
+/// A device keeps the last message of a node that is gone: what is in a slot at first says nothing. Whoever changes it
+/// is there, whatever time it writes: the clocks of two nodes may be an hour apart.
+#[derive(Default)]
+struct Sights(BTreeMap<NodeName, (usize, Option<u64>)>);
+
+impl Sights {
+    /// Whether the slot of a peer holds another message than when it was read last. The first time it does not.
+    fn is_change(&mut self, peer: &NodeName, slot: usize, message: Option<&Message>) -> bool {
+        let mark = message.map(|message| {
+            let mut hasher = DefaultHasher::new();
+            message.updated.to_bits().hash(&mut hasher);
+            message.msg.hash(&mut hasher);
+            hasher.finish()
+        });
+        let before = self.0.insert(peer.clone(), (slot, mark));
+        before.is_some_and(|(old_slot, old_mark)| old_slot == slot && old_mark != mark)
+    }
+}
+
+/// What is told of a deployed agent whose clock is off by that much: it is heard, and does not hear this node.
+fn clock_alert(peer: &NodeName, age: f64, timeout: f64) -> Option<(Severity, String)> {
+    // In steps of 10 s: what wavers is no news.
+    let seconds = (age.abs() / 10.0).round() * 10.0;
+    let text = format!(
+        "{peer}: its clock differs from ours by {seconds:.0} s: a deployed agent does not hear this disk: set them right"
+    );
+    (age.abs() > timeout).then_some((Severity::Warning, text))
+}
+
 /// Reads the slots of the peers, once per interval.
 pub(super) async fn receive(inbox: Inbox) -> String {
     let section = inbox.section().clone();
@@ -193,7 +225,7 @@ async fn read_all(disk: &Disk, inbox: &Inbox) -> io::Result<()> {
     let peers: Vec<NodeName> = section.peers().cloned().collect();
     disk.tell(section).await?;
     let mut names = Names::default();
-    let mut seen: BTreeMap<NodeName, f64> = BTreeMap::new();
+    let mut sights = Sights::default();
     let mut is_moved = false;
     loop {
         let begun = tokio::time::Instant::now();
@@ -209,26 +241,19 @@ async fn read_all(disk: &Disk, inbox: &Inbox) -> io::Result<()> {
         }
         for peer in &peers {
             let Some(slot) = names.slot(peer.as_str()) else { continue };
-            let Some(message) = disk.job(move |device| device.read_message(slot)).await? else {
-                continue;
-            };
-            let before = seen.insert(peer.clone(), message.updated);
-            if before == Some(message.updated) {
+            let message = disk.job(move |device| device.read_message(slot)).await?;
+            if !sights.is_change(peer, slot, message.as_ref()) {
                 continue;
             }
-            let age = clock::now().0 - message.updated;
-            if age.abs() > section.settings.timeout.as_secs_f64() {
-                // A node that is gone leaves an old message; one that goes on writing has another clock.
-                if before.is_some() {
-                    let text = format!("{peer}: clocks differ by {age:.0} s");
-                    inbox.notes().alert(&format!("clock {peer}"), Some((Severity::Error, text)));
-                }
-                continue;
+            let Some(message) = message else { continue };
+            let taken = inbox.take(message.msg.into_bytes(), None).await;
+            let Taken::Heard { peer: sender, is_sealed } = taken else { continue };
+            if !is_sealed {
+                let timeout = section.settings.timeout.as_secs_f64();
+                let alert = clock_alert(&sender, clock::now().0 - message.updated, timeout);
+                inbox.notes().alert(&format!("clock {sender}"), alert);
             }
-            if let Taken::Heard { peer: sender, .. } =
-                inbox.take(message.msg.into_bytes(), None).await
-                && sender != *peer
-            {
+            if sender != *peer {
                 log::warn!(peer:% = peer, sender:% = sender; "a heartbeat slot holds another's message");
                 is_moved = true;
             }

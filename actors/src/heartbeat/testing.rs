@@ -160,10 +160,18 @@ pub(super) fn ping(from: &str, secret: &str, dialect: Dialect) -> Vec<u8> {
     frame(from, secret, dialect, &ping_of(from))
 }
 
+/// As [`ping`], by a clock of which it is this time.
+pub(super) fn ping_at(from: &str, secret: &str, dialect: Dialect, updated: f64) -> Vec<u8> {
+    sealed(from, secret, dialect, &timed(ping_of(from), Timestamp(updated)))
+}
+
 /// A message of a node, sealed now, with its final NUL.
 pub(super) fn frame(from: &str, secret: &str, dialect: Dialect, message: &Value) -> Vec<u8> {
+    sealed(from, secret, dialect, &timed(message.clone(), clock::now()))
+}
+
+fn sealed(from: &str, secret: &str, dialect: Dialect, message: &Value) -> Vec<u8> {
     let random = SystemRandom::new();
-    let message = &timed(message.clone(), clock::now());
     let form = Form::heartbeat(dialect, Kind::Heartbeat, clock::stamp(), &random);
     let sender = Sender::new("demo", from, ClusterSecret::new(secret));
     sender.seal(&form, &Prepared::new(message), &random).unwrap()

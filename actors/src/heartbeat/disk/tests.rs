@@ -6,7 +6,7 @@ use wire::Dialect;
 
 use super::*;
 use crate::heartbeat::beat::Beat;
-use crate::heartbeat::testing::{Bench, SECRET, Told, node, ping, ping_of};
+use crate::heartbeat::testing::{Bench, SECRET, Told, node, ping, ping_at, ping_of};
 
 /// A device of three slots, in a file.
 fn device(folder: &tempfile::TempDir) -> String {
@@ -77,23 +77,106 @@ async fn a_node_takes_a_slot_and_another_one_when_it_loses_it() {
     assert_eq!(at(&dev).read_message(2).unwrap().unwrap().msg, "frame");
 }
 
+/// Names the slots of three nodes.
+fn name_slots(dev: &str) {
+    for (slot, name) in ["n1", "n2", "n3"].into_iter().enumerate() {
+        at(dev).write_name(slot, name).unwrap();
+    }
+}
+
+/// Writes on into a slot, as a node that lives.
+fn keep_writing(
+    dev: &str,
+    slot: usize,
+    name: &str,
+    say: impl Fn() -> Message + 'static,
+) -> actix_rt::task::JoinHandle<()> {
+    let (dev, name) = (dev.to_owned(), name.to_owned());
+    actix_rt::spawn(async move {
+        loop {
+            at(&dev).write_message(slot, &name, &say()).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+}
+
 #[actix::test]
-async fn new_messages_of_peers_are_heard_and_old_ones_are_not() {
+async fn changes_of_slots_are_heard_and_what_was_there_at_first_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let dev = device(&folder);
-    for (slot, name) in ["n1", "n2", "n3"].into_iter().enumerate() {
-        at(&dev).write_name(slot, name).unwrap();
-    }
-    let old = Message { updated: clock::now().0 - 60.0, ..message("n3") };
-    at(&dev).write_message(2, "n3", &old).unwrap();
+    name_slots(&dev);
     at(&dev).write_message(1, "n2", &message("n2")).unwrap();
     let mut bench = bench(&dev);
     let _task = actix_rt::spawn(receive(bench.inbox()));
-    assert_eq!(bench.told().await, Told::Heard(node("n2"), ping_of("n2")));
-    at(&dev).write_message(2, "n3", &message("n3")).unwrap();
-    assert_eq!(bench.told().await, Told::Heard(node("n3"), ping_of("n3")));
+    // Its slot is read after that of n2.
+    let writer = keep_writing(&dev, 2, "n3", || message("n3"));
+    let of_n3 = Told::Heard(node("n3"), ping_of("n3"));
+    for _ in 0..3 {
+        assert_eq!(bench.told().await, of_n3);
+    }
+    writer.abort();
     at(&dev).write_message(1, "n2", &message("n2")).unwrap();
-    assert_eq!(bench.told().await, Told::Heard(node("n2"), ping_of("n2")));
+    let mut told = bench.told().await;
+    while told == of_n3 {
+        told = bench.told().await;
+    }
+    assert_eq!(told, Told::Heard(node("n2"), ping_of("n2")));
+}
+
+#[actix::test]
+async fn a_peer_is_heard_whose_clock_is_an_hour_off() {
+    for (dialect, off) in [Dialect::Sealed, Dialect::Classic]
+        .into_iter()
+        .flat_map(|dialect| [-3_600.0, 3_600.0].map(|off| (dialect, off)))
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let dev = device(&folder);
+        name_slots(&dev);
+        let envelope = if dialect == Dialect::Classic { "envelope = any" } else { "" };
+        let keywords = format!("type = disk\ndev = {dev}\ninterval = 20ms\ntimeout = 1");
+        let mut bench = Bench::new(&keywords, envelope);
+        let _task = actix_rt::spawn(receive(bench.inbox()));
+        let writer = keep_writing(&dev, 1, "n2", move || {
+            let updated = clock::now().0 + off;
+            match dialect {
+                Dialect::Sealed => Message { updated, ..message("n2") },
+                Dialect::Classic => classic("n2", updated),
+            }
+        });
+        assert_eq!(bench.told().await, Told::Heard(node("n2"), ping_of("n2")), "{dialect:?} {off}");
+        writer.abort();
+    }
+}
+
+/// A message of a deployed agent by this clock.
+fn classic(from: &str, updated: f64) -> Message {
+    let frame = ping_at(from, SECRET, Dialect::Classic, updated);
+    let msg = String::from_utf8(frame).unwrap().trim_end_matches('\0').to_owned();
+    Message { msg, updated }
+}
+
+#[test]
+fn a_slot_beats_when_it_changes_after_it_was_seen_once() {
+    let mut sights = Sights::default();
+    let says = |msg: &str, updated| Some(Message { msg: msg.to_owned(), updated });
+    let mut is_change = |node_name: &str, slot, message: Option<Message>| {
+        sights.is_change(&node(node_name), slot, message.as_ref())
+    };
+    assert!(!is_change("n2", 1, says("a", 5.0)), "it may be of a node that is gone");
+    assert!(!is_change("n2", 1, says("a", 5.0)));
+    assert!(is_change("n2", 1, says("b", 4.0)), "its clock was set back");
+    assert!(is_change("n2", 1, says("c", 4.0)), "its clock stands");
+    assert!(!is_change("n2", 2, says("d", 6.0)), "another slot is seen for the first time");
+    assert!(!is_change("n3", 3, None));
+    assert!(is_change("n3", 3, says("a", 5.0)), "the first message of a new node");
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_and_what_wavers_is_not() {
+    let told = |age| clock_alert(&node("n2"), age, 15.0);
+    assert_eq!((told(14.0), told(-14.0)), (None, None));
+    let (severity, text) = told(-3_601.0).unwrap();
+    assert_eq!((severity, text.contains("by 3600 s")), (Severity::Warning, true), "{text}");
 }
 
 #[actix::test]
