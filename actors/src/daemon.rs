@@ -31,7 +31,7 @@ use crate::freshness::Freshness;
 use crate::listener::Listener;
 use crate::logs::{self, LogContext, LogKeeper, LogOptions};
 use crate::membership::Membership;
-use crate::node_monitor::{NodeMonitor, stats};
+use crate::node_monitor::{NodeMonitor, boot, stats};
 use crate::paths::Paths;
 use crate::peer::Peers;
 use crate::propagation::Propagation;
@@ -45,7 +45,7 @@ use crate::secret_keeper::{self, SecretKeeper, SecretUse};
 use crate::standing_keeper::{self, StandingKeeper};
 use crate::supervision::{self, Child};
 use crate::workers::Workers;
-use crate::{clock, durable, limits, sweep};
+use crate::{clock, limits, sweep};
 
 pub use background::start_background;
 pub use instance::running_pid;
@@ -178,11 +178,11 @@ fn run() -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let runtime = Arc::new(runtime);
     let system = System::with_tokio_rt(|| runtime.clone());
-    system.block_on(async { start(paths.clone(), nodename).await })?;
+    let snapshot = system.block_on(async { start(paths.clone(), nodename).await })?.snapshot;
     let done = system.run();
     end(runtime);
     logs::set_keeper(None);
-    if let Err(error) = durable::touch(&paths.last_shutdown()) {
+    if let Err(error) = boot::note_shutdown(&paths, &snapshot.load()) {
         log::warn!(error:% = error; "the time of this stop could not be noted");
     }
     drop(instance);

@@ -4,7 +4,7 @@
 //! Tells: the service monitors, the runner, the cluster data.
 //! Restart: always; its data comes back from the cluster data, the service monitors go on meanwhile.
 
-mod boot;
+pub(crate) mod boot;
 mod instances;
 pub mod stats;
 
@@ -387,7 +387,7 @@ impl Actor for NodeMonitor {
         if !self.is_resumed {
             let signs = boot::signs(&self.shared.paths);
             let mut core = NodeCore::new(moment(), timing(&self.shared.config.load()))
-                .last_shutdown(signs.last_shutdown);
+                .known_freezes(signs.known_freezes);
             if signs.is_upgrade {
                 core = core.after_upgrade();
             } else if signs.is_frozen_by_kernel {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
-use harness::{Cluster, ClusterConf, Scene, wait_for};
+use harness::{Cluster, ClusterConf, Node, Scene, wait_for};
 
 const YEAR: f64 = 365.0 * 86_400.0;
 
@@ -131,4 +131,42 @@ fn a_configuration_that_is_dated_ahead_starts_follows_edits_and_fails_over() {
         scene.wait_up(viewer, "web", &[0]);
     }
     goes_on(&mut scene);
+}
+
+/// When a node is frozen as another one sees it; 0: it is not.
+fn frozen(cluster: &Cluster, viewer: usize, node: &str) -> Option<f64> {
+    cluster.nodes[viewer].status()["monitor"]["nodes"][node]["frozen"].as_f64()
+}
+
+#[test]
+fn a_daemon_that_starts_follows_who_froze_meanwhile_by_whatever_clock() {
+    let mut cluster = Cluster::configured(2, &ClusterConf::default()).with_clocks();
+    cluster.nodes.iter_mut().for_each(Node::start);
+    cluster.wait_beating();
+    let end = |node: &mut Node| {
+        node.signal(rustix::process::Signal::TERM);
+        node.wait_end();
+    };
+    let has_joined = |cluster: &Cluster| {
+        let node = &cluster.nodes[0].status()["monitor"]["nodes"]["n1"]["monitor"]["status"];
+        node == "idle"
+    };
+    wait_for("the grace period of n1 ends", || has_joined(&cluster));
+    // Long ago, by a clock that is ahead.
+    cluster.nodes[1].step_clock(3_600.0);
+    cluster.nodes[1].om_ok(&["node", "freeze", "--local"]);
+    wait_for("n1 sees it", || frozen(&cluster, 0, "n2") > Some(0.0));
+    assert_eq!(frozen(&cluster, 0, "n1"), Some(0.0));
+    end(&mut cluster.nodes[0]);
+    cluster.nodes[0].start();
+    cluster.wait_beating();
+    wait_for("n1 has joined", || has_joined(&cluster) && frozen(&cluster, 0, "n2") > Some(0.0));
+    assert_eq!(frozen(&cluster, 0, "n1"), Some(0.0), "it followed what it knew before");
+    // While it is away, by a clock that is behind.
+    end(&mut cluster.nodes[0]);
+    cluster.nodes[1].om_ok(&["node", "thaw", "--local"]);
+    cluster.nodes[1].step_clock(-3_600.0);
+    cluster.nodes[1].om_ok(&["node", "freeze", "--local"]);
+    cluster.nodes[0].start();
+    wait_for("n1 follows", || frozen(&cluster, 0, "n1") > Some(0.0));
 }

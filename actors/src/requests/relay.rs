@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use model::Timestamp;
+use monitor::Moment;
 use serde_json::{Map, Value, json};
 use wire::{RelayRx, RelayTx};
 
@@ -116,7 +117,10 @@ struct Slot {
     cluster_name: Box<str>,
     ipaddr: Box<str>,
     msg: Option<Arc<str>>,
+    /// For those who fetch it, and to be shown.
     updated: Timestamp,
+    /// When it was left, by the clock that is not set.
+    left: Duration,
 }
 
 impl Slot {
@@ -145,7 +149,7 @@ impl Slots {
 
     /// The node whose slot is the oldest.
     fn oldest(&self) -> Option<Box<str>> {
-        let oldest = self.by_node.iter().min_by(|a, b| a.1.updated.0.total_cmp(&b.1.updated.0));
+        let oldest = self.by_node.iter().min_by_key(|(_, slot)| slot.left);
         oldest.map(|(node, _)| node.clone())
     }
 }
@@ -206,7 +210,8 @@ pub struct RelayKeeper {
 impl RelayKeeper {
     /// Keeps a message instead of the last one of its node. What has no room in its own cluster pushes out the oldest
     /// slots of that cluster, and of no other.
-    fn store(&mut self, now: Timestamp, message: Store) -> Result<(), NotKept> {
+    fn store(&mut self, now: impl Into<Moment>, message: Store) -> Result<(), NotKept> {
+        let now = now.into();
         let Store { cluster_id, cluster_name, nodename, ipaddr, msg } = message;
         let names = [&cluster_id, &cluster_name, &nodename, &ipaddr];
         if names.iter().any(|name| name.len() > LONGEST_NAME) {
@@ -216,7 +221,8 @@ impl RelayKeeper {
             cluster_name: cluster_name.into(),
             ipaddr: ipaddr.into(),
             msg: msg.map(Into::into),
-            updated: now,
+            updated: now.wall,
+            left: now.steady,
         };
         let bytes = slot.bytes(&nodename);
         if bytes > MOST_OF_CLUSTER {
@@ -255,9 +261,10 @@ impl RelayKeeper {
         self.total_bytes = self.clusters.values().map(|slots| slots.bytes).sum();
     }
 
-    fn sweep(&mut self, now: Timestamp) {
+    fn sweep(&mut self, now: impl Into<Moment>) {
+        let now = now.into();
         for slots in self.clusters.values_mut() {
-            slots.by_node.retain(|_, slot| now.since(slot.updated) <= SLOT_LIFE_SECONDS);
+            slots.by_node.retain(|_, slot| now.since(slot.left) <= SLOT_LIFE_SECONDS);
         }
         self.count();
     }
@@ -299,7 +306,7 @@ impl Handler<Store> for RelayKeeper {
     type Result = Result<(), NotKept>;
 
     fn handle(&mut self, message: Store, _: &mut Context<Self>) -> Self::Result {
-        self.store(clock::now(), message)
+        self.store(clock::moment(), message)
     }
 }
 
@@ -324,7 +331,7 @@ impl Handler<Sweep> for RelayKeeper {
     type Result = ();
 
     fn handle(&mut self, Sweep: Sweep, ctx: &mut Context<Self>) {
-        self.sweep(clock::now());
+        self.sweep(clock::moment());
         ctx.notify_later(Sweep, SWEEP_PERIOD);
     }
 }
@@ -383,6 +390,23 @@ mod tests {
         assert!(relay.get("cid1", "n1").is_none() && relay.get("other", "n1").is_none());
         assert!(relay.get("cid1", "n2").is_some());
         assert_eq!(relay.total_bytes, counted(&relay));
+    }
+
+    #[test]
+    fn no_step_of_the_clock_drops_a_slot_or_keeps_it() {
+        let at = |wall: f64, secs: u64| Moment {
+            wall: Timestamp(wall),
+            steady: Duration::from_secs(secs),
+        };
+        let mut relay = RelayKeeper::default();
+        relay.store(at(1e9, 10), message("n1", "x")).unwrap();
+        relay.sweep(at(2e9, 20));
+        assert!(relay.get("cid1", "n1").is_some(), "the clock was set ahead");
+        // The clock was set back: what was left last is not the oldest.
+        relay.store(at(5.0, 30), message("n2", "x")).unwrap();
+        assert_eq!(relay.clusters["cid1"].oldest().as_deref(), Some("n1"));
+        relay.sweep(at(6.0, 86_420));
+        assert!(relay.get("cid1", "n1").is_none() && relay.get("cid1", "n2").is_some());
     }
 
     #[test]

@@ -229,6 +229,12 @@ impl Rsync {
     }
 }
 
+/// Whether a copy is too old. One that is dated as far ahead was made by a clock that has been set back since: nothing tells
+/// how old it is, and the next copy is dated right.
+fn is_late(now: Timestamp, last: Timestamp, max_delay: Duration) -> bool {
+    now.since(last).abs() > max_delay.as_secs_f64()
+}
+
 impl Driver for Rsync {
     fn label(&self) -> String {
         self.label.clone()
@@ -241,8 +247,7 @@ impl Driver for Rsync {
         }
         let now = clock::now();
         let late = |node: &NodeName| {
-            stamp::read(&scene.folder(), node)
-                .is_none_or(|last| now.since(last) > self.max_delay.as_secs_f64())
+            stamp::read(&scene.folder(), node).is_none_or(|last| is_late(now, last, self.max_delay))
         };
         if !self.is_source_side(scene) {
             if late(&scene.host.nodename) {
@@ -322,5 +327,18 @@ impl Driver for Rsync {
             return Ok(());
         }
         Err(Failure::refused(format!("not synced: {}", failed.join(" "))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_is_dated_far_ahead_is_late_too() {
+        let is_late = |last: f64| is_late(Timestamp(10_000.0), Timestamp(last), INTERNAL_MAX_DELAY);
+        assert!(!is_late(10_000.0 - 3_600.0) && is_late(10_000.0 - 3_700.0));
+        assert!(!is_late(10_060.0), "the clock of the source is a minute ahead");
+        assert!(is_late(1e9), "the clock was set back");
     }
 }

@@ -16,6 +16,7 @@ mod exchange;
 mod explain;
 mod fold;
 mod forecast;
+mod freezes;
 mod hold;
 mod instance;
 mod instance_status;
@@ -49,6 +50,7 @@ pub use exchange::{Delta, Exchange, PeerData, Received, Sending, faults, preserv
 pub use explain::{Facts, explain};
 pub use fold::fold;
 pub use forecast::forecast;
+pub use freezes::Freezes;
 pub use hold::{Hold, Related};
 pub use instance::{InstanceCore, accepts, drops_target, is_transition, restart_time};
 pub use instance_status::{

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{
-    GlobalExpect, InstanceMonitor, InstanceStatus, Kind, LocalExpect, MonitorStatus,
+    GlobalExpect, InstanceMonitor, InstanceStatus, Kind, LocalExpect, MonitorStatus, NodeData,
     NodeMonitorData, NodeMonitorStatus, NodeName, ObjectPath, Orchestrate, Status, Timestamp,
 };
 
 use crate::instance::{ALARM_MARGIN_SECS, is_exclusive};
-use crate::{Change, Event, Moment, NodeEffect, Standing, World, live_nodes};
+use crate::{Change, Event, Freezes, Moment, NodeEffect, Standing, World, live_nodes};
 
 /// How long a node drains at least.
 const DRAINING_SECS: f64 = 1.0;
@@ -75,7 +75,7 @@ pub struct NodeCore {
     status_since: Duration,
     grace: bool,
     is_upgrade: bool,
-    last_shutdown: Timestamp,
+    known_freezes: Freezes,
     /// Why the node is to be frozen at its start.
     freeze_at_start: Option<&'static str>,
     /// The flag as asked for, until the node data show it.
@@ -108,7 +108,7 @@ impl NodeCore {
             status_since: started.steady,
             grace: true,
             is_upgrade: false,
-            last_shutdown: Timestamp::NEVER,
+            known_freezes: Freezes::default(),
             freeze_at_start: None,
             asked_frozen: None,
             to_ask: false,
@@ -142,10 +142,10 @@ impl NodeCore {
         self
     }
 
-    /// When the daemon ended in order last: what peers froze before is not followed.
+    /// What the peers had frozen when the daemon ended in order last: that is not followed.
     #[must_use]
-    pub fn last_shutdown(mut self, time: Timestamp) -> Self {
-        self.last_shutdown = time;
+    pub fn known_freezes(mut self, freezes: Freezes) -> Self {
+        self.known_freezes = freezes;
         self
     }
 
@@ -352,12 +352,9 @@ impl NodeCore {
 
     /// Follows what the peers froze while this node was away.
     fn merge_frozen(&mut self, world: &dyn World) {
-        let last_shutdown = self.last_shutdown;
-        let is_news = |time: Option<Timestamp>| {
-            time.is_some_and(|time| time.0 != 0.0 && time > last_shutdown)
-        };
         let peers = || live_nodes(world).filter(|(node, _)| *node != world.local_node());
-        let frozen_peer = peers().find(|(_, data)| is_news(data.frozen)).map(|(node, _)| node);
+        let is_news = |node, data: &NodeData| self.known_freezes.is_news_of_node(node, data.frozen);
+        let frozen_peer = peers().find(|(node, data)| is_news(node, data)).map(|(node, _)| node);
         if let Some(peer) = frozen_peer
             && self.monitor.global_expect != Some(GlobalExpect::Thawed)
             && !self.is_frozen(world)
@@ -376,8 +373,8 @@ impl NodeCore {
                 .as_ref()
                 .is_some_and(|monitor| monitor.global_expect == Some(GlobalExpect::Thawed));
             let is_frozen_elsewhere = peers()
-                .filter_map(|(node, _)| world.instance(node, path))
-                .any(|status| is_news(status.frozen));
+                .filter_map(|(node, _)| Some((node, world.instance(node, path)?.frozen)))
+                .any(|(node, time)| self.known_freezes.is_news_of_instance(node, path, time));
             if is_frozen_elsewhere && !is_frozen && !is_to_thaw {
                 self.effects.push(NodeEffect::FreezeInstance(path.clone()));
             }

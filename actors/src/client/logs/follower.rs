@@ -32,24 +32,26 @@ impl Tail {
     /// What follows the tail in the end of a log, as far back as it was read. `since`: what counts when nothing was
     /// shown yet.
     fn news(&self, mut entries: Vec<Value>, since: f64) -> Vec<Value> {
-        let Some(last) = self.0.back() else {
+        if self.0.is_empty() {
             entries.retain(|entry| time_of(entry) >= since);
             return entries;
+        }
+        // By their content: the clock of the node may have been set meanwhile. Lines may repeat: the place is where most of
+        // the tail fits, the first one of several.
+        let fit = |at: usize, shown: usize| {
+            let tail = self.0.iter().rev().skip(shown);
+            entries[..=at].iter().rev().zip(tail).take_while(|(a, b)| a == b).count()
         };
-        // Lines may repeat: the place is where most of the tail fits, the first one of several.
-        let fit = |at: usize| {
-            entries[..=at].iter().rev().zip(self.0.iter().rev()).take_while(|(a, b)| a == b).count()
-        };
-        let place = (0..entries.len())
-            .filter(|at| entries[*at] == *last)
-            .max_by_key(|at| (fit(*at), std::cmp::Reverse(*at)));
+        // The last line that was shown may have been lost in a crash.
+        let place = self.0.iter().rev().enumerate().find_map(|(shown, last)| {
+            (0..entries.len())
+                .filter(|at| entries[*at] == *last)
+                .max_by_key(|at| (fit(*at, shown), std::cmp::Reverse(*at)))
+        });
         match place {
             Some(at) => entries.split_off(at + 1),
-            // Rotated away, or more was logged than is looked through.
-            None => {
-                entries.retain(|entry| time_of(entry) > time_of(last));
-                entries
-            }
+            // Rotated away, or more was logged than is looked through: all of it came later.
+            None => entries,
         }
     }
 }
@@ -291,7 +293,9 @@ mod tests {
         assert_eq!(news("aab", "aabaab"), "aab", "lines may repeat");
         assert_eq!(news("bab", "babxbab"), "xbab");
         assert_eq!(news("abc", "de"), "de", "rotated away");
-        assert_eq!(news("abd", "bcef"), "ef");
+        assert_eq!(news("abd", "bcef"), "cef", "a line was lost");
+        assert_eq!(news("xyz", "abc"), "abc", "rotated away, and the clock was set back");
+        assert_eq!(news("xyz", "yzab"), "ab", "the clock was set back");
         assert_eq!(news("", "abcd"), "cd", "nothing was shown: what is new counts");
         assert_eq!(news("abcdefghijklmnopqrstuvwxyz", "yz{"), "{");
     }

@@ -2,8 +2,8 @@
 
 use model::{LocalExpect, MonitorStatus, NodeMonitorStatus, Status, Timestamp};
 use monitor::{
-    Change, InstanceCore, NodeCore, NodeEffect, NodeRequest, NodeTiming, ObjectRequest, Standing,
-    set_node_monitor, set_service_monitor,
+    Change, Freezes, InstanceCore, NodeCore, NodeEffect, NodeRequest, NodeTiming, ObjectRequest,
+    Standing, set_node_monitor, set_service_monitor,
 };
 use serde_json::json;
 
@@ -214,4 +214,35 @@ fn what_a_start_or_stop_cannot_do_is_told() {
     assert_eq!(answer(&disabled, fs.clone()), ["svc1 is disabled: `om svc1 enable`"]);
     assert_eq!(answer(CONFIG, fs), ["svc1 is n/a: none of its resources can be up or down"]);
     assert_eq!(answer("[DEFAULT]\nnodes = n1\n", json!({})), ["svc1 has no resource of its own"]);
+}
+
+#[test]
+fn a_peer_that_froze_while_this_node_was_away_is_followed_by_whatever_clock() {
+    let follows = |known: Option<f64>, frozen: f64| {
+        let mut world = lone_node(1000.5);
+        world.cluster = ["n1", "n2"].map(crate::world::node).to_vec();
+        let n2 = crate::world::node("n2");
+        let peer = json!({"monitor": {"status": "idle"}, "frozen": frozen});
+        world.nodes.insert(n2.clone(), serde_json::from_value(peer).expect("node data"));
+        let mut freezes = Freezes::default();
+        freezes.note_node(&n2, known.map(Timestamp));
+        let mut core =
+            NodeCore::new(Timestamp(1000.0), NodeTiming::default()).known_freezes(freezes);
+        (0..3).any(|secs| {
+            let effects = core.pass(Timestamp(1000.0 + f64::from(secs)), &world);
+            effects.contains(&NodeEffect::Freeze)
+        })
+    };
+    assert!(!follows(None, 0.0));
+    assert!(!follows(Some(900.0), 900.0), "it was frozen before");
+    assert!(
+        !follows(Some(4600.0), 4600.0),
+        "it was frozen before, by a clock that is an hour ahead"
+    );
+    assert!(follows(None, 990.0));
+    assert!(follows(None, 1.0), "by a clock that is years behind");
+    assert!(
+        follows(Some(900.0), 890.0),
+        "it was thawed and frozen anew after its clock was set back"
+    );
 }
