@@ -92,7 +92,7 @@ fn a_secret_is_stored_sealed_and_read_back() {
         }
         assert_eq!(ask("object_keys", "GET", json!({"path": path}))["data"], json!(["a/b"]));
     }
-    assert!(node.read("etc/sec/s1.conf").contains("a/b = crypt:"));
+    assert!(node.read("etc/sec/s1.conf").contains("a/b = sealed:"));
     assert!(!node.read("etc/sec/s1.conf").contains("plain"));
     let unset = ask("key", "DELETE", json!({"path": "sec/s1", "key": "a/b"}));
     assert_eq!(unset, json!({"status": 0, "info": "key a/b value unset"}));

@@ -229,7 +229,16 @@ fn messages_of_strangers_without_an_end_take_little_on_the_listener_and_on_heart
 
 #[test]
 fn only_who_is_known_sends_what_is_large() {
-    let node = Node::started("n1");
+    let mut node = Node::new("n1");
+    let member = Ipv4Addr::new(127, 0, 7, 2);
+    let port = node.port();
+    node.write(
+        "etc/node.conf",
+        &format!(
+            "[cluster]\nnodes = n1 n2\n[listener]\naddr = 127.0.0.1\naddr@n2 = {member}\nport = {port}\n"
+        ),
+    );
+    node.start();
     let mut seed = 1_u64;
     let noise: String = std::iter::repeat_with(|| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -244,7 +253,7 @@ fn only_who_is_known_sends_what_is_large() {
     let mut proven = Peer::sealed(&node).from_address(stranger(2));
     assert_eq!(proven.ask(&ping()).expect("served")["status"], 0);
     assert_eq!(proven.ask(&large).expect("who proved itself may")["status"], 0);
-    let mut member = Peer::sealed(&node);
+    let mut member = Peer::sealed(&node).named("n2").from_address(member);
     assert_eq!(member.ask(&large).expect("a member may")["status"], 0);
 }
 
