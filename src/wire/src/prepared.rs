@@ -192,7 +192,7 @@ pub enum Form {
 pub struct Seal {
     /// What it is for.
     pub kind: Kind,
-    /// For whom: a node, [`UNNAMED`] or [`ALL`].
+    /// For whom: a node, [`UNNAMED`](crate::UNNAMED) or [`ALL`].
     pub to: Box<str>,
     /// In a reply or a streamed item: the request.
     pub re: Option<MessageId>,
@@ -201,7 +201,7 @@ pub struct Seal {
 }
 
 impl Form {
-    /// The form of a request to the node `to`; [`UNNAMED`] asks a node for its name.
+    /// The form of a request to the node `to`; [`UNNAMED`](crate::UNNAMED) asks a node for its name.
     #[must_use]
     pub fn request(dialect: Dialect, to: &str, now: Moment, random: &dyn Random) -> Self {
         Self::new(dialect, Kind::Request, to, now, random)
