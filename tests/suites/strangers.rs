@@ -221,9 +221,10 @@ fn messages_of_strangers_without_an_end_take_little_on_the_listener_and_on_heart
         let grown = grown_under_endless_messages(node, cluster.address(0), port);
         println!("measured: 200 strangers send without an end to the {what}: {grown} KiB at most");
         // 4 MiB of messages; the rest is the connections, and what the allocator of each thread keeps in a build for tests.
-        assert!(grown < 24 << 10, "{what}: grown by {grown} KiB");
+        assert!(grown < 32 << 10, "{what}: grown by {grown} KiB");
     }
-    assert!(cluster.is_beating(0, "hb#1.rx", 1));
+    // The flood takes a whole processor of two: a beat may come late, and is not refused.
+    wait_for("n2 beats", || cluster.is_beating(0, "hb#1.rx", 1));
     assert!(lines(node, "too many") <= 4, "{}", node.node_log());
 }
 
