@@ -18,6 +18,7 @@ mod logs;
 mod mon;
 mod node;
 mod object;
+mod others;
 mod rotate;
 mod select;
 mod streams;

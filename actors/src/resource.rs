@@ -49,7 +49,7 @@ use std::sync::Arc;
 use model::{InstanceStatus, ObjectPath};
 
 pub(crate) use action::ORIGIN_VARIABLE;
-pub use action::{action, in_new_session, is_from_daemon};
+pub use action::{Others, action, in_new_session, is_from_daemon};
 pub use cgroup::Cgroups;
 pub use container::is_usable;
 pub use host::Host;

@@ -9,6 +9,7 @@ use om::{ActionOptions, InstanceAction, Target, Wait};
 use serde_json::{Map, Value};
 use wire::Request;
 
+use super::others::Others;
 use super::select::is_here;
 use super::{
     ANSWER, Done, Failure, Link, NAMESPACE_VARIABLE, Om, config_edit, explain, note, object, target,
@@ -278,7 +279,8 @@ fn one_here(om: &Om, path: &ObjectPath, action: InstanceAction, options: &Action
     if !from_daemon {
         log_to(om, path, options);
     }
-    Ok(resource::action(&host, &object, action, options))
+    let others = Others::new(om)?;
+    Ok(resource::action(&host, &object, action, options, &|path, nodes| others.ask(path, nodes)))
 }
 
 fn log_to(om: &Om, path: &ObjectPath, options: &ActionOptions) {

@@ -232,7 +232,7 @@ pub(super) fn known_all(
     Ok(paths.iter().map(|path| (path.clone(), take_known(&mut data, path))).collect())
 }
 
-fn take_known(data: &mut Value, path: &ObjectPath) -> Known {
+pub(super) fn take_known(data: &mut Value, path: &ObjectPath) -> Known {
     let mut known = Known::default();
     let Some(monitor) = data.get_mut("monitor") else { return known };
     known.compat = monitor.get("compat").and_then(Value::as_bool);

@@ -1,18 +1,19 @@
 //! Instance actions: what `om <path> <action> --local` does.
 
 mod configuration;
+mod copies;
 mod lifecycle;
 mod sequence;
 mod toc;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use model::{InstanceStatus, Orchestrate, Status};
+use model::{InstanceStatus, NodeName, ObjectPath, Orchestrate, Status};
 use om::{ActionOptions, InstanceAction, SyncAction};
 
 use super::driver::Failure;
@@ -115,9 +116,14 @@ impl Verb {
     }
 }
 
+/// Asks what the instances of an object are by now: its peers, where they answer, else what the local daemon knows of them.
+pub type Others<'a> =
+    dyn Fn(&ObjectPath, &[NodeName]) -> BTreeMap<NodeName, InstanceStatus> + Sync + 'a;
+
 /// One action on one instance.
 pub(crate) struct Act<'a> {
     host: &'a Host,
+    others: &'a Others<'a>,
     instance: Arc<Instance>,
     options: &'a ActionOptions,
     selection: Selection,
@@ -132,17 +138,20 @@ pub(crate) struct Act<'a> {
 /// Runs an action on the local instance of an object, to its end. The exit code: 0 done or nothing to do, 1 refused or
 /// failed. What went wrong is in the log.
 ///
-/// Targets of the monitor (`switch`, `giveback`, `takeover`, `abort`, `clear`) are no local actions: refused.
+/// Targets of the monitor (`switch`, `giveback`, `takeover`, `abort`, `clear`) are no local actions: refused. So is what
+/// would start a second copy of what `others` have, unless it is forced or the daemon wants it.
 #[must_use]
 pub fn action(
     host: &Host,
     object: &LoadedObject,
     action: InstanceAction,
     options: &ActionOptions,
+    others: &Others<'_>,
 ) -> u8 {
     let is_from_daemon = is_from_daemon();
     let act = Act {
         host,
+        others,
         instance: Arc::new(Instance::read(host, object)),
         options,
         selection: Selection::read(options),
@@ -248,6 +257,7 @@ impl Act<'_> {
             _ => {}
         }
         self.check_selection(action)?;
+        self.check_copies(action)?;
         let is_told = !self.is_from_daemon && !self.options.dry_run && has_resources;
         // Sections of a configuration are no instance that is deleted.
         let is_edit = action == InstanceAction::Delete && !self.is_whole();
@@ -255,12 +265,17 @@ impl Act<'_> {
         // Told once the lock is held: what another action does and ends with is not for us to say.
         let is_begun = Cell::new(false);
         let done = self.with_lock(action, || {
-            is_begun.set(true);
             if let Some((doing, _)) = told {
                 let unset =
                     local_expect(action, self.is_whole()).filter(|expect| *expect == "unset");
                 announce::monitor(&self.host.paths, &self.instance.path, doing, unset, None);
+                // Who does the same elsewhere has told it too by now, or will see this: one of two at least gives way.
+                if let Err(refusal) = self.check_copies(action) {
+                    announce::monitor(&self.host.paths, &self.instance.path, "idle", None, None);
+                    return Err(refusal);
+                }
             }
+            is_begun.set(true);
             self.dispatch(action)
         });
         if !is_begun.get() {

@@ -199,7 +199,9 @@ impl Volume {
         if !Self::exists(path, scene) {
             return Err(Failure::refused(format!("volume {} does not exist", self.name)));
         }
-        Self::om(path, scene, [verb, "--local"])
+        // The volume of a copy that is wanted is wanted too.
+        let force = (verb == "start" && scene.is_forced).then_some("--force");
+        Self::om(path, scene, [verb, "--local"].into_iter().chain(force))
     }
 
     /// Other services whose volume resources are up here, on the same volume.
@@ -408,9 +410,10 @@ impl Driver for Volume {
     fn provision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         self.create(scene)?;
         self.claim(scene)?;
-        let leader = scene.is_leader.then_some("--leader");
+        let options = [("--leader", scene.is_leader), ("--force", scene.is_forced)];
+        let options = options.into_iter().filter(|(_, is_set)| *is_set).map(|(option, _)| option);
         let words = ["provision", "--local", "--disable-rollback", "--waitlock", WAITLOCK];
-        Self::om(self.path()?, scene, words.into_iter().chain(leader))
+        Self::om(self.path()?, scene, words.into_iter().chain(options))
     }
 
     /// The volume and its data stay: they are unprovisioned by an operator, as an object of their own.

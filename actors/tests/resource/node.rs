@@ -1,5 +1,6 @@
 //! A node of one test: folders of its own, and the `om` binary that was built with it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -168,7 +169,7 @@ impl Node {
 
     /// Runs an action with options.
     pub(crate) fn act_with(&self, action: InstanceAction, options: &ActionOptions) -> u8 {
-        resource::action(&self.host, &self.object(), action, options)
+        resource::action(&self.host, &self.object(), action, options, &|_, _| BTreeMap::new())
     }
 
     /// Runs an action.

@@ -52,7 +52,7 @@ pub enum Hold {
     },
     /// These nodes are not heard here, but by others: what they may run is not started.
     NotHeard(Vec<NodeName>),
-    /// It runs elsewhere too, where it was started while this node was out of sight.
+    /// It runs elsewhere too, where it may have been started while this node was out of sight.
     Deposed(Vec<NodeName>),
     /// These peers do not know yet what they run.
     PeerInit(Vec<NodeName>),
@@ -381,7 +381,11 @@ impl fmt::Display for Hold {
                 write!(f, "{} {} heard by others only, it may run there", names(nodes), be(nodes))
             }
             Self::Deposed(nodes) => {
-                write!(f, "{} started it while this node was out of sight", names(nodes))
+                write!(
+                    f,
+                    "it runs on {} too, and this node was out of sight: it gives way",
+                    names(nodes)
+                )
             }
             Self::PeerInit(nodes) => {
                 write!(f, "{} {} starting, what runs there is not known", names(nodes), be(nodes))

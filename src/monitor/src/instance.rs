@@ -31,7 +31,7 @@ use crate::{
 };
 
 pub use adoption::accepts;
-pub(crate) use quorate::is_exclusive;
+pub use quorate::is_exclusive;
 pub use rules::{drops_target, is_transition};
 
 use pacing::{Looks, Pacing, Wait};

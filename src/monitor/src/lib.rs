@@ -12,6 +12,7 @@ mod dequeuing;
 mod digest;
 mod effect;
 mod election;
+mod elsewhere;
 mod exchange;
 mod explain;
 mod fold;
@@ -46,13 +47,16 @@ pub use dequeuing::{DEQUEUE_PAUSE, Dequeue, Dequeuing};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use election::{Copy, Verdict, Voter, elect, is_for_others, is_leaving};
+pub use elsewhere::active_elsewhere;
 pub use exchange::{Delta, Exchange, PeerData, Received, Sending, faults, preserve};
 pub use explain::{Facts, explain};
 pub use fold::fold;
 pub use forecast::forecast;
 pub use freezes::Freezes;
 pub use hold::{Hold, Related};
-pub use instance::{InstanceCore, accepts, drops_target, is_transition, restart_time};
+pub use instance::{
+    InstanceCore, accepts, drops_target, is_exclusive, is_transition, restart_time,
+};
 pub use instance_status::{
     InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,
     instance_status, is_evaluated, resource_status,

@@ -97,6 +97,8 @@ impl Act<'_> {
         let mut states = self.states();
         let mut activated = vec![];
         let is_leader = self.is_leader();
+        let is_alone = self.instance.settings.peers.len() < 2;
+        let is_stopped_after = !is_alone && !self.options.disable_rollback;
         let done = self.with_triggers(Verb::Provision, || {
             for set in &sets {
                 let one = std::slice::from_ref(set);
@@ -124,7 +126,12 @@ impl Act<'_> {
                 })
                 .result()?;
                 let started = self.sequence(Verb::Start, one, &mut states, |scene| {
-                    if scene.resource.is_shared && !is_leader && !scene.resource.is_standby {
+                    let is_last_step =
+                        matches!(scene.resource.rid.group(), "ip" | "app" | "container" | "task");
+                    // Nothing is made of it for the next ones, and it may run on another node by now.
+                    let is_in_vain = is_stopped_after && is_last_step;
+                    let is_of_leader = scene.resource.is_shared && !is_leader;
+                    if (is_of_leader || is_in_vain) && !scene.resource.is_standby {
                         return Ok(());
                     }
                     scene.resource.driver.start(scene)
@@ -134,8 +141,7 @@ impl Act<'_> {
             }
             Ok(())
         });
-        let is_alone = self.instance.settings.peers.len() < 2;
-        if done.is_err() || (!is_alone && !self.options.disable_rollback) {
+        if done.is_err() || is_stopped_after {
             self.roll_back(&activated, &mut states)?;
         }
         done

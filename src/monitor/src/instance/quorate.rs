@@ -10,7 +10,8 @@ use super::{Cx, InstanceCore};
 use crate::{Action, Conditions, Effect, Hold, Moment, ObjectView, Seen, World, live_nodes};
 
 /// Whether an object may be active on one of several nodes only.
-pub(crate) fn is_exclusive(settings: &ObjectSettings) -> bool {
+#[must_use]
+pub fn is_exclusive(settings: &ObjectSettings) -> bool {
     settings.topology == Topology::Failover && settings.peers.len() > 1 && !settings.disabled
 }
 
