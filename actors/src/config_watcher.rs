@@ -274,7 +274,9 @@ impl ConfigWatcher {
         let alert = |(file, complaint): (&String, &Complaint)| {
             let severity = match complaint.severity {
                 conf::Severity::Error => "error",
-                conf::Severity::Warning | conf::Severity::Notice => "warning",
+                conf::Severity::Mistake | conf::Severity::Warning | conf::Severity::Notice => {
+                    "warning"
+                }
             };
             json!({"severity": severity, "message": told(new, file, complaint)})
         };
@@ -347,7 +349,9 @@ fn complaints_of(config: &LoadedConfig) -> impl Iterator<Item = (&String, &Compl
 fn level_of(complaint: &Complaint) -> log::Level {
     match complaint.severity {
         conf::Severity::Error => log::Level::Error,
-        conf::Severity::Warning | conf::Severity::Notice => log::Level::Warn,
+        conf::Severity::Mistake | conf::Severity::Warning | conf::Severity::Notice => {
+            log::Level::Warn
+        }
     }
 }
 

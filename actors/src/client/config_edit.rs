@@ -7,6 +7,8 @@
 mod document;
 mod editor;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use conf::{Complaint, Context, Edit, NodeSettings, Severity};
@@ -15,12 +17,11 @@ use om::ConfigAction;
 use om::render::printable;
 use serde_json::{Map, json};
 
-use super::{Done, Failure, Om, complain, note, print};
+use super::{Done, Failure, Om, complain, mon, note, print};
 use crate::{config, durable};
 
-use document::Document;
-pub(super) use document::Owner;
-use editor::edit;
+pub(super) use document::{Document, Owner};
+use editor::{Editing, edit};
 
 /// How long a writer waits for another one.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,9 +103,10 @@ fn run(om: &Om, owners: &[Owner], action: &ConfigAction) -> Done {
                     print(&format!("{}\n", text.join("\n")));
                 }
             }
-            ConfigAction::Edit { recover, discard } => {
+            ConfigAction::Edit { recover, discard, force } => {
                 let editor = std::env::var("EDITOR").unwrap_or_default();
-                edit(om, owner, *recover, *discard, &editor)?;
+                let how = Editing { recover: *recover, discard: *discard, force: *force };
+                edit(om, owner, how, &editor)?;
             }
             ConfigAction::Validate => code = code.saturating_add(validate(om, owner)?),
         }
@@ -190,7 +192,7 @@ fn evaluated_text(value: &serde_json::Value) -> String {
 pub(super) struct Manner {
     /// List operators start from the evaluated value.
     eval: bool,
-    /// Members may be taken out of the cluster.
+    /// Members may be taken out of the cluster, and mistakes written.
     force: bool,
 }
 
@@ -206,16 +208,18 @@ pub(super) fn change(
     let settings = settings(om)?;
     let context = context(om, &settings, None)?;
     let mut document = Document::read(om, owner, &settings)?;
-    let before = document.validate(&context);
+    let before = document.clone();
     let edits =
         if manner.eval { evaluate_bases(&document, &context, edits)? } else { edits.to_vec() };
     if !document.edit(&context, &edits)? {
         return Ok(());
     }
-    // An edit may not add an error; it may leave one that was there, to be mended by the next edit.
+    // An edit may not add a mistake; it may leave one that was there, to be mended by the next edit.
+    let context = judging(om, context, [], document.text());
+    let before = before.validate(&context);
     let mut after = document.validate(&context);
     after.extend(step_faults(om, &document, &context));
-    refuse_new_errors(owner, &before, &after)?;
+    refuse_new_mistakes(&owner.words(), &before, &after, manner.force)?;
     if !manner.force {
         refuse_ejection(om, &document, &context)?;
     }
@@ -267,7 +271,7 @@ fn evaluate_bases(
     edits: &[Edit],
 ) -> Result<Vec<Edit>, Failure> {
     let mut based = vec![];
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for edit in edits {
         if let Edit::Set(text) = edit
             && let Some((left, _)) = text.split_once('=')
@@ -288,53 +292,86 @@ fn evaluate_bases(
     Ok(based)
 }
 
-fn refuse_new_errors(
-    owner: &Owner,
+/// Refuses what was not wrong before: errors, and without `force` mistakes that deployed agents put up with. Tells the rest.
+pub(super) fn refuse_new_mistakes(
+    words: &str,
     before: &[Complaint],
     after: &[Complaint],
+    force: bool,
 ) -> Result<(), Failure> {
-    let is_known = |complaint: &Complaint| {
-        before.iter().any(|old| {
-            Complaint { line: 0, ..old.clone() } == Complaint { line: 0, ..complaint.clone() }
-        })
+    let is_refused = |complaint: &Complaint| match force {
+        true => complaint.severity == Severity::Error,
+        false => complaint.is_refused(),
     };
-    let fresh = after.iter().filter(|complaint| !is_known(complaint));
-    let (errors, others): (Vec<_>, Vec<_>) =
-        fresh.partition(|complaint| complaint.severity == Severity::Error);
+    let fresh = after.iter().filter(|complaint| !complaint.is_among(before));
+    let (refused, others): (Vec<_>, Vec<_>) = fresh.partition(|complaint| is_refused(complaint));
     others.iter().for_each(|complaint| note(&format!("warning: {complaint}")));
-    if errors.is_empty() {
+    if refused.is_empty() {
         return Ok(());
     }
-    let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    lines.push(format!(
-        "nothing is written: the configuration of {} would be invalid",
-        owner.words()
-    ));
+    let mut lines: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    let has_errors = refused.iter().any(|complaint| complaint.severity == Severity::Error);
+    lines.push(match has_errors {
+        true => format!("nothing is written: the configuration of {words} would be invalid"),
+        false => format!("nothing is written: correct it, or have {words} as it is with --force"),
+    });
     Err(Failure { lines, code: 1 })
 }
 
-/// Prints what is wrong; the exit code counts errors and warnings.
-fn validate(om: &Om, owner: &Owner) -> Result<u8, Failure> {
+/// A context to judge a text in, before it is written: with the objects of the cluster, and those about to be created, where the
+/// text may name some.
+pub(super) fn judging<'p>(
+    om: &Om,
+    context: Context,
+    created: impl IntoIterator<Item = &'p ObjectPath>,
+    text: &str,
+) -> Context {
+    let names_objects =
+        ["parents", "children", "slaves", "affinity"].iter().any(|keyword| text.contains(keyword));
+    if !names_objects {
+        return context;
+    }
+    let mut objects: BTreeSet<ObjectPath> = config::list_objects(&om.paths).into_keys().collect();
+    objects.extend(created.into_iter().cloned());
+    // Those of other nodes are known to the daemon.
+    let status = om.link(None).and_then(|link| mon::status(&link, Some("**"), None));
+    let status = status.unwrap_or_default();
+    let services = status.pointer("/monitor/services").and_then(serde_json::Value::as_object);
+    let names = services.into_iter().flat_map(Map::keys);
+    objects.extend(names.filter_map(|name| ObjectPath::parse(name).ok()));
+    Context { objects: Some(Arc::new(objects)), ..context }
+}
+
+/// What is wrong with a file.
+pub(super) fn complaints(om: &Om, owner: &Owner) -> Result<Vec<Complaint>, Failure> {
     let mut complaints = config::unreadable_node_files(&om.paths, &om.nodename);
     if complaints.is_empty() {
         let settings = settings(om)?;
         let document = Document::read(om, owner, &settings)?;
-        complaints = document.validate(&context(om, &settings, None)?);
-    } else if let Owner::Object(path) = owner
+        let context = judging(om, context(om, &settings, None)?, [], document.text());
+        return Ok(document.validate(&context));
+    }
+    if let Owner::Object(path) = owner
         && *path != ObjectPath::cluster()
         && let Err(complaint) = config::check_object_file(&om.paths, path)
     {
         complaints.push(*complaint);
     }
+    Ok(complaints)
+}
+
+/// Prints what is wrong; the exit code counts errors, mistakes and warnings.
+fn validate(om: &Om, owner: &Owner) -> Result<u8, Failure> {
+    let complaints = complaints(om, owner)?;
     for complaint in &complaints {
         match complaint.severity {
-            Severity::Error => complain(&complaint.to_string()),
+            Severity::Error | Severity::Mistake => complain(&complaint.to_string()),
             Severity::Warning => note(&format!("warning: {complaint}")),
             Severity::Notice => note(&format!("notice: {complaint}")),
         }
     }
-    let (errors, warnings) = Complaint::count(&complaints);
-    Ok(u8::try_from(errors + warnings).unwrap_or(u8::MAX))
+    let counted = complaints.iter().filter(|each| each.severity > Severity::Notice).count();
+    Ok(u8::try_from(counted).unwrap_or(u8::MAX))
 }
 
 /// The action and options that ask another node for the same.
@@ -366,5 +403,7 @@ pub(super) fn as_request(
     }
 }
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,13 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use conf::{Complaint, Edit, Ini, ObjectConf, Severity};
+use conf::{Complaint, Edit, Ini, ObjectConf};
 use model::{GlobalExpect, ObjectPath, validate_object_name};
 use om::{ConfigSource, CreateOptions, InstanceAction, Target, Wait};
 use serde_json::{Map, Value};
 use wire::{NodeSpec, Request};
 
-use super::config_edit::MODE;
+use super::config_edit::{Document, MODE, judging};
 use super::select::Selection;
 use super::xmlrpc::{self, Uri};
 use super::{
@@ -38,8 +38,9 @@ pub(super) fn run(
     }
     let mut code = 0_u8;
     let are_several = objects.len() > 1;
+    let created: Vec<ObjectPath> = objects.iter().map(|(path, _)| path.clone()).collect();
     for (path, text) in objects {
-        match create(om, &path, &text, options) {
+        match create(om, &path, &text, options, &created) {
             // What is wrong with one is no reason not to make the others.
             Err(failure) if are_several => {
                 failure.lines.iter().for_each(|line| complain(line));
@@ -250,8 +251,19 @@ fn resource_edits(conf: &ObjectConf, resources: &[String]) -> Result<Vec<Edit>, 
     Ok(edits)
 }
 
+fn parse(path: &ObjectPath, text: &str) -> Result<ObjectConf, Failure> {
+    ObjectConf::parse(path.clone(), text)
+        .map_err(|error| Failure::new(format!("{} {error}", path.config_file())))
+}
+
 /// Writes the file of a new object, frozen first: what is half configured is not started.
-fn create(om: &Om, path: &ObjectPath, text: &str, options: &CreateOptions) -> Result<(), Failure> {
+pub(super) fn create(
+    om: &Om,
+    path: &ObjectPath,
+    text: &str,
+    options: &CreateOptions,
+    created: &[ObjectPath],
+) -> Result<(), Failure> {
     let file = om.paths.config_file(path);
     let lock = durable::FileLock::take(&config::edit_lock(&om.paths, path), PATIENCE)?;
     let is_new = !file.exists();
@@ -260,8 +272,7 @@ fn create(om: &Om, path: &ObjectPath, text: &str, options: &CreateOptions) -> Re
             "object {path} already exists: change it with `om {path} set`, or replace it with --force"
         )));
     }
-    let mut conf = ObjectConf::parse(path.clone(), text)
-        .map_err(|error| Failure::new(format!("the configuration {error}")))?;
+    let mut conf = parse(path, text)?;
     conf.ini_mut().remove_section("metadata");
     if !options.restore {
         conf.ini_mut().unset("DEFAULT", "id");
@@ -276,19 +287,22 @@ fn create(om: &Om, path: &ObjectPath, text: &str, options: &CreateOptions) -> Re
         value: value.clone(),
     }));
     conf.edit(&context, &edits).map_err(|error| Failure::usage(error.to_string()))?;
-    let complaints = conf.validate(&context);
-    let (errors, others): (Vec<&Complaint>, Vec<_>) =
-        complaints.iter().partition(|complaint| complaint.severity == Severity::Error);
+    let context = judging(om, context, created, conf.text());
+    let document = Document::Object(conf);
+    let complaints = document.validate(&context);
+    let (refused, others): (Vec<&Complaint>, Vec<_>) =
+        complaints.iter().partition(|complaint| complaint.is_refused() && !options.force);
     others.iter().for_each(|complaint| note(&format!("warning: {complaint}")));
-    if !errors.is_empty() && !options.force {
-        let mut lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        lines.push(format!("{path} is not created: mend the configuration, or use --force"));
+    if !refused.is_empty() {
+        let mut lines: Vec<String> = refused.iter().map(ToString::to_string).collect();
+        lines
+            .push(format!("{path} is not created: correct it, or create it as it is with --force"));
         return Err(Failure { lines, code: 1 });
     }
     if is_new && path.kind().has_instances() {
         durable::write(&om.paths.instance_frozen(path), b"", 0o644)?;
     }
-    durable::write(&file, conf.text().as_bytes(), MODE)?;
+    durable::write(&file, document.text().as_bytes(), MODE)?;
     drop(lock);
     Ok(())
 }
@@ -347,8 +361,7 @@ fn create_elsewhere(
     let settings = config::load_node(&om.paths, om.nodename.clone())?;
     let context = config::context(&om.paths, &settings);
     for (path, text) in objects {
-        let mut conf = ObjectConf::parse(path.clone(), &text)
-            .map_err(|error| Failure::new(format!("the configuration {error}")))?;
+        let mut conf = parse(&path, &text)?;
         let mut edits = resource_edits(&conf, &options.resources)?;
         edits.extend(options.keywords.iter().map(|edit| Edit::Set(edit.0.clone())));
         conf.edit(&context, &edits).map_err(|error| Failure::usage(error.to_string()))?;

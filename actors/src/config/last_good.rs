@@ -54,15 +54,17 @@ fn read_copy(paths: &Paths, file: &str) -> Option<(String, Timestamp)> {
     Some((text, super::modified(&metadata)))
 }
 
-/// What the monitors need of an object, and its errors: those of reading, those that make it no good configuration, and
-/// what it asks for in vain.
+/// What the monitors need of an object, and what is wrong with it: what cannot be read, what makes it no good configuration,
+/// what it does not mean as it says, and what it asks for in vain.
 pub(super) fn evaluate(conf: &ObjectConf, context: &Context) -> (ObjectSettings, Vec<Complaint>) {
-    let (settings, mut complaints) = conf.settings(context);
-    if conf.path().kind() != Kind::Ccfg {
-        let mut errors = conf.validate(context);
-        errors.retain(|each| each.severity == Severity::Error || each.is_unread());
-        Complaint::merge(&mut complaints, errors);
+    let (settings, found) = conf.settings(context);
+    if conf.path().kind() == Kind::Ccfg {
+        return (settings, found);
     }
+    // In the words of who judges files before they are written.
+    let mut complaints = conf.validate(context);
+    complaints.retain(|each| each.is_refused() || each.is_unread());
+    Complaint::merge(&mut complaints, found);
     (settings, complaints)
 }
 

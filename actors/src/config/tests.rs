@@ -438,7 +438,9 @@ fn a_mistake_of_the_start_is_told_and_does_not_block_the_next_change() {
     let mut config = root.load();
     assert_eq!(
         told(&config, "svc1.conf"),
-        ["svc1.conf line 4: app#1.type: unknown driver app.smple"]
+        [
+            "svc1.conf line 4: app#1.type: unknown driver app.smple: did you mean simple? The drivers of app are forking, simple, winservice"
+        ]
     );
     root.write("svc1.conf", b"[DEFAULT]\nid = 1\napp = x\n[app#1]\ntype = smple\n");
     let path = [object("svc1")];

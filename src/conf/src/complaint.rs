@@ -13,10 +13,13 @@ pub(crate) const UNREAD: &str = "not read: ";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The default applies, deployed agents do not mind: not counted by `validate config`.
+    /// Worth knowing, and good as it is: not counted by `validate config`.
     Notice,
     /// Nothing reads it.
     Warning,
+    /// Deployed agents take it, for something else than it says. `om` writes none without `--force`; a file that has one is in
+    /// force, and the daemon tells.
+    Mistake,
     /// The keyword can not be used as written.
     Error,
 }
@@ -78,7 +81,13 @@ impl Complaint {
         }
     }
 
-    /// Errors and warnings, what `validate config` adds up.
+    /// Whether it is nothing to write.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.severity >= Severity::Mistake
+    }
+
+    /// Errors and warnings as deployed agents count them; they do not count a [`Severity::Mistake`].
     #[must_use]
     pub fn count(complaints: &[Self]) -> (usize, usize) {
         let count = |severity| complaints.iter().filter(|c| c.severity == severity).count();

@@ -1,10 +1,10 @@
 //! All an evaluation may look at beside the configuration itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use model::NodeName;
+use model::{NodeName, ObjectPath};
 
 use crate::{NodeConf, NodeSelector};
 
@@ -57,6 +57,8 @@ pub struct Context {
     pub is_live: bool,
     /// What drivers know.
     pub facts: Option<Arc<dyn Facts>>,
+    /// The objects of the cluster, for who judges a configuration before it is written; none where they are not known.
+    pub objects: Option<Arc<BTreeSet<ObjectPath>>>,
     /// Who is told of each keyword that is read: for the test that each one is.
     pub reads: Option<Reads>,
 }
@@ -73,6 +75,7 @@ impl Context {
             impersonate: None,
             is_live: true,
             facts: None,
+            objects: None,
             reads: None,
         }
     }

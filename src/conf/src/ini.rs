@@ -82,6 +82,17 @@ struct Section {
     comments: Vec<Box<str>>,
 }
 
+/// A section or a keyword that stands in more than one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubled {
+    /// The section.
+    pub section: Box<str>,
+    /// The keyword; empty for the section itself.
+    pub keyword: Box<str>,
+    /// Line of each but the first.
+    pub line: usize,
+}
+
 /// One change of a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
@@ -110,7 +121,12 @@ pub enum Change {
 pub struct Ini {
     text: Arc<str>,
     sections: IndexMap<Box<str>, Section>,
+    /// At most [`MAX_DOUBLED`].
+    doubled: Vec<Doubled>,
 }
+
+/// More doubled lines than an operator reads.
+const MAX_DOUBLED: usize = 20;
 
 impl fmt::Debug for Ini {
     /// Without its text, which may hold secrets.
@@ -130,6 +146,7 @@ impl Ini {
         let mut above = vec![];
         let mut current: Option<usize> = None;
         let mut open: Option<(Box<str>, String, u32)> = None;
+        let mut doubled = vec![];
         for line in lines::scan(text) {
             let line = line?;
             match line.kind {
@@ -149,28 +166,31 @@ impl Ini {
                     }
                 }
                 lines::Kind::Section(name) => {
-                    close(&mut sections, current, open.take());
+                    close(&mut sections, current, open.take(), &mut doubled);
                     let entry = sections.entry(name.into());
                     current = Some(entry.index());
                     let section = entry.or_default();
                     if section.line == 0 {
                         section.line = number(line.number);
+                    } else {
+                        note(&mut doubled, name, "", line.number);
                     }
                 }
                 lines::Kind::Keyword { keyword, value } => {
-                    close(&mut sections, current, open.take());
+                    close(&mut sections, current, open.take(), &mut doubled);
                     open = Some((keyword.into(), value.to_owned(), number(line.number)));
                 }
             }
         }
-        close(&mut sections, current, open.take());
+        close(&mut sections, current, open.take(), &mut doubled);
         if !above.is_empty() {
             let default = sections.entry("DEFAULT".into()).or_default();
             above.append(&mut default.comments);
             default.comments = above;
         }
         sections.shrink_to_fit();
-        Ok(Self { text: text.into(), sections })
+        doubled.shrink_to_fit();
+        Ok(Self { text: text.into(), sections, doubled })
     }
 
     /// Reads a document from the bytes of a file.
@@ -198,6 +218,12 @@ impl Ini {
     /// Names of the sections, in the order of their first lines.
     pub fn sections(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.sections.keys().map(AsRef::as_ref)
+    }
+
+    /// Sections and keywords that stand in more than one place: sections are merged, and of keywords the last one counts.
+    #[must_use]
+    pub fn doubled(&self) -> &[Doubled] {
+        &self.doubled
     }
 
     /// Whether the section exists.
@@ -365,10 +391,21 @@ fn close(
     sections: &mut IndexMap<Box<str>, Section>,
     current: Option<usize>,
     open: Option<(Box<str>, String, u32)>,
+    doubled: &mut Vec<Doubled>,
 ) {
     if let (Some(index), Some((keyword, mut value, line))) = (current, open) {
         value.truncate(value.trim_end_matches(lines::is_blank).len());
+        if sections[index].entries.contains_key(&keyword) {
+            let section = sections.get_index(index).map_or("", |(name, _)| name);
+            note(doubled, section, &keyword, line as usize);
+        }
         sections[index].entries.insert(keyword, Entry { value: value.into(), line });
+    }
+}
+
+fn note(doubled: &mut Vec<Doubled>, section: &str, keyword: &str, line: usize) {
+    if doubled.len() < MAX_DOUBLED {
+        doubled.push(Doubled { section: section.into(), keyword: keyword.into(), line });
     }
 }
 

@@ -6,6 +6,7 @@ use crate::Converter;
 
 mod cluster;
 mod drivers;
+mod mounts;
 mod object;
 
 /// Value of a keyword that is not set.
@@ -66,6 +67,8 @@ pub(crate) struct Keyword {
     pub(crate) candidates: &'static [&'static str],
     /// Name it is inherited under from DEFAULT; its own when none.
     pub(crate) default_keyword: Option<&'static str>,
+    /// The least number that means anything.
+    pub(crate) least: i64,
     /// Who does something about it.
     pub(crate) fate: Fate,
 }
@@ -80,6 +83,7 @@ const fn kw(name: &'static str) -> Keyword {
         is_required: false,
         candidates: &[],
         default_keyword: None,
+        least: 0,
         fate: Fate::Read,
     }
 }
@@ -123,6 +127,11 @@ impl Keyword {
 
     const fn one_of(mut self, candidates: &'static [&'static str]) -> Self {
         self.candidates = candidates;
+        self
+    }
+
+    const fn from(mut self, least: i64) -> Self {
+        self.least = least;
         self
     }
 
@@ -194,6 +203,47 @@ pub(crate) fn group_of(section: &str) -> (&str, Option<&'static str>) {
 /// Whether a section has to name its type.
 pub(crate) fn needs_type(section: &str) -> bool {
     drivers::default_type(group_of(section).0) == Some(None)
+}
+
+/// The drivers of a group, for who misspelt one; none where any word is one.
+pub(crate) fn drivers_of(group: &str) -> &'static [&'static str] {
+    drivers::of(group)
+}
+
+/// What is wrong with a type of mount; none for those that systems have, and for what is no type of mount.
+pub(crate) fn unknown_mount(group: &str, driver: &str) -> Option<String> {
+    if group != "fs" || mounts::is_known(driver) {
+        return None;
+    }
+    Some(match model::nearest(driver, mounts::all()) {
+        Some(near) => format!("{driver} is no file system type: did you mean {near}?"),
+        None => format!(
+            "{driver} is no file system type: expected one of the system, as ext4, xfs, btrfs, nfs, tmpfs or bind, or \
+             directory or flag"
+        ),
+    })
+}
+
+/// The sections that a document may have, for who misspelt one.
+pub(crate) fn section_near(tables: Tables, section: &str) -> Option<String> {
+    let (group, index) = section.split_once('#').unwrap_or((section, ""));
+    let indexed: Vec<&str> = match tables {
+        Tables::Object(Kind::Svc | Kind::Vol) => drivers::groups().chain(["subset"]).collect(),
+        Tables::Object(Kind::Ccfg) | Tables::Node => cluster::indexed().to_vec(),
+        Tables::Object(_) => vec![],
+    };
+    let plain: Vec<&str> = match tables {
+        Tables::Object(Kind::Ccfg) | Tables::Node => {
+            ["labels", "env"].into_iter().chain(cluster::plain()).collect()
+        }
+        Tables::Object(_) => vec!["DEFAULT", "env", "labels", "data"],
+    };
+    let index = if index.is_empty() { "1" } else { index };
+    if indexed.contains(&group.to_lowercase().as_str()) {
+        return Some(format!("{}#{index}", group.to_lowercase()));
+    }
+    let near = model::nearest(group, indexed.iter().chain(&plain).copied())?;
+    Some(if indexed.contains(&near) { format!("{near}#{index}") } else { near.to_owned() })
 }
 
 /// A driver with the same tables, out of few.

@@ -27,7 +27,7 @@ pub use convert::{Converter, Expected, SizeOptions, parse_duration, parse_size, 
 pub use edit::{Edit, EditError};
 pub use eval::{EvalError, EvalReason, Evaluated};
 pub use expr::evaluate as evaluate_expression;
-pub use ini::{Change, Ini, IniError, IniReason};
+pub use ini::{Change, Doubled, Ini, IniError, IniReason};
 pub use join::{JoinError, JoinReply, join_node_conf, leave_cluster_conf, leave_node_conf};
 pub use keywords::{has_driver, keyword_list, node_keyword_list};
 pub use node::{

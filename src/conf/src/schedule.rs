@@ -17,6 +17,7 @@ use std::time::Duration;
 use jiff::Span;
 use jiff::civil::{Date, DateTime};
 
+mod crontab;
 mod parse;
 
 /// When something runs by itself.
@@ -70,18 +71,22 @@ const DAY_SECONDS: u32 = 86_400;
 /// Days looked ahead: the calendar repeats its weekdays after 28 years.
 const HORIZON_DAYS: u32 = 28 * 366;
 
+/// The form of a schedule, for who wrote another.
+const FORM: &str =
+    "times, then days, weeks and months, as @10, 02:00-04:00 or 09:00-18:00@30 mon-fri";
+
 /// Why a schedule is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleError {
     /// The part that is wrong.
     pub part: String,
-    /// What is wrong with it.
-    pub reason: &'static str,
+    /// What is wrong with it, and what is right.
+    pub reason: Box<str>,
 }
 
 impl fmt::Display for ScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "schedule {:?}: {}", self.part, self.reason)
+        f.write_str(&self.reason)
     }
 }
 
@@ -124,7 +129,14 @@ impl Schedule {
     ///
     /// [`ScheduleError`] with the part that is wrong.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
-        parse::parse(text)
+        parse::parse(text).map_err(|error| {
+            let short: String = text.chars().take(60).collect();
+            let reason = match crontab::advice(text) {
+                Some(advice) => format!("{short:?} is {advice}"),
+                None => format!("{:?}: {}: expected {FORM}", error.part, error.reason),
+            };
+            ScheduleError { reason: reason.into(), ..error }
+        })
     }
 
     /// Whether it never runs.

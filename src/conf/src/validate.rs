@@ -1,15 +1,17 @@
-//! The mistakes of a whole document (config.md §10, validation).
+//! The mistakes of a whole document: the one judge of `create`, `set`, `edit config`, `validate config` and the daemon.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use model::{Kind, NodeName, resolve_path};
+use model::{Kind, nearest};
 
 use crate::complaint::UNREAD;
-use crate::convert::doubt_of;
 use crate::eval::{self, Doc, Evaluation, MAX_DOCUMENT_WORK};
-use crate::keywords::{self, Fate, Lookup};
-use crate::{Complaint, Context, Converter, EvalReason, Schedule, Severity, Value};
+use crate::keywords::{self, Fate, Keyword, Lookup};
+use crate::{Complaint, Context, Converter, EvalReason, Severity, Value};
+
+mod document;
+mod values;
 
 /// All mistakes, in the order of the document.
 pub(crate) fn validate(doc: Doc<'_>, ctx: &Context) -> Vec<Complaint> {
@@ -24,6 +26,8 @@ pub(crate) fn validate(doc: Doc<'_>, ctx: &Context) -> Vec<Complaint> {
     for section in doc.ini().sections() {
         validator.section(section);
     }
+    validator.document();
+    validator.complaints.sort_by_key(|complaint| complaint.line);
     validator.complaints
 }
 
@@ -36,14 +40,31 @@ struct Validator<'a> {
     complaints: Vec<Complaint>,
 }
 
-impl Validator<'_> {
+impl<'a> Validator<'a> {
+    /// Complains about a keyword where it stands, or where the first of its scopes does.
     fn complain(&mut self, severity: Severity, section: &str, keyword: &str, reason: &str) {
         let ini = self.doc.ini();
-        let file = self.doc.file();
-        let line = ini.line_of(section, keyword);
+        let line = match ini.get(section, keyword) {
+            Some(_) => ini.line_of(section, keyword),
+            None => {
+                let written = self.written(section, keyword).next();
+                ini.line_of(section, written.map_or(keyword, |(written, _)| written))
+            }
+        };
+        self.complain_at(severity, line, section, keyword, reason);
+    }
+
+    fn complain_at(
+        &mut self,
+        severity: Severity,
+        line: usize,
+        section: &str,
+        keyword: &str,
+        reason: &str,
+    ) {
         self.complaints.push(Complaint {
             severity,
-            file,
+            file: self.doc.file(),
             line,
             section: section.into(),
             keyword: keyword.into(),
@@ -51,66 +72,80 @@ impl Validator<'_> {
         });
     }
 
+    /// A keyword and its scopes as they are written, with their texts.
+    fn written(&self, section: &str, keyword: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let doc: Doc<'a> = self.doc;
+        let all = doc.ini().keywords(section);
+        all.filter(move |(written, _)| base(written) == keyword)
+    }
+
     fn section(&mut self, section: &str) {
         let (doc, tables) = (self.doc, self.doc.tables());
         if !tables.knows_section(section) {
-            self.complain(Severity::Warning, section, "", "unknown section");
+            let reason = match keywords::section_near(tables, section) {
+                Some(near) => format!("unknown section: did you mean [{near}]?"),
+                None => "unknown section".to_owned(),
+            };
+            self.complain(Severity::Warning, section, "", &reason);
             return;
         }
         let driver = doc.driver(section);
-        let (group, _) = keywords::group_of(section);
-        match driver {
-            Some(driver) if section != "DEFAULT" && !tables.knows_driver(group, driver) => {
-                let is_subset = group == "subset";
-                if !is_subset {
-                    let reason = format!("unknown driver {group}.{driver}");
-                    self.complain(Severity::Error, section, "type", &reason);
-                    return;
-                }
-            }
-            // It is shown and left alone: good on a node that has it.
-            Some(driver)
-                if is_resource(doc, section)
-                    && section != "sync#i0"
-                    && !keywords::has_driver(group, driver) =>
-            {
-                let reason = format!("this agent has no driver {group}.{driver}");
-                self.complain(Severity::Warning, section, "type", &reason);
-            }
-            None if is_resource(doc, section) && keywords::needs_type(section) => {
-                self.complain(Severity::Error, section, "type", "required, and not set");
-                return;
-            }
-            _ => {}
+        if !self.driver(section, driver) {
+            return;
         }
-
         if let Some(reason) = keywords::unread_section(tables, section) {
             let reason = format!("{UNREAD}{reason}");
             self.complain(Severity::Warning, section, "", &reason);
         }
         let mut seen = BTreeSet::new();
         for (written, _) in doc.ini().keywords(section) {
-            let keyword = written.split_once('@').map_or(written, |(keyword, _)| keyword);
+            let keyword = base(written);
             if seen.insert(keyword) {
-                let before = self.complaints.len();
                 self.keyword(section, driver, keyword);
                 self.references(section, keyword);
-                let line = doc.ini().line_of(section, written);
-                for complaint in &mut self.complaints[before..] {
-                    complaint.line = line;
-                }
             }
         }
         if section != "DEFAULT" && section != "sync#i0" {
             for keyword in tables.all(section, driver) {
                 let is_missing = keyword.is_required && !seen.contains(keyword.name);
                 if is_missing && keyword.name != "type" {
-                    self.evaluate(section, keyword.name, &[], keyword.converter);
+                    self.evaluate(section, keyword.name, Some(keyword));
                 } else if is_missing && doc.get(section, "type").is_none() {
                     self.complain(Severity::Error, section, "type", "required, and not set");
                 }
             }
         }
+    }
+
+    /// Judges the type of a section; false when nothing else of it can be judged.
+    fn driver(&mut self, section: &str, driver: Option<&str>) -> bool {
+        let (doc, tables) = (self.doc, self.doc.tables());
+        let (group, _) = keywords::group_of(section);
+        match driver {
+            Some(driver)
+                if section != "DEFAULT"
+                    && group != "subset"
+                    && !tables.knows_driver(group, driver) =>
+            {
+                self.complain(Severity::Error, section, "type", &unknown_driver(group, driver));
+                return false;
+            }
+            Some(driver) if is_resource(doc, section) && section != "sync#i0" => {
+                if let Some(reason) = keywords::unknown_mount(group, driver) {
+                    self.complain(Severity::Mistake, section, "type", &reason);
+                } else if !keywords::has_driver(group, driver) {
+                    // It is shown and left alone: good on a node that has it.
+                    let reason = format!("this agent has no driver {group}.{driver}");
+                    self.complain(Severity::Warning, section, "type", &reason);
+                }
+            }
+            None if is_resource(doc, section) && keywords::needs_type(section) => {
+                self.complain(Severity::Error, section, "type", "required, and not set");
+                return false;
+            }
+            _ => {}
+        }
+        true
     }
 
     fn keyword(&mut self, section: &str, driver: Option<&str>, keyword: &str) {
@@ -122,40 +157,62 @@ impl Validator<'_> {
         }
         match tables.find(section, driver, keyword) {
             Lookup::Known(definition) => {
-                self.evaluate(section, keyword, definition.candidates, definition.converter);
+                self.evaluate(section, keyword, Some(definition));
+                self.scopes(section, definition);
                 self.unread(section, definition);
             }
-            Lookup::Free => self.evaluate(section, keyword, &[], Converter::Text),
+            Lookup::Free => self.evaluate(section, keyword, None),
             Lookup::Unknown if section == "DEFAULT" => {
                 if let Some(new) = keywords::renamed(keyword) {
                     let reason = format!("deprecated, the name is {new}");
                     self.complain(Severity::Warning, section, keyword, &reason);
                     return;
                 }
-                let is_known = self.drivers.iter().any(|(group, driver)| {
-                    tables.find(&format!("{group}#"), Some(driver), keyword) != Lookup::Unknown
+                let of_driver = self.drivers.iter().find_map(|(group, driver)| {
+                    let section = format!("{group}#");
+                    match tables.find(&section, Some(driver), keyword) {
+                        Lookup::Unknown => None,
+                        Lookup::Free => Some(None),
+                        Lookup::Known(definition) => Some(Some(definition)),
+                    }
                 });
-                if !is_known {
-                    self.complain(Severity::Warning, section, keyword, "unknown keyword");
+                match of_driver {
+                    None => self.unknown(section, driver, keyword),
+                    // It is evaluated where it is inherited: here, as it is written.
+                    Some(Some(definition)) => self.plain_texts(section, definition, None),
+                    Some(None) => {}
                 }
             }
             Lookup::Unknown => {
                 let Some(new) = keywords::renamed_in(section, driver, keyword) else {
-                    self.complain(Severity::Warning, section, keyword, "unknown keyword");
+                    self.unknown(section, driver, keyword);
                     return;
                 };
-                self.complain(
-                    Severity::Notice,
-                    section,
-                    keyword,
-                    &format!("the name is {new} now"),
-                );
+                let reason = format!("the name is {new} now");
+                self.complain(Severity::Notice, section, keyword, &reason);
                 if let Lookup::Known(new) = tables.find(section, driver, new) {
-                    self.evaluate(section, new.name, new.candidates, new.converter);
+                    self.evaluate(section, new.name, Some(new));
                     self.unread(section, new);
                 }
             }
         }
+    }
+
+    /// A keyword that nobody reads, with the one that was probably meant.
+    fn unknown(&mut self, section: &str, driver: Option<&str>, keyword: &str) {
+        let tables = self.doc.tables();
+        let mut known = tables.all(section, driver);
+        if section == "DEFAULT" {
+            let of_drivers = self.drivers.iter();
+            known.extend(of_drivers.flat_map(|(group, driver)| {
+                tables.all(&format!("{group}#"), Some(driver)).into_iter()
+            }));
+        }
+        let reason = match nearest(keyword, known.iter().map(|known| known.name)) {
+            Some(near) => format!("unknown keyword: did you mean {near}?"),
+            None => "unknown keyword".to_owned(),
+        };
+        self.complain(Severity::Warning, section, keyword, &reason);
     }
 
     /// Tells of references that do not become what they look like.
@@ -163,37 +220,39 @@ impl Validator<'_> {
         if section != "DEFAULT" && !section.contains('#') {
             return;
         }
-        let is_of = |written: &str| written.split('@').next() == Some(keyword);
         let (doc, ctx) = (self.doc, self.ctx);
         let mut reasons = BTreeSet::new();
-        for (_, raw) in doc.ini().keywords(section).filter(|(written, _)| is_of(written)) {
+        for (written, raw) in self.written(section, keyword) {
+            let line = doc.ini().line_of(section, written);
             let is_object = matches!(doc, Doc::Object(_)) && !is_cluster(doc);
             let left_out = eval::left_out_of_dnsnodes(&ctx.node);
             if is_object && raw.contains("dnsnodes}") && !left_out.is_empty() {
                 let words = left_out.join(" ");
-                reasons.insert((
-                    Severity::Warning,
-                    format!(
-                        "{{dnsnodes}} leaves out {words} of cluster.dns: no name of a cluster node"
-                    ),
-                ));
+                let reason = format!(
+                    "{{dnsnodes}} leaves out {words} of cluster.dns: no name of a cluster node"
+                );
+                reasons.insert((Severity::Warning, line, reason));
             }
-            for reference in eval::unresolved(doc, ctx, section, raw) {
-                let advice = match reference.starts_with("{volume#") {
-                    true => ": the mount point of a volume is `mnt`",
-                    false => "",
+            let is_command = values::is_command(keyword);
+            for (reference, near) in eval::unresolved(doc, ctx, section, raw, is_command) {
+                let advice = match near {
+                    Some(near) => format!(": did you mean {{{near}}}?"),
+                    None if reference.starts_with("{volume#") => {
+                        ": the mount point of a volume is `mnt`".to_owned()
+                    }
+                    None => String::new(),
                 };
                 let text = format!("{reference} resolves to nothing, and stays as it is{advice}");
-                reasons.insert((Severity::Error, text));
+                reasons.insert((Severity::Mistake, line, text));
             }
         }
-        for (severity, reason) in reasons {
-            self.complain(severity, section, keyword, &reason);
+        for (severity, line, reason) in reasons {
+            self.complain_at(severity, line, section, keyword, &reason);
         }
     }
 
     /// Tells of a keyword that asks for something, and that nobody reads.
-    fn unread(&mut self, section: &str, definition: &keywords::Keyword) {
+    fn unread(&mut self, section: &str, definition: &Keyword) {
         let (severity, how, reason) = match definition.fate {
             Fate::Read | Fate::Describes => return,
             Fate::Partly(reason) => (Severity::Warning, "read in part: ", reason),
@@ -216,109 +275,113 @@ impl Validator<'_> {
         }
     }
 
-    fn evaluate(
-        &mut self,
-        section: &str,
-        keyword: &str,
-        candidates: &[&str],
-        converter: Converter,
-    ) {
-        match Evaluation::eval_both_within(self.doc, self.ctx, &self.budget, section, keyword) {
-            Ok((found, _)) if !found.is_set => {}
+    /// Judges a keyword as the local node sees it, then what only other nodes see.
+    fn evaluate(&mut self, section: &str, keyword: &str, definition: Option<&Keyword>) {
+        let seen = Evaluation::eval_both_within(self.doc, self.ctx, &self.budget, section, keyword);
+        let local = match &seen {
+            Ok((found, _)) if !found.is_set => None,
             Ok((found, written)) => {
-                let text = found.value.to_string();
-                if !candidates.is_empty() && !candidates.contains(&text.as_str()) {
-                    // An empty value is as good as none: nothing to advise.
-                    let named: Vec<&str> =
-                        candidates.iter().copied().filter(|word| !word.is_empty()).collect();
-                    let reason = format!("{text:?} is not one of {}", named.join(", "));
-                    self.complain(Severity::Error, section, keyword, &reason);
-                }
-                if (keyword == "schedule" || keyword.ends_with("_schedule"))
-                    && let Err(error) = Schedule::parse(&text)
-                {
-                    self.complain(Severity::Warning, section, keyword, &error.to_string());
-                }
-                self.doubt(section, keyword, converter, &found.value, &written);
-                if section == "DEFAULT" && matches!(keyword, "parents" | "children" | "slaves") {
-                    self.relation(keyword, &found.value);
-                }
+                self.judge(section, keyword, None, definition, &found.value, written);
+                Some(written.as_str())
             }
             Err(error) => {
-                // Deployed agents do not count a malformed duration: neither may the exit code.
-                let is_duration = matches!(
-                    converter,
-                    Converter::Duration | Converter::DurationMinutes | Converter::DurationDays
-                ) && matches!(error.reason, EvalReason::Value { .. });
-                let severity = if is_duration { self.tolerated() } else { Severity::Error };
+                let converter = definition.map_or(Converter::Text, |keyword| keyword.converter);
+                let severity = self.severity_of(converter, &error.reason);
                 self.complain(severity, section, keyword, &error.reason.to_string());
+                match &error.reason {
+                    EvalReason::Value { value, .. } => Some(&**value),
+                    _ => None,
+                }
+            }
+        };
+        if let Some(definition) = definition {
+            self.plain_texts(section, definition, local);
+        }
+    }
+
+    /// Judges a keyword and its scopes as they are written, but for the text that the local node has of it, and for those
+    /// that are evaluated first.
+    fn plain_texts(&mut self, section: &str, definition: &Keyword, local: Option<&str>) {
+        let texts: Vec<(&str, &str)> = self.written(section, definition.name).collect();
+        for (written, text) in texts {
+            let is_read = definition.is_scopable || !written.contains('@');
+            if !is_read || text.contains('{') || text.contains("$(") || local == Some(text) {
+                continue;
+            }
+            let line = self.doc.ini().line_of(section, written);
+            let value = match definition.converter {
+                Converter::Nodes => Ok(Value::List(self.ctx.node_selector().expand(text))),
+                converter => converter.convert(Value::Text(text.into())),
+            };
+            match value {
+                Ok(value) => {
+                    self.judge(section, written, Some(line), Some(definition), &value, text);
+                }
+                Err(expected) => {
+                    let reason =
+                        EvalReason::Value { value: text.into(), expected: expected.into() };
+                    let severity = self.severity_of(definition.converter, &reason);
+                    self.complain_at(severity, line, section, written, &reason.to_string());
+                }
             }
         }
     }
-}
 
-impl Validator<'_> {
-    /// An object that waits for itself would wait for ever: it does not.
-    fn relation(&mut self, keyword: &str, value: &Value) {
-        let Doc::Object(conf) = self.doc else { return };
-        let own = conf.path();
-        let is_own = |word: &String| {
-            let resolved = resolve_path(word, own.namespace());
-            resolved.split('@').next() == Some(own.as_str())
-        };
-        if value.words().iter().any(is_own) {
-            self.complain(
-                Severity::Warning,
-                "DEFAULT",
-                keyword,
-                "names the object itself: ignored",
-            );
+    fn judge(
+        &mut self,
+        section: &str,
+        keyword: &str,
+        line: Option<usize>,
+        definition: Option<&Keyword>,
+        value: &Value,
+        written: &str,
+    ) {
+        let mut faults = values::faults(definition, keyword, value, written);
+        faults.extend(self.named(section, base(keyword), definition, value, written));
+        for (severity, reason) in faults {
+            let severity = match severity {
+                values::Fault::Sure(severity) => severity,
+                values::Fault::Tolerated => self.tolerated(),
+            };
+            match line {
+                Some(line) => self.complain_at(severity, line, section, keyword, &reason),
+                None => self.complain(severity, section, keyword, &reason),
+            }
         }
+    }
+
+    /// How bad is a value that does not evaluate: deployed agents do not count a malformed duration.
+    fn severity_of(&self, converter: Converter, reason: &EvalReason) -> Severity {
+        let is_duration = matches!(
+            converter,
+            Converter::Duration | Converter::DurationMinutes | Converter::DurationDays
+        ) && matches!(reason, EvalReason::Value { .. });
+        if is_duration { self.tolerated() } else { Severity::Error }
     }
 
     /// How bad is what deployed agents read as something else than it says. Their numbers are what objects are shared by;
     /// those of the node are ours to judge, and decide whether it is reached and when it gives up a peer.
     fn tolerated(&self) -> Severity {
-        if is_node(self.doc) { Severity::Error } else { Severity::Notice }
+        if is_node(self.doc) { Severity::Error } else { Severity::Mistake }
     }
+}
 
-    /// Complains about a value that converts, but to something else than it says.
-    fn doubt(
-        &mut self,
-        section: &str,
-        keyword: &str,
-        converter: Converter,
-        value: &Value,
-        written: &str,
-    ) {
-        let short = || written.chars().take(80).collect::<String>();
-        if converter == Converter::Nodes {
-            if let Some(fault) = self.ctx.node_selector().fault(written) {
-                self.complain(Severity::Error, section, keyword, &fault);
-            } else if value.words().is_empty() {
-                let reason = format!("{:?} selects no node of the cluster", short());
-                self.complain(Severity::Warning, section, keyword, &reason);
-            }
-            return;
-        }
-        let is_about_nodes = section == "DEFAULT"
-            && matches!(
-                keyword,
-                "drpnodes" | "drpnode" | "encapnodes" | "flex_primary" | "drp_flex_primary"
-            );
-        if is_about_nodes {
-            for word in value.words() {
-                if let Err(error) = NodeName::new(&word) {
-                    self.complain(Severity::Error, section, keyword, &error.to_string());
-                }
-            }
-            return;
-        }
-        // Deployed agents do not count these: neither may the exit code.
-        if let Some(expected) = converter.doubt(written).or_else(|| doubt_of(keyword, written)) {
-            let reason = format!("{:?} is not {expected}", short());
-            self.complain(self.tolerated(), section, keyword, &reason);
-        }
+/// A keyword without its scope.
+fn base(written: &str) -> &str {
+    written.split_once('@').map_or(written, |(keyword, _)| keyword)
+}
+
+fn unknown_driver(group: &str, driver: &str) -> String {
+    let known = keywords::drivers_of(group);
+    match nearest(driver, known.iter().copied()) {
+        Some(near) => format!(
+            "unknown driver {group}.{driver}: did you mean {near}? The drivers of {group} are {}",
+            known.join(", ")
+        ),
+        None => format!(
+            "unknown driver {group}.{driver}: the drivers of {group} are {}",
+            known.join(", ")
+        ),
     }
 }
 
@@ -339,166 +402,4 @@ fn is_resource(doc: Doc<'_>, section: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use model::ObjectPath;
-
-    use crate::{Context, NodeConf, ObjectConf};
-
-    #[test]
-    fn an_object_does_not_depend_on_itself() {
-        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
-        let context = Context::new(Arc::new(node));
-        let text = "[DEFAULT]\nid = i\nnodes = n1\nparents = db web@n2\nchildren = db\n";
-        let conf = ObjectConf::parse(ObjectPath::parse("prod/svc/web").unwrap(), text).unwrap();
-        let complaints: Vec<String> =
-            conf.validate(&context).iter().map(ToString::to_string).collect();
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        assert!(complaints[0].ends_with("DEFAULT.parents: names the object itself: ignored"));
-    }
-
-    #[test]
-    fn what_does_not_mean_what_it_says_is_told_with_its_line() {
-        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
-        let context = Context::new(Arc::new(node));
-        let text = "[DEFAULT]\nid = i\nnodes = *{\nflex_min = few\n[app#1]\nstart = /bin/a\n\
-                    timeout = abc\nstop_timeout@n1 = 10x\nretcodes = 0-up\nrestart = 3\n\
-                    check_timeout = {env.unknown}\n";
-        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
-        let complaints: Vec<String> =
-            conf.validate(&context).iter().map(|c| format!("{:?} {c}", c.severity)).collect();
-        let duration = "is not a duration, as 90, 1m30s, 0.5s or 250ms";
-        assert_eq!(
-            complaints,
-            [
-                "Error web.conf line 3: DEFAULT.nodes: \"*{\" is no node name, pattern or label"
-                    .to_owned(),
-                "Notice web.conf line 4: DEFAULT.flex_min: \"few\" is not a number".to_owned(),
-                format!("Notice web.conf line 7: app#1.timeout: \"abc\" {duration}"),
-                format!("Notice web.conf line 8: app#1.stop_timeout: \"10x\" {duration}"),
-                "Notice web.conf line 9: app#1.retcodes: \"0-up\" is not exit codes with their \
-                 states, as 0:up 1:down"
-                    .to_owned(),
-                format!(
-                    "Notice web.conf line 11: app#1.check_timeout: \"{{env.unknown}}\" {duration}"
-                ),
-            ]
-        );
-    }
-
-    fn told(path: &str, text: &str) -> Vec<String> {
-        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
-        let conf = ObjectConf::parse(ObjectPath::parse(path).unwrap(), text).unwrap();
-        let complaints = conf.validate(&Context::new(Arc::new(node)));
-        complaints.iter().map(|c| format!("{:?} {c}", c.severity)).collect()
-    }
-
-    #[test]
-    fn a_driver_of_the_field_that_this_agent_lacks_is_a_warning() {
-        let text = "[DEFAULT]\nid = i\nnodes = n1\n[share#1]\ntype = nfs\n[app#1]\ntype = smple\n";
-        assert_eq!(
-            told("web", text),
-            [
-                "Warning web.conf line 5: share#1.type: this agent has no driver share.nfs",
-                "Error web.conf line 7: app#1.type: unknown driver app.smple",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_reference_that_resolves_to_nothing_is_a_mistake() {
-        let text = "[DEFAULT]\nid = i\nnodes = n1\n[volume#data]\nname = v\nsize = 1m\n\
-                    [fs#1]\ntype = bind\ndev = {volume#data.mnt}/a\nmnt = {volume#data.mount_point}/b\n\
-                    [app#1]\nstart = /bin/sh -c 'echo ${HOME} {x} {fs#1.mnt}'\nstop = /bin/a {fs#2.mnt}\n";
-        assert_eq!(
-            told("web", text),
-            [
-                "Error web.conf line 10: fs#1.mnt: {volume#data.mount_point} resolves to nothing, and stays \
-                 as it is: the mount point of a volume is `mnt`",
-                "Error web.conf line 13: app#1.stop: {fs#2.mnt} resolves to nothing, and stays as it is",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_not_read_is_told_with_what_is_not_done() {
-        let text = "[DEFAULT]\nid = i\nnodes = n1\nscsireserv = true\nmode = x\ncomment = c\n\
-                    [fs#1]\ntype = ext4\ndev = /a\nmnt = /b\npromote_rw = true\nno_preempt_abort = false\n\
-                    [sync#1]\ntype = rsync\nsrc = /a\ndst = /b\ntarget = nodes\nsnap = true\n\
-                    [sync#2]\ntype = rsync\nsrc = /a\ndst = /b\ntarget = nodes\nsnap = false\n";
-        assert_eq!(
-            told("web", text),
-            [
-                "Warning web.conf line 4: DEFAULT.scsireserv: not read: this agent takes no SCSI reservations: \
-                 nothing keeps another node from writing",
-                "Warning web.conf line 11: fs#1.promote_rw: not read: this agent does not make disks writable",
-                "Error web.conf line 18: sync#1.snap: not read: this agent makes no snapshots: nothing would be copied",
-            ]
-        );
-    }
-
-    #[test]
-    fn older_names_are_read_as_deployed_agents_do() {
-        let text = "[DEFAULT]\nid = i\nnodes = n1\n[container#1]\ntype = docker\nrun_image = img:1\n\
-                    run_command@n1 = /bin/a b\nnet = host\n[container#2]\ntype = docker\nimage = new\nrun_image = old\n\
-                    [disk#1]\ntype = vg\nvgname = data\n";
-        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", "").unwrap();
-        let context = Context::new(Arc::new(node));
-        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
-        let first = conf.section(&context, "container#1");
-        assert_eq!(first.text("image").unwrap().as_deref(), Some("img:1"));
-        assert_eq!(first.words("command").unwrap(), ["/bin/a", "b"]);
-        assert_eq!(first.text("netns").unwrap().as_deref(), Some("host"));
-        assert_eq!(
-            conf.section(&context, "container#2").text("image").unwrap().as_deref(),
-            Some("new")
-        );
-        assert_eq!(conf.section(&context, "disk#1").text("name").unwrap().as_deref(), Some("data"));
-        let told = told("web", text);
-        assert!(told.iter().all(|one| !one.starts_with("Error")), "{told:?}");
-        assert!(told.contains(
-            &"Notice web.conf line 6: container#1.run_image: the name is image now".to_owned()
-        ));
-    }
-
-    #[test]
-    fn sections_of_the_node_that_nobody_reads_are_told_once() {
-        let cluster =
-            "[cluster]\nnodes = n1\ndns = 10.0.0.1 n1\nsecret = 0123456789abcdef0123456789abcdef\n";
-        let node = "[node]\nhost_mode = PRD\nenvironment = x\n[hook#1]\nevents = all\ncommand = /bin/a\n\
-                    [syslog]\nhost = h\n[reboot]\nschedule = @1d\n[asset]\nschedule = @1d\n";
-        let settings =
-            crate::NodeSettings::parse(model::NodeName::new("n1").unwrap(), cluster, node);
-        let settings = settings.unwrap();
-        assert_eq!(settings.env, "PRD");
-        let told: Vec<String> = settings.complaints.iter().map(ToString::to_string).collect();
-        let told = |section: &str| told.iter().filter(|one| one.contains(section)).count();
-        for (section, text) in [
-            ("[hook#1]", "node.conf line 4: [hook#1]: not read: this agent runs no hooks"),
-            (
-                "[syslog]",
-                "node.conf line 7: [syslog]: not read: this agent writes its own log files",
-            ),
-            ("[reboot]", "node.conf line 9: [reboot]: not read: this agent does not reboot"),
-            ("[asset]", "node.conf line 11: [asset]: not read: this agent pushes nothing"),
-        ] {
-            assert_eq!((told(section), told(text)), (1, 1), "{section}");
-        }
-        let text = "[DEFAULT]\nid = i\nnodes = {dnsnodes}\n";
-        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
-        let told = conf.validate(&Context::new(settings.conf.clone()));
-        assert_eq!(
-            told[0].to_string(),
-            "web.conf line 3: DEFAULT.nodes: {dnsnodes} leaves out 10.0.0.1 of cluster.dns: no name of a cluster node"
-        );
-    }
-
-    #[test]
-    fn what_the_cluster_reads_in_its_own_section_is_told_where_it_is_not_read() {
-        assert_eq!(
-            told("cluster", "[DEFAULT]\nid = i\nnodes = n1\n"),
-            ["Warning cluster.conf line 3: DEFAULT.nodes: not read here: cluster.nodes is meant"]
-        );
-    }
-}
+mod tests;

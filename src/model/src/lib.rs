@@ -13,6 +13,7 @@ mod explain;
 mod heartbeat;
 mod lenient;
 mod name;
+mod nearest;
 mod object;
 mod secret;
 mod status;
@@ -34,6 +35,7 @@ pub use lenient::Dropped;
 pub use name::{
     Kind, NameError, NodeName, ObjectPath, ResourceId, resolve_path, validate_object_name,
 };
+pub use nearest::nearest;
 pub use object::{
     FlexBounds, ObjectSettings, Orchestrate, PlacementPolicy, ResourceSettings, Topology,
 };

@@ -91,13 +91,9 @@ const CONFIG_ACTIONS: &[Action] = &[
     action(
         "edit config",
         "Edit the configuration in $EDITOR, validate, install",
-        &[&["recover", "discard"]],
+        &[&["recover", "discard", "force"]],
     ),
-    action(
-        "validate config",
-        "Check the configuration: the exit code counts errors and warnings",
-        &[],
-    ),
+    action("validate config", "Check the configuration: the exit code counts what is wrong", &[]),
 ];
 
 const INSTANCE_ACTIONS: &[Action] = &[

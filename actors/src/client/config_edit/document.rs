@@ -51,6 +51,7 @@ impl Owner {
 }
 
 /// A configuration, read.
+#[derive(Clone)]
 pub(in super::super) enum Document {
     Node(NodeConf),
     Object(ObjectConf),
@@ -105,7 +106,7 @@ impl Document {
         }
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(in super::super) fn text(&self) -> &str {
         match self {
             Self::Node(conf) => conf.node.text(),
             Self::Object(conf) => conf.text(),
@@ -135,7 +136,7 @@ impl Document {
     }
 
     /// All mistakes, those included that the daemon finds when it loads the node's settings.
-    pub(super) fn validate(&self, context: &Context) -> Vec<Complaint> {
+    pub(in super::super) fn validate(&self, context: &Context) -> Vec<Complaint> {
         let mut complaints = match self {
             Self::Node(conf) => conf.validate(context),
             Self::Object(conf) => conf.validate(context),

@@ -9,17 +9,24 @@ use conf::NodeSettings;
 
 use super::super::{Failure, Om, note};
 use super::{
-    Document, MODE, Owner, PATIENCE, refuse_ejection, refuse_new_errors, settings, step_faults,
+    Document, MODE, Owner, PATIENCE, judging, refuse_ejection, refuse_new_mistakes, settings,
+    step_faults,
 };
 use crate::{config, durable, regular};
 
-pub(super) fn edit(
-    om: &Om,
-    owner: &Owner,
-    recover: bool,
-    discard: bool,
-    editor: &str,
-) -> Result<(), Failure> {
+/// How a file is edited.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Editing {
+    /// Go on with an earlier edit.
+    pub(super) recover: bool,
+    /// Drop an earlier edit.
+    pub(super) discard: bool,
+    /// Members may be taken out of the cluster, and mistakes written.
+    pub(super) force: bool,
+}
+
+pub(super) fn edit(om: &Om, owner: &Owner, how: Editing, editor: &str) -> Result<(), Failure> {
+    let Editing { recover, discard, force } = how;
     let name = owner.words().replace('/', "_");
     let copy = om.paths.tmp.join(format!("{name}.conf.tmp"));
     let base = om.paths.tmp.join(format!("{name}.conf.tmp.base"));
@@ -112,10 +119,16 @@ pub(super) fn edit(
             Document::Object(_) => Arc::clone(&settings.conf),
         }),
     );
+    let context = judging(om, context, [], &text);
+    // As with `set`: what was wrong before may stay.
+    let before = Document::parse(owner, &settings, &original);
+    let before = before.map(|before| before.validate(&context)).unwrap_or_default();
     let mut complaints = document.validate(&context);
     complaints.extend(step_faults(om, &document, &context));
-    refuse_new_errors(owner, &[], &complaints).map_err(kept)?;
-    refuse_ejection(om, &document, &context).map_err(kept)?;
+    refuse_new_mistakes(&owner.words(), &before, &complaints, force).map_err(kept)?;
+    if !force {
+        refuse_ejection(om, &document, &context).map_err(kept)?;
+    }
     durable::write_newer(&file, text.as_bytes(), MODE).map_err(Failure::from).map_err(kept)?;
     drop_copy()?;
     Ok(())

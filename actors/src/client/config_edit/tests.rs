@@ -90,20 +90,31 @@ fn an_edit_may_not_make_the_configuration_invalid() {
 fn an_editor_changes_the_file_at_once_or_not_at_all() {
     let place = place();
     let owner = place.object("[DEFAULT]\nid = x\n");
-    edit(&place.om, &owner, false, false, &place.editor("orchestrate = ha")).unwrap();
+    edit(
+        &place.om,
+        &owner,
+        Editing { recover: false, discard: false, force: false },
+        &place.editor("orchestrate = ha"),
+    )
+    .unwrap();
     assert_eq!(place.text(&owner), "[DEFAULT]\nid = x\norchestrate = ha\n");
     let copy = place.om.paths.tmp.join("web.conf.tmp");
     assert!(!copy.exists());
 
     let invalid = place.editor("topology = ring");
-    let failure = edit(&place.om, &owner, false, false, &invalid).unwrap_err();
+    let failure =
+        edit(&place.om, &owner, Editing { recover: false, discard: false, force: false }, &invalid)
+            .unwrap_err();
     assert!(failure.lines.iter().any(|line| line.contains("--recover")), "{failure:?}");
     assert_eq!(place.text(&owner), "[DEFAULT]\nid = x\norchestrate = ha\n");
     assert!(copy.exists());
 
-    let failure = edit(&place.om, &owner, false, false, "true").unwrap_err();
+    let failure =
+        edit(&place.om, &owner, Editing { recover: false, discard: false, force: false }, "true")
+            .unwrap_err();
     assert!(failure.lines[0].contains("--discard"), "{failure:?}");
-    edit(&place.om, &owner, false, true, "true").unwrap();
+    edit(&place.om, &owner, Editing { recover: false, discard: true, force: false }, "true")
+        .unwrap();
     assert!(!copy.exists());
 }
 
@@ -113,7 +124,13 @@ fn an_edit_does_not_overwrite_what_somebody_else_wrote_meanwhile() {
     let owner = place.object("[DEFAULT]\nid = x\n");
     let file = owner.file(&place.om).display().to_string();
     let meanwhile = format!("sh -c 'echo tags = a >> {file}; echo orchestrate = ha >> $0'");
-    let failure = edit(&place.om, &owner, false, false, &meanwhile).unwrap_err();
+    let failure = edit(
+        &place.om,
+        &owner,
+        Editing { recover: false, discard: false, force: false },
+        &meanwhile,
+    )
+    .unwrap_err();
     assert!(failure.lines[0].contains("somebody else"), "{failure:?}");
     assert_eq!(place.text(&owner), "[DEFAULT]\nid = x\ntags = a\n");
 }
@@ -181,8 +198,10 @@ fn an_edit_does_not_take_the_node_out_of_its_cluster() {
     };
     unset("cluster.secret").unwrap_err();
     let editor = place.editor("envelope = classic");
-    edit(&place.om, &owner, false, false, &editor).unwrap_err();
-    edit(&place.om, &owner, false, true, "true").unwrap();
+    edit(&place.om, &owner, Editing { recover: false, discard: false, force: false }, &editor)
+        .unwrap_err();
+    edit(&place.om, &owner, Editing { recover: false, discard: true, force: false }, "true")
+        .unwrap();
     // Step by step, and alone.
     place.set(&owner, "cluster.envelope=any").unwrap();
     place.set(&owner, "cluster.envelope=classic").unwrap();
@@ -209,19 +228,23 @@ fn an_edit_that_is_gone_on_with_does_not_overwrite_what_was_written_since() {
     let place = place();
     let owner = place.object("[DEFAULT]\nid = x\n");
     let invalid = place.editor("topology = ring");
-    edit(&place.om, &owner, false, false, &invalid).unwrap_err();
+    edit(&place.om, &owner, Editing { recover: false, discard: false, force: false }, &invalid)
+        .unwrap_err();
     place.set(&owner, "tags=theirs").unwrap();
     let theirs = place.text(&owner);
     let copy = place.om.paths.tmp.join("web.conf.tmp");
     std::fs::write(&copy, "[DEFAULT]\nid = x\norchestrate = ha\n").unwrap();
-    let failure = edit(&place.om, &owner, true, false, "true").unwrap_err();
+    let failure =
+        edit(&place.om, &owner, Editing { recover: true, discard: false, force: false }, "true")
+            .unwrap_err();
     assert!(failure.lines.iter().any(|line| line.contains("diff -u")), "{failure:?}");
     assert_eq!(place.text(&owner), theirs);
     // Merged, and said so.
     std::fs::write(&copy, "[DEFAULT]\nid = x\ntags = theirs\norchestrate = ha\n").unwrap();
     let base = place.om.paths.tmp.join("web.conf.tmp.base");
     std::fs::copy(owner.file(&place.om), &base).unwrap();
-    edit(&place.om, &owner, true, false, "true").unwrap();
+    edit(&place.om, &owner, Editing { recover: true, discard: false, force: false }, "true")
+        .unwrap();
     assert!(place.text(&owner).contains("tags = theirs\norchestrate = ha"));
     assert!(!copy.exists() && !base.exists());
 }

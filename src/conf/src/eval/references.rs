@@ -326,28 +326,82 @@ fn modify(modifier: &str, text: &str) -> String {
     }
 }
 
-/// References of a text to resources that resolve to nothing, and so stay as they are.
-pub(crate) fn unresolved(doc: Doc<'_>, ctx: &Context, section: &str, text: &str) -> Vec<String> {
+/// References of a text that resolve to nothing, and so stay as they are, each with the name that was probably meant. In a
+/// command, a word in braces may be meant for a shell.
+pub(crate) fn unresolved(
+    doc: Doc<'_>,
+    ctx: &Context,
+    section: &str,
+    text: &str,
+    is_command: bool,
+) -> Vec<(String, Option<&'static str>)> {
     let mut found = vec![];
     let mut from = 0;
     while let Some((start, end)) = next_reference(text, from) {
         from = end;
         let reference = &text[start..=end];
-        // One to a section of another kind may be meant for a shell.
-        let is_to_resource = reference.split_once('.').is_some_and(|(name, _)| {
-            name.find('#').is_some_and(|at| {
-                let group = name[..at].trim_start_matches(['{', '#']);
-                let group = group.rsplit(':').next().unwrap_or(group);
-                keywords::is_resource_group(keywords::group_of(group).0)
-            })
-        });
-        let replaced = || Evaluation::new(doc, ctx).replace_references(reference, section);
-        if is_to_resource && matches!(replaced(), Ok(Some(text)) if text == reference) {
-            found.push(reference.to_owned());
+        let name = reference[1..reference.len() - 1].trim_start_matches('#');
+        let name = name.rsplit_once(':').map_or(name, |(_, name)| name);
+        let near = match name.split_once('.') {
+            Some((group, _)) => {
+                let is_resource = group.contains('#')
+                    && keywords::is_resource_group(
+                        keywords::group_of(group.split('#').next().unwrap_or_default()).0,
+                    );
+                let is_section = matches!(group, "env" | "labels" | "data" | "node" | "DEFAULT");
+                if !is_resource && !is_section {
+                    continue;
+                }
+                None
+            }
+            None if is_command => continue,
+            None => match model::nearest(name, BUILTINS) {
+                Some(near) => Some(near),
+                None => continue,
+            },
+        };
+        let replaced = Evaluation::new(doc, ctx).replace_references(reference, section);
+        if matches!(replaced, Ok(Some(text)) if text == reference) {
+            found.push((reference.to_owned(), near));
         }
     }
     found
 }
+
+/// Names that a reference may have without a section.
+const BUILTINS: [&str; 31] = [
+    "nodename",
+    "short_nodename",
+    "clustername",
+    "clusterid",
+    "clusternodes",
+    "clusterdrpnodes",
+    "dns",
+    "dnsnodes",
+    "etc",
+    "var",
+    "svcmgr",
+    "nodemgr",
+    "dnsuxsockd",
+    "dnsuxsock",
+    "collector_api",
+    "namespace",
+    "kind",
+    "name",
+    "svcname",
+    "path",
+    "svcpath",
+    "short_name",
+    "scaler_name",
+    "scaler_short_name",
+    "rid",
+    "rindex",
+    "fqdn",
+    "domain",
+    "private_var",
+    "initd",
+    "nodes",
+];
 
 /// What `{dnsnodes}` leaves out: words of `cluster.dns` that are no names of cluster nodes. To know whose addresses they
 /// are would take a resolver.

@@ -35,7 +35,7 @@ pub(super) fn rewrite(
 
 /// The content after the change, without a text.
 fn wanted(ini: &Ini, removed: &BTreeSet<&str>, edits: &[Edit<'_>]) -> Ini {
-    let mut wanted = Ini { text: "".into(), sections: ini.sections.clone() };
+    let mut wanted = Ini { text: "".into(), sections: ini.sections.clone(), doubled: vec![] };
     if !removed.is_empty() {
         wanted.sections.retain(|name, _| !removed.contains(name.as_ref()));
     }

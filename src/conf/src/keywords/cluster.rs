@@ -37,6 +37,17 @@ pub(super) fn knows_section(section: &str) -> bool {
     tables(section, None).is_some() || FREE.contains(&group)
 }
 
+/// Groups whose sections have an index.
+pub(super) fn indexed() -> &'static [&'static str] {
+    &["hb", "arbitrator", "stonith", "hook", "pool", "network", "switch", "array", "backup"]
+}
+
+/// Sections that stand alone.
+pub(super) fn plain() -> impl Iterator<Item = &'static str> {
+    ["node", "cluster", "listener", "syslog", "reboot", "compliance", "stats", "cni", "DEFAULT"]
+        .into_iter()
+}
+
 /// Sections of the field that nothing here reads: any keyword.
 const FREE: [&str; 5] = ["pool", "network", "switch", "array", "backup"];
 

@@ -112,6 +112,16 @@ pub(super) fn default_type(group: &str) -> Option<Option<&'static str>> {
     GROUPS.iter().find(|(name, _, _)| *name == group).map(|(_, default, _)| *default)
 }
 
+/// The groups.
+pub(super) fn groups() -> impl Iterator<Item = &'static str> {
+    GROUPS.iter().map(|(name, _, _)| *name)
+}
+
+/// The drivers of a group that are named; any other word is one where there are none.
+pub(super) fn of(group: &str) -> &'static [&'static str] {
+    GROUPS.iter().find(|(name, _, _)| *name == group).map_or(&[], |(_, _, types)| types)
+}
+
 /// Whether the group has this driver.
 pub(super) fn knows(group: &str, driver: &str) -> bool {
     GROUPS.iter().find(|(name, _, _)| *name == group).is_some_and(|(_, _, types)| {

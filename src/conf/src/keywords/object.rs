@@ -113,7 +113,7 @@ const HEAD: &[Keyword] = &[
     kw("slaves").to(List).head().at(),
     kw("scale").to(Integer).head().at(),
     kw("scaler_slave").to(Boolean).head().at(),
-    kw("priority").to(Integer).or("100"),
+    kw("priority").to(Integer).or("100").from(i64::MIN),
     kw("env").one_of(ENVIRONMENTS).head(),
     kw("app").or("default"),
     kw("rollback").to(Boolean).or("true").at(),

@@ -9,7 +9,7 @@ const ALL_WEEKDAYS: u8 = 0xfe;
 /// Longest interval: some 20 years.
 const MAX_INTERVAL: f64 = 630_720_000.0;
 
-const WEEKDAYS: [&str; 7] =
+pub(super) const WEEKDAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 const MONTHS: [&str; 12] = [
@@ -42,7 +42,7 @@ const ORDINALS: [(&str, i8); 11] = [
 ];
 
 fn fail<T>(part: &str, reason: &'static str) -> Result<T, ScheduleError> {
-    Err(ScheduleError { part: part.chars().take(60).collect(), reason })
+    Err(ScheduleError { part: part.chars().take(60).collect(), reason: reason.into() })
 }
 
 pub(super) fn parse(text: &str) -> Result<Schedule, ScheduleError> {

@@ -41,8 +41,10 @@ pub enum ConfigAction {
         recover: bool,
         /// `--discard`: start over.
         discard: bool,
+        /// `--force`: members may be taken out of the cluster, and mistakes written.
+        force: bool,
     },
-    /// `validate config`: the exit code counts errors and warnings.
+    /// `validate config`: the exit code counts what is wrong.
     Validate,
 }
 

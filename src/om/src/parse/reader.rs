@@ -174,7 +174,7 @@ impl Reader<'_> {
                 if recover && discard {
                     return Err(usage("--recover and --discard exclude each other"));
                 }
-                ConfigAction::Edit { recover, discard }
+                ConfigAction::Edit { recover, discard, force: self.flag("force") }
             }
             "validate config" => ConfigAction::Validate,
             _ => return Ok(None),

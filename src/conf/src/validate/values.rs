@@ -1,0 +1,91 @@
+//! What is wrong with the value of one keyword, wherever it stands.
+
+use crate::convert::doubt_of;
+use crate::keywords::Keyword;
+use crate::{Converter, Schedule, Severity, Value, split_words};
+
+use super::base;
+
+/// How bad it is.
+pub(super) enum Fault {
+    /// As bad wherever it stands.
+    Sure(Severity),
+    /// Deployed agents take it for something else.
+    Tolerated,
+}
+
+const MISTAKE: Fault = Fault::Sure(Severity::Mistake);
+
+/// What is wrong with a value that converts: `written` is its text.
+pub(super) fn faults(
+    definition: Option<&Keyword>,
+    keyword: &str,
+    value: &Value,
+    written: &str,
+) -> Vec<(Fault, String)> {
+    let mut faults = vec![];
+    let is_scoped = keyword.contains('@');
+    let keyword = base(keyword);
+    let (converter, candidates, least) = match definition {
+        Some(found) => (found.converter, found.candidates, found.least),
+        None => (Converter::Text, &[][..], i64::MIN),
+    };
+    let text = value.to_string();
+    let short = || written.chars().take(80).collect::<String>();
+    if !candidates.is_empty() && !candidates.contains(&text.as_str()) {
+        // An empty value is as good as none: nothing to advise.
+        let named: Vec<&str> = candidates.iter().copied().filter(|word| !word.is_empty()).collect();
+        let reason = format!("{text:?} is not one of {}", named.join(", "));
+        faults.push((Fault::Sure(Severity::Error), reason));
+    }
+    let is_schedule = keyword == "schedule" || keyword.ends_with("_schedule");
+    if is_schedule && let Err(error) = Schedule::parse(&text) {
+        faults.push((MISTAKE, error.to_string()));
+    }
+    if written.trim().is_empty() {
+        if keyword == "start" && definition.is_some() && !is_scoped {
+            let reason =
+                "it is empty: expected a command, true to call the script, or no such line";
+            faults.push((MISTAKE, reason.to_owned()));
+        } else if definition.is_some_and(|found| found.is_required) && !is_scoped {
+            faults.push((MISTAKE, "it is required, and empty".to_owned()));
+        }
+        return faults;
+    }
+    if is_command(keyword)
+        && definition.is_some_and(|found| found.converter == Converter::Text)
+        && let Err(expected) = split_words(written)
+    {
+        faults.push((MISTAKE, format!("{:?} is not {expected}", short())));
+    }
+    if converter != Converter::Nodes {
+        if let Some(expected) = converter.doubt(written).or_else(|| doubt_of(keyword, written)) {
+            faults.push((Fault::Tolerated, format!("{:?} is not {expected}", short())));
+        } else if let Some(number) = number(converter, value)
+            && number < least
+        {
+            let what = if converter == Converter::Integer { "a number" } else { "a size" };
+            faults.push((Fault::Tolerated, format!("{:?} is not {what} from {least}", short())));
+        }
+    }
+    faults
+}
+
+/// Whether a keyword holds a command line, which is split into words when it is run.
+pub(super) fn is_command(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "start" | "stop" | "check" | "info" | "command" | "on_error" | "pre_monitor_action"
+    ) || ["pre_", "post_", "blocking_pre_", "blocking_post_"]
+        .iter()
+        .any(|prefix| keyword.starts_with(prefix))
+}
+
+fn number(converter: Converter, value: &Value) -> Option<i64> {
+    match (converter, value) {
+        (Converter::Integer | Converter::Size | Converter::Speed, Value::Integer(number)) => {
+            Some(*number)
+        }
+        _ => None,
+    }
+}
