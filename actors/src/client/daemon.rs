@@ -133,7 +133,8 @@ fn shown(om: &Om, reply: &Value) -> Done {
 fn status(om: &Om, link: &Link, target: &Target) -> Done {
     let request =
         Request::new(wire::DaemonStatus { selector: None, namespace: None, relatives: false });
-    let drawn = |data: &Value| mon::fitted(monitor(data, None, &Sections::ALL, "*/*/*"));
+    let drawn =
+        |data: &Value| mon::fitted(monitor(data, None, &Sections::ALL, "*/*/*", mon::room(0, 1)));
     // Each daemon tells of its own threads: the request is not one that another node passes on.
     let names = match target {
         Target::Nodes(selector) => super::node::expand(link, selector),

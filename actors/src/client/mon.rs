@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use om::MonitorCommand;
-use om::render::{Sections, Text, monitor};
+use om::render::{Room, Sections, Text, monitor};
 use serde_json::Value;
 use wire::Request;
 use wire::reply::status_of;
@@ -53,7 +53,7 @@ pub(super) fn run(om: &Om, command: &MonitorCommand) -> Done {
     }
     let data = view.read()?;
     view.check(&data, command)?;
-    om.show(&data, |data| fitted(view.render(data)));
+    om.show(&data, |data| fitted(view.render(data, room(0, 1))));
     Ok(0)
 }
 
@@ -110,12 +110,12 @@ impl View {
         }
     }
 
-    fn render(&self, data: &Value) -> Text {
+    fn render(&self, data: &Value, room: Room) -> Text {
         let title = match &self.namespace {
             Some(namespace) => format!("{} in {namespace}", self.selector),
             None => self.selector.clone(),
         };
-        monitor(data, self.nodes.as_deref(), &self.sections, &title)
+        monitor(data, self.nodes.as_deref(), &self.sections, &title, room)
     }
 
     /// Draws at each change, at most once per `interval`. Ends with the command (ctrl-c) or the daemon.
@@ -128,7 +128,7 @@ impl View {
             if om.is_machine_readable() {
                 om.show(&data, om::render::json);
             } else {
-                draw(self.render(&data), &mut shown);
+                draw(self.render(&data, room(1, 0)), &mut shown);
             }
             if !changes.wait(None) {
                 return Err(Failure::new("the daemon ended the stream of events"));
@@ -146,6 +146,14 @@ pub(super) fn fitted(text: Text) -> String {
         Some(screen) => text.cropped(screen.width).to_string(),
         None => text.to_string(),
     }
+}
+
+/// The room on the terminal, if it is one, less the columns and lines that are kept free.
+pub(super) fn room(columns: usize, lines: usize) -> Room {
+    screen().map_or(Room::ENDLESS, |screen| Room {
+        width: screen.width.saturating_sub(columns),
+        height: screen.height.saturating_sub(lines),
+    })
 }
 
 /// The size of a terminal.

@@ -57,7 +57,7 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::PrintStatus => {
             let data = mon::status(&link()?, None, None)?;
             let sections = Sections { nodes: true, ..Sections::named(&["nodes".to_owned()]) };
-            om.show(&data, |data| mon::fitted(monitor(data, None, &sections, "")));
+            om.show(&data, |data| mon::fitted(monitor(data, None, &sections, "", mon::room(0, 1))));
             Ok(0)
         }
         NodeAction::PrintSchedule => {

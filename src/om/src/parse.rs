@@ -5,6 +5,7 @@
 //! spellings and writes the help, reads `<group> <action> <operands> <options>`.
 
 mod reader;
+mod tips;
 
 use clap::error::ErrorKind;
 use model::Kind;
@@ -46,15 +47,19 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
     }
     let Line { selector, words } = arrange(args)?;
     let tree = tree(words.first().map(String::as_str), words.get(1).map(String::as_str));
+    let group = words.first().cloned().unwrap_or_default();
+    let rendered = |error: &clap::Error| {
+        tips::as_typed(&error.render().ansi().to_string(), &group, selector.as_deref())
+    };
     let argv = std::iter::once("om".to_owned()).chain(words);
     let matches = match tree.max_term_width(120).try_get_matches_from(argv) {
         Ok(matches) => matches,
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
-            return Ok(Command::Help(error.render().ansi().to_string()));
+            return Ok(Command::Help(rendered(&error)));
         }
-        Err(error) => return Err(Usage(error.render().ansi().to_string())),
+        Err(error) => return Err(Usage(rendered(&error))),
     };
     let (name, matches) = matches.subcommand().expect("the tree requires a group");
     let reader = Reader(matches);
@@ -144,6 +149,10 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
         return Err(usage(&format!("the object comes first: om {object} {word}")));
     }
     match group.find(&refs) {
+        Some((action, count)) if action.operand.is_none() && refs.len() > count => {
+            let more = &refs[count..];
+            return Err(usage(&tips::surplus(group, selector.as_deref(), action, more)));
+        }
         Some((action, count)) => {
             words.push(action.words.to_owned());
             words.extend(found[count..].iter().cloned());
@@ -152,10 +161,7 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
         None if found.is_empty() => {
             let asks_help = options.iter().any(|option| matches!(option.as_str(), "-h" | "--help"));
             if let (Some(selector), false) = (&selector, asks_help) {
-                return Err(usage(&format!(
-                    "{selector:?} is no group: if it is an object, what to do with it? \
-                     `om {selector} --help` lists the actions, `om --help` the groups"
-                )));
+                return Err(usage(&tips::alone(selector)));
             }
         }
         None => {
@@ -171,8 +177,7 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
                     longer.join(", ")
                 )));
             }
-            // Clap names the nearest action.
-            words.push(found.into_iter().take(2).collect::<Vec<_>>().join(" "));
+            return Err(usage(&tips::unknown(group, selector.as_deref(), &refs)));
         }
     }
     words.extend(options);

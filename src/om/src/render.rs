@@ -15,6 +15,6 @@ pub use explain::{explanation, forecast};
 pub use instance::{InstanceView, instance};
 pub use json::{flat_json, json};
 pub use logs::{log_entry, reply_lines};
-pub use monitor::{Sections, monitor};
+pub use monitor::{Room, Sections, monitor};
 pub use table::{Align, table};
 pub use text::{Cell, Text, Tone, printable};

@@ -152,12 +152,101 @@ fn a_wrong_word_is_answered_with_the_right_one() {
         ("test/cfg/c1 add --value v", "--key NAME"),
         ("test/cfg/c1 add --key k", "--value or --from"),
         ("test/sec/c1 decode", "--key NAME"),
-        ("web add --key k --value v", "unrecognized"),
+        ("web add --key k --value v", "keys are in objects of the kinds cfg, sec and usr"),
     ] {
         let text = refusal(line);
         let expected = if line == "web print" { "print config" } else { expected };
         assert!(text.contains(expected), "{line}: {text}");
     }
+}
+
+/// A tip says what to type, and there is none where nothing is near.
+#[test]
+fn a_tip_points_where_somebody_meant_to_go() {
+    for (line, expected) in [
+        ("web strat", "error: \"strat\" is no action of a service: did you mean `om web start`?"),
+        (
+            "web show",
+            "error: \"show\" is no action of a service: did you mean `om web print status`?",
+        ),
+        (
+            "web unfreeze",
+            "error: \"unfreeze\" is no action of a service: did you mean `om web thaw`?",
+        ),
+        ("web list", "error: \"list\" is no action of a service: did you mean `om web ls`?"),
+        (
+            "web describe",
+            "error: \"describe\" is no action of a service: did you mean `om web explain`?",
+        ),
+        (
+            "web migrate --to n2",
+            "error: \"migrate\" is no action of a service: did you mean `om web switch`?",
+        ),
+        (
+            "web edit confg",
+            "error: \"edit confg\" is no action of a service: did you mean `om web edit config`?",
+        ),
+        (
+            "web print foo",
+            "error: \"print foo\" is no action of a service: expected print status, print config mtime",
+        ),
+        (
+            "web frobnicate",
+            "error: \"frobnicate\" is no action of a service: `om web --help` lists them",
+        ),
+        (
+            "web wait",
+            "error: \"wait\" is no action of a service: an action waits for its end with --wait",
+        ),
+        (
+            "test/cfg/c1 decod",
+            "error: \"decod\" is no action of such an object: did you mean `om test/cfg/c1 decode`?",
+        ),
+        (
+            "svc strat -s web",
+            "error: \"strat\" is no action of a service: did you mean `om svc start`?",
+        ),
+        (
+            "node unfreeze",
+            "error: \"unfreeze\" is no action of a node: did you mean `om node thaw`?",
+        ),
+        (
+            "daemon show",
+            "error: \"show\" is no action of the daemon: did you mean `om daemon status`?",
+        ),
+        (
+            "daemon strat",
+            "error: \"strat\" is no action of the daemon: did you mean `om daemon start`?",
+        ),
+        ("svc start web", "error: the object comes first: om web start\n"),
+        ("cfg keys c1", "error: the object comes first: om cfg/c1 keys\n"),
+        ("start web", "error: the object comes first: om web start\n"),
+        ("strat web", "error: the object comes first: om web start\n"),
+        ("show web", "error: the object comes first: om web print status\n"),
+        ("wait web", "error: \"wait\" is no object: an action waits for its end with --wait"),
+        ("web start now", "error: unexpected \"now\" after `om web start`\n"),
+        ("daemon start now", "error: unexpected \"now\" after `om daemon start`\n"),
+        ("list", "error: \"list\" is no group: did you mean `om ls`?"),
+        ("show", "error: \"show\" is no group: did you mean `om mon`?"),
+        ("mno", "error: \"mno\" is no group: did you mean `om mon`?"),
+        ("daemno", "error: \"daemno\" is no group: did you mean `om daemon`?"),
+        ("strat", "error: \"strat\" is no group: did you mean `om <object> start`?"),
+        ("unfreeze", "error: \"unfreeze\" is no group: did you mean `om <object> thaw`?"),
+        ("wait", "error: \"wait\" is no group: an action waits for its end with --wait"),
+        ("elephants", "error: \"elephants\" is no group: if it is an object, what to do with it?"),
+    ] {
+        let text = refusal(line);
+        assert!(text.starts_with(expected), "{line}: {text}");
+    }
+}
+
+#[test]
+fn usage_repeats_what_was_typed() {
+    let text = refusal("web start --lcoal");
+    assert!(text.contains("'--local'") && text.contains("Usage: om web start"), "{text}");
+    assert!(refusal("svc -s web start --lcoal").contains("Usage: om svc start"));
+    let Command::Help(text) = command("web start --help") else { panic!("no help") };
+    assert!(strip(&text).contains("Usage: om web start"), "{}", strip(&text));
 }
 
 #[test]

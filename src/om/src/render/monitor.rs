@@ -40,42 +40,41 @@ impl Sections {
     }
 }
 
+/// Room on a screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Columns.
+    pub width: usize,
+    /// Lines.
+    pub height: usize,
+}
+
+impl Room {
+    /// That of a file or a pipe.
+    pub const ENDLESS: Self = Self { width: usize::MAX, height: usize::MAX };
+}
+
 /// Renders a `daemon_status` reply. `nodes` limits the columns; none: all nodes. `title` heads the objects: the
 /// selector they were selected with.
+///
+/// The order is that of deployed agents. Where there is no room for all of it, the services come first; where it is too wide,
+/// the memory of a node is told in short.
 #[must_use]
-pub fn monitor(data: &Value, nodes: Option<&[String]>, sections: &Sections, title: &str) -> Text {
-    let view = View { data, nodes: columns(data, nodes) };
-    let mut rows: Vec<Vec<Cell>> = vec![];
-    let begin = |rows: &mut Vec<Vec<Cell>>, title: &str| {
-        if !rows.is_empty() {
-            rows.push(vec![]);
-        }
-        let mut header = vec![Cell::new(Tone::Strong, title)];
-        header.resize(5, Cell::default());
-        header.extend(view.nodes.iter().map(|node| Cell::new(Tone::Strong, node)));
-        rows.push(header);
-    };
-    if sections.threads {
-        begin(&mut rows, "Threads");
-        view.threads(&mut rows);
+pub fn monitor(
+    data: &Value,
+    nodes: Option<&[String]>,
+    sections: &Sections,
+    title: &str,
+    room: Room,
+) -> Text {
+    let mut view = View { data, nodes: columns(data, nodes), is_narrow: false };
+    let mut text = view.laid_out(sections, title, room.width, false);
+    if text.width() > room.width {
+        view.is_narrow = true;
+        text = view.laid_out(sections, title, room.width, false);
     }
-    if sections.arbitrators && !view.arbitrators().is_empty() {
-        begin(&mut rows, "Arbitrators");
-        view.arbitrator_rows(&mut rows);
-    }
-    if sections.nodes {
-        begin(&mut rows, "Nodes");
-        view.node_rows(&mut rows);
-    }
-    if sections.services {
-        begin(&mut rows, title);
-        view.services(&mut rows);
-    }
-    // The sign column is part of the gap.
-    let aligns = [Align::Left, Align::Left, Align::Left, Align::Right, Align::Left];
-    let mut text = table(rows, &aligns, 1);
-    if sections.threads {
-        text.extend(view.alerts());
+    if text.height() > room.height && sections.services {
+        text = view.laid_out(sections, title, room.width, true);
     }
     text
 }
@@ -97,6 +96,8 @@ fn columns(data: &Value, wanted: Option<&[String]>) -> Vec<String> {
 struct View<'a> {
     data: &'a Value,
     nodes: Vec<String>,
+    /// Whether there is too little room for all columns.
+    is_narrow: bool,
 }
 
 fn text<'a>(value: Option<&'a Value>, name: &str) -> &'a str {
@@ -108,6 +109,51 @@ fn number(value: Option<&Value>, name: &str) -> Option<f64> {
 }
 
 impl<'a> View<'a> {
+    fn laid_out(
+        &self,
+        sections: &Sections,
+        title: &str,
+        width: usize,
+        services_first: bool,
+    ) -> Text {
+        let mut blocks: Vec<Vec<Vec<Cell>>> = vec![];
+        let mut begin = |title: &str, rows: Vec<Vec<Cell>>| {
+            let mut header = vec![Cell::new(Tone::Strong, title)];
+            header.resize(5, Cell::default());
+            header.extend(self.nodes.iter().map(|node| Cell::new(Tone::Strong, node)));
+            blocks.push(std::iter::once(header).chain(rows).collect());
+        };
+        if sections.threads {
+            begin("Threads", self.threads());
+        }
+        if sections.arbitrators && !self.arbitrators().is_empty() {
+            begin("Arbitrators", self.arbitrator_rows());
+        }
+        if sections.nodes {
+            begin("Nodes", self.node_rows());
+        }
+        if sections.services {
+            begin(title, self.services());
+        }
+        if services_first {
+            blocks.reverse();
+        }
+        let mut rows: Vec<Vec<Cell>> = vec![];
+        for block in blocks {
+            if !rows.is_empty() {
+                rows.push(vec![]);
+            }
+            rows.extend(block);
+        }
+        // The sign column is part of the gap.
+        let aligns = [Align::Left, Align::Left, Align::Left, Align::Right, Align::Left];
+        let mut text = table(rows, &aligns, 1);
+        if sections.threads {
+            text.extend(self.alerts(width));
+        }
+        text
+    }
+
     fn node(&self, name: &str) -> Option<&'a Value> {
         self.data.get("monitor")?.get("nodes")?.get(name)
     }
@@ -135,7 +181,8 @@ impl<'a> View<'a> {
             .filter(|(_, block)| block.get("state").is_some_and(Value::is_string))
     }
 
-    fn threads(&self, rows: &mut Vec<Vec<Cell>>) {
+    fn threads(&self) -> Vec<Vec<Cell>> {
+        let mut rows = vec![];
         // The daemon first, then its threads by name.
         let daemon = self.blocks().filter(|(id, _)| *id == "daemon");
         let threads = self.blocks().filter(|(id, _)| *id != "daemon");
@@ -171,6 +218,7 @@ impl<'a> View<'a> {
             }
             rows.push(row);
         }
+        rows
     }
 
     /// Whether the heartbeat thread hears, or reaches, a node; none for a node it does not care for.
@@ -185,7 +233,8 @@ impl<'a> View<'a> {
         }
     }
 
-    fn alerts(&self) -> Text {
+    /// Alerts in lines of that width: the end of a message tells what to do.
+    fn alerts(&self, width: usize) -> Text {
         let mut lines = Text::default();
         for (id, block) in self.blocks() {
             for alert in block.get("alerts").and_then(Value::as_array).into_iter().flatten() {
@@ -201,11 +250,8 @@ impl<'a> View<'a> {
                     "" => alert.as_str().unwrap_or_default(),
                     message => message,
                 };
-                lines.push(
-                    Cell::plain(&format!(" {id}: "))
-                        .and(Tone::of(severity), severity)
-                        .and(Tone::Plain, &format!(": {message}")),
-                );
+                let begin = Cell::plain(&format!(" {id}: ")).and(Tone::of(severity), severity);
+                lines.extend(begin.and(Tone::Plain, ":").wrapped(message, width, 3));
             }
         }
         lines
@@ -220,7 +266,8 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    fn arbitrator_rows(&self, rows: &mut Vec<Vec<Cell>>) {
+    fn arbitrator_rows(&self) -> Vec<Vec<Cell>> {
+        let mut rows = vec![];
         for name in self.arbitrators() {
             let state = |node: &str| {
                 text(self.node(node).and_then(|data| data.get("arbitrators")?.get(name)), "status")
@@ -233,9 +280,11 @@ impl<'a> View<'a> {
             }));
             rows.push(row);
         }
+        rows
     }
 
-    fn node_rows(&self, rows: &mut Vec<Vec<Cell>>) {
+    fn node_rows(&self) -> Vec<Vec<Cell>> {
+        let mut rows = vec![];
         let mut add = |name: &str, state: Cell, cell: &dyn Fn(&str) -> Cell| {
             let mut row = self.row(Cell::plain(name), state, "", "");
             row.extend(self.per_node(cell));
@@ -266,6 +315,7 @@ impl<'a> View<'a> {
             });
         }
         add("state", Cell::default(), &|node| self.node_state(node));
+        rows
     }
 
     fn is_short_of(&self, kind: &str, node: &str) -> bool {
@@ -290,6 +340,9 @@ impl<'a> View<'a> {
             _ => String::new(),
         };
         let tone = if self.is_short_of(kind, node) { Tone::Warn } else { Tone::Plain };
+        if self.is_narrow {
+            return Cell::new(tone, &format!("{used}%"));
+        }
         Cell::new(tone, &format!("{used}{limit}%:{}", mebibytes(total)))
     }
 
@@ -316,7 +369,8 @@ impl<'a> View<'a> {
         cell
     }
 
-    fn services(&self, rows: &mut Vec<Vec<Cell>>) {
+    fn services(&self) -> Vec<Vec<Cell>> {
+        let mut rows = vec![];
         let aggregates = self.data.pointer("/monitor/services").and_then(Value::as_object);
         for (path, aggregate) in aggregates.into_iter().flatten() {
             let aggregate = Some(aggregate);
@@ -354,6 +408,7 @@ impl<'a> View<'a> {
             }));
             rows.push(row);
         }
+        rows
     }
 
     fn instance(&self, node: &str, path: &str) -> Option<&'a Value> {
@@ -464,7 +519,7 @@ mod tests {
 
     #[test]
     fn the_cluster_reads_at_a_glance() {
-        let text = monitor(&cluster(), None, &Sections::ALL, "*/svc/*");
+        let text = monitor(&cluster(), None, &Sections::ALL, "*/svc/*", Room::ENDLESS);
         assert_eq!(
             text.plain(),
             "\
@@ -502,7 +557,8 @@ Alerts
                 data["monitor"]["nodes"][node]["agent"] = json!(agent);
                 data["monitor"]["nodes"][node]["release"] = json!(release);
             }
-            let text = monitor(&data, None, &Sections::named(&["nodes".to_owned()]), "**");
+            let text =
+                monitor(&data, None, &Sections::named(&["nodes".to_owned()]), "**", Room::ENDLESS);
             let row = text.plain().lines().find(|line| line.contains("version")).map(str::to_owned);
             row.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "))
         };
@@ -517,7 +573,9 @@ Alerts
     fn a_member_that_told_nothing_of_itself_is_unknown() {
         let mut data = cluster();
         data["monitor"]["nodes"]["n3"] = json!({"monitor": {}, "services": {}});
-        let text = monitor(&data, None, &Sections::named(&["nodes".to_owned()]), "**").plain();
+        let text =
+            monitor(&data, None, &Sections::named(&["nodes".to_owned()]), "**", Room::ENDLESS)
+                .plain();
         let state = text.lines().find(|line| line.starts_with(" state")).unwrap();
         assert_eq!(state.split_whitespace().collect::<Vec<_>>(), ["state", "|", "*", "unknown"]);
     }
@@ -529,6 +587,7 @@ Alerts
             Some(&["n2".to_owned()]),
             &Sections::named(&["services".to_owned()]),
             "svc1",
+            Room::ENDLESS,
         );
         assert_eq!(
             text.plain(),
@@ -545,7 +604,45 @@ Alerts
             json!({"hb#1.rx": {"state": "running", "peers": [], "config": "x", "alerts": ["a", 1]}}),
             json!({"monitor": {"nodes": {"n1": {"services": {"status": {"a": 1}}, "monitor": [], "stats": []}}, "services": {"a": {}}}}),
         ] {
-            _ = monitor(&data, None, &Sections::ALL, "**").to_string();
+            _ = monitor(&data, None, &Sections::ALL, "**", Room::ENDLESS).to_string();
         }
+    }
+
+    #[test]
+    fn a_small_screen_shows_the_services_first_and_all_of_the_nodes() {
+        let mut data = cluster();
+        data["scheduler"]["alerts"][0]["message"] = json!(
+            "the clock of n2 is 31 s ahead: set it, or what n2 says is not heard; until then its services are not moved"
+        );
+        for node in ["n1", "n2"] {
+            let node = &mut data["monitor"]["nodes"][node];
+            node["min_avail_swap"] = json!(10);
+            node["stats"]["swap_total"] = json!(20_480);
+            node["stats"]["swap_avail"] = json!(98);
+        }
+        data["monitor"]["nodes"]["n3"] = data["monitor"]["nodes"]["n1"].clone();
+        data["monitor"]["nodes"]["n4"] = data["monitor"]["nodes"]["n1"].clone();
+        data["cluster"]["nodes"] = json!(["n1", "n2", "n3", "n4"]);
+        for service in ["svc2", "svc3", "svc4", "svc5"] {
+            data["monitor"]["services"][service] = data["monitor"]["services"]["svc1"].clone();
+        }
+        let room = Room { width: 80, height: 24 };
+        let wide = monitor(&data, None, &Sections::ALL, "*/svc/*", Room::ENDLESS);
+        assert!(wide.width() > 80, "{}", wide.plain());
+        let text = monitor(&data, None, &Sections::ALL, "*/svc/*", room);
+        assert!(text.width() <= 80, "{}", text.plain());
+        let plain = text.plain();
+        let lines: Vec<&str> = plain.lines().collect();
+        assert!(lines[0].starts_with("*/svc/*") && lines[1].starts_with(" svc1"), "{plain}");
+        assert!(
+            lines.iter().any(|line| line.starts_with("  mem  ") && line.contains(" 4% ")),
+            "{plain}"
+        );
+        assert!(plain.contains("\n   "), "an alert goes on in the next line: {plain}");
+        assert!(plain.trim_end().ends_with("not moved"), "{plain}");
+        // With room for all, the order is that of deployed agents.
+        let room = Room { width: 80, height: 60 };
+        let text = monitor(&data, None, &Sections::ALL, "*/svc/*", room).plain();
+        assert!(text.starts_with("Threads"), "{text}");
     }
 }

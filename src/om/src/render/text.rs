@@ -141,6 +141,23 @@ impl Cell {
         cropped.and(Tone::Note, ">")
     }
 
+    /// This cell and the words of a text, in lines of `width` columns; all but the first begin with `indent` blanks.
+    #[must_use]
+    pub fn wrapped(self, text: &str, width: usize, indent: usize) -> Text {
+        let mut lines = Text::default();
+        let mut line = self;
+        for word in printable(text).split(' ').filter(|word| !word.is_empty()) {
+            if line.width() + 1 + word.width() > width && line.width() > indent {
+                lines.push(std::mem::take(&mut line));
+                line = Self::plain(&" ".repeat(indent)).and(Tone::Plain, word);
+            } else {
+                line = line.and(Tone::Plain, " ").and(Tone::Plain, word);
+            }
+        }
+        lines.push(line);
+        lines
+    }
+
     /// This cell with blanks at its right up to `width` columns.
     #[must_use]
     pub fn padded(self, width: usize) -> Self {
@@ -162,6 +179,22 @@ impl Text {
     /// Adds the lines of another text.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+
+    /// Columns of the longest line, blanks at its end left out.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let width = |line: &Cell| {
+            let text: String = line.0.iter().map(|(_, text)| text.as_str()).collect();
+            text.trim_end_matches(' ').width()
+        };
+        self.0.iter().map(width).max().unwrap_or(0)
+    }
+
+    /// Number of lines.
+    #[must_use]
+    pub fn height(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there is no line.
