@@ -23,6 +23,7 @@ mod rotate;
 mod select;
 mod streams;
 mod target;
+mod tips;
 mod xmlrpc;
 
 use std::io::Write as _;
@@ -65,6 +66,10 @@ pub fn run(command: Command) -> ExitCode {
     {
         complain(&format!("--filter: {error}"));
         return ExitCode::from(2);
+    }
+    if let Err(failure) = tips::check_nodes(&command, &paths, &nodename) {
+        failure.lines.iter().for_each(|line| complain(line));
+        return ExitCode::from(failure.code);
     }
     let done = match command {
         Command::Help(text) => {
@@ -197,7 +202,11 @@ impl Om {
             Err(error) => return note(&format!("--filter: {error}")),
         };
         let value = match found.len() {
-            0 => return note("--filter selects nothing"),
+            // Whoever reads the output has to know that there is none.
+            0 => {
+                complain("--filter selects nothing");
+                std::process::exit(1);
+            }
             1 if filter.is_single() => found.remove(0),
             _ => found.into(),
         };

@@ -4,8 +4,8 @@ use model::{Kind, NodeName, ObjectPath};
 use serde_json::Value;
 use wire::Request;
 
-use super::{ANSWER, AskError, Failure, Link, NAMESPACE_VARIABLE, Om};
-use crate::config::LoadedConfig;
+use super::{ANSWER, AskError, Failure, Link, NAMESPACE_VARIABLE, Om, tips};
+use crate::config::{self, LoadedConfig};
 
 /// The namespace of relative names: the option, else `OSVC_NAMESPACE`.
 pub(super) fn namespace(option: Option<String>) -> Option<String> {
@@ -101,13 +101,15 @@ impl Selection {
                     })?
                 }
             };
-            let lines: Vec<String> = missing
-                .iter()
-                .filter(|path| !known.contains(path))
-                .map(|path| format!("object {path} does not exist"))
-                .collect();
-            if !lines.is_empty() {
-                return Err(Failure { lines, code: 1 });
+            let nowhere: Vec<&ObjectPath> =
+                missing.iter().filter(|path| !known.contains(path)).collect();
+            if !nowhere.is_empty() {
+                let there: Vec<ObjectPath> = match scope {
+                    Scope::Cluster => self.all_known(om, link),
+                    Scope::Local => config::list_objects(&om.paths).into_keys().collect(),
+                };
+                let tell = |path: &&ObjectPath| tips::no_such_object(path, &there);
+                return Err(Failure { lines: nowhere.iter().map(tell).collect(), code: 1 });
             }
             return Ok(unique(here.into_iter().chain(known).collect()));
         }
@@ -135,6 +137,13 @@ impl Selection {
             return Err(nothing_selected(selector));
         }
         Ok(paths)
+    }
+
+    /// All objects: of the cluster, or those of this node when no daemon tells.
+    fn all_known(&self, om: &Om, link: &Link) -> Vec<ObjectPath> {
+        let all = Self { selector: None, kind: Kind::Svc, namespace: None };
+        all.ask(link, "**")
+            .unwrap_or_else(|_| config::list_objects(&om.paths).into_keys().collect())
     }
 
     fn kind_filter(&self) -> Option<Kind> {

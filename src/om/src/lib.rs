@@ -22,4 +22,5 @@ pub use command::{
 pub use complete::{Completion, complete, script};
 pub use options::{Takes, duration, long_option};
 pub use parse::{Usage, parse};
+pub use tree::group_names;
 pub use waiting::{Seen, Verdict, Waiting};

@@ -324,6 +324,11 @@ const MON_OPTIONS: &[&str] = &[
 const LS_OPTIONS: &[&str] = OBJECT;
 const DEMO_OPTIONS: &[&str] = &["keep", "interactive", "serve", "color", "debug"];
 
+/// The first words of the command line that name a group.
+pub fn group_names() -> impl Iterator<Item = &'static str> {
+    GROUPS.iter().map(|group| group.name)
+}
+
 impl Group {
     /// The group of that first word.
     pub(crate) fn by_name(name: &str) -> Option<&'static Self> {
