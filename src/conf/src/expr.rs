@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 64;
 /// What is wrong with it.
 pub fn evaluate(text: &str) -> Result<Value, String> {
     if text.len() > MAX_LENGTH {
-        return Err(format!("longer than {MAX_LENGTH} bytes"));
+        return Err(format!("it is longer than {MAX_LENGTH} bytes"));
     }
     let tokens = lexer::tokens(text)?;
     match parser::Parser::new(&tokens).parse()? {
@@ -28,7 +28,7 @@ pub fn evaluate(text: &str) -> Result<Value, String> {
         operators::Operand::Integer(value) => Ok(Value::Integer(value)),
         operators::Operand::Float(value) => Ok(Value::Float(value)),
         operators::Operand::Text(text) => Ok(Value::Text(text)),
-        operators::Operand::Tuple(_) => Err("yields a list".into()),
+        operators::Operand::Tuple(_) => Err("it yields a list".into()),
     }
 }
 

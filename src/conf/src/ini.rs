@@ -47,7 +47,7 @@ impl fmt::Display for IniError {
             IniReason::NoDelimiter(text) => {
                 write!(f, "{text:?} is neither a comment, a [section], nor `keyword = value`")
             }
-            IniReason::NoKeyword => f.write_str("no keyword before the delimiter"),
+            IniReason::NoKeyword => f.write_str("no keyword stands before `=` or `:`"),
             IniReason::Unwritable(text) => {
                 write!(f, "{text} can not be written: it would be read back otherwise")
             }

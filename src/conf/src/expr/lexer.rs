@@ -27,17 +27,17 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
             let (word, after) = rest.split_at(end);
             if after.starts_with('.') {
-                return Err(format!("dotted word after {word:?}"));
+                return Err(format!("{word:?} has a dot after it: a word with dots stands in quotes"));
             }
             if after.starts_with('(') && !matches!(word, "not" | "and" | "or" | "in") {
-                return Err(format!("call of {word:?}"));
+                return Err(format!("{word:?} is called: an expression calls nothing"));
             }
             (Token::Word(word.to_owned()), after)
         } else if matches!(first, '\'' | '"') {
             quoted(rest, first)?
         } else {
             let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-            let sign = sign.ok_or_else(|| format!("unexpected {first:?}"))?;
+            let sign = sign.ok_or_else(|| format!("{first:?} is unexpected"))?;
             (Token::Sign(sign), &rest[sign.len()..])
         };
         tokens.push(token);

@@ -185,7 +185,7 @@ fn repetition<'a>(text: &'a Operand, times: &Operand) -> Option<(&'a str, i64)> 
 
 fn floats(sign: &str, a: f64, b: f64) -> Result<Operand, String> {
     if matches!(sign, "/" | "//" | "%") && b == 0.0 || sign == "**" && a == 0.0 && b < 0.0 {
-        return Err("division by zero".into());
+        return Err("it divides by zero".into());
     }
     let result = match sign {
         "+" => a + b,
@@ -196,7 +196,7 @@ fn floats(sign: &str, a: f64, b: f64) -> Result<Operand, String> {
         "%" => a - b * (a / b).floor(),
         _ => a.powf(b),
     };
-    if result.is_finite() { Ok(Operand::Float(result)) } else { Err("too large".into()) }
+    if result.is_finite() { Ok(Operand::Float(result)) } else { Err("its result is too large".into()) }
 }
 
 fn bits(sign: &str, one: &Operand, other: &Operand) -> Result<Operand, String> {
@@ -215,5 +215,5 @@ fn bits(sign: &str, one: &Operand, other: &Operand) -> Result<Operand, String> {
 }
 
 fn text(length: usize, make: impl FnOnce() -> String) -> Result<Operand, String> {
-    if length > MAX_LENGTH { Err("too large".into()) } else { Ok(Operand::Text(make())) }
+    if length > MAX_LENGTH { Err("its result is too large".into()) } else { Ok(Operand::Text(make())) }
 }

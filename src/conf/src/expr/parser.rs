@@ -24,7 +24,7 @@ impl<'a> Parser<'a> {
         let value = self.any_of()?;
         match self.tokens.get(self.at) {
             None => Ok(value),
-            Some(token) => Err(format!("unexpected {}", show(token))),
+            Some(token) => Err(format!("{} is unexpected", show(token))),
         }
     }
 
@@ -51,7 +51,7 @@ impl<'a> Parser<'a> {
     fn deeper(&mut self, parse: impl FnOnce(&mut Self) -> Result) -> Result {
         self.depth += 1;
         let result = if self.depth > MAX_DEPTH {
-            Err(format!("nested deeper than {MAX_DEPTH}"))
+            Err(format!("it is nested deeper than {MAX_DEPTH}"))
         } else {
             parse(self)
         };
@@ -151,12 +151,12 @@ impl<'a> Parser<'a> {
                 "False" => Ok(Operand::Bool(false)),
                 "None" => Ok(Operand::Null),
                 "and" | "or" | "in" | "not" | "is" | "if" | "else" | "lambda" | "for" => {
-                    Err(format!("unexpected {word:?}"))
+                    Err(format!("{word:?} is unexpected"))
                 }
                 _ => Ok(Operand::Text(word.clone())),
             },
             Token::Sign("(") => self.deeper(Self::group),
-            token @ Token::Sign(_) => Err(format!("unexpected {}", show(token))),
+            token @ Token::Sign(_) => Err(format!("{} is unexpected", show(token))),
         }
     }
 

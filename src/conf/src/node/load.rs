@@ -122,7 +122,7 @@ impl Loader<'_> {
         let seconds = match value.as_number() {
             Some(seconds) if is_set && DURATIONS.contains(&seconds) => seconds,
             Some(_) if is_set => {
-                self.complain(section, keyword, "not between 1ms and a year");
+                self.complain(section, keyword, "it is not between 1ms and a year");
                 default
             }
             _ => default,
