@@ -27,7 +27,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
             let (word, after) = rest.split_at(end);
             if after.starts_with('.') {
-                return Err(format!("{word:?} has a dot after it: a word with dots stands in quotes"));
+                return Err(format!(
+                    "{word:?} has a dot after it: a word with dots stands in quotes"
+                ));
             }
             if after.starts_with('(') && !matches!(word, "not" | "and" | "or" | "in") {
                 return Err(format!("{word:?} is called: an expression calls nothing"));

@@ -196,7 +196,11 @@ fn floats(sign: &str, a: f64, b: f64) -> Result<Operand, String> {
         "%" => a - b * (a / b).floor(),
         _ => a.powf(b),
     };
-    if result.is_finite() { Ok(Operand::Float(result)) } else { Err("its result is too large".into()) }
+    if result.is_finite() {
+        Ok(Operand::Float(result))
+    } else {
+        Err("its result is too large".into())
+    }
 }
 
 fn bits(sign: &str, one: &Operand, other: &Operand) -> Result<Operand, String> {
@@ -215,5 +219,9 @@ fn bits(sign: &str, one: &Operand, other: &Operand) -> Result<Operand, String> {
 }
 
 fn text(length: usize, make: impl FnOnce() -> String) -> Result<Operand, String> {
-    if length > MAX_LENGTH { Err("its result is too large".into()) } else { Ok(Operand::Text(make())) }
+    if length > MAX_LENGTH {
+        Err("its result is too large".into())
+    } else {
+        Ok(Operand::Text(make()))
+    }
 }
