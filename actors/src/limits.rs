@@ -84,12 +84,19 @@ pub(crate) fn raise_descriptors() -> io::Result<()> {
 /// Descriptors kept for all but connections from the network: files, children, heartbeats, the control socket.
 const KEPT_DESCRIPTORS: u64 = 256;
 
+/// What is kept of very few: the daemon at rest has some 60 open.
+const LEAST_KEPT: u64 = 96;
+
 /// How many connections from the network may be open at once: what the limit of open files leaves.
 pub(crate) fn most_connections() -> usize {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return usize::MAX };
-    // Of very few, half: some connections are better than none.
+    usize::try_from(connections_within(limit)).unwrap_or(usize::MAX)
+}
+
+/// Of few descriptors half are for connections, of very few those that the daemon at rest leaves.
+fn connections_within(limit: u64) -> u64 {
     let most = limit.saturating_sub(KEPT_DESCRIPTORS).max(limit / 2);
-    usize::try_from(most).unwrap_or(usize::MAX)
+    most.min(limit.saturating_sub(LEAST_KEPT)).max(1)
 }
 
 /// The soft limit of descriptors before it was raised; none when it was not. Programs that use `select`, or that close all
@@ -127,5 +134,16 @@ pub(crate) fn leave_daemon() {
         && !soft.is_empty()
     {
         _ = set_core(&soft);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_the_descriptors_that_all_else_needs() {
+        let limits = [1_048_576, 1_024, 512, 300, 128, 100, 64];
+        assert_eq!(limits.map(connections_within), [1_048_320, 768, 256, 150, 32, 4, 1]);
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use conf::ListenerSettings;
-use monitor::{ConnectionLimits, Crowded};
+use monitor::{ConnectionLimits, Crowded, Episode};
 use serde_json::{Map, Value, json};
 
 use self::accept::{Accepted, BindError, Bound};
@@ -87,6 +87,8 @@ pub struct Listener {
     /// Port of the last socket: the same again after a fall, should the system choose (port 0).
     last_port: u16,
     alerts: Vec<(&'static str, String)>,
+    /// Connections cannot be accepted, now and then.
+    failing: Episode,
     /// That nobody needs the classic dialect.
     unused: Option<String>,
     reported: Option<Instant>,
@@ -111,6 +113,7 @@ impl Listener {
             bound: None,
             last_port: 0,
             alerts: vec![],
+            failing: Episode::default(),
             unused: None,
             reported: None,
             is_report_due: false,
@@ -407,8 +410,12 @@ impl StreamHandler<Result<Accepted, std::io::Error>> for Listener {
             }
             Err(error) => {
                 let text = format!("cannot accept connections: {error}");
-                if self.alert("accept", Some(text.clone())) {
+                // Between two failures some are accepted: it is told once, not each time.
+                let now = self.shared.routes.blacklist.view.now();
+                if self.failing.on_event(now) {
                     log::error!("{text}");
+                }
+                if self.alert("accept", Some(text)) {
                     self.report_now();
                 }
             }

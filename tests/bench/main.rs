@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|beats|failover|switch|scale|bounds]...]`
 //!
+//! `bench [--om PROGRAM] soak MINUTES` lets everything go on at once for so long, and tells what grew.
+//!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
 
@@ -14,6 +16,7 @@ mod load;
 mod reference;
 mod requests;
 mod scale;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,10 @@ struct Options {
     json: Option<String>,
     /// Parts to run; empty for all.
     parts: Vec<String>,
+    /// Minutes of the soak, which is run alone.
+    soak: Option<u64>,
+    /// The program under the soak, if it is not the bench itself.
+    om: Option<String>,
 }
 
 /// One measured value: what, the figure, its unit, and what it should reach.
@@ -119,19 +126,25 @@ fn main() -> ExitCode {
         Ok("reference") => return reference::serve(),
         _ => {}
     }
-    let mut options = Options { quick: false, only: None, json: None, parts: vec![] };
+    let mut options =
+        Options { quick: false, only: None, json: None, parts: vec![], soak: None, om: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--quick" => options.quick = true,
             "--only" => options.only = words.next(),
             "--json" => options.json = words.next(),
+            "--om" => options.om = words.next(),
+            "soak" => {
+                let minutes = words.next().and_then(|word| word.parse().ok());
+                options.soak = Some(minutes.unwrap_or(40));
+            }
             part if PARTS.iter().any(|(name, _)| *name == part) => options.parts.push(part.into()),
             other => {
                 let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
                 let names = names.join("|");
                 eprintln!(
-                    "unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [{names}]..."
+                    "unknown word {other:?}: [--quick] [--only TEXT] [--json FILE] [--om PROGRAM] [soak MINUTES] [{names}]..."
                 );
                 return ExitCode::from(2);
             }
@@ -141,7 +154,10 @@ fn main() -> ExitCode {
         eprintln!("measured without optimization: use cargo run --release -p e2e --bin bench");
     }
     let mut rows = vec![];
-    for (name, measure) in PARTS {
+    if let Some(minutes) = options.soak {
+        rows.extend(soak::measure(&options, minutes));
+    }
+    for (name, measure) in PARTS.into_iter().filter(|_| options.soak.is_none()) {
         if options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == name) {
             rows.extend(measure(&options));
         }
