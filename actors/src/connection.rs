@@ -26,6 +26,7 @@ use self::examine::{Examined, examine, examine_plain};
 use self::socket::{Close, Kind, Socket};
 use crate::blacklist_keeper::{Invalid, Valid, Verdict};
 use crate::clock;
+use crate::evened;
 use crate::freshness::Freshness;
 use crate::heavy::{self, Held, Room};
 use crate::listener::SessionsChanged;
@@ -277,6 +278,7 @@ impl Talk<'_> {
     /// Answers one message. False: the connection ends.
     async fn answer(&self, bytes: Vec<u8>, account: &mut Account) -> Result<bool, Close> {
         let mut held = None;
+        let arrived = Instant::now();
         let examined = match self.socket.kind() {
             Kind::Unix => {
                 if let Some(reply) = self.test_panic(&bytes).await {
@@ -296,12 +298,18 @@ impl Talk<'_> {
         // Opened, or given up: either way its bytes are gone.
         account.release();
         let (reply_to, action) = match examined {
-            Examined::Invalid(reason) => {
+            Examined::Invalid { reason, is_guess } => {
                 self.count(reason).await;
+                if is_guess {
+                    evened::refuse(arrived).await;
+                }
                 return Ok(false);
             }
             // It was too large for what one may hold, or too much is held by others.
-            Examined::TooLarge => return Ok(false),
+            Examined::TooLarge => {
+                evened::refuse(arrived).await;
+                return Ok(false);
+            }
             Examined::Silent => return Ok(false),
             Examined::Refused { reply_to, reply, is_proof } => {
                 // What was heard before, or was for others, proves nothing of who sends it again.

@@ -14,6 +14,7 @@ pub mod demo;
 mod descriptor;
 mod dialects;
 pub mod durable;
+mod evened;
 pub mod freshness;
 pub mod heartbeat;
 mod heavy;

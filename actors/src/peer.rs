@@ -25,6 +25,7 @@ use crate::clock;
 use crate::cluster_data::{Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
 use crate::connection::{Gate, GateCell};
+use crate::evened;
 use crate::freshness::Freshness;
 use crate::heavy::{self, Purse, Room};
 use crate::peer_address::PeerAddress;
@@ -241,8 +242,13 @@ pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
         }
         let limits = room.frame_limits(&identity.limits);
         let (frame, form, is_reusable) = identity.exchange(&mut stream, request, limits).await?;
+        let arrived = Instant::now();
         let name = match identity.read(&frame.unwrap_or_default(), &form, room, None) {
             Err(PeerError::Reply(Refusal::Misdirected { nodename, .. })) => nodename,
+            Err(error) if dialect == Dialect::Classic => {
+                evened::refuse(arrived).await;
+                return Err(error);
+            }
             answer => return answer,
         };
         // It was not known, or another one before: it is asked again by the name that it told.
@@ -341,11 +347,27 @@ impl Identity {
     ) -> Result<(Value, bool), PeerError> {
         let limits = Room::LARGE.frame_limits(&self.limits);
         let (frame, form, is_reusable) = self.exchange(stream, request, limits).await?;
-        let frame = Arc::new(frame.unwrap_or_default());
+        let arrived = Instant::now();
+        let reply = self.take(frame.unwrap_or_default(), form, purse, freshness).await;
+        if reply.is_err() && self.dialect == Dialect::Classic {
+            evened::refuse(arrived).await;
+        }
+        reply.map(|reply| (reply, is_reusable))
+    }
+
+    /// Opens and reads a reply, in as much memory as it needs.
+    async fn take(
+        &self,
+        frame: Vec<u8>,
+        form: Form,
+        purse: &Purse,
+        freshness: &Arc<Freshness>,
+    ) -> Result<Value, PeerError> {
+        let frame = Arc::new(frame);
         if frame.len() < LARGE {
             match self.read(&frame, &form, Room::SMALL, Some(freshness)) {
                 Err(PeerError::TooLong) => {}
-                answer => return answer.map(|reply| (reply, is_reusable)),
+                answer => return answer,
             }
         }
         for room in [Room::MEDIUM, Room::LARGE] {
@@ -365,7 +387,7 @@ impl Identity {
                 Ok((weight, reply)) => {
                     held.shrink(weight);
                     purse.put(held);
-                    return Ok((reply, is_reusable));
+                    return Ok(reply);
                 }
             }
         }

@@ -337,3 +337,31 @@ fn the_administrator_is_answered_when_descriptors_are_short() {
     assert_eq!(node.om(&["daemon", "status"]).code, Some(0));
     assert_eq!(lines(&node, "limit of open files"), 1, "told once");
 }
+
+#[test]
+fn when_a_classic_message_is_refused_does_not_tell_how_far_it_could_be_read() {
+    let mut cluster = Cluster::configured(2, &ClusterConf::default());
+    let text = cluster.nodes[0].read("etc/cluster.conf");
+    let text = text.replace("[cluster]\n", "[cluster]\nenvelope = any\n");
+    cluster.nodes[0].write("etc/cluster.conf", &text);
+    cluster.nodes[0].start();
+    let (listener, heartbeat) = (cluster.port(0), cluster.heartbeat_port(0));
+    let sender = |number, port| {
+        let peer = Peer::classic(&cluster.nodes[0]).named("n2").at(cluster.address(0));
+        peer.from_address(stranger(number)).to(port)
+    };
+    let good = sender(0, listener).frame(&json!({"action": "whoami", "x": "y".repeat(5_000)}));
+    // The first block of the text, and the last one: what is read of the message is next to nothing, or all but its end.
+    let begin = good.windows(9).position(|bytes| bytes == b"\"data\": \"").expect("a text") + 9;
+    for (number, (at, port)) in [begin, good.len() - 30]
+        .into_iter()
+        .flat_map(|at| [(at, listener), (at, heartbeat)])
+        .enumerate()
+    {
+        let mut bad = good.clone();
+        bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
+        let begin = Instant::now();
+        assert_eq!(sender(1 + number, port).exchange(&bad), b"");
+        assert!(begin.elapsed() >= Duration::from_secs(1), "{at} {:?}", begin.elapsed());
+    }
+}

@@ -12,8 +12,13 @@ use crate::secret_keeper::SecretUse;
 
 /// What a message turned out to be.
 pub(super) enum Examined {
-    /// It counts against its sender, and is not answered.
-    Invalid(Refusal),
+    /// It counts against its sender, and is not answered. When that shows does not tell how far a classic one was read.
+    Invalid {
+        /// Why.
+        reason: Refusal,
+        /// It was decrypted, and nothing says who made it.
+        is_guess: bool,
+    },
     /// It has no place in the room it was opened into, and is to be opened into a larger one.
     TooLarge,
     /// It opened, but there is nothing to answer.
@@ -59,13 +64,17 @@ pub(super) fn examine(
     classic: &ClassicMemory,
     room: Room,
 ) -> Examined {
-    let Some(keyring) = &gate.keyring else { return Examined::Invalid(Refusal::NotOpened) };
+    let invalid = |reason: Refusal| {
+        let is_decrypted = matches!(reason, Refusal::NotOpened | Refusal::TooLong);
+        Examined::Invalid { is_guess: is_decrypted && !wire::is_sealed_frame(bytes), reason }
+    };
+    let Some(keyring) = &gate.keyring else { return invalid(Refusal::NotOpened) };
     let is_largest = room == Room::LARGE;
     let opened = match keyring.open_within(bytes, &room.limits(&keyring.limits)) {
         Ok(opened) if !is_largest && !wire::is_within(opened.body(), room.weight) => {
             return Examined::TooLarge;
         }
-        Ok(opened) if !opened.is_request() => return Examined::Invalid(Refusal::NotOpened),
+        Ok(opened) if !opened.is_request() => return invalid(Refusal::NotOpened),
         Ok(opened) => opened,
         // Longer than a frame may be, it stays so. A sealed one that was inflated is of a holder of the secret, and no
         // mistake: in the end it is not carried out, and counts against nobody.
@@ -75,7 +84,7 @@ pub(super) fn examine(
         {
             return Examined::TooLarge;
         }
-        Err(refusal) if refusal.is_counted() => return Examined::Invalid(refusal),
+        Err(refusal) if refusal.is_counted() => return invalid(refusal),
         // Nothing of ours can answer it.
         Err(_) => return Examined::Silent,
     };
@@ -88,7 +97,7 @@ pub(super) fn examine(
         Some(reply) => {
             Examined::Refused { reply_to: reply_to.clone(), reply, is_proof: is_proof(refusal) }
         }
-        None => Examined::Invalid(refusal.clone()),
+        None => invalid(refusal.clone()),
     };
     if let Err(refusal) = keyring.check_recipient(&opened) {
         return refused(&refusal);

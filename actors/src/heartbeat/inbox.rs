@@ -11,7 +11,7 @@ use model::{Content, HeartbeatError, HeartbeatMessage, NodeName};
 use monitor::timeline::{Judged, Told};
 use serde_json::json;
 use wire::heartbeat::Unheard;
-use wire::{Accepted, Beat, CipherId, Frame, Limits, Opened, Refusal};
+use wire::{Accepted, Beat, CipherId, Envelope, Frame, Limits, Opened, Refusal};
 
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
@@ -74,6 +74,12 @@ impl Inbox {
     /// Limits of frames in force.
     pub(super) fn limits(&self) -> Limits {
         self.ties.gate.load().limits()
+    }
+
+    /// Whether messages are taken that nothing authenticates.
+    pub(super) fn takes_classic(&self) -> bool {
+        let gate = self.ties.gate.load();
+        gate.keyring.as_ref().is_some_and(|keyring| keyring.envelope != Envelope::Sealed)
     }
 
     /// Who is known, and whose messages wait their turn. Heartbeats that name a participant never ask who is refused.

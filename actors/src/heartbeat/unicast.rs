@@ -24,6 +24,7 @@ use self::connections::Connections;
 use super::inbox::{Inbox, Taken};
 use super::worker::Outbox;
 use crate::blacklist_keeper::Verdict;
+use crate::evened;
 use crate::listener::accept::{self, Accepted, BindError, Bound};
 
 /// Longest wait for a connection (cluster.md §b).
@@ -264,6 +265,7 @@ async fn serve(
                 // Whoever it is, a beat may be among them: it is read in its turn.
                 tokio::time::sleep(inbox.blacklist().wait(address)).await;
             }
+            let arrived = Instant::now();
             let taken = inbox.take(bytes, Some(address)).await;
             account.release();
             match taken {
@@ -280,7 +282,12 @@ async fn serve(
                     patience = idle;
                 }
                 Taken::Old => {}
-                Taken::Foreign | Taken::Invalid => return,
+                Taken::Foreign | Taken::Invalid => {
+                    if inbox.takes_classic() {
+                        evened::refuse(arrived).await;
+                    }
+                    return;
+                }
             }
         }
         if length == 0 {
