@@ -64,6 +64,14 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Says that the test that asks is skipped, and why: past what collects the output of tests that pass.
+pub fn skip(why: &str) {
+    use std::io::Write as _;
+    let test = std::thread::current();
+    let name = test.name().unwrap_or("a test");
+    _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
+}
+
 /// Processes whose command line, words separated by blanks, satisfies `condition`.
 #[must_use]
 pub fn processes(condition: impl Fn(&str) -> bool) -> Vec<u32> {

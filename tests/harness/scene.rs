@@ -57,7 +57,7 @@ impl Scene {
         services: &[(&str, &str)],
         prepare: impl FnOnce(&Self),
     ) -> Self {
-        Self::of(Cluster::configured(3, conf), services, prepare)
+        Self::of(Cluster::configured(3, &conf.clone().patient()), services, prepare)
     }
 
     /// The same on a cluster that is not started.
@@ -71,10 +71,14 @@ impl Scene {
         for (name, keywords) in services {
             scene.add(name, keywords);
         }
-        prepare(&scene);
-        for node in &mut scene.cluster.nodes {
-            node.start();
+        // A node that was waited for and came late is no reason to freeze the others, as the 5 s of the profile would have it.
+        for node in &scene.cluster.nodes {
+            if node.read("etc/node.conf").is_empty() {
+                node.write("etc/node.conf", "[node]\nrejoin_grace_period = 15\n");
+            }
         }
+        prepare(&scene);
+        scene.cluster.start_all();
         scene.cluster.wait_beating();
         scene
     }
@@ -98,8 +102,14 @@ impl Scene {
         let names: Vec<&str> = self.cluster.nodes.iter().map(crate::Node::name).collect();
         let names = names.join(" ");
         let (keywords, app) = keywords.split_once("[app#1]\n").unwrap_or((keywords, ""));
+        // What is said once is read once.
+        let default = |keyword: &str, value: &str| {
+            let is_said = keywords.lines().any(|line| line.starts_with(&format!("{keyword} =")));
+            if is_said { String::new() } else { format!("{keyword} = {value}\n") }
+        };
+        let (nodes, orchestrate) = (default("nodes", &names), default("orchestrate", "ha"));
         let text = format!(
-            "[DEFAULT]\nid = {}\nnodes = {names}\norchestrate = ha\n{keywords}\n\n\
+            "[DEFAULT]\nid = {}\n{nodes}{orchestrate}{keywords}\n\n\
              [app#1]\ntype = forking\nstart = {}\nstop = {}\ncheck = {}\n{app}\n\
              [sync#i0]\ndisable = true\n",
             id_of(name),

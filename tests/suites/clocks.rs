@@ -19,7 +19,8 @@ fn scene(quorum: bool) -> Scene {
         cluster: format!("profile = fast\n{quorum}"),
         sections: "[node]\nsplit_action = stop\n".into(),
         ..ClusterConf::default()
-    };
+    }
+    .patient();
     let scene = Scene::of(Cluster::configured(3, &conf).with_clocks(), &[("web", "")], |_| {});
     for viewer in 0..3 {
         scene.wait_up(viewer, "web", &[0]);

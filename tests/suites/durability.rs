@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Node, is_root, wait_for};
+use harness::{Node, is_root, skip, wait_for};
 
 #[test]
 fn a_kill_at_any_moment_leaves_the_configuration_old_or_new() {
@@ -66,7 +66,7 @@ fn a_daemon_killed_again_and_again_keeps_its_files_and_its_service() {
 #[test]
 fn a_full_disk_keeps_what_was_there() {
     if !is_root() {
-        println!("skipped: mounting a small disk needs root");
+        skip("mounting a small disk needs root");
         return;
     }
     let node = Node::new("n1");
@@ -75,7 +75,7 @@ fn a_full_disk_keeps_what_was_there() {
         .arg(node.path("etc"))
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
-        println!("skipped: this machine does not let us mount a small disk");
+        skip("this machine does not let us mount a small disk");
         return;
     }
     let before = "[DEFAULT]\nnodes = n1\n\n[env]\nround = 0\n";

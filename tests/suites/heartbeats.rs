@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Cluster, ClusterConf, Events, Port, is_root, wait_for};
+use harness::{Cluster, ClusterConf, Events, Port, is_root, skip, wait_for};
 use serde_json::{Value, json};
 
 /// How often the loss of a peer is measured.
@@ -84,14 +84,21 @@ struct Device(String);
 impl Device {
     fn make(file: &std::path::Path) -> Option<Self> {
         if !is_root() {
-            println!("skipped: a loop device needs root");
+            skip("a loop device needs root");
             return None;
         }
         let made = Command::new("losetup").args(["--find", "--show"]).arg(file).output();
-        let made = made.ok().filter(|made| made.status.success());
-        let Some(made) = made else {
-            println!("skipped: this machine does not let us make a loop device");
-            return None;
+        let made = match made {
+            Ok(made) if made.status.success() => made,
+            Ok(made) => {
+                let why = String::from_utf8_lossy(&made.stderr).trim().to_owned();
+                skip(&format!("this machine does not let us make a loop device: {why}"));
+                return None;
+            }
+            Err(error) => {
+                skip(&format!("this machine has no losetup: {error}"));
+                return None;
+            }
         };
         Some(Self(String::from_utf8_lossy(&made.stdout).trim().to_owned()))
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Stdio};
 
-use harness::{Node, is_root, wait_for};
+use harness::{Node, is_root, skip, wait_for};
 
 /// A user without rights, of whom no test knows the name.
 const NOBODY: u32 = 65_534;
@@ -79,7 +79,7 @@ fn the_memory_of_a_daemon_is_closed_to_those_who_run_as_its_user() {
     let mut node = Node::new("n1");
     if is_root {
         if !Command::new("setpriv").arg("--version").status().is_ok_and(|it| it.success()) {
-            println!("skipped: no setpriv");
+            skip("no setpriv");
             return;
         }
         node = behind(node, "", &drop);
@@ -172,7 +172,7 @@ fn limit(node: &Node, name: &str, count: u32) {
 #[test]
 fn without_watches_changes_are_still_seen_within_seconds_and_an_alert_tells_which_limit_to_raise() {
     if !has_namespaces() {
-        println!("skipped: no user namespaces");
+        skip("no user namespaces");
         return;
     }
     for (name, sysctl) in [("instances", "max_user_instances"), ("watches", "max_user_watches")] {

@@ -455,7 +455,10 @@ mod tests {
     fn what_another_user_writes_in_an_environment_is_no_mark() {
         use std::os::unix::process::CommandExt as _;
         if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root may be another user");
+            _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                b"skipped: only root may be another user\n",
+            );
             return;
         }
         let id = "9c0c7f0e-0000-4000-8000-000000000003";
@@ -481,7 +484,10 @@ mod tests {
         });
         let mount = rustix::fs::statvfs(folder.path()).unwrap();
         if mount.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
-            println!("skipped: programs are not raised on the file system of the test");
+            _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                b"skipped: programs are not raised on the file system of the test\n",
+            );
             return;
         }
         assert!(Marks::read(raised).is_some_and(|marks| marks.users.is_none()));

@@ -66,7 +66,9 @@ impl Act<'_> {
         for word in self.selection.rids() {
             let sections = self.sections_of(ini, word);
             if sections.is_empty() {
-                return Err(Failure::refused(format!("no such section: {word}")));
+                let near = model::nearest(word, ini.sections());
+                let near = near.map(|near| format!(": did you mean {near}?")).unwrap_or_default();
+                return Err(Failure::refused(format!("no such section: {word}{near}")));
             }
             found.extend(sections);
         }

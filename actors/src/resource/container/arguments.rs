@@ -352,7 +352,7 @@ mod tests {
             Some(String::from_utf8_lossy(&ended.stderr).into_owned())
         };
         let Some(nonsense) = said(words("--nonsense img")) else {
-            println!("skipped: needs docker");
+            _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: needs docker\n");
             return;
         };
         assert!(nonsense.contains("unknown flag"), "{nonsense}");

@@ -111,6 +111,8 @@ fn next(step: &Step) -> String {
 fn hint(explanation: &Explanation, id: &str) -> String {
     let path = &explanation.path;
     match id {
+        // What was stopped is frozen: a start thaws it, and a thaw alone starts what is orchestrated only.
+        "frozen" if !is_up(explanation) => format!(": `om {path} start`"),
         "frozen" => format!(": `om {path} thaw`"),
         "node_frozen" => ": `om node thaw` there".to_owned(),
         "failed" | "start_failed" | "peer_start_failed" | "restarts_used_up" => {
@@ -119,6 +121,10 @@ fn hint(explanation: &Explanation, id: &str) -> String {
         "orchestrate_no" => format!(": `om {path} start`"),
         _ => String::new(),
     }
+}
+
+fn is_up(explanation: &Explanation) -> bool {
+    explanation.aggregate.avail == Some(Status::Up)
 }
 
 /// Whether the object is to start, by itself or because somebody asked.
