@@ -280,7 +280,10 @@ impl ConfigWatcher {
             };
             json!({"severity": severity, "message": told(new, file, complaint)})
         };
-        let mut alerts: Vec<Value> = complaints_of(new).take(MAX_ALERTS).map(alert).collect();
+        // The worst first: what is only odd does not hide what keeps a file from being in force.
+        let mut worst: Vec<(&String, &Complaint)> = complaints_of(new).collect();
+        worst.sort_by_key(|(_, complaint)| std::cmp::Reverse(complaint.severity));
+        let mut alerts: Vec<Value> = worst.into_iter().take(MAX_ALERTS).map(alert).collect();
         if count > MAX_ALERTS {
             let message = format!("{} more configuration mistakes", count - MAX_ALERTS);
             alerts.push(json!({"severity": "warning", "message": message}));

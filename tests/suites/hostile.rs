@@ -1,9 +1,9 @@
 //! Promise: nothing that is sent, written or typed makes the node panic, hang, grow, or do what it was not asked to.
 
 use std::io::{Read, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use harness::{Node, Peer, wait_for};
+use harness::{Node, Peer, wait_within};
 use serde_json::{Value, json};
 
 fn ping() -> Value {
@@ -336,7 +336,10 @@ fn a_configuration_of_any_bytes_changes_nothing_else() {
     .expect("a file");
     std::fs::write(node.path("etc/node.conf"), b"\xff\xfe\0[listener]\nport = 0x\n")
         .expect("a file");
-    wait_for("the mistake is told", || node.status()["config"].to_string().contains("node.conf"));
+    // The long one takes its time in a build for tests.
+    wait_within(Duration::from_secs(120), "the mistake is told", || {
+        node.status()["config"].to_string().contains("node.conf").then_some(())
+    });
     assert_eq!(node.instance("good")["avail"], "down");
     assert_eq!(Peer::sealed(&node).ask(&ping()).expect("the port is kept")["status"], 0);
     assert_well(&node, "any bytes");
