@@ -408,11 +408,15 @@ impl Node {
     /// `condition`. Other nodes may run the same commands: theirs are not meant.
     #[must_use]
     pub fn processes(&self, condition: impl Fn(&str) -> bool) -> Vec<u32> {
-        // All of them carry the root in their environment.
+        // All of them carry the root in their environment. That of `om` is read by root only: elsewhere, what descends from
+        // the daemon is meant.
         let marker = format!("OSVC_ROOT_PATH={}", self.root().display());
-        let is_ours = |pid: &u32| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|word| word == marker.as_bytes())
+        let daemon = self.daemon.as_ref().map(Child::id);
+        let is_ours = |pid: &u32| match fs::read(format!("/proc/{pid}/environ")) {
+            Ok(environment) => {
+                environment.split(|byte| *byte == 0).any(|word| word == marker.as_bytes())
+            }
+            Err(_) => ancestors(*pid).any(|ancestor| Some(ancestor) == daemon),
         };
         crate::processes(condition).into_iter().filter(is_ours).collect()
     }
@@ -508,4 +512,14 @@ impl Drop for Node {
             }
         }
     }
+}
+
+/// The parent of a process, its parent, and so on.
+fn ancestors(pid: u32) -> impl Iterator<Item = u32> {
+    let parent = |pid: &u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name of the program may hold anything, parentheses included.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    std::iter::successors(parent(&pid), parent).take_while(|pid| *pid > 1)
 }
