@@ -6,6 +6,7 @@
 
 mod outgoing;
 mod peer;
+mod reading;
 mod shared_map;
 mod snapshot;
 mod state;
@@ -28,12 +29,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use outgoing::Outgoing;
 pub(crate) use peer::MOST_HEAD;
+pub use reading::Reading;
+pub(crate) use reading::is_heavy;
 pub use shared_map::SharedMap;
 pub use snapshot::{ClusterInfo, NodeEntry, Snapshot};
 pub use view::View;
 
 use state::State;
-use subscribers::Subscribers;
+use subscribers::{News, Patch, Subscribers};
 
 use crate::config::{ConfigCell, LoadedConfig};
 use crate::latest::AGAIN;
@@ -167,6 +170,8 @@ pub struct HeartbeatHeard {
     pub from: NodeName,
     /// What it says.
     pub message: HeartbeatMessage,
+    /// What a large one makes of the data of the peer, worked out before.
+    pub reading: Option<Box<Reading>>,
 }
 
 /// A peer is lost: its data go, and the generations known of it.
@@ -355,13 +360,27 @@ impl ClusterData {
         self.cell.store(new.clone());
         self.is_publishing = false;
         if !self.subscribers.is_empty() {
-            let ops = changes.ops(&old, &new);
-            self.subscribers.patch(new.generation, now.0, &ops);
+            let patch = Patch { old, new: new.clone(), changes: changes.clone(), now };
+            self.subscribers.tell(News::Patch(Box::new(patch)));
+            self.tell_subscribers(ctx);
         }
         self.generation.send_replace(new.generation);
         let is_due = self.state.take_send_due() | changes.is_local();
         self.prepare_outgoing(new, is_due);
         self.tell_monitors(&changes, ctx);
+    }
+
+    /// Tells subscribers what they are not told yet, outside of this actor, one thing after the other.
+    fn tell_subscribers(&mut self, ctx: &mut Context<Self>) {
+        let Some((mut crowd, news)) = self.subscribers.take() else { return };
+        let telling = tokio::task::spawn_blocking(move || {
+            crowd.tell_all(news);
+            crowd
+        });
+        ctx.spawn(telling.into_actor(self).map(|told, this, ctx| {
+            this.subscribers.give_back(told.ok());
+            this.tell_subscribers(ctx);
+        }));
     }
 
     /// Makes ready what goes to the peers; `is_due`: at once, else with their next beat.
@@ -454,6 +473,7 @@ impl Supervised for ClusterData {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.alarm = None;
         self.is_untold_due = false;
+        self.subscribers.on_restart();
         // What was accepted stays, unless it is what cannot be published.
         if std::mem::take(&mut self.is_publishing) {
             self.state = State::new((**self.cell.load()).clone());
@@ -490,10 +510,11 @@ changes! {
 impl Handler<Emit> for ClusterData {
     type Result = ();
 
-    fn handle(&mut self, event: Emit, _: &mut Context<Self>) {
+    fn handle(&mut self, event: Emit, ctx: &mut Context<Self>) {
         if !self.subscribers.is_empty() {
             let document = self.state.event(&event, crate::clock::now());
-            self.subscribers.event(event.path.as_ref(), &document);
+            self.subscribers.tell(News::Event(event.path, document));
+            self.tell_subscribers(ctx);
         }
     }
 }
@@ -508,16 +529,10 @@ impl Handler<Subscribe> for ClusterData {
     ) -> Self::Result {
         // What it is told first is what the next patch starts from.
         self.publish(ctx);
-        let first = full.then(|| {
-            let keep = filter.as_ref().map(|filter| &**filter as &dyn Fn(&ObjectPath) -> bool);
-            format!(
-                r#"{{"kind":"full","nodename":"{}","ts":{},"data":{}}}"#,
-                self.state.now.nodename,
-                crate::clock::now().0,
-                self.state.now.status_text(keep)
-            )
-        });
-        MessageResult(self.subscribers.add(filter, first))
+        let first = full.then(|| (self.cell.load_full(), crate::clock::now()));
+        let documents = self.subscribers.add(filter, first);
+        self.tell_subscribers(ctx);
+        MessageResult(documents)
     }
 }
 
@@ -533,14 +548,14 @@ impl Handler<HeartbeatHeard> for ClusterData {
     type Result = ();
 
     fn handle(&mut self, heard: HeartbeatHeard, ctx: &mut Context<Self>) {
-        let HeartbeatHeard { from, message } = heard;
+        let HeartbeatHeard { from, message, reading } = heard;
         let config = self.config.load();
         let is_member =
             self.state.now.cluster.nodes.contains(&from) || config.node.drpnodes.contains(&from);
         if from == self.state.now.nodename || !is_member {
             return;
         }
-        let received = self.state.hear(&from, message, crate::clock::moment());
+        let received = self.state.hear(&from, message, reading, crate::clock::moment());
         if let Some(error) = received.error {
             log::info!(peer:% = from, error:% = error; "change of a peer not applied: all is asked for");
         }

@@ -47,6 +47,11 @@ pub struct SchedulesChanged(pub Option<Vec<ObjectPath>>);
 #[rtype(result = "Vec<Value>")]
 pub struct ListSchedules;
 
+/// Objects are left to be read.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct ReadMore;
+
 /// A scheduled work ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -59,6 +64,12 @@ const STEP_SECS: f64 = 1.0;
 
 /// When work is looked at again that the state of the node forbids.
 const LATER_SECS: f64 = 5.0;
+/// Objects whose schedules are read before others have their turn on this thread: there may be thousands.
+const READ_AT_ONCE: usize = 64;
+
+/// The pause between two such: what is sent to oneself at once goes before what others have to do.
+const READ_PAUSE: Duration = Duration::from_millis(1);
+
 /// Work shown in the block of the thread.
 const SHOWN: usize = 100;
 
@@ -87,6 +98,9 @@ pub struct Scheduler {
     /// Due, but as much as allowed runs.
     waiting: VecDeque<(Key, Timestamp)>,
     running: BTreeSet<Key>,
+    /// Objects whose schedules are to be read, and whether that goes on by itself.
+    unread: BTreeSet<ObjectPath>,
+    is_reading: bool,
     alarm: Option<SpawnHandle>,
     /// What the clock was ahead of boot time by at the last look: when that changes, it was set.
     ahead: f64,
@@ -124,6 +138,8 @@ impl Scheduler {
             due: BTreeSet::new(),
             waiting: VecDeque::new(),
             running: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            is_reading: false,
             alarm: None,
             ahead: ahead(),
             shown: Value::Null,
@@ -382,13 +398,20 @@ impl Scheduler {
 
     fn read_all(&mut self, ctx: &mut Context<Self>) {
         let config = self.config.load_full();
-        let known: BTreeSet<ObjectPath> = self.entries.keys().map(|key| key.path.clone()).collect();
-        for path in config
-            .objects
-            .keys()
-            .chain(known.iter().filter(|path| !config.objects.contains_key(path)))
-        {
-            self.read(path);
+        let known = self.entries.keys().map(|key| &key.path);
+        let all: BTreeSet<ObjectPath> = config.objects.keys().chain(known).cloned().collect();
+        self.unread.extend(all);
+        self.read_some(ctx);
+    }
+
+    /// Reads some of the objects that are to be read, the others after whatever else this thread has to do.
+    fn read_some(&mut self, ctx: &mut Context<Self>) {
+        for _ in 0..READ_AT_ONCE {
+            let Some(path) = self.unread.pop_first() else { break };
+            self.read(&path);
+        }
+        if !self.unread.is_empty() && !std::mem::replace(&mut self.is_reading, true) {
+            ctx.notify_later(ReadMore, READ_PAUSE);
         }
         self.sleep(ctx);
     }
@@ -443,12 +466,19 @@ impl Handler<SchedulesChanged> for Scheduler {
         match paths {
             None => self.read_all(ctx),
             Some(paths) => {
-                for path in &paths {
-                    self.read(path);
-                }
-                self.sleep(ctx);
+                self.unread.extend(paths);
+                self.read_some(ctx);
             }
         }
+    }
+}
+
+impl Handler<ReadMore> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, _: ReadMore, ctx: &mut Context<Self>) {
+        self.is_reading = false;
+        self.read_some(ctx);
     }
 }
 

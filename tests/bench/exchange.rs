@@ -58,7 +58,7 @@ fn instance(updated: f64) -> InstanceStatus {
 }
 
 /// Node data with services of a few resources, as a peer sends them.
-fn services(count: usize) -> Map<String, Value> {
+pub(crate) fn services(count: usize) -> Map<String, Value> {
     let (mut status, mut config) = (Map::new(), Map::new());
     for number in 0..count {
         let resource = |name: &str| {
@@ -147,7 +147,11 @@ async fn transmit(
             bytes.set(bytes.get() + (frame.len() * peers.len()) as u64);
             let message = parse(&body);
             for peer in &peers {
-                peer.do_send(HeartbeatHeard { from: from.clone(), message: message.clone() });
+                peer.do_send(HeartbeatHeard {
+                    from: from.clone(),
+                    message: message.clone(),
+                    reading: None,
+                });
             }
         }
         let changed = tokio::time::timeout(INTERVAL, watch.changed()).await;
@@ -283,7 +287,9 @@ async fn measure_merge() -> Vec<Row> {
         let r#gen = [(peer.clone(), (1 << 50) + generation)].into();
         let message = HeartbeatMessage { r#gen, updated, content };
         let begin = Instant::now();
-        data.send(HeartbeatHeard { from: peer.clone(), message }).await.expect("it runs");
+        data.send(HeartbeatHeard { from: peer.clone(), message, reading: None })
+            .await
+            .expect("it runs");
         data.send(Flush).await.expect("it runs");
         begin.elapsed().as_secs_f64() * 1e3
     };

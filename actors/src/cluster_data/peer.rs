@@ -8,6 +8,7 @@ use monitor::{ApplyError, PeerData, apply_at, preserve};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::reading::Reading;
 use super::{NodeEntry, SharedMap};
 
 /// Largest data of a peer, in bytes of JSON: changes that make it larger fail. No full has more.
@@ -39,6 +40,24 @@ pub(super) struct Told {
     pub(super) config: SharedMap<Text>,
     /// What `status` and `config` take.
     size: Size,
+}
+
+impl Told {
+    /// Bytes of the texts of all objects.
+    pub(super) fn bytes(&self) -> usize {
+        self.size.bytes
+    }
+
+    /// Bytes of the text of an object, by the words of an operation.
+    pub(super) fn text_bytes(&self, section: &str, name: &str) -> usize {
+        let Ok(path) = ObjectPath::parse(name) else { return 0 };
+        let text = match section {
+            "status" => self.status.get(&path),
+            "config" => self.config.get(&path),
+            _ => None,
+        };
+        text.map_or(0, |text| text.get().len())
+    }
 }
 
 /// What texts take.
@@ -93,7 +112,7 @@ impl Touched {
 pub(super) struct DroppedLog(BTreeSet<(NodeName, String)>);
 
 impl DroppedLog {
-    fn report(&mut self, peer: &NodeName, dropped: Vec<String>) {
+    pub(super) fn report(&mut self, peer: &NodeName, dropped: BTreeSet<String>) {
         for key in dropped {
             if self.0.len() < MOST_LOGGED && self.0.insert((peer.clone(), key.clone())) {
                 log::warn!(peer:% = peer, key:% = key; "peer publishes what does not parse: ignored");
@@ -119,14 +138,29 @@ impl Section {
 }
 
 /// A peer being changed by a message.
-pub(super) struct PeerStore<'a> {
-    pub(super) peer: &'a NodeName,
+#[derive(Debug, Default)]
+pub(super) struct PeerStore {
     pub(super) entry: NodeEntry,
     pub(super) touched: Touched,
-    pub(super) log: &'a mut DroppedLog,
+    /// Keys that do not parse.
+    pub(super) dropped: BTreeSet<String>,
+    /// What the message makes of the data, worked out before.
+    pub(super) reading: Option<Box<Reading>>,
+    /// Objects that were read here.
+    pub(super) count: usize,
 }
 
-impl PeerStore<'_> {
+impl PeerStore {
+    /// Data that are to be changed.
+    pub(super) fn new(entry: NodeEntry) -> Self {
+        Self { entry, ..Self::default() }
+    }
+
+    fn drop_keys(&mut self, keys: Vec<String>) {
+        let room = MOST_LOGGED.saturating_sub(self.dropped.len());
+        self.dropped.extend(keys.into_iter().take(room));
+    }
+
     /// Sets what the peer told of an object, if it differs.
     fn put(&mut self, section: Section, path: &ObjectPath, object: Option<&Map<String, Value>>) {
         let told = self.entry.told.get_or_insert_default();
@@ -149,12 +183,13 @@ impl PeerStore<'_> {
 
     /// Reads what the peer told of an object.
     fn read(&mut self, section: Section, path: &ObjectPath, object: Option<&Map<String, Value>>) {
+        self.count += 1;
         match section {
             Section::Status => {
                 self.touched.status.insert(path.clone());
                 match object.map(InstanceStatus::lenient) {
                     Some((status, dropped)) => {
-                        self.log.report(self.peer, dropped);
+                        self.drop_keys(dropped);
                         self.entry.status.insert(path.clone(), Arc::new(status));
                     }
                     None => _ = self.entry.status.remove(path),
@@ -202,6 +237,10 @@ impl PeerStore<'_> {
             self.read_all(section, &new);
             return;
         }
+        if new.is_empty() {
+            self.clear(section);
+            return;
+        }
         let gone: Vec<ObjectPath> =
             old.keys().filter(|path| !new.contains_key(*path)).cloned().collect();
         for path in gone {
@@ -212,18 +251,36 @@ impl PeerStore<'_> {
         }
     }
 
+    /// Forgets all objects of a section.
+    fn clear(&mut self, section: Section) {
+        let told = self.entry.told.get_or_insert_default();
+        let (texts, touched) = match section {
+            Section::Status => (&mut told.status, &mut self.touched.status),
+            Section::Config => (&mut told.config, &mut self.touched.config),
+        };
+        let size = Size::of(texts.values().map(|text| &**text));
+        told.size.replace(size, Size::default());
+        touched.extend(std::mem::take(texts).keys().cloned());
+        match section {
+            Section::Status => self.entry.status = SharedMap::default(),
+            Section::Config => self.entry.config = SharedMap::default(),
+        }
+    }
+
     /// Reads all objects of a section that was empty.
     fn read_all(&mut self, section: Section, new: &BTreeMap<ObjectPath, &Map<String, Value>>) {
         let paths = new.keys().cloned();
+        self.count += new.len();
         match section {
             Section::Status => {
                 self.touched.status.extend(paths);
-                let read = |(path, object): (&ObjectPath, &&Map<String, Value>)| {
+                let mut all = Vec::with_capacity(new.len());
+                for (path, object) in new {
                     let (status, dropped) = InstanceStatus::lenient(object);
-                    self.log.report(self.peer, dropped);
-                    (path.clone(), Arc::new(status))
-                };
-                self.entry.status = SharedMap::from_sorted(new.iter().map(read).collect());
+                    self.drop_keys(dropped);
+                    all.push((path.clone(), Arc::new(status)));
+                }
+                self.entry.status = SharedMap::from_sorted(all);
             }
             Section::Config => {
                 self.touched.config.extend(paths);
@@ -253,14 +310,10 @@ impl PeerStore<'_> {
     fn read_head(&mut self) {
         let head = self.entry.told.as_ref().map(|told| &told.head);
         let (data, dropped) = head.map(NodeData::lenient).unwrap_or_default();
-        self.log.report(self.peer, dropped);
+        self.drop_keys(dropped);
         let old = std::mem::replace(&mut self.entry.data, data);
-        let new = &self.entry.data;
         self.touched.is_head = true;
-        self.touched.is_decisive |= old.monitor != new.monitor
-            || old.frozen != new.frozen
-            || old.labels != new.labels
-            || old.compat != new.compat;
+        self.touched.is_decisive |= is_decisive(&old, &self.entry.data);
     }
 
     /// Sets the generations that are kept of a peer: what it has of the local node, and what is merged of it.
@@ -359,8 +412,19 @@ fn text(object: &Map<String, Value>) -> Text {
     to_raw_value(object).expect("JSON is written as it was")
 }
 
-impl PeerData for PeerStore<'_> {
+/// Whether every monitor looks at what differs.
+pub(super) fn is_decisive(old: &NodeData, new: &NodeData) -> bool {
+    old.monitor != new.monitor
+        || old.frozen != new.frozen
+        || old.labels != new.labels
+        || old.compat != new.compat
+}
+
+impl PeerData for PeerStore {
     fn replace(&mut self, mut data: Map<String, Value>) {
+        if let Some(reading) = self.reading.take() {
+            return self.adopt(*reading);
+        }
         preserve(&mut data, |path| self.get(Section::Status, &ObjectPath::parse(path).ok()?));
         let services = match data.remove("services") {
             Some(Value::Object(services)) => Some(services),
@@ -378,6 +442,15 @@ impl PeerData for PeerStore<'_> {
     }
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {
+        if let Some(mut reading) = self.reading.take() {
+            let end = reading.ends.pop_front();
+            if reading.ends.is_empty() {
+                self.adopt(*reading);
+            } else {
+                self.reading = Some(reading);
+            }
+            return end.unwrap_or(Err(ApplyError::NotFound));
+        }
         let before = (self.entry.clone(), self.touched.clone());
         let end = self.apply_all(ops);
         if end.is_err() {

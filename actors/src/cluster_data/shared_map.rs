@@ -10,6 +10,9 @@ use serde::Serialize;
 /// Entries of a chunk before it is split.
 const CHUNK: usize = 64;
 
+/// Chunks whose text is written to tell how long all of it is.
+const WEIGHED: usize = 8;
+
 /// Objects and their values, sorted by path. A copy shares all chunks, a change copies one of them: with 10,000 objects,
 /// a new snapshot costs as much as with 100. Each chunk keeps its JSON text once it was asked for.
 #[derive(Debug)]
@@ -140,6 +143,27 @@ impl<V> SharedMap<V> {
         old
     }
 
+    /// Sets the values of objects that come sorted, each once. Of many, each chunk is copied once.
+    pub fn insert_all(&mut self, entries: Vec<(ObjectPath, Arc<V>)>) {
+        if entries.len() < self.len / CHUNK {
+            for (path, value) in entries {
+                self.insert(path, value);
+            }
+            return;
+        }
+        let mut all = Vec::with_capacity(self.len + entries.len());
+        let mut new = entries.into_iter().peekable();
+        for (path, value) in self.iter() {
+            all.extend(std::iter::from_fn(|| new.next_if(|(other, _)| other < path)));
+            match new.next_if(|(other, _)| other == path) {
+                Some(replaced) => all.push(replaced),
+                None => all.push((path.clone(), value.clone())),
+            }
+        }
+        all.extend(new);
+        *self = Self::from_sorted(all);
+    }
+
     /// Removes an object; returns the value it had.
     pub fn remove(&mut self, path: &ObjectPath) -> Option<Arc<V>> {
         let at = self.chunk_of(path);
@@ -226,9 +250,20 @@ impl<V: Serialize> SharedMap<V> {
 }
 
 impl<V: Serialize> SharedMap<V> {
-    /// Bytes that [`write_json`](Self::write_json) would write, about.
+    /// Bytes that [`write_json`](Self::write_json) would write, about: from a few chunks, if nobody asked for most of them.
     pub(super) fn json_bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.text().len()).sum()
+        let (mut bytes, mut objects, mut written) = (0, 0, 0);
+        for chunk in &self.chunks {
+            if chunk.json.get().is_none() {
+                if written >= WEIGHED {
+                    continue;
+                }
+                written += 1;
+            }
+            bytes += chunk.text().len();
+            objects += chunk.entries.len();
+        }
+        (bytes * self.len).checked_div(objects).unwrap_or(0)
     }
 }
 
@@ -281,6 +316,35 @@ mod tests {
             assert_eq!(map.len(), model.len());
             assert_eq!(map.insert(path(7), Arc::new(0)), model.insert(path(7), Arc::new(0)));
             assert!(map.iter().eq(model.iter()));
+        }
+    }
+
+    #[test]
+    fn many_that_are_set_at_once_are_those_that_are_set_one_by_one() {
+        for (start, count) in [(0, 1), (0, 500), (100, 3), (690, 700), (2_000, 10)] {
+            let mut model = BTreeMap::new();
+            model.extend((0..700).map(|number| (path(number), Arc::new(number))));
+            let mut map = SharedMap::from_sorted(model.clone().into_iter().collect());
+            let new: BTreeMap<_, _> =
+                (start..start + count).map(|number| (path(number), Arc::new(0))).collect();
+            map.insert_all(new.clone().into_iter().collect());
+            model.extend(new);
+            assert!(map.iter().eq(model.iter()), "{start} {count}");
+            assert_eq!(map.len(), model.len());
+        }
+    }
+
+    #[test]
+    fn how_long_its_text_is_is_told_from_a_few_chunks_of_many() {
+        let entries = |count: u64| (1_000..1_000 + count).map(|n| (path(n), Arc::new(n))).collect();
+        for count in [0, 10, 5_000] {
+            let map: SharedMap<u64> = SharedMap::from_sorted(entries(count));
+            let told = map.json_bytes();
+            let written = map.chunks.iter().filter(|chunk| chunk.json.get().is_some()).count();
+            assert!(written <= WEIGHED, "{written}");
+            let mut text = String::new();
+            map.write_json(&mut text, None);
+            assert!(told.abs_diff(text.len()) <= map.chunks.len() + 2, "{told} {}", text.len());
         }
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::peer::DroppedLog;
 use super::snapshot::value;
-use super::{Emit, NodeEntry, SetNode, Snapshot, View};
+use super::{Emit, NodeEntry, SetNode, SharedMap, Snapshot, View};
 use crate::config::LoadedConfig;
 pub(super) use dirty::Dirty;
 
@@ -47,6 +47,8 @@ pub(super) struct State {
     /// The peers are to be told at once, although nothing changed here.
     is_send_due: bool,
     dropped: DroppedLog,
+    /// Objects of peers that were read by the actor itself, since it started.
+    pub(super) read_here: usize,
 }
 
 impl State {
@@ -61,6 +63,7 @@ impl State {
             exchange: Exchange::new(now.nodename.clone(), generation),
             is_send_due: false,
             dropped: DroppedLog::default(),
+            read_here: 0,
             now,
         };
         for (name, node) in state.now.nodes.clone() {
@@ -200,22 +203,25 @@ impl State {
 
     /// Configurations were read, changed or deleted.
     pub(super) fn set_configs(&mut self, entries: Vec<(ObjectPath, Option<ConfigEntry>)>) {
+        let entries: BTreeMap<_, _> = entries.into_iter().collect();
+        let (mut set, mut changed) = (vec![], vec![]);
+        let config = &mut self.local().config;
         for (path, entry) in entries {
             // What is no number would be null for the peers, and deployed agents crash on it.
-            let entry = entry.filter(|entry| entry.updated.0.is_finite());
-            let config = &mut self.local().config;
-            let is_changed = match entry {
+            let is_changed = match entry.filter(|entry| entry.updated.0.is_finite()) {
                 Some(entry) if config.get(&path).is_some_and(|old| **old == entry) => false,
                 Some(entry) => {
-                    config.insert(path.clone(), Arc::new(entry));
+                    set.push((path.clone(), Arc::new(entry)));
                     true
                 }
                 None => config.remove(&path).is_some(),
             };
             if is_changed {
-                self.dirty.configs.insert(path);
+                changed.push(path);
             }
         }
+        config.insert_all(set);
+        self.dirty.configs.extend(changed);
     }
 
     /// The local node changed.
@@ -374,12 +380,7 @@ impl State {
         paths.extend(masters);
         // Slaves before their masters, as far as chains go: each round takes those whose slaves changed.
         for _round in 0..8 {
-            let mut changed = BTreeSet::new();
-            for path in &paths {
-                if self.compute_aggregate(path, config) {
-                    changed.insert(path.clone());
-                }
-            }
+            let changed = self.compute_aggregates_of(&paths, config);
             paths = changed
                 .iter()
                 .filter_map(|path| self.masters.get(path))
@@ -393,23 +394,41 @@ impl State {
         }
     }
 
-    /// Computes the state of an object; true when it changed.
-    fn compute_aggregate(&mut self, path: &ObjectPath, config: &LoadedConfig) -> bool {
-        let is_configured = self.now.nodes.values().any(|node| node.config.contains_key(path));
-        if !is_configured {
-            return self.now.services.remove(path).is_some();
+    /// Computes the states of these objects; returns those that changed.
+    fn compute_aggregates_of(
+        &mut self,
+        paths: &BTreeSet<ObjectPath>,
+        config: &LoadedConfig,
+    ) -> BTreeSet<ObjectPath> {
+        let view = View::new(&self.now, config, false);
+        let (mut changed, mut set, mut gone) = (BTreeSet::new(), vec![], vec![]);
+        for path in paths {
+            let old = self.now.services.get(path);
+            if !self.now.nodes.values().any(|node| node.config.contains_key(path)) {
+                if old.is_some() {
+                    gone.push(path.clone());
+                    changed.insert(path.clone());
+                }
+                continue;
+            }
+            let state = if path.kind().has_instances() {
+                ObjectView::new(&view, path).aggregate()
+            } else {
+                Aggregate::default()
+            };
+            if old.is_none_or(|old| **old != state) {
+                set.push((path.clone(), Arc::new(state)));
+                changed.insert(path.clone());
+            }
         }
-        let state = if path.kind().has_instances() {
-            let view = View::new(&self.now, config, false);
-            ObjectView::new(&view, path).aggregate()
-        } else {
-            Aggregate::default()
-        };
-        if self.now.services.get(path).is_some_and(|old| **old == state) {
-            return false;
+        if gone.len() == self.now.services.len() {
+            self.now.services = SharedMap::default();
         }
-        self.now.services.insert(path.clone(), Arc::new(state));
-        true
+        for path in gone {
+            self.now.services.remove(&path);
+        }
+        self.now.services.insert_all(set);
+        changed
     }
 
     /// The document of an event (cluster.md §i).

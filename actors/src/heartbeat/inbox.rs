@@ -16,9 +16,9 @@ use wire::{Accepted, Beat, CipherId, Envelope, Frame, Limits, Opened, Refusal};
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
 use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
-use crate::cluster_data::{HeartbeatHeard, MOST_HEAD};
+use crate::cluster_data::{HeartbeatHeard, MOST_HEAD, Reading, is_heavy};
 use crate::connection::{self, Gate};
-use crate::heavy::{self, Room};
+use crate::heavy::{self, Held, Room};
 use crate::peer::AskPeer;
 use crate::secret_keeper::NotUnderstood;
 
@@ -163,15 +163,7 @@ impl Inbox {
                 {
                     return Taken::Old;
                 }
-                let heard = HeartbeatHeard { from: peer.clone(), message };
-                let is_told = match &turn {
-                    None => self.ties.heard.try_send(heard).is_ok(),
-                    Some(_) => {
-                        let told = self.ties.heard.send(heard);
-                        matches!(tokio::time::timeout(MERGE_PATIENCE, told).await, Ok(Ok(())))
-                    }
-                };
-                if !is_told {
+                if !self.tell(&peer, message, turn).await {
                     // It is sent again until it is acknowledged.
                     self.notes.failed(None, "the cluster data is busy");
                 }
@@ -186,6 +178,36 @@ impl Inbox {
         }
         self.notes.beat(&peer, length);
         Taken::Heard { peer, is_sealed }
+    }
+
+    /// Hands a message to the cluster data, which only takes over what a large one makes of the data of its sender. False:
+    /// it was not taken.
+    async fn tell(
+        &self,
+        peer: &NodeName,
+        mut message: HeartbeatMessage,
+        turn: Option<Held>,
+    ) -> bool {
+        let from = peer.clone();
+        let mut turn = turn;
+        if turn.is_none() && is_heavy(&self.ties.snapshot.load(), peer, &message) {
+            turn = heavy::heartbeat_turn().await;
+            if turn.is_none() {
+                return false;
+            }
+        }
+        let Some(_turn) = turn else {
+            let heard = HeartbeatHeard { from, message, reading: None };
+            return self.ties.heard.try_send(heard).is_ok();
+        };
+        let snapshot = self.ties.snapshot.clone();
+        let work = move || {
+            let reading = Reading::of(&snapshot.load(), &from, &mut message);
+            HeartbeatHeard { from, message, reading }
+        };
+        let Ok(heard) = tokio::task::spawn_blocking(work).await else { return false };
+        let told = self.ties.heard.send(heard);
+        matches!(tokio::time::timeout(MERGE_PATIENCE, told).await, Ok(Ok(())))
     }
 
     /// None for a classic one, which does not tell.

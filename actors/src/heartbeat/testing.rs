@@ -28,6 +28,9 @@ pub(super) fn node(name: &str) -> NodeName {
     NodeName::new(name).unwrap()
 }
 
+/// Key of a message of which was worked out before what it makes of the data of its sender.
+pub(super) const READ: &str = "read before";
+
 /// What others were told.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Told {
@@ -59,7 +62,14 @@ macro_rules! hears {
 }
 
 hears! {
-    HeartbeatHeard => |msg| Told::Heard(msg.from, timed(msg.message.to_json(), Timestamp(1.5)));
+    HeartbeatHeard => |msg| {
+        let mut message = timed(msg.message.to_json(), Timestamp(1.5));
+        if let Some(reading) = msg.reading {
+            message = reading.head().into();
+            message[READ] = true.into();
+        }
+        Told::Heard(msg.from, message)
+    };
     Invalid => |_| Told::Invalid;
     Valid => |_| Told::Valid;
     Emit => |msg| Told::Event(msg.id, msg.data.into());

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::{ApplyError, Moment, Ops, Unseen};
 
 pub use check::faults;
-pub use received::{PeerData, Received, preserve};
+pub use received::{PeerData, Received, may_preserve, preserve};
 
 /// A generation above is no generation: it would not survive JSON in every implementation.
 const MOST_GENERATION: u64 = 1 << 53;

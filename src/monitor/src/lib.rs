@@ -29,6 +29,7 @@ mod node;
 mod peers;
 mod placement;
 mod quorum;
+mod rate;
 mod requests;
 mod restart;
 mod retiring;
@@ -48,7 +49,7 @@ pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use election::{Copy, Verdict, Voter, elect, is_for_others, is_leaving};
 pub use elsewhere::active_elsewhere;
-pub use exchange::{Delta, Exchange, PeerData, Received, Sending, faults, preserve};
+pub use exchange::{Delta, Exchange, PeerData, Received, Sending, faults, may_preserve, preserve};
 pub use explain::{Facts, explain};
 pub use fold::fold;
 pub use forecast::forecast;
@@ -72,6 +73,7 @@ pub use placement::{
     ranks,
 };
 pub use quorum::{Ballot, Loss, has_vote, last_words};
+pub use rate::Rate;
 pub use requests::{
     NodeRequest, ObjectRequest, Reply, clear, set_node_monitor, set_service_monitor,
 };

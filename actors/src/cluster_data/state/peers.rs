@@ -5,6 +5,7 @@ use monitor::{Moment, Received};
 
 use super::*;
 use crate::cluster_data::peer::{PeerStore, Touched};
+use crate::cluster_data::reading::Reading;
 
 impl State {
     /// Takes a message of a member in.
@@ -12,13 +13,21 @@ impl State {
         &mut self,
         from: &NodeName,
         message: HeartbeatMessage,
+        reading: Option<Box<Reading>>,
         now: Moment,
     ) -> Received {
         let before = self.now.nodes.get(from).cloned();
-        let entry = before.as_deref().cloned().unwrap_or_default();
-        let log = &mut self.dropped;
-        let mut store = PeerStore { peer: from, entry, touched: Touched::default(), log };
+        let mut store = PeerStore::new(before.as_deref().cloned().unwrap_or_default());
+        if let Some(mut reading) = reading {
+            if !reading.fits(before.as_ref(), self.exchange.merged(from)) {
+                // What is published meanwhile is what it is worked out from next time.
+                return Received { is_stale: true, ..Received::default() };
+            }
+            reading.compare(before.as_ref());
+            store.reading = Some(reading);
+        }
         let received = self.exchange.receive(from, message, now, &mut store);
+        self.read_here += store.count;
         self.is_send_due |= received.is_send_due;
         self.dirty.is_exchange |= received.is_exchange_changed || self.exchange.is_raise_due();
         if !store.entry.is_heard && self.exchange.is_known(from) {
@@ -41,7 +50,8 @@ impl State {
         if !is_same_sight(&self.now.nodename, from, before.as_deref(), &store.entry) {
             store.touched.is_decisive = true;
         }
-        let PeerStore { entry, touched, .. } = store;
+        let PeerStore { entry, touched, dropped, .. } = store;
+        self.dropped.report(from, dropped);
         if touched == Touched::default() {
             return received;
         }

@@ -1,7 +1,7 @@
 //! The data of peers, and what goes to them.
 
 use model::{Content, OpKey};
-use monitor::{Exchange, faults};
+use monitor::{Exchange, Moment, faults};
 
 use super::*;
 use crate::cluster_data::{
@@ -88,7 +88,7 @@ impl Peer {
 
     async fn speak(&mut self, bench: &Bench) {
         let message = self.message();
-        let heard = HeartbeatHeard { from: self.name.clone(), message };
+        let heard = HeartbeatHeard { from: self.name.clone(), message, reading: None };
         bench.data.send(heard).await.unwrap();
         bench.flush().await;
     }
@@ -188,8 +188,7 @@ async fn a_subscriber_that_applies_all_patches_follows_the_peers_too() {
     bench.data.send(ForgetPeer(node("n21"))).await.unwrap();
     let snapshot = bench.flush().await;
     let mut data = Value::Null;
-    while let Ok(document) = stream.try_recv() {
-        let document: Value = serde_json::from_str(&document).unwrap();
+    for document in documents(&mut stream, 0, snapshot.generation()).await {
         match document["kind"].as_str().unwrap() {
             "full" => data = document["data"].clone(),
             _ => apply(&mut data, document["data"].as_array().unwrap()),
@@ -343,7 +342,7 @@ async fn a_full_can_be_asked_for_and_strangers_are_not_heard() {
     assert!(watch.has_changed().unwrap());
     for name in ["n22", "stranger"] {
         let message = peer.message();
-        bench.data.send(HeartbeatHeard { from: node(name), message }).await.unwrap();
+        bench.data.send(HeartbeatHeard { from: node(name), message, reading: None }).await.unwrap();
     }
     let snapshot = bench.flush().await;
     let names: Vec<_> = snapshot.nodes().keys().map(NodeName::as_str).collect();
@@ -377,7 +376,7 @@ async fn only_what_a_peer_changed_is_read_again() {
         updated: Timestamp(again.clock),
         content: Content::Full { data: again.data.clone() },
     };
-    bench.data.send(HeartbeatHeard { from: node("n21"), message }).await.unwrap();
+    bench.data.send(HeartbeatHeard { from: node("n21"), message, reading: None }).await.unwrap();
     let last = bench.flush().await;
     assert!(Arc::ptr_eq(&instance(&after, "svc1"), &instance(&last, "svc1")));
     assert!(!Arc::ptr_eq(&instance(&after, "svc2"), &instance(&last, "svc2")));
@@ -407,20 +406,21 @@ async fn what_does_not_parse_is_shown_and_changed_but_decides_nothing() {
     assert_eq!(shown["stats"], "odd");
 }
 
-/// A recorded peer's data, changed by operations drawn from a seed, good and bad: whatever it says, what subscribers
-/// follow is what is shown, and nothing panics.
-#[actix::test]
-async fn no_change_of_a_peer_breaks_what_is_shown() {
+/// Numbers drawn from a seed, each below a bound.
+fn draw() -> impl FnMut(usize) -> usize {
     let mut seed = 7_u64;
-    let mut below = |bound: usize| {
+    move |bound| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (seed >> 33) as usize % bound
-    };
-    let bench = alone().await;
-    let mut stream = bench.data.send(Subscribe { filter: None, full: true }).await.unwrap();
-    let first: Value = serde_json::from_str(&stream.try_recv().unwrap()).unwrap();
-    let mut data = first["data"].clone();
-    let full = object(&recorded()["monitor"]["nodes"]["n21"]);
+    }
+}
+
+/// A message of `n21`: its data whole, now and then, else operations that are drawn, good and bad.
+fn odd_message(
+    generation: u64,
+    full: &Map<String, Value>,
+    mut below: impl FnMut(usize) -> usize,
+) -> HeartbeatMessage {
     let keys =
         ["services", "status", "config", "svc1", "svc2", "monitor", "frozen", "x,y", "locks"];
     let values = [
@@ -433,28 +433,161 @@ async fn no_change_of_a_peer_breaks_what_is_shown() {
         json!({"avail": ["x"], "monitor": {"status": "starting"}, "resources": {"fs#1": 1}}),
         json!({"id": "x", "requester": "n21", "requested": 1.0}),
     ];
-    for generation in 1..400_u64 {
-        let content = if generation % 20 == 1 {
-            Content::Full { data: full.clone() }
-        } else {
-            let op = |_| model::Op {
-                path: (0..below(5)).map(|_| OpKey::from(keys[below(keys.len())])).collect(),
-                value: (below(5) > 0).then(|| values[below(values.len())].clone()),
-            };
-            Content::Patch { deltas: [(generation, (0..2).map(op).collect())].into() }
+    let content = if generation % 20 == 1 {
+        Content::Full { data: full.clone() }
+    } else {
+        let op = |_| model::Op {
+            path: (0..below(5)).map(|_| OpKey::from(keys[below(keys.len())])).collect(),
+            value: (below(5) > 0).then(|| values[below(values.len())].clone()),
         };
-        let updated = Timestamp(1_795_364_300.0 + generation as f64);
-        let r#gen = [(node("n21"), generation)].into();
-        let message = HeartbeatMessage { r#gen, updated, content };
-        bench.data.send(HeartbeatHeard { from: node("n21"), message }).await.unwrap();
+        Content::Patch { deltas: [(generation, (0..2).map(op).collect())].into() }
+    };
+    let updated = Timestamp(1_795_364_300.0 + generation as f64);
+    HeartbeatMessage { r#gen: [(node("n21"), generation)].into(), updated, content }
+}
+
+/// The writer's state of `n22`, heard by nobody.
+fn state() -> State {
+    let mut state = State::new(Snapshot::empty(node("n22")));
+    let nodes = ["n21", "n22", "n23"].map(node).into();
+    let cluster = ClusterInfo { id: "i".into(), name: "c".into(), nodes };
+    let settings = Some(NodePublic { cluster, ..NodePublic::default() });
+    state.set_node(SetNode { settings, ..SetNode::default() });
+    state
+}
+
+#[test]
+fn what_was_worked_out_elsewhere_is_what_the_writer_would_have_made_of_it_and_it_reads_nothing() {
+    let mut below = draw();
+    let full = object(&recorded()["monitor"]["nodes"]["n21"]);
+    let (mut here, mut there) = (state(), state());
+    let (mut taken, peer) = (0, node("n21"));
+    for generation in 1..400_u64 {
+        let message = odd_message(generation, &full, &mut below);
+        let now = || Moment { wall: message.updated, steady: Duration::from_secs(generation) };
+        let one = here.hear(&peer, message.clone(), None, now());
+        let mut message = message.clone();
+        let reading = Reading::of(&there.now, &peer, &mut message);
+        taken += usize::from(reading.is_some());
+        let two = there.hear(&peer, message, reading, now());
+        assert_eq!(one, two, "generation {generation}");
+        assert_eq!(here.now.status(None), there.now.status(None), "generation {generation}");
+        assert_eq!(here.dirty, there.dirty, "generation {generation}");
+        assert_eq!(
+            here.now.instance(&peer, &path("svc1")),
+            there.now.instance(&peer, &path("svc1"))
+        );
+        if below(30) == 0 {
+            here.forget_peer(&peer);
+            there.forget_peer(&peer);
+        }
+    }
+    assert!(taken > 20 && here.read_here > 20, "{taken} {}", here.read_here);
+    assert_eq!(there.read_here, 0);
+}
+
+#[test]
+fn what_was_worked_out_from_data_that_changed_meanwhile_is_taken_where_it_holds_and_else_not() {
+    let peer = node("n21");
+    let full = object(&recorded()["monitor"]["nodes"]["n21"]);
+    let message = |generation: u64, content| HeartbeatMessage {
+        r#gen: [(node("n21"), generation)].into(),
+        updated: Timestamp(1_795_364_300.0 + generation as f64),
+        content,
+    };
+    let at = |second| Moment { wall: Timestamp(0.0), steady: Duration::from_secs(second) };
+    let change = |generation, key: &str| {
+        let op = model::Op { path: vec![key.into()], value: Some(json!({"a": "b"})) };
+        message(generation, Content::Patch { deltas: [(generation, vec![op])].into() })
+    };
+    let mut state = state();
+    state.hear(&peer, message(1, Content::Full { data: full.clone() }), None, at(1));
+    let before = state.now.clone();
+    state.hear(&peer, change(2, "labels"), None, at(2));
+    // The next one was worked out before.
+    let mut late = change(2, "stats");
+    let reading = Reading::of(&before, &peer, &mut late);
+    assert!(reading.is_some());
+    let received = state.hear(&peer, late, reading, at(3));
+    assert!(received.is_stale && !received.is_data_changed);
+    let status = state.now.status(None);
+    assert_eq!(status["monitor"]["nodes"]["n21"]["labels"], json!({"a": "b"}));
+    // A full says all: only what differs is told to those concerned.
+    let mut changed = full.clone();
+    changed["services"]["status"]["svc1"]["avail"] = json!("down");
+    let mut whole = message(3, Content::Full { data: changed });
+    let reading = Reading::of(&before, &peer, &mut whole);
+    state.dirty = state::Dirty::default();
+    let received = state.hear(&peer, whole, reading, at(4));
+    assert!(received.is_data_changed);
+    let objects: BTreeSet<_> = state.dirty.objects().cloned().collect();
+    assert!(objects.contains(&path("svc1")), "{objects:?}");
+    assert_eq!(state.now.instance(&peer, &path("svc1")).unwrap().avail, Some(Status::Down));
+    // One that keeps what was there before has to know what that is.
+    let mut starting = full.clone();
+    starting["monitor"]["status"] = json!("init");
+    starting["services"]["status"] = json!({});
+    let mut whole = message(4, Content::Full { data: starting });
+    let reading = Reading::of(&before, &peer, &mut whole);
+    assert!(state.hear(&peer, whole, reading, at(5)).is_stale);
+    assert_eq!(state.now.instance(&peer, &path("svc1")).unwrap().avail, Some(Status::Down));
+}
+
+#[test]
+fn a_small_message_that_makes_much_be_read_is_worked_out_elsewhere() {
+    let peer = node("n21");
+    let mut full = object(&recorded()["monitor"]["nodes"]["n21"]);
+    full["services"]["status"]["svc1"]["resources"]["app#1"] =
+        json!({"log": ["x".repeat(300 << 10)]});
+    let content = Content::Full { data: full };
+    let r#gen = [(peer.clone(), 1)].into();
+    let message = HeartbeatMessage { r#gen, updated: Timestamp(1_795_364_301.0), content };
+    let mut state = state();
+    state.hear(&peer, message, None, crate::clock::moment());
+    let is_heavy = |paths: &[&[&str]]| {
+        let op = |path: &&[&str]| model::Op {
+            path: path.iter().map(|key| OpKey::from(*key)).collect(),
+            value: Some(json!(1)),
+        };
+        let content = Content::Patch { deltas: [(2, paths.iter().map(op).collect())].into() };
+        let message = HeartbeatMessage { r#gen: [].into(), updated: Timestamp(0.0), content };
+        is_heavy(&state.now, &peer, &message)
+    };
+    assert!(is_heavy(&[&["services", "status", "svc1", "avail"]]));
+    assert!(is_heavy(&[&["labels"], &["services", "status"]]));
+    assert!(is_heavy(&[&["services"]]));
+    assert!(is_heavy(&[&[]]));
+    assert!(!is_heavy(&[&["labels"], &["services", "status", "svc2", "avail"]]));
+    assert!(!is_heavy(&[&["services", "config", "svc1", "csum"]]));
+    assert!(!is_heavy(&[]));
+}
+
+/// A recorded peer's data, changed by operations drawn from a seed, good and bad: whatever it says, what subscribers
+/// follow is what is shown, and nothing panics.
+#[actix::test]
+async fn no_change_of_a_peer_breaks_what_is_shown() {
+    let mut below = draw();
+    let bench = alone().await;
+    let mut stream = bench.data.send(Subscribe { filter: None, full: true }).await.unwrap();
+    let first: Value = serde_json::from_str(&stream.recv().await.unwrap()).unwrap();
+    let mut data = first["data"].clone();
+    let mut told = bench.cell.load().generation();
+    let full = object(&recorded()["monitor"]["nodes"]["n21"]);
+    for generation in 1..400_u64 {
+        let message = odd_message(generation, &full, &mut below);
+        bench
+            .data
+            .send(HeartbeatHeard { from: node("n21"), message, reading: None })
+            .await
+            .unwrap();
         if below(30) == 0 {
             bench.data.send(ForgetPeer(node("n21"))).await.unwrap();
         }
         let snapshot = bench.flush().await;
-        while let Ok(document) = stream.try_recv() {
-            let document: Value = serde_json::from_str(&document).unwrap();
+        for document in documents(&mut stream, told, snapshot.generation()).await {
             apply(&mut data, document["data"].as_array().unwrap());
         }
+        told = snapshot.generation();
         assert_eq!(data, snapshot.status(None), "generation {generation}");
     }
 }

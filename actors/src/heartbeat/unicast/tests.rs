@@ -246,6 +246,29 @@ async fn a_stranger_sends_little_until_it_proved_itself() {
 }
 
 #[actix::test]
+async fn what_a_large_message_makes_of_the_data_of_a_peer_is_worked_out_before_the_cluster_data_gets_it()
+ {
+    let mut it = Receiving::new("").await;
+    let services = |count: usize| {
+        let status = |number| (format!("svc{number}"), serde_json::json!({"avail": "up"}));
+        let status: serde_json::Map<_, _> = (0..count).map(status).collect();
+        let message = serde_json::json!({
+            "compat": 10, "gen": {"n2": 7}, "monitor": {}, "updated": 1.5,
+            "services": {"status": status, "config": {}}
+        });
+        frame("n2", SECRET, Dialect::Sealed, &message)
+    };
+    let mut stream = it.connect().await;
+    for count in [10, 5_000] {
+        stream.write_all(&services(count)).await.unwrap();
+        let Told::Heard(_, message) = it.bench.told().await else { panic!("heard") };
+        let text = message.to_string();
+        let text = text.chars().take(300).collect::<String>();
+        assert_eq!(message[READ].is_null(), count == 10, "{count} services: {text}");
+    }
+}
+
+#[actix::test]
 async fn who_is_refused_elsewhere_is_heard_here() {
     let mut it = Receiving::new("").await;
     let view = it.bench.ties.blacklist.clone();

@@ -183,14 +183,20 @@ fn last_updated(ops: &[Op]) -> Option<Timestamp> {
     updated.value.as_ref()?.as_f64().map(Timestamp)
 }
 
+/// Whether [`preserve`] may put something into a full.
+#[must_use]
+pub fn may_preserve(full: &Map<String, Value>) -> bool {
+    let status = full.get("monitor").and_then(|monitor| monitor.get("status")?.as_str());
+    matches!(status, Some("init" | "maintenance" | "upgrade"))
+}
+
 /// Puts into a full what its sender has not had the time to tell: in `init`, `maintenance` and `upgrade`, an instance
 /// that is missing, but has a configuration, is kept as it was, marked `preserved`. `old` gives the instance as it was.
 pub fn preserve(
     full: &mut Map<String, Value>,
     mut old: impl FnMut(&str) -> Option<Map<String, Value>>,
 ) {
-    let status = full.get("monitor").and_then(|monitor| monitor.get("status")?.as_str());
-    if !matches!(status, Some("init" | "maintenance" | "upgrade")) {
+    if !may_preserve(full) {
         return;
     }
     let Some(Value::Object(services)) = full.get_mut("services") else { return };
