@@ -7,6 +7,7 @@
 mod classic;
 mod examine;
 mod gate;
+mod lane;
 mod session;
 mod socket;
 mod unopened;
@@ -37,6 +38,7 @@ use crate::runner::DequeueActions;
 
 pub use classic::ClassicMemory;
 pub use gate::{Gate, GateCell, keyring};
+pub use lane::Lane;
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
 pub use unopened::{Account, Unopened};
 
@@ -64,6 +66,8 @@ pub struct Shared {
     pub sessions: SessionLog,
     /// The memory of messages that are on their way, here and on heartbeats.
     pub unopened: Arc<Unopened>,
+    /// Where strangers wait until they are read.
+    pub lane: Lane,
     /// Large messages being opened: as many at once as there are processors.
     pub opening: Semaphore,
     /// Large replies being sealed: each takes several times its size while it is, and processors are few.
@@ -214,6 +218,10 @@ impl Talk<'_> {
                 let bytes = framing.held_bytes_with(read.len());
                 account.set(bytes, leave.pool, limits.max_frame, end)
             };
+            if leave.pool == Pool::Strangers {
+                self.socket.readable(patience, leave.last).await?;
+                self.shared.lane.turn().await;
+            }
             let receive = self.socket.receive(framing, start, patience, leave.last, grant);
             let length = receive.await?;
             self.session.on_received(length);

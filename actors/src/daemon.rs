@@ -25,7 +25,7 @@ use crate::blacklist_keeper::{BlacklistKeeper, BlacklistRoute, BlacklistView};
 use crate::cluster_data::{ClusterData, Flush, SetThread};
 use crate::config::{self, LoadedConfig};
 use crate::config_watcher::{self, ConfigWatcher};
-use crate::connection::{ClassicMemory, Gate, SessionLog, Shared, Unopened};
+use crate::connection::{ClassicMemory, Gate, Lane, SessionLog, Shared, Unopened};
 use crate::control_socket::ControlSocket;
 use crate::freshness::Freshness;
 use crate::listener::Listener;
@@ -274,6 +274,7 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
         freshness: freshness.clone(),
         sessions: SessionLog::default(),
         unopened: Arc::new(Unopened::default()),
+        lane: Lane::default(),
         opening: Semaphore::new(config::processors()),
         sealing: Semaphore::new(config::processors()),
         is_panic_allowed: std::env::var_os(PANIC_VARIABLE).is_some_and(|value| value == "1"),

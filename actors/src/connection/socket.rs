@@ -114,6 +114,26 @@ impl Socket {
         }
     }
 
+    /// Waits until there is something to read, for no longer than `patience`, and until `last`.
+    pub(super) async fn readable(
+        &self,
+        patience: Duration,
+        last: Option<Instant>,
+    ) -> Result<(), Close> {
+        let until = Instant::now() + patience;
+        let until = last.map_or(until, |last| until.min(last));
+        if self.events.get().is_none() {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let events = descriptor::follow(self.stream.clone(), interest);
+            _ = self.events.set(events.map_err(|_| Close::Broken)?);
+        }
+        let Some(events) = self.events.get() else { return Ok(()) };
+        let ready = tokio::time::timeout_at(until.into(), events.ready(Interest::READABLE));
+        // It stays ready: who reads next finds it so.
+        ready.await.map_err(|_| Close::Slow)?.map_err(|_| Close::Broken)?.retain_ready();
+        Ok(())
+    }
+
     /// Waits for bytes and hands one read to `framing`, if `grant` allows it the memory that this takes. Zero: end of stream.
     /// `start` is when the message in progress began; without one, the peer may be silent for `patience`. `last` is when
     /// the message has to be whole, whatever comes.

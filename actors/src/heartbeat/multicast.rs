@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use monitor::Rate;
 use rustix::net::sockopt;
 use serde_json::{Map, Value};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
@@ -26,6 +27,11 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Fragments sent without a pause, so that the sockets of receivers do not overflow.
 const BURST: usize = 16;
+
+/// Datagrams of senders that are not known that are taken at once, and the pause between those beyond: one message of
+/// the longest, and 2,000 datagrams in a second.
+const STRANGER_BURST: u32 = 1_024;
+const STRANGER_SPACING: Duration = Duration::from_micros(500);
 
 /// Timeouts of silence, one's own messages included, after which the group is joined anew: the interface may be another.
 const SILENT_TIMEOUTS: u32 = 3;
@@ -155,6 +161,7 @@ pub(super) async fn receive(inbox: Inbox) -> String {
     let begin = Instant::now();
     let mut reassembly = Reassembly::default();
     let mut buffer = vec![0; LONGEST];
+    let mut strangers = Rate::new(STRANGER_SPACING, STRANGER_BURST);
     loop {
         let socket = match group.receiver() {
             Ok(socket) => socket,
@@ -171,6 +178,10 @@ pub(super) async fn receive(inbox: Inbox) -> String {
                 };
             let is_known = inbox.blacklist().is_known(source.ip());
             let now = begin.elapsed();
+            // Those of strangers beyond that are lost, as datagrams are: what is left of the thread is for members.
+            if !is_known && !strangers.take_now(now) {
+                continue;
+            }
             let completed = reassembly.take(now, &source, is_known, &buffer[..length]);
             let Some(mut completed) = completed else { continue };
             for frame in std::mem::take(&mut completed.frames) {

@@ -5,6 +5,7 @@
 
 mod connections;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ use super::inbox::{Inbox, Taken};
 use super::worker::Outbox;
 use crate::blacklist_keeper::Verdict;
 use crate::evened;
+use crate::limits;
 use crate::listener::accept::{self, Accepted, BindError, Bound};
 
 /// Longest wait for a connection (cluster.md §b).
@@ -51,6 +53,12 @@ const IDLE_TIMEOUTS: u32 = 4;
 
 /// Bytes of one read.
 const READ: usize = 16 << 10;
+
+/// Between two strangers that are let in.
+const DOOR_PAUSE: Duration = Duration::from_millis(5);
+
+/// Most strangers that wait to be let in.
+const MOST_AT_DOOR: usize = 512;
 
 /// Sends to every peer, each by a task of its own: one that cannot be reached delays nobody.
 pub(super) async fn transmit(outbox: Outbox) -> String {
@@ -161,6 +169,7 @@ pub(super) async fn receive(inbox: Inbox) -> String {
     inbox.notes().tell(super::note::Note::Config(config));
     let connections = Rc::new(Connections::default());
     let mut tasks = JoinSet::new();
+    let mut door = Door::default();
     loop {
         tokio::select! {
             Some(ended) = tasks.join_next() => {
@@ -171,7 +180,11 @@ pub(super) async fn receive(inbox: Inbox) -> String {
             next = accepted.next() => match next {
                 Some(Ok(accepted)) => {
                     inbox.notes().alert("accept", None);
-                    admit(accepted, &inbox, &connections, &mut tasks);
+                    if inbox.blacklist().is_known(accepted.address.ip()) {
+                        admit(accepted, &inbox, &connections, &mut tasks);
+                    } else {
+                        door.knock(accepted);
+                    }
                 }
                 Some(Err(error)) => {
                     let text = format!("cannot accept connections: {error}");
@@ -179,6 +192,44 @@ pub(super) async fn receive(inbox: Inbox) -> String {
                 }
                 None => return "no connections are accepted any more".to_owned(),
             },
+            stranger = door.open(), if !door.is_empty() => {
+                admit(stranger, &inbox, &connections, &mut tasks);
+            }
+        }
+    }
+}
+
+/// Strangers that connected, and are let in one after the other: each closes another one where they are many.
+struct Door {
+    waiting: VecDeque<Accepted>,
+    next: tokio::time::Instant,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), next: tokio::time::Instant::now() }
+    }
+}
+
+impl Door {
+    /// One more waits. Where too many do, it is closed.
+    fn knock(&mut self, stranger: Accepted) {
+        if self.waiting.len() < MOST_AT_DOOR.min(limits::most_connections() / 4) {
+            self.waiting.push_back(stranger);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The next one, when it is its turn. Nothing is lost where this is not waited for.
+    async fn open(&mut self) -> Accepted {
+        tokio::time::sleep_until(self.next).await;
+        self.next = tokio::time::Instant::now() + DOOR_PAUSE;
+        match self.waiting.pop_front() {
+            Some(stranger) => stranger,
+            None => std::future::pending().await,
         }
     }
 }
@@ -240,6 +291,9 @@ async fn serve(
         match tokio::time::timeout(wait, stream.readable()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
+        }
+        if leave.pool == Pool::Strangers {
+            connections.lane().turn().await;
         }
         let grant = |framing: &Framing, read: &[u8]| {
             // A message that came in one read is opened at once: nothing is held of it.

@@ -9,6 +9,8 @@ use model::NodeName;
 use monitor::{Admission, ConnectionLimits};
 use tokio::task::AbortHandle;
 
+use crate::connection::Lane;
+
 /// Most connections beside those of peers: the oldest that has not brought a message of one goes first.
 const LIMITS: ConnectionLimits =
     ConnectionLimits { total: 128, reserved: 32, per_address: 128, unproven_per_address: 64 };
@@ -29,9 +31,15 @@ pub(super) struct Connections {
     open: RefCell<BTreeMap<u64, Open>>,
     /// Those that proved nothing yet.
     admission: RefCell<Admission>,
+    /// Where strangers wait until they are read.
+    lane: Lane,
 }
 
 impl Connections {
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
     pub(super) fn next_id(&self) -> u64 {
         self.next.replace(self.next.get() + 1)
     }
