@@ -18,6 +18,8 @@ where
 {
     to: Recipient<M>,
     waiting: BTreeMap<K, M>,
+    /// [`Self::again`] will be called.
+    is_due: bool,
 }
 
 impl<K, M> std::fmt::Debug for Latest<K, M>
@@ -38,13 +40,26 @@ where
 {
     /// Nothing waits.
     pub(crate) fn new(to: Recipient<M>) -> Self {
-        Self { to, waiting: BTreeMap::new() }
+        Self { to, waiting: BTreeMap::new(), is_due: false }
     }
 
-    /// Sends a message, after what waits. True: it waits, and [`Self::again`] is to be called after [`AGAIN`].
+    /// Sends a message, after what waits. True: something waits, and [`Self::again`] is to be called after [`AGAIN`], which
+    /// nobody was told before.
     pub(crate) fn send(&mut self, key: K, message: M) -> bool {
         self.waiting.insert(key, message);
-        self.again()
+        let was_due = self.is_due;
+        self.again() && !was_due
+    }
+
+    /// Takes back what waits by this key: it holds no more.
+    pub(crate) fn take_back(&mut self, key: &K) {
+        self.waiting.remove(key);
+    }
+
+    /// Whoever was to call [`Self::again`] is gone. True: it is to be called after [`AGAIN`].
+    pub(crate) fn on_restart(&mut self) -> bool {
+        self.is_due = !self.waiting.is_empty();
+        self.is_due
     }
 
     /// Sends what waits, whether there is room or not: the last that its sender does.
@@ -60,11 +75,25 @@ where
             // A closed mailbox is that of an actor that ends: nobody is left to be told.
             if let Err(SendError::Full(message)) = self.to.try_send(message) {
                 self.waiting.insert(key, message);
+                self.is_due = true;
                 return true;
             }
         }
+        self.is_due = false;
         false
     }
+}
+
+/// Calls `again` after [`AGAIN`], and so on, while it tells that something still waits.
+pub(crate) fn keep_on<A>(ctx: &mut Context<A>, again: fn(&mut A) -> bool)
+where
+    A: Actor<Context = Context<A>>,
+{
+    ctx.run_later(AGAIN, move |this, ctx| {
+        if again(this) {
+            keep_on(ctx, again);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -94,15 +123,18 @@ mod tests {
         // Nobody reads this mailbox.
         let (sender, mailbox) = channel::channel::<Ear>(4);
         let mut latest = Latest::new(Addr::new(sender).recipient());
-        let mut is_waiting = false;
+        let mut told = 0;
         for number in 0..10_000 {
-            is_waiting |= latest.send(number % 3, Said(number));
+            told += usize::from(latest.send(number % 3, Said(number)));
         }
-        assert!(is_waiting && latest.again());
+        assert_eq!(told, 1, "it is to be called again once, however much waits");
+        assert!(latest.again() && latest.on_restart());
         let left: Vec<_> = latest.waiting.values().collect();
         assert_eq!(left, [&Said(9_999), &Said(9_997), &Said(9_998)]);
+        latest.take_back(&1);
+        assert_eq!(latest.waiting.len(), 2);
         // It is gone: nothing is kept for it.
         drop(mailbox);
-        assert!(!latest.again() && latest.waiting.is_empty());
+        assert!(!latest.again() && latest.waiting.is_empty() && !latest.on_restart());
     }
 }

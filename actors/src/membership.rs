@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::cluster_data::{Emit, ForgetPeer, Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
-use crate::latest::{AGAIN, Latest};
+use crate::latest::{Latest, keep_on};
 use crate::quorum::{PeerHeard, PeerLost};
 use crate::routes::Routes;
 use crate::standing_keeper::Inquire;
@@ -104,6 +104,10 @@ pub struct Membership {
     alarm: Option<SpawnHandle>,
     /// Whom the quorum is to count again.
     heard: Latest<NodeName, PeerHeard>,
+    /// Who is told of a loss: each peer is lost once before it beats again.
+    forgotten: Latest<NodeName, ForgetPeer>,
+    lost: Latest<NodeName, PeerLost>,
+    inquire: Latest<(), Inquire>,
 }
 
 impl Membership {
@@ -125,24 +129,17 @@ impl Membership {
     /// A membership with these neighbours.
     #[must_use]
     pub fn with(neighbours: Neighbours) -> Self {
-        let heard = Latest::new(neighbours.heard.clone());
         Self {
+            heard: Latest::new(neighbours.heard.clone()),
+            forgotten: Latest::new(neighbours.forget.clone()),
+            lost: Latest::new(neighbours.quorum.clone()),
+            inquire: Latest::new(neighbours.inquire.clone()),
             neighbours,
             peers: Peers::default(),
             retiring: Retiring::default(),
             ending: BTreeMap::new(),
             alarm: None,
-            heard,
         }
-    }
-
-    /// Tells the quorum later what it has no room for.
-    fn hear_again(ctx: &mut Context<Self>) {
-        ctx.run_later(AGAIN, |this, ctx| {
-            if this.heard.again() {
-                Self::hear_again(ctx);
-            }
-        });
     }
 
     /// Decides who is lost, and does what follows.
@@ -162,7 +159,7 @@ impl Membership {
         let decision =
             self.peers.decide(clock::steady(), grace, |peer| last_words(&snapshot, peer));
         for Forget { peer, was_shutting } in decision.forget {
-            self.forget(peer, was_shutting);
+            self.forget(peer, was_shutting, ctx);
         }
         let mut pause = decision.look_after.map(|pause| pause.max(Duration::from_millis(1)));
         if !self.retiring.is_empty() {
@@ -184,17 +181,24 @@ impl Membership {
         }));
     }
 
-    fn forget(&self, peer: NodeName, was_shutting: bool) {
+    fn forget(&mut self, peer: NodeName, was_shutting: bool, ctx: &mut Context<Self>) {
         log::warn!(peer:% = peer, was_shutting; "no heartbeat hears the peer any more: forgotten");
         let mut data = Map::new();
         data.insert("reason".into(), "no_rx".into());
         data.insert("peer".into(), Value::from(peer.as_str()));
         // Before anything is decided on what is left: what seems lost may have taken this node out.
-        self.neighbours.inquire.do_send(Inquire);
+        if self.inquire.send((), Inquire) {
+            keep_on(ctx, |this: &mut Self| this.inquire.again());
+        }
         // Whoever does not keep up loses events.
         _ = self.neighbours.emit.try_send(Emit { id: "forget_peer".into(), path: None, data });
-        self.neighbours.forget.do_send(ForgetPeer(peer.clone()));
-        self.neighbours.quorum.do_send(PeerLost { peer, was_shutting });
+        if self.forgotten.send(peer.clone(), ForgetPeer(peer.clone())) {
+            keep_on(ctx, |this: &mut Self| this.forgotten.again());
+        }
+        self.heard.take_back(&peer);
+        if self.lost.send(peer.clone(), PeerLost { peer, was_shutting }) {
+            keep_on(ctx, |this: &mut Self| this.lost.again());
+        }
     }
 }
 
@@ -220,6 +224,18 @@ impl Actor for Membership {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("membership started");
+        if self.heard.on_restart() {
+            keep_on(ctx, |this: &mut Self| this.heard.again());
+        }
+        if self.forgotten.on_restart() {
+            keep_on(ctx, |this: &mut Self| this.forgotten.again());
+        }
+        if self.lost.on_restart() {
+            keep_on(ctx, |this: &mut Self| this.lost.again());
+        }
+        if self.inquire.on_restart() {
+            keep_on(ctx, |this: &mut Self| this.inquire.again());
+        }
         self.decide(ctx);
     }
 
@@ -243,8 +259,13 @@ impl Handler<Beat> for Membership {
             (Sign::Stopped, Some(grace)) => Sign::Ended { grace: *grace },
             (sign, _) => sign,
         };
-        if sign == Sign::Beating && self.heard.send(peer.clone(), PeerHeard(peer.clone())) {
-            Self::hear_again(ctx);
+        if sign == Sign::Beating {
+            // Whoever was not told yet that it was lost is not to drop what it says now.
+            self.forgotten.take_back(&peer);
+            self.lost.take_back(&peer);
+            if self.heard.send(peer.clone(), PeerHeard(peer.clone())) {
+                keep_on(ctx, |this: &mut Self| this.heard.again());
+            }
         }
         self.peers.on_sign(clock::steady(), &hb, &peer, sign);
         self.decide(ctx);

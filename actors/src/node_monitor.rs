@@ -277,7 +277,8 @@ impl NodeMonitor {
                 if let Some(peer) = &event.peer {
                     data.insert("peer".to_owned(), Value::from(peer.as_str()));
                 }
-                self.tell.emit.do_send(Emit { id: event.id.to_owned(), path: None, data });
+                // Whoever does not keep up loses events.
+                _ = self.tell.emit.try_send(Emit { id: event.id.to_owned(), path: None, data });
             }
         }
     }
@@ -510,14 +511,15 @@ impl Handler<Wake> for NodeMonitor {
         let registry = self.shared.registry.load();
         match path {
             Some(path) => {
+                // One that has no room is about to look anyway.
                 if let Some(monitor) = registry.get(&path) {
-                    monitor.do_send(ViewChanged);
+                    _ = monitor.try_send(ViewChanged);
                 }
             }
             None => {
                 self.publish_frozen();
                 for monitor in registry.values() {
-                    monitor.do_send(ViewChanged);
+                    _ = monitor.try_send(ViewChanged);
                 }
                 self.pass(ctx);
             }

@@ -306,9 +306,13 @@ impl Propagation {
             Verdict::Hold(peer) => {
                 let is_news =
                     self.hold(&path, peer, snapshot, "its configuration there is not followed now");
-                if is_news && path.kind() == Kind::Ccfg {
-                    // A newer cluster without this node: nobody takes itself out on one peer's word, it asks them.
-                    self.tell.inquire.do_send(Inquire);
+                // A newer cluster without this node: nobody takes itself out on one peer's word, it asks them. Where there
+                // is no room for the question, it is asked at the next look.
+                if is_news
+                    && path.kind() == Kind::Ccfg
+                    && matches!(self.tell.inquire.try_send(Inquire), Err(SendError::Full(_)))
+                {
+                    self.held.remove(&path);
                 }
                 self.want(path, HOLD, failures);
                 return;

@@ -22,6 +22,7 @@ use crate::cluster_data::{
     Concern, DisownInstance, Emit, Flush, RemoveInstance, SetInstanceMonitor, SharedMap, View,
 };
 use crate::config_watcher::Look;
+use crate::latest::{Latest, keep_on};
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
 use crate::quorum::Surrender;
 use crate::runner::{AwaitAction, Awaited, Evaluate, FindAction, Forget, RunAction};
@@ -134,6 +135,9 @@ pub struct ServiceMonitor {
     is_adopting: bool,
     /// An operator's command told that it acts: its end is watched for, it may not live to tell it.
     watching: Option<SpawnHandle>,
+    /// What the cluster data is told: the last of each, when it has no room.
+    published: Latest<(), SetInstanceMonitor>,
+    concern: Latest<(), Concern>,
 }
 
 impl ServiceMonitor {
@@ -144,6 +148,8 @@ impl ServiceMonitor {
         let monitor = snapshot.local_instance(&path).and_then(|status| status.monitor.clone());
         Self {
             core: InstanceCore::new(path, monitor),
+            published: Latest::new(shared.tell.monitor.clone()),
+            concern: Latest::new(shared.tell.concern.clone()),
             shared,
             runs: VecDeque::new(),
             alarm: None,
@@ -192,12 +198,16 @@ impl ServiceMonitor {
             log::trace!(path:% = path, effect:? = effect; "effect");
             match effect {
                 Effect::Publish(monitor) => {
-                    self.shared
-                        .tell
-                        .monitor
-                        .do_send(SetInstanceMonitor { path: path.clone(), monitor });
+                    let set = SetInstanceMonitor { path: path.clone(), monitor };
+                    if self.published.send((), set) {
+                        keep_on(ctx, |this: &mut Self| this.published.again());
+                    }
                 }
-                Effect::Disown => self.shared.tell.disown.do_send(DisownInstance(path.clone())),
+                Effect::Disown => {
+                    // In the order in which it came: its monitor is what stays of it.
+                    self.published.send_all();
+                    self.shared.tell.disown.do_send(DisownInstance(path.clone()));
+                }
                 Effect::Remove => {
                     self.leave(ctx);
                     return;
@@ -303,11 +313,9 @@ impl ServiceMonitor {
             data.insert("try".to_owned(), tries.into());
             data.insert("restart".to_owned(), allowed.into());
         }
-        self.shared.tell.emit.do_send(Emit {
-            id: event.id.to_owned(),
-            path: Some(path.clone()),
-            data,
-        });
+        let told = Emit { id: event.id.to_owned(), path: Some(path.clone()), data };
+        // Whoever does not keep up loses events.
+        _ = self.shared.tell.emit.try_send(told);
     }
 
     fn run(&mut self, id: RunId, action: Action, ctx: &mut Context<Self>) {
@@ -352,6 +360,8 @@ impl ServiceMonitor {
     /// The object is gone from this node.
     fn leave(&mut self, ctx: &mut Context<Self>) {
         let path = self.core.path().clone();
+        self.published.take_back(&());
+        self.concern.take_back(&());
         let tell = &self.shared.tell;
         tell.concern.do_send(Concern {
             path: path.clone(),
@@ -369,7 +379,7 @@ impl ServiceMonitor {
     }
 
     /// Tells the cluster data which changes concern this object.
-    fn register(&self, ctx: &mut Context<Self>) {
+    fn register(&mut self, ctx: &mut Context<Self>) {
         let path = self.core.path().clone();
         let config = self.shared.config.load();
         let Some(object) = config.objects.get(&path) else { return };
@@ -391,7 +401,9 @@ impl ServiceMonitor {
         }
         let monitor = Some(ctx.address().recipient());
         let priority = settings.priority;
-        self.shared.tell.concern.do_send(Concern { path, related, priority, monitor });
+        if self.concern.send((), Concern { path, related, priority, monitor }) {
+            keep_on(ctx, |this: &mut Self| this.concern.again());
+        }
     }
 
     /// Takes over the end of an action that somebody else started, as its command line would have told it.

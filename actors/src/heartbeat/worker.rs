@@ -16,7 +16,7 @@ use super::note::{Note, Notes, Severity};
 use super::{Direction, Reconfigure, Section, Ties, disk, multicast, relay, unicast};
 use crate::clock;
 use crate::cluster_data::Emit;
-use crate::latest::{AGAIN, Latest};
+use crate::latest::{Latest, keep_on};
 use crate::membership;
 use crate::root::ThreadReport;
 
@@ -161,11 +161,7 @@ impl Worker {
 
     /// Tells the membership later what it has no room for.
     fn sign_again(ctx: &mut Context<Self>) {
-        ctx.run_later(AGAIN, |this, ctx| {
-            if this.signs.again() {
-                Self::sign_again(ctx);
-            }
-        });
+        keep_on(ctx, |this: &mut Self| this.signs.again());
     }
 
     /// Looks for peers that became stale.
@@ -273,6 +269,9 @@ impl Actor for Worker {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("{} started", self.id());
+        if self.signs.on_restart() {
+            Self::sign_again(ctx);
+        }
         self.begin(ctx);
         self.arm(ctx);
     }

@@ -51,7 +51,7 @@ impl NodeMonitor {
                 }
                 // Deleted: its monitor sees to its target, then ends. Moved away: it ends.
                 (Some(monitor), false) if object.is_some() => monitor.do_send(Leave),
-                (Some(monitor), false) => monitor.do_send(ViewChanged),
+                (Some(monitor), false) => _ = monitor.try_send(ViewChanged),
                 (None, false) => {}
             }
         }

@@ -248,6 +248,8 @@ impl Task {
     fn emit<const N: usize>(&self, id: &str, data: [(&str, &str); N]) {
         let data: Map<String, Value> =
             data.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        self.tell.emit.do_send(Emit { id: id.to_owned(), path: Some(self.path.clone()), data });
+        let told = Emit { id: id.to_owned(), path: Some(self.path.clone()), data };
+        // Whoever does not keep up loses events.
+        _ = self.tell.emit.try_send(told);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::read_file;
 use super::edit::{Target, edit};
-use super::{Context, Outcome, Transport, blocking, locks, refusal};
+use super::{Context, NotNow, Outcome, Transport, blocking, locks, refusal};
 use crate::cluster_data::ForgetPeer;
 use crate::crash;
 use crate::secret_keeper::Rotate;
@@ -185,7 +185,8 @@ async fn remove(context: &Context, leaver: NodeName) -> Result<(), String> {
         return Ok(());
     }
     // It knows by itself; and what it is told from now on may come under a secret that it has no more.
-    context.routes.standing.do_send(Leaves(leaver.clone()));
+    let told = context.ask(&context.routes.standing, Leaves(leaver.clone())).await;
+    told.map_err(|NotNow| "a part of the daemon is restarting, try again".to_owned())?;
     // What node.conf says is in force; it is removed there, so that cluster.conf is from now on.
     let is_in_node_conf = config.node.conf.node.get("cluster", "nodes").is_some();
     let name = leaver.to_string();
@@ -198,7 +199,8 @@ async fn remove(context: &Context, leaver: NodeName) -> Result<(), String> {
     .await?;
     crash::point("leave.removed");
     edit(context, Target::Node, |ini| Ok((ini.unset("cluster", "nodes"), ()))).await?;
-    context.routes.cluster_data.do_send(ForgetPeer(leaver.clone()));
+    // One that is no member any more is forgotten with the configuration that says so.
+    _ = context.ask(&context.routes.cluster_data, ForgetPeer(leaver.clone())).await;
     crash::point("leave.done");
     log::info!(node:% = leaver; "node left");
     Ok(())

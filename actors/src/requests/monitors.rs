@@ -141,7 +141,7 @@ fn publish_order(context: &Context, path: ObjectPath, target: GlobalExpect) {
         tokio::time::sleep_until(begin + ORDER_LIFE).await;
         // What was installed meanwhile has a monitor of its own.
         if !routes.monitors.load().contains_key(&path) {
-            routes.cluster_data.do_send(RemoveInstance(path));
+            _ = routes.cluster_data.send(RemoveInstance(path)).await;
         }
     });
 }
