@@ -1,7 +1,10 @@
 //! `om`, as the suites run it.
 
+use mimalloc::MiMalloc;
+use zeroizing_alloc::ZeroAlloc;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> std::process::ExitCode {
     actors::main()

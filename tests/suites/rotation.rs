@@ -1,6 +1,6 @@
 //! Promise: the secret of a cluster is changed on all its nodes together, and no edit takes one of them out of it.
 
-use harness::{Cluster, ClusterConf, Node, Peer, wait_for};
+use harness::{Cluster, ClusterConf, Node, Peer, is_root, wait_for};
 use serde_json::{Value, json};
 
 /// The text of all alerts of a node.
@@ -244,5 +244,40 @@ fn with_a_dialect_that_knows_no_generations_a_rotation_is_refused_with_the_proce
     assert_eq!(refused.code, Some(1), "{refused:?}");
     for told in ["deployed agents", "sealed", "stop the daemon on every node"] {
         assert!(refused.err.contains(told), "{refused:?}");
+    }
+}
+
+#[test]
+fn the_secret_before_is_nowhere_in_the_memory_of_a_daemon_once_a_rotation_is_over() {
+    if !is_root() {
+        println!("skipped: the memory of a daemon is read by root only");
+        return;
+    }
+    let cluster = Cluster::start(2);
+    let [n1, n2] = &cluster.nodes[..] else { panic!("two nodes") };
+    let old = n1.secret().to_owned();
+    for node in [n1, n2] {
+        // It is there while it is in force, so it would be found; and all that is done with it leaves nothing behind.
+        assert!(node.in_memory(old.as_bytes()) > 0);
+        for command in [&["cluster", "print", "config"][..], &["cluster", "validate", "config"]] {
+            _ = node.om(command);
+        }
+    }
+    let text = n1.read("etc/cluster.conf");
+    n1.write("etc/cluster.conf", &text.replace("name = demo", "name = other"));
+    wait_for("a wrong edit is told", || alerts(n1).contains("om daemon leave"));
+    n1.write("etc/cluster.conf", &text);
+    wait_for("it is mended", || !alerts(n1).contains("om daemon leave"));
+    n1.om_ok(&["cluster", "set", "--kw", "cluster.vip=10.0.0.1/24@lo"]);
+    n2.om_ok(&["cluster", "rotate", "secret", "--wait", "--time", "1m"]);
+    for node in [n1, n2] {
+        wait_for("the rotation is over", || secret(node) == (2, "none".into()));
+        let now = keyword(node, "secret").expect("a secret");
+        assert!(node.in_memory(now.as_bytes()) > 0);
+        // Whoever works with what was read before ends, and lets it go.
+        wait_for("the old secret is gone", || {
+            _ = node.status();
+            node.in_memory(old.as_bytes()) == 0
+        });
     }
 }
