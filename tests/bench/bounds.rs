@@ -1,10 +1,13 @@
 //! What others can make a daemon take: the peak over the idle daemon, and the longest silence of its control socket.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::Peer;
+use harness::{Node, Peer};
 use serde_json::{Value, json};
 use wire::Prepared;
 
@@ -21,6 +24,51 @@ fn pour(mut stream: std::net::TcpStream, bytes: &[u8]) {
     _ = stream.write_all(bytes);
     _ = stream.shutdown(Shutdown::Write);
     _ = stream.read_to_end(&mut vec![]);
+}
+
+/// All data of a peer with 10,000 services, in this state.
+fn large(avail: &str, generation: u64) -> Prepared {
+    let mut data = crate::exchange::services(10_000);
+    data.insert("gen".into(), json!({"n2": (1_u64 << 50) + generation}));
+    data.insert("updated".into(), json!(3e9 + generation as f64));
+    let text = Value::Object(data)
+        .to_string()
+        .replace(r#""avail":"up""#, &format!(r#""avail":"{avail}""#));
+    Prepared::from_json(text.into_bytes())
+}
+
+/// Follows events until nothing comes for a while.
+fn follow(node: &Node, options: &Value) {
+    let request = json!({"action": "events", "method": "GET", "options": options});
+    let mut stream = UnixStream::connect(node.path("var/lsnr/lsnr.sock")).expect("it listens");
+    _ = stream.set_read_timeout(Some(Duration::from_secs(3)));
+    _ = stream.write_all(format!("{request}\0").as_bytes());
+    _ = std::io::copy(&mut stream, &mut std::io::sink());
+}
+
+/// The longest time that a thread with actors was on a processor without once waiting for something to do.
+fn longest_stretch(pid: u32, is_over: &AtomicBool) -> Duration {
+    let mut begun: BTreeMap<String, (String, u64)> = BTreeMap::new();
+    let mut longest = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let id = task.file_name().to_string_lossy().into_owned();
+            if id != pid.to_string() && !read("comm").starts_with("actix-rt") {
+                continue;
+            }
+            let ran = read("schedstat").split(' ').next().and_then(|word| word.parse().ok());
+            let waits = read("status");
+            let waits = waits.lines().find(|line| line.starts_with("voluntary_ctxt"));
+            let (Some(ran), Some(waits)) = (ran, waits) else { continue };
+            match begun.get(&id) {
+                Some((before, since)) if before == waits => longest = longest.max(ran - since),
+                _ => _ = begun.insert(id, (waits.to_owned(), ran)),
+            }
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Duration::from_nanos(longest)
 }
 
 /// Measures each row on a daemon of its own.
@@ -43,7 +91,9 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         ("bounds: a heartbeat of 250 MiB inflated", 64.0),
         ("bounds: 200 messages of 1 MiB left at the relay", 64.0),
         ("bounds: twelve selectors of 900 patterns", 64.0),
+        ("bounds: 10,000 services of a peer, and all of them changed, with subscribers", 192.0),
     ];
+    let data = [large("up", 1), large("down", 2)];
     let mut rows = vec![];
     for (at, (name, most)) in names.into_iter().enumerate() {
         if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
@@ -75,14 +125,26 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
                     pour(peer.connect(), &peer.frame(&request));
                 }
             }),
-            _ => parallel(12, &|n| {
+            6 => parallel(12, &|n| {
                 _ = peer(210 + n).ask(&selecting);
+            }),
+            _ => std::thread::scope(|scope| {
+                for options in [json!({"full": true}), json!({"full": true, "selector": "svc1*"})] {
+                    scope.spawn(move || follow(node, &options));
+                }
+                std::thread::sleep(Duration::from_millis(300));
+                for message in &data {
+                    pour(beating.connect(), &beating.seal(message));
+                }
             }),
         };
         node.forget_peak();
         let before = node.resident_kib();
-        let slowest = std::thread::scope(|scope| {
+        let pid = node.pid();
+        let is_over = &AtomicBool::new(false);
+        let (slowest, stretch) = std::thread::scope(|scope| {
             let attacking = scope.spawn(attack);
+            let watching = scope.spawn(move || longest_stretch(pid, is_over));
             let mut slowest = Duration::ZERO;
             while !attacking.is_finished() {
                 let begin = Instant::now();
@@ -90,7 +152,8 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
                 slowest = slowest.max(begin.elapsed());
             }
             attacking.join().expect("it is carried out");
-            slowest
+            is_over.store(true, Ordering::Relaxed);
+            (slowest, watching.join().expect("the kernel tells"))
         });
         let peak = node.peak_kib().saturating_sub(before) as f64 / 1024.0;
         let row = |name: String, value, unit, most| Row {
@@ -103,7 +166,9 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         rows.push(row(name.to_owned(), peak, "MiB", most));
         let silence = slowest.as_secs_f64() * 1e3;
         rows.push(row(format!("{name}: longest silence"), silence, "ms", 100.0));
-        rows.iter().rev().take(2).rev().for_each(Row::print);
+        let stretch = stretch.as_secs_f64() * 1e3;
+        rows.push(row(format!("{name}: longest run of an actor thread"), stretch, "ms", 100.0));
+        rows.iter().rev().take(3).rev().for_each(Row::print);
     }
     rows
 }

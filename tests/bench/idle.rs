@@ -16,9 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A node whose services are loaded, evaluated, and left alone: they are not orchestrated.
 fn idle_node(services: usize) -> (Node, Duration) {
-    let mut node = Node::new("n1")
-        .with_env(ROLE, "om")
-        .with_program(std::env::current_exe().expect("the bench"));
+    let mut node = Node::new("n1").with_env(ROLE, "om").with_program(crate::program());
     for index in 0..services {
         let text = idle_configuration(index, "default");
         node.write(&format!("etc/svc{index}.conf"), &text);
@@ -134,9 +132,7 @@ pub(crate) fn measure_files(options: &Options) -> Vec<Row> {
 
 /// Milliseconds from running `om daemon start` to an answered request.
 fn measure_start() -> f64 {
-    let node = Node::new("n1")
-        .with_env(ROLE, "om")
-        .with_program(std::env::current_exe().expect("the bench"));
+    let node = Node::new("n1").with_env(ROLE, "om").with_program(crate::program());
     let mut times: Vec<f64> = (0..11)
         .map(|_| {
             let begin = Instant::now();

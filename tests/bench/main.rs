@@ -18,6 +18,7 @@ mod requests;
 mod scale;
 mod soak;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use harness::{Cluster, ClusterConf};
@@ -114,10 +115,16 @@ fn cluster() -> Cluster {
 /// A cluster of the program that is the bench itself, not started.
 fn cluster_of(count: usize, conf: &ClusterConf) -> Cluster {
     let mut cluster = Cluster::configured(count, conf).with_env(ROLE, "om");
-    let program = std::env::current_exe().expect("the bench");
-    cluster.nodes =
-        cluster.nodes.into_iter().map(|node| node.with_program(program.clone())).collect();
+    cluster.nodes = cluster.nodes.into_iter().map(|node| node.with_program(program())).collect();
     cluster
+}
+
+/// The program that is measured: `om` as the suites run it where it was built beside the bench, else the bench in its
+/// place, which does not wipe memory that it gives back.
+fn program() -> PathBuf {
+    let bench = std::env::current_exe().expect("the bench");
+    let om = bench.with_file_name("om-tested");
+    if om.is_file() { om } else { bench }
 }
 
 fn main() -> ExitCode {
@@ -150,6 +157,7 @@ fn main() -> ExitCode {
             }
         }
     }
+    println!("measured: {}", program().display());
     if cfg!(debug_assertions) {
         eprintln!("measured without optimization: use cargo run --release -p e2e --bin bench");
     }

@@ -109,9 +109,7 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
 
 /// A running node with that many services, all evaluated.
 pub(crate) fn node_with(services: usize) -> Node {
-    let mut node = Node::new("n1")
-        .with_env(ROLE, "om")
-        .with_program(std::env::current_exe().expect("the bench"));
+    let mut node = Node::new("n1").with_env(ROLE, "om").with_program(crate::program());
     node.write_cluster("envelope = any");
     for index in 0..services {
         node.write(&format!("etc/svc{index}.conf"), &idle_configuration(index, "default"));
