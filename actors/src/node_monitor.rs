@@ -24,6 +24,7 @@ use crate::cluster_data::{
 };
 use crate::config::LoadedConfig;
 use crate::durable;
+use crate::latest::{Latest, keep_on};
 use crate::quorum::Surrender;
 use crate::routes::Routes;
 use crate::runner::{EvaluateLater, RunAction, StopActions};
@@ -145,6 +146,8 @@ pub struct Neighbours {
 pub struct NodeMonitor {
     shared: Arc<Shared>,
     tell: Neighbours,
+    /// What the cluster data is told of the node.
+    told: Latest<&'static str, SetNode>,
     core: NodeCore,
     /// The objects were read once.
     is_loaded: bool,
@@ -194,6 +197,7 @@ impl NodeMonitor {
         let core = NodeCore::new(moment(), timing(&shared.config.load()));
         Self {
             shared,
+            told: Latest::new(tell.node.clone()),
             tell,
             core,
             is_loaded: false,
@@ -234,9 +238,9 @@ impl NodeMonitor {
     fn carry_out(&mut self, effect: NodeEffect, ctx: &mut Context<Self>) {
         log::trace!(effect:? = effect; "node effect");
         match effect {
-            NodeEffect::Publish(monitor) => self.publish(*monitor),
-            NodeEffect::Freeze => self.freeze(true),
-            NodeEffect::Thaw => self.freeze(false),
+            NodeEffect::Publish(monitor) => self.publish(*monitor, ctx),
+            NodeEffect::Freeze => self.freeze(true, ctx),
+            NodeEffect::Thaw => self.freeze(false, ctx),
             NodeEffect::FreezeInstance(path) => {
                 if let Err(error) = durable::touch(&self.shared.paths.instance_frozen(&path)) {
                     log::error!(path:% = path, error:% = error; "instance not frozen");
@@ -283,23 +287,31 @@ impl NodeMonitor {
         }
     }
 
-    fn publish(&self, monitor: model::NodeMonitorData) {
-        self.tell.node.do_send(SetNode { monitor: Some(monitor), ..SetNode::default() });
+    fn publish(&mut self, monitor: model::NodeMonitorData, ctx: &mut Context<Self>) {
+        let set = SetNode { monitor: Some(monitor), ..SetNode::default() };
+        self.tell_node("monitor", set, ctx);
+    }
+
+    /// Tells the cluster data something of the node: the last of each kind, when it has no room.
+    fn tell_node(&mut self, kind: &'static str, set: SetNode, ctx: &mut Context<Self>) {
+        if self.told.send(kind, set) {
+            keep_on(ctx, |this: &mut Self| this.told.again());
+        }
     }
 
     /// Sets or removes the flag of the node, and publishes it.
-    fn freeze(&self, is_wanted: bool) {
+    fn freeze(&mut self, is_wanted: bool, ctx: &mut Context<Self>) {
         let file = self.shared.paths.node_frozen();
         let done = if is_wanted { durable::touch(&file) } else { durable::remove(&file) };
         if let Err(error) = done {
             log::error!(error:% = error; "frozen flag of the node not changed");
         }
-        self.publish_frozen();
+        self.publish_frozen(ctx);
     }
 
-    fn publish_frozen(&self) {
+    fn publish_frozen(&mut self, ctx: &mut Context<Self>) {
         let frozen = Some(boot::modified(&self.shared.paths.node_frozen()));
-        self.tell.node.do_send(SetNode { frozen, ..SetNode::default() });
+        self.tell_node("frozen", SetNode { frozen, ..SetNode::default() }, ctx);
     }
 
     /// Passes soon, if nothing else makes it pass before: it looks at all instances.
@@ -318,9 +330,9 @@ impl NodeMonitor {
         matches!(self.core.monitor().status, Init | Rejoin | Draining | Shutting)
     }
 
-    fn measure(&self, ctx: &mut Context<Self>) {
+    fn measure(&mut self, ctx: &mut Context<Self>) {
         let stats = Some(stats::measure().0);
-        self.tell.node.do_send(SetNode { stats, ..SetNode::default() });
+        self.tell_node("stats", SetNode { stats, ..SetNode::default() }, ctx);
         ctx.run_later(STATS, |this, ctx| this.measure(ctx));
     }
 
@@ -396,8 +408,8 @@ impl Actor for NodeMonitor {
             }
             self.core = core;
         }
-        self.publish(self.core.monitor().clone());
-        self.publish_frozen();
+        self.publish(self.core.monitor().clone(), ctx);
+        self.publish_frozen(ctx);
         self.measure(ctx);
         if !self.shared.config.load().is_loaded {
             return;
@@ -517,7 +529,7 @@ impl Handler<Wake> for NodeMonitor {
                 }
             }
             None => {
-                self.publish_frozen();
+                self.publish_frozen(ctx);
                 for monitor in registry.values() {
                     _ = monitor.try_send(ViewChanged);
                 }

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
-use arc_swap::ArcSwap;
 use model::{InstanceStatus, ObjectPath};
 use monitor::Dequeuing;
 use tokio::sync::oneshot;
@@ -167,17 +166,11 @@ impl Runner {
 
 /// The evaluator of a daemon: the resource drivers.
 fn evaluator(routes: &Routes) -> Evaluator {
-    let config = routes.config.load();
-    let context = (*config.context).clone();
-    let first = Host::new(routes.paths.clone(), config.node.clone(), context);
-    let host = ArcSwap::from_pointee(first);
+    // Of no configuration: what is kept between evaluations holds no secret that is in force no more.
+    let none = LoadedConfig::empty(&routes.paths, routes.nodename.clone());
+    let host = Host::new(routes.paths.clone(), none.node, (*none.context).clone());
     Arc::new(move |job| {
-        let mut now = host.load_full();
-        if !Arc::ptr_eq(&now.node, &job.config.node) {
-            let (node, context) = (job.config.node.clone(), (*job.config.context).clone());
-            now = Arc::new(now.with_settings(node, context));
-            host.store(now.clone());
-        }
+        let now = host.configured(job.config.node.clone(), job.config.context.clone());
         let (previous, known) = (job.previous.as_deref(), job.known.as_ref());
         Ok(resource::evaluate(&now, &job.object, previous, known, job.rids.as_ref()))
     })

@@ -29,7 +29,7 @@ pub(super) fn node(name: &str) -> NodeName {
 }
 
 /// Key of a message of which was worked out before what it makes of the data of its sender.
-pub(super) const READ: &str = "read before";
+pub(super) const READ_BEFORE: &str = "read before";
 
 /// What others were told.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +66,7 @@ hears! {
         let mut message = timed(msg.message.to_json(), Timestamp(1.5));
         if let Some(reading) = msg.reading {
             message = reading.head().into();
-            message[READ] = true.into();
+            message[READ_BEFORE] = true.into();
         }
         Told::Heard(msg.from, message)
     };

@@ -76,7 +76,13 @@ impl Host {
     /// The same node after a change of its configuration: what was learned of its processes is kept.
     #[must_use]
     pub fn with_settings(&self, node: Arc<NodeSettings>, context: Context) -> Self {
-        Self { node, context: Arc::new(context), ..self.clone() }
+        self.configured(node, Arc::new(context))
+    }
+
+    /// As [`Self::with_settings`], with what others look at too.
+    #[must_use]
+    pub(crate) fn configured(&self, node: Arc<NodeSettings>, context: Arc<Context>) -> Self {
+        Self { node, context, ..self.clone() }
     }
 }
 

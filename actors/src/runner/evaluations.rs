@@ -237,7 +237,10 @@ impl Handler<Post> for Runner {
         // The processes and files to watch are not those of before.
         self.queue.push(path.clone(), Request { is_fresh: true, ..Request::default() });
         let (data, flush) = self.neighbours.cluster_data.clone();
-        data.do_send(SetInstance { path: path.clone(), status });
+        if data.try_send(SetInstance { path: path.clone(), status }).is_err() {
+            // It is evaluated next.
+            log::warn!(path:% = path; "a status is not published: the cluster data is busy");
+        }
         let runner = ctx.address();
         Box::pin(async move {
             // Whoever posts looks at it next.

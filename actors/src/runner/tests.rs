@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use model::{Status, Timestamp};
 
+use arc_swap::ArcSwap;
+
 use super::*;
 use crate::cluster_data::Snapshot;
 
