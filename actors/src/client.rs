@@ -21,6 +21,7 @@ mod object;
 mod others;
 mod rotate;
 mod select;
+mod stock;
 mod streams;
 mod target;
 mod tips;
@@ -83,6 +84,14 @@ pub fn run(command: Command) -> ExitCode {
         Command::Node(command) => {
             let om = Om::new(paths, nodename, command.output);
             node::run(&om, command.action, &command.target, command.server.as_deref())
+        }
+        Command::Pool(mut command) => {
+            let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
+            stock::pool(&om, &command)
+        }
+        Command::Net(mut command) => {
+            let om = Om::new(paths, nodename, std::mem::take(&mut command.output));
+            stock::net(&om, &command)
         }
         Command::Object(mut command) => {
             let om = Om::new(paths, nodename, std::mem::take(&mut command.output));

@@ -6,7 +6,7 @@
 mod actions;
 mod asset;
 mod blacklist;
-mod catalog;
+pub(crate) mod catalog;
 mod config;
 mod create;
 pub(crate) mod edit;

@@ -157,6 +157,38 @@ pub fn status(host: &Host, object: &LoadedObject, is_refreshed: bool) -> Instanc
     written.unwrap_or_else(|| evaluate(host, object, None, None, None).status)
 }
 
+/// The processes of each resource that has some: resource, process, command line.
+///
+/// # Errors
+///
+/// `rids` name no resource.
+pub fn running(
+    host: &Host,
+    object: &LoadedObject,
+    rids: Option<&str>,
+) -> Result<Vec<(String, u32, String)>, String> {
+    let instance = Instance::read(host, object);
+    let options = om::ActionOptions { rid: rids.map(str::to_owned), ..Default::default() };
+    let selection = select::Selection::read(&options);
+    let mut selected = instance.resources.iter().filter(|one| selection.has(one)).peekable();
+    if let (None, Some(rids)) = (selected.peek(), rids) {
+        return Err(format!("{} has no resource {rids}", instance.path));
+    }
+    let mut found = vec![];
+    for resource in selected {
+        let rid = resource.rid.as_str();
+        let owner = processes::Owner {
+            id: instance.id.clone(),
+            rid: rid.to_owned(),
+            launched: launched::Launched::of(&instance.var_dir.join(rid)).read(),
+            ..processes::Owner::default()
+        };
+        let all = processes::ProcessTable::all(&owner);
+        found.extend(all.into_iter().map(|one| (rid.to_owned(), one.pid, one.command)));
+    }
+    Ok(found)
+}
+
 /// The newest status that was written, whatever its age.
 #[must_use]
 pub fn written_status(paths: &Paths, path: &ObjectPath) -> Option<InstanceStatus> {

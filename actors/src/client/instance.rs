@@ -365,6 +365,18 @@ pub(super) fn status(om: &Om, path: &ObjectPath, refresh: bool) -> Result<Instan
     Ok(resource::status(&host, &object, refresh))
 }
 
+/// Processes of the resources of the local instance: resource, process, command line.
+pub(super) fn processes(
+    om: &Om,
+    path: &ObjectPath,
+    rids: Option<&str>,
+) -> Result<Vec<(String, u32, String)>, Failure> {
+    let settings = config::load_node(&om.paths, om.nodename.clone())?;
+    let object = config::load_object(&om.paths, &settings, path)?;
+    let host = resource::command_host(Arc::new(om.paths.clone()), Arc::new(settings));
+    resource::running(&host, &object, rids).map_err(Failure::new)
+}
+
 /// Hands the daemon a status that was evaluated here.
 pub(super) fn tell_status(om: &Om, path: &ObjectPath, status: &InstanceStatus) {
     let Ok(data) = serde_json::to_value(status) else { return };

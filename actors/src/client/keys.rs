@@ -46,10 +46,10 @@ impl Place {
 }
 
 /// `keys`.
-pub(super) fn list(om: &Om, link: &Link, paths: &[ObjectPath]) -> Done {
+pub(super) fn list(om: &Om, link: &Link, paths: &[ObjectPath], pattern: Option<&str>) -> Done {
     let mut all = Map::new();
     for path in paths {
-        let names = match Place::of(om, path.clone()) {
+        let names: Value = match Place::of(om, path.clone()) {
             Place::Here(path) => {
                 has_keys(&path)?;
                 keys::names(&read(om, &path)?).into()
@@ -63,7 +63,16 @@ pub(super) fn list(om: &Om, link: &Link, paths: &[ObjectPath]) -> Done {
                 reply.get("data").cloned().unwrap_or_default()
             }
         };
-        all.insert(path.to_string(), names);
+        let names: Vec<Value> = names
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|name| {
+                pattern.is_none_or(|pattern| conf::glob(pattern, name.as_str().unwrap_or_default()))
+            })
+            .cloned()
+            .collect();
+        all.insert(path.to_string(), names.into());
     }
     om.show(&all.clone().into(), |_| {
         let names = all.values().filter_map(Value::as_array).flatten().filter_map(Value::as_str);

@@ -10,7 +10,7 @@ use wire::{NodeSpec, Request};
 
 use super::{
     ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, events, logs, mon,
-    node_spec, note, object, print, seconds,
+    node_spec, note, object, print, seconds, stock,
 };
 use crate::durable;
 
@@ -63,6 +63,10 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::PrintSchedule => {
             object::print_schedule(om, &link()?, Some("node".to_owned()), target)
         }
+        NodeAction::PrintCapabilities => match target {
+            Target::Nodes(_) => remote(om, &link()?, "print_capabilities", target),
+            Target::Default | Target::Local => stock::capabilities(om),
+        },
         NodeAction::Wait { condition, time } => wait_for(&link()?, &condition, time.map(seconds)),
     }
 }

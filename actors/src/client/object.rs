@@ -54,6 +54,13 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             print_status(om, &link, &select()?, refresh, hide_disabled, &target)
         }
         ObjectAction::PrintConfigMtime => print_mtime(om, &select()?),
+        ObjectAction::PrintPid { rid } => match &target {
+            Target::Nodes(_) => {
+                let options = rid.map(|rid| ("rid".to_owned(), rid.into())).into_iter().collect();
+                remote(om, &link, &select()?, "print_pid", &options, &target)
+            }
+            Target::Default | Target::Local => print_pid(om, &select()?, rid.as_deref()),
+        },
         ObjectAction::PrintDevs { rid } => print_devs(om, &select()?, rid.as_deref()),
         ObjectAction::PrintSchedule => {
             let paths: Vec<String> = select()?.iter().map(ToString::to_string).collect();
@@ -81,7 +88,7 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             }
             explain::run(om, &link, &paths)
         }
-        ObjectAction::Keys => keys::list(om, &link, &select()?),
+        ObjectAction::Keys { pattern } => keys::list(om, &link, &select()?, pattern.as_deref()),
         ObjectAction::Key(action) => {
             let paths = if command.server.is_some() {
                 // What the other daemon has, not what lies here.
@@ -378,6 +385,37 @@ fn print_mtime(om: &Om, paths: &[ObjectPath]) -> Done {
             _ => print(&format!("{path}: {mtime:.6}\n")),
         }
     }
+    Ok(0)
+}
+
+/// The processes of the resources here: resource, process, command line.
+fn print_pid(om: &Om, paths: &[ObjectPath], rids: Option<&str>) -> Done {
+    let mut found = vec![];
+    for path in paths.iter().filter(|path| path.kind().has_instances()) {
+        if !is_here(om, path) {
+            return Err(Failure::new(format!(
+                "object {path} has no configuration on this node: --node says where"
+            )));
+        }
+        for (rid, pid, command) in act::processes(om, path, rids)? {
+            found.push([path.to_string(), rid, pid.to_string(), command]);
+        }
+    }
+    let value: Vec<Value> = found
+        .iter()
+        .map(|[path, rid, pid, command]| {
+            let pid: u32 = pid.parse().unwrap_or_default();
+            json!({"path": path, "rid": rid, "pid": pid, "command": command})
+        })
+        .collect();
+    om.show(&Value::Array(value), |_| {
+        let head =
+            ["Object", "Resource", "Pid", "Command"].map(|word| Cell::new(Tone::Strong, word));
+        let mut rows = vec![head.to_vec()];
+        let plain = |text: &String| Cell::plain(&printable(text));
+        rows.extend(found.iter().map(|row| row.iter().map(plain).collect()));
+        table(rows, &[Align::Left; 4], 2).to_string()
+    });
     Ok(0)
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn pools(context: &Context, options: &Pools) -> Outcome {
 }
 
 /// A pool with the room of its file system, in KiB; a folder that is not there yet has that of its parent.
-fn describe(pool: &Pool) -> (String, Value) {
+pub(crate) fn describe(pool: &Pool) -> (String, Value) {
     let mut data = json!({
         "type": pool.kind,
         "name": pool.name,
@@ -85,8 +85,11 @@ fn describe(pool: &Pool) -> (String, Value) {
 
 /// GET `networks`: `lo` and `default`, which every node has, and those of sections `network#<name>`.
 pub(super) fn networks(context: &Context) -> Outcome {
-    let config = context.config();
-    let node = &config.node.conf;
+    Value::Object(networks_of(&context.config().node.conf)).into()
+}
+
+/// The networks that a configuration has.
+pub(crate) fn networks_of(node: &conf::NodeConf) -> Map<String, Value> {
     let mut networks = Map::new();
     networks.insert("lo".into(), network("loopback", "127.0.0.1/32"));
     networks.insert("default".into(), network("bridge", "10.22.0.0/16"));
@@ -96,7 +99,7 @@ pub(super) fn networks(context: &Context) -> Outcome {
         let kind = get("type").unwrap_or_else(|| "bridge".into());
         networks.insert(name.to_owned(), network(&kind, &get("network").unwrap_or_default()));
     }
-    Value::Object(networks).into()
+    networks
 }
 
 /// A network; no address of it is known to be in use.

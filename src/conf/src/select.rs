@@ -9,7 +9,8 @@ pub use objects::{ObjectSelector, Objects, SelectorError};
 
 /// Whether a text matches a shell pattern of `*`, `?`, `[..]` and `[!..]`, slashes included. Work is bounded by the
 /// product of both lengths.
-fn glob(pattern: &str, text: &str) -> bool {
+#[must_use]
+pub fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     glob_counted(&pattern, &text, &mut 0)

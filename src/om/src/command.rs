@@ -21,6 +21,10 @@ pub enum Command {
     Object(Box<ObjectCommand>),
     /// `om cluster rotate secret`.
     RotateSecret(RotateCommand),
+    /// `om pool ..`: where volumes are made.
+    Pool(StockCommand<PoolAction>),
+    /// `om net ..`: networks of the nodes.
+    Net(StockCommand<NetAction>),
     /// `om mon`, `om <selector> monitor`: the cluster, once or as it changes.
     Monitor(MonitorCommand),
     /// `om demo`: the main job on an embedded default.
@@ -36,6 +40,8 @@ impl Command {
         let output = match self {
             Self::Daemon(command) => &command.output,
             Self::Node(command) => &command.output,
+            Self::Pool(command) => &command.output,
+            Self::Net(command) => &command.output,
             Self::Object(command) => &command.output,
             Self::Monitor(command) => &command.output,
             Self::RotateSecret(command) => &command.output,
@@ -232,6 +238,50 @@ pub enum DaemonAction {
     },
 }
 
+/// `om pool ..`, `om net ..`: what a node has for the services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StockCommand<A> {
+    /// What to do.
+    pub action: A,
+    /// Which nodes.
+    pub target: Target,
+    /// `--server`, as of the daemon commands.
+    pub server: Option<String>,
+    /// How results are written.
+    pub output: Output,
+}
+
+/// What `om pool` does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoolAction {
+    /// `ls`: the names.
+    Ls,
+    /// `status`: type, capabilities, room and volumes.
+    Status {
+        /// `--name`.
+        name: Option<String>,
+        /// `--verbose`: the volumes too.
+        verbose: bool,
+    },
+}
+
+/// What `om net` does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetAction {
+    /// `ls`: the names.
+    Ls,
+    /// `show`: keywords.
+    Show {
+        /// `--name`.
+        name: Option<String>,
+    },
+    /// `status`: type, range and use.
+    Status {
+        /// `--name`.
+        name: Option<String>,
+    },
+}
+
 /// `om node ..`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeCommand {
@@ -272,6 +322,8 @@ pub enum NodeAction {
     PrintStatus,
     /// `print schedule`.
     PrintSchedule,
+    /// `print capabilities`, `scan capabilities`: what this agent and this machine can.
+    PrintCapabilities,
     /// `wait --filter <condition>`.
     Wait {
         /// A JSON path of the cluster data, with an operator and a value.
@@ -328,6 +380,11 @@ pub enum ObjectAction {
     },
     /// `print config mtime`.
     PrintConfigMtime,
+    /// `print pid`: processes of resources.
+    PrintPid {
+        /// `--rid`: as of `print devs`.
+        rid: Option<String>,
+    },
     /// `print devs`: device files that resources use.
     PrintDevs {
         /// `--rid`: ids, groups and `group.driver`, comma separated. None: all.
@@ -350,7 +407,10 @@ pub enum ObjectAction {
     /// `explain`: why it is where it is, and what is waited for.
     Explain,
     /// `keys`: names of the keys of a cfg, sec or usr.
-    Keys,
+    Keys {
+        /// `--match`: only names that match this pattern.
+        pattern: Option<String>,
+    },
     /// `add`, `change`, `decode`, `remove`: one key of a cfg, sec or usr.
     Key(KeyAction),
 }

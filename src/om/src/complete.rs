@@ -77,6 +77,7 @@ pub fn complete(words: &[String]) -> Completion {
         let mut words: Vec<_> = names
             .into_iter()
             .filter_map(Opt::by_name)
+            .filter(|opt| !opt.is_for_compatibility())
             .map(|opt| (format!("--{}", opt.name), opt.help))
             .filter(|(name, _)| starts(name))
             .collect();
@@ -178,7 +179,7 @@ mod tests {
         assert!(after("").wants_objects && words("").contains(&"completion".to_owned()));
         assert_eq!(words("daemon st"), ["start", "stop", "status", "stats"]);
         assert_eq!(words("daemon blacklist "), ["status", "clear"]);
-        assert_eq!(words("web print "), ["status", "config", "devs", "schedule"]);
+        assert_eq!(words("web print "), ["status", "config", "devs", "pid", "schedule"]);
         assert_eq!(words("test/sec/s1 dec"), ["decode"]);
         assert_eq!(words("web start --wa"), ["--wait", "--waitlock", "--watch"]);
         assert_eq!(words("web --local start --ri"), ["--rid"]);

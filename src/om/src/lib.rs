@@ -11,13 +11,14 @@ mod options;
 mod parse;
 pub mod render;
 mod tree;
+mod unoffered;
 mod waiting;
 
 pub use command::{
     ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
     DaemonCommand, DemoCommand, Edit, EnvelopeChoice, Format, InstanceAction, KeyAction, KeySource,
-    LogOptions, MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, Output,
-    RotateCommand, SecretSource, SyncAction, Target, Wait,
+    LogOptions, MonitorCommand, NetAction, NodeAction, NodeCommand, ObjectAction, ObjectCommand,
+    Output, PoolAction, RotateCommand, SecretSource, StockCommand, SyncAction, Target, Wait,
 };
 pub use complete::{Completion, complete, script};
 pub use options::{Takes, duration, long_option};

@@ -129,12 +129,12 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "STATES",
         "Only objects whose local instance is in one of these states (up, down, warn ..)",
     ),
-    flag("refresh", "Evaluate the state now instead of showing the last one"),
+    short(flag("refresh", "Evaluate the state now instead of showing the last one"), 'r'),
     flag("hide-disabled", "Leave disabled resources out"),
     flag("show-disabled", "Show disabled resources (the default)"),
     // waiting
     flag("wait", "Return when the target is reached"),
-    value("time", "DURATION", "Give up after this long: 10s, 1m30s, 500ms"),
+    alias(value("time", "DURATION", "Give up after this long: 10s, 1m30s, 500ms"), &["duration"]),
     short(flag("watch", "Show the monitor, and follow it"), 'w'),
     short(
         value(
@@ -181,14 +181,16 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "FILE",
         "Read the value from a file, from - (standard input), or a key from each file of a folder",
     ),
+    value("match", "PATTERN", "Only keys whose name matches: *, ? and [..]"),
     // logs
-    flag("follow", "Go on with what is logged next"),
+    short(flag("follow", "Go on with what is logged next"), 'f'),
     value(
         "backlog",
         "SIZE",
         "How much of the past: 10k, 1m; negative for all, 0 for nothing [default: 10k]",
     ),
     flag("no-pager", "Accepted for compatibility: output is never paged"),
+    flag("daemon", "Accepted for compatibility: deployed agents mark their own commands"),
     // daemon
     flag("foreground", "Stay in this process"),
     value("thread-id", "ID", "Only this thread: listener, monitor, scheduler, hb#1.rx .."),
@@ -209,7 +211,8 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "DIALECT",
         "How to ask: sealed, or classic as deployed agents do [default: sealed; rejoin: that of the cluster]",
     ),
-    value("name", "NAME", "Name of the lock"),
+    value("name", "NAME", "Name of the lock, the pool or the network"),
+    flag("verbose", "Show more: of pools, their volumes"),
     value("id", "ID", "Id of the lock"),
     value("timeout", "DURATION", "Give up after this long"),
     value(
@@ -232,9 +235,15 @@ impl Opt {
         OPTIONS.iter().find(|opt| opt.short == Some(short))
     }
 
+    /// Whether it is read and means nothing: not shown, not completed.
+    pub(crate) fn is_for_compatibility(&self) -> bool {
+        self.help.starts_with("Accepted for compatibility")
+    }
+
     /// The option as clap wants it.
     pub(crate) fn arg(&self) -> Arg {
         let arg = Arg::new(self.name).long(self.name).help(self.help).aliases(self.aliases.iter());
+        let arg = arg.hide(self.is_for_compatibility());
         let arg = match self.short {
             Some(short) => arg.short(short),
             None => arg,

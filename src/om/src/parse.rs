@@ -12,11 +12,12 @@ use model::Kind;
 
 use crate::command::{
     Command, DaemonAction, DaemonCommand, DemoCommand, EnvelopeChoice, InstanceAction,
-    MonitorCommand, NodeAction, NodeCommand, ObjectAction, ObjectCommand, RotateCommand,
-    SecretSource, SyncAction, Target,
+    MonitorCommand, NetAction, NodeAction, NodeCommand, ObjectAction, ObjectCommand, PoolAction,
+    RotateCommand, SecretSource, StockCommand, SyncAction, Target,
 };
 use crate::options::{Opt, Takes};
 use crate::tree::{Group, tree};
+use crate::unoffered;
 
 use reader::Reader;
 
@@ -51,7 +52,7 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
     let rendered = |error: &clap::Error| {
         tips::as_typed(&error.render().ansi().to_string(), &group, selector.as_deref())
     };
-    let argv = std::iter::once("om".to_owned()).chain(words);
+    let argv = std::iter::once("om").chain(words.iter().map(String::as_str));
     let matches = match tree.max_term_width(120).try_get_matches_from(argv) {
         Ok(matches) => matches,
         Err(error)
@@ -59,7 +60,11 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
         {
             return Ok(Command::Help(rendered(&error)));
         }
-        Err(error) => return Err(Usage(rendered(&error))),
+        Err(error) => {
+            let not_taken = not_taken(&error, &words)
+                .map(|Usage(text)| Usage(tips::as_typed(&text, &group, selector.as_deref())));
+            return Err(not_taken.unwrap_or_else(|| Usage(rendered(&error))));
+        }
     };
     let (name, matches) = matches.subcommand().expect("the tree requires a group");
     let reader = Reader(matches);
@@ -95,6 +100,8 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
             match group {
                 "daemon" => daemon(&reader, action),
                 "node" => node(&reader, action),
+                "pool" => pool(&reader, action),
+                "net" => net(&reader, action),
                 _ => object(group, selector, &reader, action),
             }
         }
@@ -118,7 +125,13 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
     if first == "node" && args.get(1).is_some_and(|word| word == "daemon") {
         args.remove(0);
     }
+    if args[0] == "network" {
+        args[0] = "net".to_owned();
+    }
     let first = args[0].clone();
+    if let Some(text) = unoffered::first_word(&first) {
+        return Err(one_line(&text));
+    }
     let (group, selector) = match first.as_str() {
         "mon" | "ls" | "demo" | "completion" | "-h" | "--help" | "-V" | "--version" => {
             return Ok(Line { selector: None, words: args });
@@ -165,6 +178,9 @@ fn arrange(mut args: Vec<String>) -> Result<Line, Usage> {
             }
         }
         None => {
+            if let Some(text) = unoffered::action(group, &refs) {
+                return Err(one_line(&text));
+            }
             let begun = found.join(" ");
             let longer: Vec<&str> = group
                 .all()
@@ -218,6 +234,31 @@ fn split(args: Vec<String>) -> (Vec<String>, Vec<String>) {
         }
     }
     (words, options)
+}
+
+/// What needs no help beside it.
+fn one_line(text: &str) -> Usage {
+    Usage(format!("error: {text}"))
+}
+
+/// An option that other actions have, and this one does not.
+fn not_taken(error: &clap::Error, words: &[String]) -> Option<Usage> {
+    use clap::error::{ContextKind, ContextValue};
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = typed.split('=').next().unwrap_or_default();
+    let is_known = match (name.strip_prefix("--"), name.strip_prefix('-')) {
+        (Some(long), _) => Opt::by_name(long).is_some(),
+        (None, Some(short)) => short.chars().next().and_then(Opt::by_short).is_some(),
+        (None, None) => false,
+    };
+    let place = words.iter().take_while(|word| !word.starts_with('-')).take(2);
+    let place = place.map(String::as_str).collect::<Vec<_>>().join(" ");
+    is_known.then(|| {
+        one_line(&format!("`om {place}` takes no {name}: `om {place} --help` lists its options"))
+    })
 }
 
 fn usage(text: &str) -> Usage {
@@ -313,6 +354,7 @@ fn node(reader: &Reader<'_>, action: &str) -> Result<Command, Usage> {
             "dequeue actions" => NodeAction::DequeueActions,
             "ls" => NodeAction::Ls,
             "print schedule" => NodeAction::PrintSchedule,
+            "print capabilities" | "scan capabilities" => NodeAction::PrintCapabilities,
             "wait" => NodeAction::Wait {
                 condition: reader
                     .text("filter")
@@ -327,6 +369,25 @@ fn node(reader: &Reader<'_>, action: &str) -> Result<Command, Usage> {
         output.filter = None;
     }
     Ok(Command::Node(NodeCommand { action, target, server, output }))
+}
+
+fn pool(reader: &Reader<'_>, action: &str) -> Result<Command, Usage> {
+    let action = match action {
+        "ls" => PoolAction::Ls,
+        _ => PoolAction::Status { name: reader.text("name"), verbose: reader.flag("verbose") },
+    };
+    let (target, server, output) = (reader.target()?, reader.text("server"), reader.output()?);
+    Ok(Command::Pool(StockCommand { action, target, server, output }))
+}
+
+fn net(reader: &Reader<'_>, action: &str) -> Result<Command, Usage> {
+    let action = match action {
+        "ls" => NetAction::Ls,
+        "show" => NetAction::Show { name: reader.text("name") },
+        _ => NetAction::Status { name: reader.text("name") },
+    };
+    let (target, server, output) = (reader.target()?, reader.text("server"), reader.output()?);
+    Ok(Command::Net(StockCommand { action, target, server, output }))
 }
 
 fn monitor(reader: &Reader<'_>, selector: Option<String>) -> Result<Command, Usage> {
@@ -434,6 +495,7 @@ fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usag
             });
         }
         "print config mtime" => return Ok(ObjectAction::PrintConfigMtime),
+        "print pid" => return Ok(ObjectAction::PrintPid { rid: reader.text("rid") }),
         "print devs" => return Ok(ObjectAction::PrintDevs { rid: reader.text("rid") }),
         "print schedule" => return Ok(ObjectAction::PrintSchedule),
         "frozen" => return Ok(ObjectAction::Frozen),
@@ -441,7 +503,7 @@ fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usag
         "logs" => return Ok(ObjectAction::Logs(reader.logs()?)),
         "explain" => return Ok(ObjectAction::Explain),
         "scale" => return Ok(ObjectAction::Config(reader.scale()?)),
-        "keys" => return Ok(ObjectAction::Keys),
+        "keys" => return Ok(ObjectAction::Keys { pattern: reader.text("match") }),
         "add" | "change" | "decode" | "remove" => {
             return Ok(ObjectAction::Key(reader.key_action(action)?));
         }

@@ -46,7 +46,7 @@ const fn operand(action: Action, operand: &'static str) -> Action {
     Action { operand: Some(operand), ..action }
 }
 
-const NODE: &[&str] = &["color", "format", "filter", "debug", "local", "node", "server"];
+const NODE: &[&str] = &["color", "format", "filter", "debug", "local", "node", "server", "daemon"];
 const OBJECT: &[&str] = &[
     "color",
     "format",
@@ -61,8 +61,11 @@ const OBJECT: &[&str] = &[
     "parallel",
     "waitlock",
     "env",
+    "daemon",
 ];
 const WAIT: &[&str] = &["wait", "time", "watch", "interval", "stats"];
+/// Of what ends when it is done.
+const DONE: &[&str] = &["wait", "time"];
 const RESOURCES: &[&str] = &["rid", "tags", "subsets", "master", "slaves", "slave"];
 const RUN: &[&str] = &["force", "dry-run", "nolock", "cron", "reason"];
 const SET: &[&str] = &["kw", "param", "value", "add", "remove", "index", "eval", "force", "nolock"];
@@ -78,7 +81,6 @@ const CREATE: &[&str] = &[
     "disable-rollback",
     "restore",
     "force",
-    "interactive",
     "nolock",
 ];
 
@@ -107,7 +109,7 @@ const INSTANCE_ACTIONS: &[Action] = &[
     action(
         "startstandby",
         "Start the standby resources",
-        &[RESOURCES, RUN, &["upto", "disable-rollback"]],
+        &[DONE, RESOURCES, RUN, &["upto", "disable-rollback"]],
     ),
     action("shutdown", "Stop, standby resources too", &[WAIT, RESOURCES, RUN, &["downto"]]),
     alias(
@@ -119,7 +121,7 @@ const INSTANCE_ACTIONS: &[Action] = &[
         &["move"],
     ),
     action("takeover", "Move to this node", &[WAIT, RUN, &["disable-rollback"]]),
-    action("giveback", "Move to the best placement", &[WAIT, RUN]),
+    action("giveback", "Move to the best placement", &[WAIT, RUN, &["disable-rollback"]]),
     action("freeze", "Block orchestration", &[WAIT, RESOURCES, RUN]),
     action("thaw", "Allow orchestration again", &[WAIT, RESOURCES, RUN]),
     action(
@@ -145,18 +147,18 @@ const INSTANCE_ACTIONS: &[Action] = &[
     action("scale", "Set how many slices a scaler has: --to NUMBER", &[&["to", "force", "nolock"]]),
     action("abort", "Drop the current target", &[WAIT, RUN]),
     action("clear", "Forget failed actions and used up restarts", &[WAIT, RUN]),
-    action("set provisioned", "Declare resources provisioned", &[RESOURCES, RUN]),
-    action("set unprovisioned", "Declare resources unprovisioned", &[RESOURCES, RUN]),
-    action("enable", "Enable the object, or resources with --rid", &[RESOURCES, RUN]),
-    action("disable", "Disable the object, or resources with --rid", &[RESOURCES, RUN]),
-    action("run", "Run tasks now", &[RESOURCES, RUN, &["confirm"]]),
-    action("toc", "Run the monitor action", &[RUN]),
-    action("boot", "Clean up after a host start", &[RUN]),
-    action("sync all", "Replicate to nodes and drpnodes", &[RESOURCES, RUN]),
-    alias(action("sync nodes", "Replicate to nodes", &[RESOURCES, RUN]), &["syncnodes"]),
-    alias(action("sync drp", "Replicate to drpnodes", &[RESOURCES, RUN]), &["syncdrp"]),
-    action("sync update", "Replicate what changed", &[RESOURCES, RUN]),
-    action("sync full", "Replicate everything", &[RESOURCES, RUN]),
+    action("set provisioned", "Declare resources provisioned", &[DONE, RESOURCES, RUN]),
+    action("set unprovisioned", "Declare resources unprovisioned", &[DONE, RESOURCES, RUN]),
+    action("enable", "Enable the object, or resources with --rid", &[DONE, RESOURCES, RUN]),
+    action("disable", "Disable the object, or resources with --rid", &[DONE, RESOURCES, RUN]),
+    action("run", "Run tasks now", &[DONE, RESOURCES, RUN, &["confirm"]]),
+    action("toc", "Run the monitor action", &[DONE, RUN]),
+    action("boot", "Clean up after a host start", &[DONE, RUN]),
+    action("sync all", "Replicate to nodes and drpnodes", &[DONE, RESOURCES, RUN]),
+    alias(action("sync nodes", "Replicate to nodes", &[DONE, RESOURCES, RUN]), &["syncnodes"]),
+    alias(action("sync drp", "Replicate to drpnodes", &[DONE, RESOURCES, RUN]), &["syncdrp"]),
+    action("sync update", "Replicate what changed", &[DONE, RESOURCES, RUN]),
+    action("sync full", "Replicate everything", &[DONE, RESOURCES, RUN]),
 ];
 
 const OBJECT_ACTIONS: &[Action] = &[
@@ -172,7 +174,11 @@ const OBJECT_ACTIONS: &[Action] = &[
     ),
     action("print config mtime", "Print when the configuration changed", &[]),
     action("print devs", "Print the devices of the resources", &[RESOURCES]),
-    action("print schedule", "Print what the scheduler runs, and when", &[]),
+    alias(
+        action("print pid", "Print the processes of the resources here", &[&["rid"]]),
+        &["pg pids"],
+    ),
+    action("print schedule", "Print what the scheduler runs, and when", &[&["verbose"]]),
     action("frozen", "The exit code tells: 1 frozen, 0 thawed", &[]),
     action("explain", "Tell why it is where it is, and what is waited for", &[]),
     action("ls", "List the objects", &[]),
@@ -180,7 +186,7 @@ const OBJECT_ACTIONS: &[Action] = &[
     action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),
     operand(action("create", "Create", &[CREATE]), "PATH"),
     operand(action("deploy", "Create, provision and start", &[CREATE, WAIT]), "PATH"),
-    action("keys", "List the keys of a cfg, sec or usr", &[]),
+    action("keys", "List the keys of a cfg, sec or usr", &[&["match"]]),
 ];
 
 const KEY_ACTIONS: &[Action] = &[
@@ -224,22 +230,40 @@ const NODE_ACTIONS: &[Action] = &[
     action("drain", "Freeze, and stop the instances", &[WAIT]),
     action("logs", "Print the node log", &[&["follow", "backlog", "no-pager"]]),
     action("events", "Follow what happens on all nodes, or on those of --node, as JSON", &[]),
-    action("dequeue actions", "Run the actions queued on the collector", &[]),
+    action("dequeue actions", "Run the actions queued on the collector", &[&["cron"]]),
     action("ls", "List the nodes", &[]),
     action("print status", "Show the nodes", &[]),
-    action("print schedule", "Print what the scheduler runs, and when", &[]),
+    action("print schedule", "Print what the scheduler runs, and when", &[&["verbose"]]),
+    action("print capabilities", "Print what this agent and this machine can do", &[]),
+    action("scan capabilities", "Look for them anew, and print them", &[]),
     action(
         "wait",
         "Wait for a condition on the cluster data: --filter '$.monitor.nodes.n1.frozen=0'",
-        &[&["time"]],
+        &[&["time", "verbose"]],
     ),
+];
+
+const POOL_ACTIONS: &[Action] = &[
+    action("ls", "List the pools", &[]),
+    action("status", "Show type, capabilities, room and volumes", &[&["name", "verbose"]]),
+];
+
+const NET_ACTIONS: &[Action] = &[
+    action("ls", "List the networks", &[]),
+    action("show", "Show the configuration of the networks", &[&["name"]]),
+    action("status", "Show type, range and use of the networks", &[&["name", "verbose"]]),
 ];
 
 const CLUSTER_ACTIONS: &[Action] = &[
     action("freeze", "Block orchestration on all nodes", &[WAIT]),
     action("thaw", "Allow orchestration again", &[WAIT]),
-    action("print status", "Show threads, nodes and services", &[]),
+    action(
+        "print status",
+        "Show threads, nodes and services",
+        &[&["refresh", "hide-disabled", "show-disabled"]],
+    ),
     action("ls", "Print the object of its configuration", &[]),
+    action("print config mtime", "Print when the configuration changed", &[]),
     action("logs", "Print the log", &[&["follow", "backlog", "no-pager"]]),
     action("delete", "Delete sections of the configuration: --rid hb#2", &[&["rid"]]),
     action(
@@ -269,6 +293,13 @@ pub(crate) const GROUPS: &[Group] = &[
         options: OBJECT,
         actions: &[CLUSTER_ACTIONS, CONFIG_ACTIONS],
     },
+    Group {
+        name: "pool",
+        about: "Pools, of which volumes are made",
+        options: NODE,
+        actions: &[POOL_ACTIONS],
+    },
+    Group { name: "net", about: "Networks of the nodes", options: NODE, actions: &[NET_ACTIONS] },
     Group {
         name: "svc",
         about: "Services, selected with -s",

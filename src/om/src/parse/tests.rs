@@ -86,7 +86,9 @@ fn every_action_of_the_tree_has_a_command() {
                 ("daemon", "join") => "daemon join --node n1 --secret s".to_owned(),
                 ("daemon", "lock release") => "daemon lock release --name a --id b".to_owned(),
                 ("node", "wait") => "node wait --filter $.a=1".to_owned(),
-                ("daemon" | "node" | "cluster", words) => format!("{} {words}", group.name),
+                ("daemon" | "node" | "cluster" | "pool" | "net", words) => {
+                    format!("{} {words}", group.name)
+                }
                 (kind, words) => format!("{kind} -s web {words}"),
             };
             let line = match action.words {
