@@ -1,7 +1,7 @@
 //! The command line at work: what `om` does once its arguments are read.
 //!
 //! One file per group of commands; this one has what they share. Results go to stdout, everything else to stderr.
-//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage; where the code is an answer, 69 and 64 instead of 1 and 2.
 
 mod complete;
 mod config_edit;
@@ -11,6 +11,7 @@ mod dequeue;
 mod events;
 mod explain;
 mod instance;
+mod interrupted;
 mod join;
 mod keys;
 mod link;
@@ -66,11 +67,12 @@ pub fn run(command: Command) -> ExitCode {
         && let Err(error) = JsonPath::parse(filter)
     {
         complain(&format!("--filter: {error}"));
-        return ExitCode::from(2);
+        return ExitCode::from(if answers(&command) { om::NOT_ASKED } else { 2 });
     }
+    let answers = answers(&command);
     if let Err(failure) = tips::check_nodes(&command, &paths, &nodename) {
         failure.lines.iter().for_each(|line| complain(line));
-        return ExitCode::from(failure.code);
+        return ExitCode::from(if answers { om::NOT_ANSWERED } else { failure.code });
     }
     let done = match command {
         Command::Help(text) => {
@@ -113,7 +115,10 @@ pub fn run(command: Command) -> ExitCode {
     };
     match done {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => {
+        Err(mut failure) => {
+            if answers {
+                failure.code = if failure.code == 2 { om::NOT_ASKED } else { om::NOT_ANSWERED };
+            }
             failure.lines.iter().for_each(|line| complain(line));
             if crate::resource::is_from_daemon() {
                 // Nobody reads that. Without a log yet, this is nothing.
@@ -126,6 +131,23 @@ pub fn run(command: Command) -> ExitCode {
             }
             ExitCode::from(failure.code)
         }
+    }
+}
+
+/// Whether the exit code is an answer, so that a failure must have another one.
+fn answers(command: &Command) -> bool {
+    use om::{ConfigAction, NodeAction, NodeCommand, ObjectAction};
+    match command {
+        Command::Object(command) => matches!(
+            command.action,
+            ObjectAction::Status { .. }
+                | ObjectAction::Frozen
+                | ObjectAction::Config(ConfigAction::Validate)
+        ),
+        Command::Node(NodeCommand { action, .. }) => {
+            matches!(action, NodeAction::Frozen | NodeAction::Config(ConfigAction::Validate))
+        }
+        _ => false,
     }
 }
 
@@ -299,12 +321,17 @@ fn print(text: &str) {
 
 /// Writes a line about the command to stderr.
 fn note(line: &str) {
-    anstream::eprintln!("{}", printable(line));
+    say(&format!("{}\n", printable(line)));
 }
 
 /// Writes a line about what went wrong to stderr.
 fn complain(line: &str) {
-    anstream::eprintln!("error: {}", printable(line));
+    say(&format!("error: {}\n", printable(line)));
+}
+
+/// Writes to stderr. That nobody reads it changes nothing of what is done.
+pub(crate) fn say(text: &str) {
+    _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Seconds as a duration; what is none is 0.

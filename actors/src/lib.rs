@@ -59,10 +59,11 @@ pub fn main() -> std::process::ExitCode {
     }
     limits::leave_daemon();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    match om::parse(words) {
+    let words: Vec<String> = words.collect();
+    match om::parse(words.iter().cloned()) {
         Err(usage) => {
-            anstream::eprintln!("{usage}");
-            std::process::ExitCode::from(2)
+            client::say(&format!("{usage}\n"));
+            std::process::ExitCode::from(om::usage_code(&words))
         }
         Ok(Command::Daemon(DaemonCommand {
             action: DaemonAction::Start { foreground: true, thread_id: None },

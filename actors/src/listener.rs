@@ -4,6 +4,7 @@
 //! counters, alerts). Restart: binds again; established connections live on and stay known.
 
 pub(crate) mod accept;
+pub(crate) mod holder;
 mod sessions;
 
 use std::net::IpAddr;

@@ -15,7 +15,7 @@ mod explain;
 pub(crate) mod jsonpath;
 pub mod keys;
 mod locks;
-mod logs;
+pub(crate) mod logs;
 mod membership;
 mod monitors;
 mod multiplex;

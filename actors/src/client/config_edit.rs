@@ -88,6 +88,14 @@ fn run(om: &Om, owners: &[Owner], action: &ConfigAction) -> Done {
                 change(om, owner, &edits, Manner { eval: *eval, force: *force })?;
             }
             ConfigAction::Unset { keywords, force } => {
+                let document = Document::read(om, owner, &settings(om)?)?;
+                if let Some(keyword) = keywords.iter().find(|it| document.get(it).is_none()) {
+                    return Err(Failure::new(format!(
+                        "{}: {} is not set: nothing is unset",
+                        owner.words(),
+                        printable(keyword)
+                    )));
+                }
                 let edits: Vec<Edit> = keywords.iter().cloned().map(Edit::Unset).collect();
                 change(om, owner, &edits, Manner { eval: false, force: *force })?;
             }
@@ -147,7 +155,15 @@ fn get(
                 let value = document
                     .eval(&context, keyword)
                     .map_err(|error| Failure::new(format!("{}: {error}", owner.words())))?;
-                Some(value.to_json()).filter(|value| !value.is_null())
+                let value = Some(value.to_json()).filter(|value| !value.is_null());
+                if value.is_none() {
+                    return Err(Failure::new(format!(
+                        "{}: {} is not set, and has no default",
+                        owner.words(),
+                        printable(keyword)
+                    )));
+                }
+                value
             } else {
                 document.get(keyword).map(serde_json::Value::String)
             };
@@ -225,6 +241,25 @@ pub(super) fn change(
     }
     durable::write_newer(&owner.file(om), document.text().as_bytes(), MODE)?;
     tell_kept(om, owner, &after);
+    Ok(())
+}
+
+/// Whether a configuration has that section.
+pub(super) fn has_section(om: &Om, owner: &Owner, section: &str) -> Result<bool, Failure> {
+    Ok(Document::read(om, owner, &settings(om)?)?.has_section(section))
+}
+
+/// Refuses to scale what is no scaler: its own resources would be nobody's any more.
+pub(super) fn refuse_to_make_scalers(om: &Om, paths: &[ObjectPath]) -> Result<(), Failure> {
+    let settings = settings(om)?;
+    for path in paths {
+        let document = Document::read(om, &Owner::Object(path.clone()), &settings)?;
+        if document.get("scale").is_none() {
+            return Err(Failure::new(format!(
+                "{path} is no scaler: with --force it becomes one, and what it runs is stopped and run by its slices"
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -345,18 +380,19 @@ pub(super) fn judging<'p>(
 /// What is wrong with a file.
 pub(super) fn complaints(om: &Om, owner: &Owner) -> Result<Vec<Complaint>, Failure> {
     let mut complaints = config::unreadable_node_files(&om.paths, &om.nodename);
-    if complaints.is_empty() {
+    let unread = match owner {
+        Owner::Object(path) if *path != ObjectPath::cluster() => {
+            config::check_object_file(&om.paths, path).err()
+        }
+        Owner::Object(_) | Owner::Node => None,
+    };
+    if complaints.is_empty() && unread.is_none() {
         let settings = settings(om)?;
         let document = Document::read(om, owner, &settings)?;
         let context = judging(om, context(om, &settings, None)?, [], document.text());
         return Ok(document.validate(&context));
     }
-    if let Owner::Object(path) = owner
-        && *path != ObjectPath::cluster()
-        && let Err(complaint) = config::check_object_file(&om.paths, path)
-    {
-        complaints.push(*complaint);
-    }
+    complaints.extend(unread.map(|complaint| *complaint));
     Ok(complaints)
 }
 

@@ -14,11 +14,15 @@ use super::{
     ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, join, mon, node_spec, note,
     print, seconds,
 };
+use crate::listener::holder;
 use crate::paths::Paths;
 use crate::{daemon, root};
 
 /// The unit that a package installs.
 const UNIT: &str = "opensvc-agent.service";
+
+/// How long a port may still be held by who is about to end.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a daemon may take to end after it accepted to.
 const STOP: Duration = Duration::from_secs(30);
@@ -77,6 +81,13 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
         DaemonAction::Status => status(om, &link, target),
         DaemonAction::Running => running(om, &link, target),
         DaemonAction::Stats { selector } => {
+            if let Some(selector) = &selector {
+                let data = mon::status(&link, Some(selector), None)?;
+                let found = data.pointer("/monitor/services").and_then(Value::as_object);
+                if found.is_none_or(serde_json::Map::is_empty) {
+                    return Err(super::select::nothing_selected(selector));
+                }
+            }
             let request = Request::new(wire::DaemonStats {
                 selector: selector.or_else(|| Some("**".into())),
                 namespace: None,
@@ -114,10 +125,31 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
             )?,
         ),
         DaemonAction::LockRelease { name, id, time } => {
+            held(&link, target, &name, &id)?;
             let timeout = time.map_or(ANSWER, seconds);
             let request = Request::new(wire::Unlock { name, lock_id: id, timeout });
             ask(request, Some(timeout + ANSWER))
         }
+    }
+}
+
+/// Refuses to release what nobody holds: the daemon answers the same whether it was there or not.
+fn held(link: &Link, target: &Target, name: &str, id: &str) -> Result<(), Failure> {
+    if matches!(target, Target::Nodes(_)) {
+        return Ok(());
+    }
+    let reply = link.ask(&Request::new(wire::ClusterLocks {}), Some(ANSWER))?;
+    let lock = reply.get("data").and_then(|locks| locks.get(name));
+    match lock.map(|lock| lock.get("id").and_then(Value::as_str) == Some(id)) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::new(format!(
+            "lock {} has another id: `om daemon lock show` tells it",
+            printable(name)
+        ))),
+        None => Err(Failure::new(format!(
+            "there is no lock {}: `om daemon lock show` lists those that are held",
+            printable(name)
+        ))),
     }
 }
 
@@ -262,6 +294,7 @@ fn start(om: &Om) -> Done {
         note(&format!("the daemon is already running with pid {pid}"));
         return Ok(0);
     }
+    refuse_taken_port(om)?;
     if let Some(done) = Systemd::of(&om.paths).does("start", "is-enabled") {
         return done;
     }
@@ -271,6 +304,31 @@ fn start(om: &Om) -> Done {
         Err(daemon::DaemonError::Running { .. }) => Ok(0),
         Err(error) => Err(Failure::new(error.to_string())),
     }
+}
+
+/// Refuses to start a daemon that nobody could reach: another process listens on its port. One that is about to end is
+/// waited for.
+fn refuse_taken_port(om: &Om) -> Result<(), Failure> {
+    let listener = crate::config::load_node_in_force(&om.paths, &om.nodename).listener;
+    let start = Instant::now();
+    while holder::is_taken(&listener.addr, listener.port) {
+        if start.elapsed() > PORT_PATIENCE {
+            let holders = holder::holders(listener.port);
+            let holders: Vec<String> =
+                holders.iter().map(|(pid, command)| format!("pid {pid} ({command})")).collect();
+            let holders = match holders.is_empty() {
+                true => "another process".to_owned(),
+                false => holders.join(", "),
+            };
+            return Err(Failure::new(format!(
+                "the daemon is not started: {holders} listens on its port {}: end it, or choose another one with \
+                 `om cluster set --kw listener.port@{}=PORT`",
+                listener.port, om.nodename
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// The pid of a daemon that runs and answers; none if none runs. One that was just killed still holds its lock for a

@@ -36,8 +36,13 @@ pub(super) fn run(
         && action == InstanceAction::Delete
         && let Some(rids) = &options.rid
     {
-        let sections = rids.split(',').map(|rid| Edit::DeleteSection(rid.trim().into()));
         let owner = config_edit::Owner::Object(path.clone());
+        for section in rids.split(',').map(str::trim) {
+            if !config_edit::has_section(om, &owner, section)? {
+                return Err(Failure::new(format!("{path}: no such section: {section}")));
+            }
+        }
+        let sections = rids.split(',').map(|rid| Edit::DeleteSection(rid.trim().into()));
         return config_edit::change(
             om,
             &owner,

@@ -98,7 +98,11 @@ pub(super) fn run(om: &Om, link: &Link, places: &[Place], action: &KeyAction) ->
                 let value = decode(om, link, place, key)?;
                 // As it is: it may be a file.
                 let mut out = std::io::stdout().lock();
-                out.write_all(&value).and_then(|()| out.flush())?;
+                match out.write_all(&value).and_then(|()| out.flush()) {
+                    // A reader that went away has read enough.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(0),
+                    written => written?,
+                }
             }
         }
         KeyAction::Remove { key } => {

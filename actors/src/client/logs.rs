@@ -2,6 +2,7 @@
 
 mod follower;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use model::ObjectPath;
@@ -12,7 +13,8 @@ use wire::{NodeSpec, Request};
 
 use follower::Follower;
 
-use super::{ANSWER, Done, Failure, Link, Om, addressed, complain, note, print};
+use super::{ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, note, print};
+use crate::requests::logs::{each_entry, read_backlog};
 
 /// How much of the past is shown where nothing is said.
 const BACKLOG: &str = "10k";
@@ -38,6 +40,10 @@ pub(super) fn objects(
     options: &LogOptions,
     node: Option<NodeSpec>,
 ) -> Done {
+    let files: Vec<PathBuf> = paths.iter().map(|path| om.paths.log_file(path)).collect();
+    if is_read_here(link, options) {
+        return written(om, &files, options);
+    }
     let sources: Vec<Source> = paths
         .iter()
         .map(|path| -> Result<Source, Failure> {
@@ -54,10 +60,38 @@ pub(super) fn objects(
 
 /// Prints the log of nodes.
 pub(super) fn node(om: &Om, link: &Link, options: &LogOptions, node: Option<NodeSpec>) -> Done {
+    if is_read_here(link, options) {
+        return written(om, &[om.paths.node_log()], options);
+    }
     let past = request("node_backlogs", json!({"backlog": backlog(options)}))?;
     let follow = request("node_logs", json!({"backlog": 0}))?;
     let resume = request("node_logs", json!({"backlog": RESUME}))?;
     run(om, link, &[Source { past, follow, resume }], options, node)
+}
+
+/// Whether the files here are all there is to read: a daemon that does not run tells nobody why.
+fn is_read_here(link: &Link, options: &LogOptions) -> bool {
+    let is_down = || {
+        let asked = link.ask(&Request::new(wire::BlacklistStatus {}), Some(ANSWER));
+        matches!(asked, Err(AskError::NotRunning(_)))
+    };
+    !options.follow && is_down()
+}
+
+/// Prints what the files of this node have.
+fn written(om: &Om, files: &[PathBuf], options: &LogOptions) -> Done {
+    let most = wire::Size::parse(backlog(options)).map_or(0, |size| size.0);
+    let mut entries = vec![];
+    for file in files {
+        let Ok((text, _)) = read_backlog(file, most) else { continue };
+        each_entry(&text, &mut |entry| entries.push(entry));
+    }
+    sort(&mut entries);
+    write(om, &entries);
+    note(
+        "the daemon is not running: this is what the files of this node have, start it with `om daemon start`",
+    );
+    Ok(0)
 }
 
 fn backlog(options: &LogOptions) -> &str {

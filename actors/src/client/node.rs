@@ -9,8 +9,8 @@ use wire::reply::status_of;
 use wire::{NodeSpec, Request};
 
 use super::{
-    ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, events, logs, mon,
-    node_spec, note, object, print, seconds, stock,
+    ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, events,
+    interrupted, logs, mon, node_spec, note, object, print, seconds, stock,
 };
 use crate::durable;
 
@@ -35,6 +35,12 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
             let time = wait.time.map(seconds);
             let request = Request::new(wire::NodeDrain { wait: wait.wait, time });
             let within = if wait.wait { time.map(|time| time + ANSWER) } else { Some(ANSWER) };
+            if wait.wait {
+                interrupted::ends_with(
+                    "the drain goes on: `om mon --watch` follows it, `om node thaw` lets the node be used again"
+                        .to_owned(),
+                );
+            }
             let reply = link()?.ask(&addressed(request, node_spec(target, None)), within)?;
             om.report(&reply)
         }
@@ -46,7 +52,13 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::DequeueActions => dequeue::run(om),
         NodeAction::Ls => {
             let names = match target {
-                Target::Nodes(selector) if selector != "*" => expand(&link()?, selector),
+                Target::Nodes(selector) if selector != "*" => {
+                    let names = expand(&link()?, selector);
+                    if names.is_empty() {
+                        return Err(Failure::new("no node is selected: `om node ls` lists them"));
+                    }
+                    names
+                }
                 Target::Nodes(_) | Target::Default | Target::Local => members(om)?,
             };
             om.show(&json!(names), |_| {
@@ -160,6 +172,9 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
             };
             let code = om.report(&link.ask(&Request::new(request), Some(ANSWER))?)?;
             if wait.wait {
+                interrupted::ends_with(
+                    "what was asked goes on: `om mon --watch` follows it".to_owned(),
+                );
                 let condition = format!("monitor.frozen={word}");
                 return wait_for(&link, &condition, wait.time.map(seconds));
             }

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use wire::reply::status_of;
 use wire::{NodeSpec, Request};
 
-use super::select::{Scope, Selection, in_states, is_here, namespace};
+use super::select::{Scope, Selection, in_states, is_here, namespace, refuse_unread};
 use super::{
     ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, config_edit, create, explain,
-    instance as act, keys, logs, mon, node_spec, print, target,
+    instance as act, interrupted, keys, logs, mon, node_spec, print, target,
 };
 use crate::config;
 
@@ -25,9 +25,19 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
     };
     let target = command.target;
     let scope = if target == Target::Local { Scope::Local } else { Scope::Cluster };
+    let is_about_file =
+        matches!(command.action, ObjectAction::Config(_) | ObjectAction::PrintConfigMtime);
     let select = || -> Result<Vec<ObjectPath>, Failure> {
         let paths = selection.expand_some(om, &link, scope)?;
-        Ok(in_states(om, paths, command.status.as_deref()))
+        // What the daemon runs tells the log of the object.
+        if selection.literals().is_some() && !is_about_file && !crate::resource::is_from_daemon() {
+            refuse_unread(om, &paths)?;
+        }
+        let paths = in_states(om, paths, command.status.as_deref());
+        match command.status.as_deref().filter(|_| paths.is_empty()) {
+            Some(states) => Err(Failure::new(format!("no selected object is {states} here"))),
+            None => Ok(paths),
+        }
     };
     match command.action {
         ObjectAction::Ls => {
@@ -49,11 +59,16 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             let selected = act::Selected { paths: select()?, is_one_named: selection.names_one() };
             act::run(om, &link, &selected, action, &options, &wait, &target)
         }
-        ObjectAction::Status { refresh } => status(om, &link, &select()?, refresh),
+        ObjectAction::Status { refresh } => status(om, &link, &select()?, refresh, &target),
         ObjectAction::PrintStatus { refresh, hide_disabled } => {
             print_status(om, &link, &select()?, refresh, hide_disabled, &target)
         }
-        ObjectAction::PrintConfigMtime => print_mtime(om, &select()?),
+        ObjectAction::PrintConfigMtime => match &target {
+            Target::Nodes(_) => {
+                remote(om, &link, &select()?, "print_config_mtime", &Map::new(), &target)
+            }
+            Target::Default | Target::Local => print_mtime(om, &select()?),
+        },
         ObjectAction::PrintPid { rid } => match &target {
             Target::Nodes(_) => {
                 let options = rid.map(|rid| ("rid".to_owned(), rid.into())).into_iter().collect();
@@ -61,10 +76,19 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             }
             Target::Default | Target::Local => print_pid(om, &select()?, rid.as_deref()),
         },
-        ObjectAction::PrintDevs { rid } => print_devs(om, &select()?, rid.as_deref()),
+        ObjectAction::PrintDevs { rid } => match &target {
+            Target::Nodes(_) => {
+                let options = rid.map(|rid| ("rid".to_owned(), rid.into())).into_iter().collect();
+                remote(om, &link, &select()?, "print_devs", &options, &target)
+            }
+            Target::Default | Target::Local => print_devs(om, &select()?, rid.as_deref()),
+        },
         ObjectAction::PrintSchedule => {
             let paths: Vec<String> = select()?.iter().map(ToString::to_string).collect();
             print_schedule(om, &link, Some(paths.join(",")), &target)
+        }
+        ObjectAction::Frozen if matches!(target, Target::Nodes(_)) => {
+            remote(om, &link, &select()?, "frozen", &Map::new(), &target)
         }
         ObjectAction::Frozen => {
             let paths = select()?;
@@ -77,6 +101,13 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             }
             Target::Default | Target::Local => config_edit::objects(om, &select()?, &action),
         },
+        ObjectAction::Scale { action, force } => {
+            let paths = select()?;
+            if !force {
+                config_edit::refuse_to_make_scalers(om, &paths)?;
+            }
+            config_edit::objects(om, &paths, &action)
+        }
         ObjectAction::Logs(options) => {
             let node = node_spec(&target, Some(NodeSpec::Selector("*".to_owned())));
             logs::objects(om, &link, &select()?, &options, node)
@@ -110,6 +141,13 @@ pub(super) fn remote(
     options: &Map<String, Value>,
     target: &Target,
 ) -> Done {
+    let only_looks =
+        ["get", "eval", "print", "validate"].iter().any(|word| action.starts_with(word));
+    if let (false, Some(path)) = (only_looks, paths.first()) {
+        interrupted::ends_with(format!(
+            "the action goes on there: `om {path} print status` and `om {path} logs --follow` tell how far it is"
+        ));
+    }
     let mut code = 0_u8;
     for path in paths {
         let request = Request::new(wire::ObjectAction {
@@ -169,7 +207,7 @@ pub(super) fn show_outputs(om: &Om, reply: &Value) -> Done {
             print(&format!("{prefix}{}\n", printable(line)));
         }
         for line in text("err").lines() {
-            anstream::eprintln!("{prefix}{}", printable(line));
+            super::say(&format!("{prefix}{}\n", printable(line)));
         }
         sum += ret + status_of(part);
     }
@@ -309,13 +347,17 @@ fn known_or_evaluated(
 }
 
 /// `status`: the exit code of the overall state, the worst one of several objects.
-fn status(om: &Om, link: &Link, paths: &[ObjectPath], refresh: bool) -> Done {
+fn status(om: &Om, link: &Link, paths: &[ObjectPath], refresh: bool, target: &Target) -> Done {
     let mut code = 0;
+    let node = match target {
+        Target::Nodes(node) => node.as_str(),
+        Target::Default | Target::Local => om.nodename.as_str(),
+    };
     for path in paths {
         let known = known_or_evaluated(om, link, path, refresh)?;
         let overall = known
             .instances
-            .get(om.nodename.as_str())
+            .get(node)
             .and_then(|instance| instance.overall.clone())
             .unwrap_or(Status::Undef);
         match paths.len() {
@@ -429,10 +471,12 @@ fn print_devs(om: &Om, paths: &[ObjectPath], rids: Option<&str>) -> Done {
     let rids: Option<Vec<String>> =
         rids.map(|rids| rids.split(',').map(|word| word.trim().to_owned()).collect());
     let mut found: Vec<[String; 4]> = vec![];
+    let mut is_any = false;
     for path in paths {
         let object = config::load_object(&om.paths, &settings, path)?;
         let conf = object.conf();
         let wanted = rids.as_ref().map(|rids| conf.matching_resources(&context, rids));
+        is_any |= wanted.as_ref().is_some_and(|wanted| !wanted.is_empty());
         for section in conf.resources(&context) {
             let (rid, group) = (section.name().to_owned(), section.group());
             if !matches!(group, "disk" | "fs" | "volume")
@@ -455,6 +499,9 @@ fn print_devs(om: &Om, paths: &[ObjectPath], rids: Option<&str>) -> Done {
                 }
             }
         }
+    }
+    if let (Some(rids), false) = (&rids, is_any) {
+        return Err(Failure::new(format!("no resource matches --rid {}", rids.join(","))));
     }
     let value: Vec<Value> = found
         .iter()

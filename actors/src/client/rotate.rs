@@ -7,7 +7,7 @@ use serde_json::Value;
 use wire::Request;
 use wire::reply::{Lines, status_of};
 
-use super::{ANSWER, Done, Failure, Link, Om, note, seconds};
+use super::{ANSWER, Done, Failure, Link, Om, interrupted, note, seconds};
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -56,6 +56,10 @@ pub(super) fn run(om: &Om, command: &RotateCommand) -> Done {
     let link = om.link(command.server.as_deref())?;
     let first = begin(&link, command.force)?;
     let target = first.target();
+    interrupted::ends_with(
+        "the rotation goes on by itself: `om cluster rotate secret --wait` goes on waiting for it"
+            .to_owned(),
+    );
     let mut told = String::new();
     let mut last = first;
     let begin_time = Instant::now();

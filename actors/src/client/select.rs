@@ -5,7 +5,7 @@ use serde_json::Value;
 use wire::Request;
 
 use super::{ANSWER, AskError, Failure, Link, NAMESPACE_VARIABLE, Om, tips};
-use crate::config::{self, LoadedConfig};
+use crate::config::{self, LoadedConfig, check_object_file, is_kept};
 
 /// The namespace of relative names: the option, else `OSVC_NAMESPACE`.
 pub(super) fn namespace(option: Option<String>) -> Option<String> {
@@ -175,6 +175,17 @@ impl Selection {
             .expand(selector, &objects)
             .map_err(|error| Failure::new(error.to_string()))
     }
+}
+
+/// Refuses objects whose configuration here reads as nothing: the daemon does not know them, and would say that they do not
+/// exist.
+pub(super) fn refuse_unread(om: &Om, paths: &[ObjectPath]) -> Result<(), Failure> {
+    let unread = paths.iter().filter(|path| path.kind() != Kind::Ccfg && !is_kept(&om.paths, path));
+    let lines: Vec<String> = unread
+        .filter_map(|path| check_object_file(&om.paths, path).err())
+        .map(|complaint| complaint.to_string())
+        .collect();
+    if lines.is_empty() { Ok(()) } else { Err(Failure { lines, code: 1 }) }
 }
 
 /// A selector that selects nothing (config.md §9).

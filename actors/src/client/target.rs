@@ -13,7 +13,10 @@ use wire::{NodeSpec, Request};
 
 use super::object::{Known, known_all};
 use super::select::{Selection, scope_of};
-use super::{ANSWER, Done, Failure, Link, Om, addressed, complain, mon, node_spec, note, seconds};
+use super::{
+    ANSWER, Done, Failure, Link, Om, addressed, complain, interrupted, mon, node_spec, note,
+    seconds,
+};
 
 /// How often a wait looks at the data when no event comes.
 const LOOK: Duration = Duration::from_secs(1);
@@ -218,6 +221,13 @@ impl<'a> Waits<'a> {
     /// or not in time.
     fn run(mut self, wait: &Wait) -> Done {
         let within = wait.time.map(seconds);
+        let names: Vec<&str> = self.left.iter().map(|waiting| waiting.path().as_str()).collect();
+        if !names.is_empty() {
+            let names = names.join(",");
+            interrupted::ends_with(format!(
+                "what was asked goes on: `om mon {names} --watch` follows it, `om {names} abort` gives it up"
+            ));
+        }
         let changes = match self.changes.take() {
             Some(changes) => changes,
             None => mon::Changes::follow(self.link),

@@ -44,6 +44,8 @@ fn named_nodes(command: &Command) -> Vec<&str> {
         Command::Daemon(command) => (&command.server, vec![of_target(&command.target)]),
         Command::Node(command) if matches!(command.action, NodeAction::Ping) => return vec![],
         Command::Node(command) => (&command.server, vec![of_target(&command.target)]),
+        Command::Pool(command) => (&command.server, vec![of_target(&command.target)]),
+        Command::Net(command) => (&command.server, vec![of_target(&command.target)]),
         Command::Monitor(command) => (&command.server, vec![command.node.as_deref()]),
         Command::Object(command) => {
             let to = match &command.action {

@@ -43,6 +43,15 @@ pub(crate) enum BindError {
     Refused(String),
 }
 
+impl BindError {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse,
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,6 +80,15 @@ impl Bound {
         instead_of_any: u16,
     ) -> Result<(Self, impl Stream<Item = io::Result<Accepted>> + Unpin + use<>), BindError> {
         let port = if wanted.1 == 0 { instead_of_any } else { wanted.1 };
+        let listener = Self::probe(addresses, port)?;
+        let refused = |error: io::Error| BindError::of(&error);
+        let local = listener.local_addr().map_err(refused)?;
+        let listener = descriptor::follow(listener, Interest::READABLE).map_err(refused)?;
+        Ok((Self { wanted: wanted.clone(), local }, accept_all(listener)))
+    }
+
+    /// Listens on the first of `addresses` that can be listened on.
+    pub(super) fn probe(addresses: &[IpAddr], port: u16) -> Result<TcpListener, BindError> {
         let listener = match addresses {
             [] => match listen(Ipv6Addr::UNSPECIFIED.into(), port, false) {
                 Err(error) if is_without_family(&error) => {
@@ -84,14 +102,7 @@ impl Bound {
                 })
             }
         };
-        let refused = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse,
-            _ => BindError::Refused(error.to_string()),
-        };
-        let listener = listener.map_err(refused)?;
-        let local = listener.local_addr().map_err(refused)?;
-        let listener = descriptor::follow(listener, Interest::READABLE).map_err(refused)?;
-        Ok((Self { wanted: wanted.clone(), local }, accept_all(listener)))
+        listener.map_err(|error| BindError::of(&error))
     }
 }
 

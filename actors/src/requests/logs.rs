@@ -186,7 +186,7 @@ fn json(text: &str, form: Form) -> String {
 }
 
 /// The entries of a text; what is no entry, nor continues one, is left out. Log lines carry the local time.
-fn each_entry(text: &str, add: &mut dyn FnMut(Value)) {
+pub(crate) fn each_entry(text: &str, add: &mut dyn FnMut(Value)) {
     let zone = jiff::tz::TimeZone::system();
     let to_epoch = |time: wire::log::LocalTime| {
         let date = jiff::civil::Date::new(
@@ -220,7 +220,7 @@ fn open(file: &Path) -> Option<std::fs::File> {
 }
 
 /// Reads the end of a file, as `backlog` says, and the position behind it.
-fn read_backlog(file: &Path, backlog: i64) -> io::Result<(String, u64)> {
+pub(crate) fn read_backlog(file: &Path, backlog: i64) -> io::Result<(String, u64)> {
     let (mut file, meta) = crate::regular::open(file)?;
     let len = meta.len();
     let wanted = u64::try_from(backlog).unwrap_or(u64::MAX);

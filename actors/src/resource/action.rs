@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use model::{InstanceStatus, NodeName, ObjectPath, Orchestrate, Status};
+use model::{InstanceStatus, NodeName, ObjectPath, Orchestrate, ResourceId, Status};
 use om::{ActionOptions, InstanceAction, SyncAction};
 
 use super::driver::Failure;
@@ -376,6 +376,14 @@ impl Act<'_> {
     }
 
     fn check_selection(&self, action: InstanceAction) -> Result<(), Failure> {
+        // What cuts nothing off would let all of it through.
+        for (option, last) in [("--upto", &self.options.upto), ("--downto", &self.options.downto)] {
+            let Some(last) = last else { continue };
+            let is_last = |rid: &ResourceId| rid.as_str() == last || rid.group() == last;
+            if !self.instance.resources.iter().any(|resource| is_last(&resource.rid)) {
+                return Err(Failure::refused(format!("no resource matches {option} {last}")));
+            }
+        }
         let names_sections = matches!(
             action,
             InstanceAction::Delete | InstanceAction::Enable | InstanceAction::Disable

@@ -36,6 +36,11 @@ impl Selection {
         self.rids.is_empty() && self.tags.is_empty() && self.subsets.is_empty()
     }
 
+    /// Whether resources are chosen by what they have, and not by their names alone.
+    pub(crate) fn is_by_trait(&self) -> bool {
+        !self.tags.is_empty() || !self.subsets.is_empty()
+    }
+
     /// Whether a resource is meant.
     pub(crate) fn has(&self, resource: &Resource) -> bool {
         self.matches(resource.rid.as_str(), &resource.kind, resource.subset.as_deref(), |tag| {

@@ -402,6 +402,13 @@ pub enum ObjectAction {
     Deploy(CreateOptions, Wait),
     /// `ls`: paths that the selector selects.
     Ls,
+    /// `scale --to N`.
+    Scale {
+        /// Sets the keyword.
+        action: ConfigAction,
+        /// `--force`: also of what is no scaler.
+        force: bool,
+    },
     /// `logs`.
     Logs(LogOptions),
     /// `explain`: why it is where it is, and what is waited for.

@@ -22,6 +22,6 @@ pub use command::{
 };
 pub use complete::{Completion, complete, script};
 pub use options::{Takes, duration, long_option};
-pub use parse::{Usage, parse};
+pub use parse::{NOT_ANSWERED, NOT_ASKED, Usage, parse, usage_code};
 pub use tree::group_names;
 pub use waiting::{Seen, Verdict, Waiting};

@@ -33,6 +33,31 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Exit code of wrong usage.
+const USAGE: u8 = 2;
+
+/// The same where 2 is an answer: `EX_USAGE` of the system.
+pub const NOT_ASKED: u8 = 64;
+
+/// Exit code of a command that could not answer, where 1 is an answer: `EX_UNAVAILABLE` of the system.
+pub const NOT_ANSWERED: u8 = 69;
+
+/// Exit code of a command line that cannot be understood.
+#[must_use]
+pub fn usage_code(args: &[String]) -> u8 {
+    const ANSWERS: [&[&str]; 3] = [&["status"], &["frozen"], &["validate", "config"]];
+    let args: Vec<String> = args.to_vec();
+    let (words, _) = split(args);
+    // Behind the group or the selector, if there is one.
+    let is_answer = |answer: &&[&str]| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.starts_with(answer) || words.get(1..).is_some_and(|rest| rest.starts_with(answer))
+    };
+    let is_daemon =
+        words.first().is_some_and(|word| matches!(word.as_str(), "daemon" | "pool" | "net"));
+    if ANSWERS.iter().any(is_answer) && !is_daemon { NOT_ASKED } else { USAGE }
+}
+
 /// Reads a command line, program name left out.
 ///
 /// # Errors
@@ -502,7 +527,10 @@ fn object_action(reader: &Reader<'_>, action: &str) -> Result<ObjectAction, Usag
         "ls" => return Ok(ObjectAction::Ls),
         "logs" => return Ok(ObjectAction::Logs(reader.logs()?)),
         "explain" => return Ok(ObjectAction::Explain),
-        "scale" => return Ok(ObjectAction::Config(reader.scale()?)),
+        "scale" => {
+            let (action, force) = (reader.scale()?, reader.flag("force"));
+            return Ok(ObjectAction::Scale { action, force });
+        }
         "keys" => return Ok(ObjectAction::Keys { pattern: reader.text("match") }),
         "add" | "change" | "decode" | "remove" => {
             return Ok(ObjectAction::Key(reader.key_action(action)?));

@@ -452,7 +452,8 @@ pub(crate) fn tree(group: Option<&str>, action: Option<&str>) -> Clap {
             "A selector names objects: web, prod/svc/web, 'web*', '**', 'app#1.type=simple', '!web1'. \
              `om web start` is `om svc -s web start`.\n\
              `om <GROUP> --help` lists actions, `om <GROUP> <ACTION> --help` options.\n\n\
-             Exit codes: 0 done, 1 refused or failed, 2 wrong usage.",
+             Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Those of `status`, `frozen` and `validate config` are \
+             answers: there, 69 is a failure and 64 wrong usage.",
         );
     let root = GROUPS.iter().fold(root, |root, each| {
         root.subcommand(match group {

@@ -34,11 +34,6 @@ const ENTRIES: &[Entry] = &[
     (SERVICES, "podman", CONTAINER),
     (SERVICES, "enter", CONTAINER),
     (SERVICES, "install data", "keys are put in a volume when it starts: `restart --rid volume`"),
-    (
-        SERVICES,
-        "migrate",
-        "there are no virtual machines to migrate; `switch` stops and starts elsewhere",
-    ),
     (SERVICES, "pg", GROUPS_OF_PROCESSES),
     (SERVICES, "postsync", "what is replicated is ready: `sync update`"),
     (SERVICES, "presync", "what is replicated is ready: `sync update`"),

@@ -89,11 +89,11 @@ fn what_people_type_is_understood() {
         ("array ls", "error: `om array` is not offered: storage arrays are not managed"),
         (
             "web create -i",
-            "error: `om svc create` takes no -i: `om svc create --help` lists its options",
+            "error: `om web create` takes no -i: `om web create --help` lists its options",
         ),
         (
             "web get --rid app#1 --kw env",
-            "error: `om svc get` takes no --rid: `om svc get --help` lists its options",
+            "error: `om web get` takes no --rid: `om web get --help` lists its options",
         ),
     ] {
         assert_eq!(refusal(line), told);

@@ -120,6 +120,14 @@ impl Document {
         }
     }
 
+    pub(super) fn has_section(&self, section: &str) -> bool {
+        let ini = match self {
+            Self::Node(conf) => &conf.node,
+            Self::Object(conf) => conf.ini(),
+        };
+        ini.sections().any(|name| name == section)
+    }
+
     pub(super) fn eval(&self, context: &Context, keyword: &str) -> Result<Value, conf::EvalError> {
         match self {
             Self::Node(conf) => conf.eval_keyword(context, keyword),

@@ -63,6 +63,15 @@ impl Act<'_> {
     /// Sections that `--rid` names; that a word names none is an error.
     fn named_sections(&self, ini: &Ini) -> Result<Vec<String>, Failure> {
         let mut found = vec![];
+        // What resources are chosen by, sections without a driver have not.
+        if self.selection.is_by_trait() {
+            let chosen = self.instance.resources.iter().filter(|one| self.selection.has(one));
+            found.extend(chosen.map(|one| one.rid.to_string()));
+            return match found.is_empty() {
+                true => Err(Failure::refused("no resource matches --rid, --tags and --subsets")),
+                false => Ok(found),
+            };
+        }
         for word in self.selection.rids() {
             let sections = self.sections_of(ini, word);
             if sections.is_empty() {
@@ -78,7 +87,7 @@ impl Act<'_> {
     /// `enable`, `disable`: of the object, or of the named resources.
     pub(super) fn enable(&self, is_enabled: bool) -> Result<(), Failure> {
         self.edit(|ini| {
-            let sections = if self.selection.rids().is_empty() {
+            let sections = if self.selection.is_all() {
                 vec!["DEFAULT".to_owned()]
             } else {
                 self.named_sections(ini)?
@@ -117,7 +126,7 @@ impl Act<'_> {
 
     /// `delete`: the object with all that belongs to it, or the named sections.
     pub(super) fn delete(&self) -> Result<(), Failure> {
-        if !self.selection.rids().is_empty() {
+        if !self.selection.is_all() {
             let dry = if self.options.dry_run { "dry run: would " } else { "" };
             return self.edit(|ini| {
                 for section in self.named_sections(ini)? {
