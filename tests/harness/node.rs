@@ -409,14 +409,17 @@ impl Node {
     #[must_use]
     pub fn processes(&self, condition: impl Fn(&str) -> bool) -> Vec<u32> {
         // All of them carry the root in their environment. That of `om` is read by root only: elsewhere, what descends from
-        // the daemon is meant.
+        // the daemon is meant, and what the test itself runs.
         let marker = format!("OSVC_ROOT_PATH={}", self.root().display());
         let daemon = self.daemon.as_ref().map(Child::id);
         let is_ours = |pid: &u32| match fs::read(format!("/proc/{pid}/environ")) {
             Ok(environment) => {
                 environment.split(|byte| *byte == 0).any(|word| word == marker.as_bytes())
             }
-            Err(_) => ancestors(*pid).any(|ancestor| Some(ancestor) == daemon),
+            Err(_) => {
+                ancestors(*pid).next() == Some(std::process::id())
+                    || ancestors(*pid).any(|ancestor| Some(ancestor) == daemon)
+            }
         };
         crate::processes(condition).into_iter().filter(is_ours).collect()
     }
