@@ -4,7 +4,7 @@
 //! daemon knows of, if one runs.
 
 use model::{InstanceStatus, ObjectPath};
-use om::render::{Align, Cell, Tone, json as pretty, printable, table};
+use om::render::{Align, Cell, Text, Tone, json as pretty, printable, table};
 use om::{NetAction, PoolAction, StockCommand, Target};
 use serde_json::{Map, Value, json};
 use wire::Request;
@@ -38,7 +38,7 @@ pub(super) fn pool(om: &Om, command: &StockCommand<PoolAction>) -> Done {
     for (name, data) in &mut pools {
         data["volumes"] = volumes(&link, name).into();
     }
-    om.show(&pools.clone().into(), |_| pools_table(&pools, verbose));
+    om.show(&pools.clone().into(), |_| pools_table(&pools, verbose).to_string());
     Ok(0)
 }
 
@@ -70,7 +70,7 @@ pub(super) fn net(om: &Om, command: &StockCommand<NetAction>) -> Done {
             Ok(0)
         }
         NetAction::Status { .. } => {
-            om.show(&networks.clone().into(), |_| networks_table(&networks));
+            om.show(&networks.clone().into(), |_| networks_table(&networks).to_string());
             Ok(0)
         }
     }
@@ -172,7 +172,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn pools_table(pools: &Map<String, Value>, verbose: bool) -> String {
+fn pools_table(pools: &Map<String, Value>, verbose: bool) -> Text {
     let mut rows = vec![head(&["name", "type", "caps", "head", "vols", "size", "used", "free"])];
     for (at, (name, data)) in pools.iter().enumerate() {
         let list = |key: &str| data[key].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -208,10 +208,10 @@ fn pools_table(pools: &Map<String, Value>, verbose: bool) -> String {
             rows.push(row.iter().map(|text| Cell::plain(text)).collect());
         }
     }
-    table(rows, &[Align::Left; 8], 2).to_string()
+    table(rows, &[Align::Left; 8], 2)
 }
 
-fn networks_table(networks: &Map<String, Value>) -> String {
+fn networks_table(networks: &Map<String, Value>) -> Text {
     let mut rows = vec![head(&["name", "type", "network", "size", "used", "free", "pct"])];
     for (at, (name, data)) in networks.iter().enumerate() {
         let mut row = vec![format!("{}{name}", branch(at, networks.len()))];
@@ -219,7 +219,7 @@ fn networks_table(networks: &Map<String, Value>) -> String {
         row.push(format!("{:.2}%", data["pct"].as_f64().unwrap_or(0.0)));
         rows.push(row.iter().map(|text| Cell::plain(text)).collect());
     }
-    table(rows, &[Align::Left; 7], 2).to_string()
+    table(rows, &[Align::Left; 7], 2)
 }
 
 /// KiB in three digits.
@@ -324,8 +324,8 @@ mod tests {
             "far": {"type": "ceph", "capabilities": [], "head": "", "volumes": [
                 {"path": "test/vol/v", "size": 1 << 20, "children": ["test/svc/web"], "orphan": false}]},
         });
-        let shown = pools_table(pools.as_object().unwrap(), true);
-        let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+        let shown = pools_table(pools.as_object().unwrap(), true).plain();
+        let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(
             lines,
             [
@@ -337,8 +337,8 @@ mod tests {
         );
         let networks = json!({"lo": {"type": "loopback", "network": "127.0.0.1/32", "size": 1, "used": 0,
             "free": 1, "pct": 0.0}});
-        let shown = networks_table(networks.as_object().unwrap());
-        let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+        let shown = networks_table(networks.as_object().unwrap()).plain();
+        let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(
             lines,
             [
