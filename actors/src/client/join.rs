@@ -6,7 +6,7 @@
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use conf::{Ini, JoinReply, NodeSettings};
 use model::{NodeName, ObjectPath};
@@ -32,6 +32,9 @@ const AFTER_LOCK: Duration = Duration::from_secs(15);
 pub(crate) const SECRET_VARIABLE: &str = "OSVC_CLUSTER_SECRET";
 /// How long another writer of the same files may take.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the daemon is waited for that reads its new configuration, and how often it is asked.
+const FOLLOW_PATIENCE: Duration = Duration::from_secs(10);
+const FOLLOW_PAUSE: Duration = Duration::from_millis(50);
 /// How often the joined node is asked for its file, 100 ms apart: it may still be learning that we are a member.
 const FETCHES: u32 = 10;
 
@@ -132,6 +135,8 @@ pub(super) fn join(
                 })
             })?;
             was_frozen = freeze.was_frozen;
+            super::node::wake(om, "join");
+            await_daemon(om);
             freeze.undo()?;
         }
         Err(failure) => {
@@ -141,7 +146,7 @@ pub(super) fn join(
     }
     note(&format!("this node is now a member of the cluster of {node}"));
     if was_frozen {
-        note("it stays frozen, as it was before: `om node thaw` lets it start services");
+        note("it stays frozen, as it was before: `om node thaw --local` lets it start services");
     }
     super::node::wake(om, "join");
     if let Ok(link) = om.link(None) {
@@ -427,11 +432,12 @@ pub(super) fn leave(om: &Om, force: bool) -> Done {
     staged.commit()?;
     freeze.keep()?;
     super::node::wake(om, "leave");
+    await_daemon(om);
     for (peer, reason) in &unaware {
         note(&format!("warning: {peer}: {reason}"));
     }
     note(
-        "this node is now a cluster of its own, frozen: `om node thaw` lets it start services again",
+        "this node is now a cluster of its own, frozen: `om node thaw --local` lets it start services again",
     );
     if unaware.len() == peers.len() {
         // Else they hear it from those that were told.
@@ -441,6 +447,25 @@ pub(super) fn leave(om: &Om, force: bool) -> Done {
         ));
     }
     Ok(0)
+}
+
+/// Waits, for a while, until the daemon goes by the new files: thawed before, it would start what it takes for its own, and
+/// take the silence of members for their loss.
+fn await_daemon(om: &Om) {
+    let Ok(settings) = config::load_node(&om.paths, om.nodename.clone()) else { return };
+    let members: Vec<&str> = settings.nodes.iter().map(NodeName::as_str).collect();
+    let request =
+        Request::new(wire::DaemonStatus { selector: None, namespace: None, relatives: false });
+    let deadline = Instant::now() + FOLLOW_PATIENCE;
+    while let Ok(link) = om.link(None)
+        && let Ok(status) = link.ask(&request, Some(ANSWER))
+        && status["cluster"]["nodes"] != Value::from(members.clone())
+    {
+        if Instant::now() >= deadline {
+            return note("warning: the daemon does not follow its new configuration yet");
+        }
+        std::thread::sleep(FOLLOW_PAUSE);
+    }
 }
 
 /// The objects that run on this node and that other members may run. Without a daemon, nobody knows: none.

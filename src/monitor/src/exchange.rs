@@ -15,7 +15,7 @@ use std::time::Duration;
 use model::{NodeName, Op, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::{ApplyError, Moment, Ops, Unseen};
+use crate::{ApplyError, Life, Moment, Ops, Unseen};
 
 pub use check::faults;
 pub use received::{PeerData, Received, may_preserve, preserve};
@@ -64,6 +64,15 @@ struct Peer {
     taken: Duration,
     /// Messages of the past in their order since then, and when the newest of them was sent.
     past: (u32, Timestamp),
+    /// What it had acknowledged when it was lost last. One that stood still goes on acknowledging that.
+    stale_ack: u64,
+}
+
+impl Peer {
+    /// Generation of the local data that it has since it was lost last; 0: it decides from none.
+    fn seen(&self) -> u64 {
+        if self.acked > self.stale_ack { self.acked } else { 0 }
+    }
 }
 
 /// What goes to all peers.
@@ -87,8 +96,8 @@ pub struct Exchange {
     known_to: BTreeMap<NodeName, BTreeSet<NodeName>>,
     /// How often each peer had not seen the local node; kept when it is forgotten.
     unseen: BTreeMap<NodeName, Unseen>,
-    /// Peers that were forgotten, and not heard since.
-    lost: BTreeSet<NodeName>,
+    /// Peers that were forgotten, and not heard since: what they had acknowledged.
+    lost: BTreeMap<NodeName, u64>,
     /// The changes that made the last generations.
     deltas: BTreeMap<u64, Arc<Delta>>,
     /// Bytes of `deltas`.
@@ -113,7 +122,7 @@ impl Exchange {
             peers: BTreeMap::new(),
             known_to: BTreeMap::new(),
             unseen: BTreeMap::new(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             deltas: BTreeMap::new(),
             bytes: 0,
             compare_at: FREE_BYTES,
@@ -234,8 +243,10 @@ impl Exchange {
     /// A peer is lost, or no member any more.
     pub fn forget(&mut self, peer: &NodeName) {
         self.known_to.remove(peer);
-        if self.peers.remove(peer).is_some() {
-            self.lost.insert(peer.clone());
+        if let Some(known) = self.peers.remove(peer) {
+            self.lost.insert(peer.clone(), known.acked);
+            // What it acknowledges from now on tells whether it heard of that.
+            self.is_raise_due = true;
             self.trim();
         }
     }

@@ -119,6 +119,12 @@ pub struct InstanceCore {
     deposed_by: BTreeMap<NodeName, bool>,
     /// Peers that have decided from what this node tells, at some time.
     met: BTreeSet<NodeName>,
+    /// `cluster.nodes` as of the last pass.
+    members: Vec<NodeName>,
+    /// Peers that the cluster took in, and that have not decided from what this node tells yet.
+    joiners: BTreeSet<NodeName>,
+    /// This node was alone, and is a member of a cluster now; not all of its peers have decided from what it tells yet.
+    has_joined: bool,
 }
 
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
@@ -203,6 +209,9 @@ impl InstanceCore {
             had_no_quorum: false,
             deposed_by: BTreeMap::new(),
             met: BTreeSet::new(),
+            members: vec![],
+            joiners: BTreeSet::new(),
+            has_joined: false,
         }
     }
 

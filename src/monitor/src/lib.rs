@@ -85,4 +85,6 @@ pub use unopened::{
     MEMBERS_BEYOND, OPENING_COST, Pool, STRANGER_FRAME, STRANGER_ORIGIN, STRANGERS, Unopened,
     member_limit,
 };
-pub use world::{Conditions, ObjectView, Seen, Sight, Unseen, World, is_compatible, live_nodes};
+pub use world::{
+    Conditions, Life, ObjectView, Seen, Sight, Unseen, World, is_compatible, live_nodes,
+};

@@ -1,8 +1,10 @@
 //! What a decision may look at: the cluster data, as the local node knows it, and the settings of the objects.
 
+use std::time::Duration;
+
 use model::{
-    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeName, ObjectPath,
-    ObjectSettings,
+    Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeMonitorStatus, NodeName,
+    ObjectPath, ObjectSettings,
 };
 
 use crate::{Ballot, Standing};
@@ -68,31 +70,83 @@ impl Sight {
     }
 }
 
+/// What a message of a peer tells of the life of its daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It leads on from what was known of the peer, or the peer is long past its start.
+    Same,
+    /// Its daemon waits for its peers, as after a start: in `init` or `rejoin`, in which nothing is started by itself.
+    New,
+    /// It says nothing of it.
+    Unknown,
+}
+
+impl Life {
+    /// What the status of its node monitor tells.
+    #[must_use]
+    pub fn of(status: Option<&NodeMonitorStatus>) -> Self {
+        match status {
+            Some(NodeMonitorStatus::Init | NodeMonitorStatus::Rejoin) => Self::New,
+            Some(_) => Self::Same,
+            None => Self::Unknown,
+        }
+    }
+}
+
 /// How often a peer had no data of the local node: it had forgotten them, or never had them. What it decided then, it
 /// decided without knowing what runs here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Unseen {
-    /// While it was heard here all the time.
+    /// While it was heard here all the time. A peer that started anew is not counted: what it knew ended with it.
     pub times: u64,
     /// After it had been lost here too, and the local node been judged for that.
     pub times_anew: u64,
     /// It was lost here too, and does not have the data again yet.
     pub is_anew: bool,
+    /// It started anew without having been lost here, and does not have the data again yet.
+    pub has_started: bool,
+    /// Since when it has the data no more, and did not tell whether it forgot them or started anew.
+    undecided_since: Option<Duration>,
 }
+
+/// How long a peer may leave open whether it forgot the local node or started anew: longer than the whole data of one that
+/// started take to come. One that hears the local node no more is never asked for them.
+const UNDECIDED: Duration = Duration::from_secs(5);
 
 impl Unseen {
     /// A message of the peer came. `ack`: the generation of the local data that it has now, 0 for none; `before`: by its
     /// last message, none if this is the first one since the start or since it was lost; `was_lost`: it was.
-    pub fn on_message(&mut self, ack: u64, before: Option<u64>, was_lost: bool) {
+    pub fn on_message(
+        &mut self,
+        now: Duration,
+        ack: u64,
+        before: Option<u64>,
+        was_lost: bool,
+        life: Life,
+    ) {
         match (ack, before) {
-            (0, None) if was_lost => {
-                self.times_anew += 1;
-                self.is_anew = true;
+            (1.., _) => (self.is_anew, self.has_started) = (false, false),
+            (0, None) => {
+                (self.has_started, self.undecided_since, self.is_anew) = (false, None, was_lost);
+                self.times_anew += u64::from(was_lost);
+                self.times += u64::from(!was_lost);
             }
-            (0, None | Some(1..)) => self.times += 1,
+            (0, Some(1..)) => self.undecided_since = Some(now),
             (0, Some(0)) => {}
-            (1.., _) => self.is_anew = false,
         }
+        let Some(since) = self.undecided_since else { return };
+        let is_late = now.saturating_sub(since) >= UNDECIDED;
+        if life != Life::Unknown || is_late {
+            self.undecided_since = None;
+            self.has_started = life == Life::New && ack == 0;
+            self.times += u64::from(life != Life::New);
+        }
+    }
+
+    /// Whether what is known to run on the peer may be of the life of its daemon before.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.undecided_since.is_some()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is done with a message of a peer.
 
-use model::{Content, HeartbeatMessage};
+use model::{Content, HeartbeatMessage, NodeMonitorStatus};
 
 use super::*;
 
@@ -70,6 +70,7 @@ impl Exchange {
         let is_known_to = |node: &&NodeName| **node != self.local && **node != *from;
         let known_to: BTreeSet<NodeName> =
             message.r#gen.keys().filter(is_known_to).cloned().collect();
+        let mut life = life_of(&message.content);
         let mut received = Received::default();
         match message.content {
             Content::Ping { .. } | Content::Patch { .. } if is_of_the_past(before.sent) => {
@@ -131,6 +132,9 @@ impl Exchange {
                     if told != 0 && told != peer.merged {
                         peer.merged = 0;
                     }
+                    if peer.merged > 0 {
+                        life = Life::Same;
+                    }
                 }
             }
         }
@@ -143,9 +147,11 @@ impl Exchange {
             || ((peer.merged == 0) != (before.merged == 0));
         received.is_exchange_changed =
             known.is_none() || (peer.merged, peer.acked) != (before.merged, before.acked);
-        let was_lost = self.lost.remove(from);
+        let lost = self.lost.remove(from);
+        peer.stale_ack = lost.unwrap_or(before.stale_ack);
         let unseen = self.unseen.entry(from.clone()).or_default();
-        unseen.on_message(peer.acked, known.map(|known| known.acked), was_lost);
+        let seen_before = known.map(|known| known.seen());
+        unseen.on_message(now.steady, peer.seen(), seen_before, lost.is_some(), life);
         if self.known_to.get(from) != Some(&known_to) {
             self.known_to.insert(from.clone(), known_to);
         }
@@ -175,6 +181,17 @@ impl Exchange {
             None => 0,
         }
     }
+}
+
+/// What a message that carries the node monitor tells of the life of its sender.
+fn life_of(content: &Content) -> Life {
+    let monitor = match content {
+        Content::Ping { monitor, .. } => Some(monitor),
+        Content::Full { data } => data.get("monitor").and_then(Value::as_object),
+        Content::Patch { .. } => None,
+    };
+    let status = monitor.and_then(|monitor| monitor.get("status")?.as_str());
+    Life::of(status.map(NodeMonitorStatus::from).as_ref())
 }
 
 /// When the data changed, as a change of them tells last.

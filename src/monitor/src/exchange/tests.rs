@@ -114,6 +114,51 @@ fn who_lacks_a_generation_is_told_until_it_acknowledges_it_or_is_forgotten() {
 }
 
 #[test]
+fn who_was_lost_and_goes_on_where_it_stood_did_not_forget_this_node_again() {
+    let mut bench = Bench::in_step();
+    bench.exchange.forget(&node("n2"));
+    assert!(bench.exchange.is_raise_due(), "an acknowledgement tells whether it is of before");
+    let generation = bench.record();
+    let unseen = |bench: &Bench| {
+        let unseen = bench.exchange.unseen(&node("n2"));
+        (unseen.times, unseen.times_anew, unseen.is_anew)
+    };
+    bench.hear(patch(&[("n2", 7), ("n1", 100)], 8.0, &[]));
+    assert_eq!(unseen(&bench), (0, 1, true), "it has what it had before");
+    // It notices that it had lost this node too, and has its data again.
+    bench.hear(full(&[("n2", 8)], 9.0));
+    assert_eq!(unseen(&bench), (0, 1, true));
+    bench.hear(patch(&[("n2", 8), ("n1", generation)], 10.0, &[]));
+    assert_eq!(unseen(&bench), (0, 1, false));
+    bench.hear(patch(&[("n2", 8)], 11.0, &[]));
+    assert_eq!(unseen(&bench), (1, 1, false), "now it did");
+}
+
+#[test]
+fn who_starts_anew_did_not_forget_this_node() {
+    let started = |status: &str| {
+        let mut bench = Bench::in_step();
+        let monitor = Map::from_iter([("status".to_owned(), Value::from(status))]);
+        let content = Content::Ping { compat: Some(10), monitor };
+        bench.hear(message(&[("n2", 9_000)], 20.0, content));
+        let unseen = bench.exchange.unseen(&node("n2"));
+        (unseen.times, unseen.has_started)
+    };
+    assert_eq!(started("init"), (0, true));
+    assert_eq!(started("rejoin"), (0, true));
+    assert_eq!(started("idle"), (1, false));
+    // Its first message that comes says nothing of its life: the next one does.
+    let mut bench = Bench::in_step();
+    bench.hear(patch(&[("n2", 9_000)], 20.0, &[9_000]));
+    assert_eq!(bench.exchange.unseen(&node("n2")).times, 0);
+    let data = serde_json::json!({"monitor": {"status": "rejoin"}});
+    let Value::Object(data) = data else { panic!("an object") };
+    bench.hear(message(&[("n2", 9_001)], 21.0, Content::Full { data }));
+    let unseen = bench.exchange.unseen(&node("n2"));
+    assert_eq!((unseen.times, unseen.has_started), (0, true));
+}
+
+#[test]
 fn a_node_alone_pings_and_answers_a_ping_by_a_full_at_once() {
     let mut bench = Bench::new();
     assert_eq!((bench.sent().as_str(), bench.exchange.generation()), ("ping", 100));

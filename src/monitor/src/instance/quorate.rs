@@ -7,7 +7,9 @@
 use model::{MonitorStatus, NodeName, ObjectSettings, Status, Topology};
 
 use super::{Cx, InstanceCore};
-use crate::{Action, Conditions, Effect, Hold, Moment, ObjectView, Seen, World, live_nodes};
+use crate::{
+    Action, Conditions, Effect, Hold, Life, Moment, ObjectView, Seen, Sight, World, live_nodes,
+};
 
 /// Whether an object may be active on one of several nodes only.
 #[must_use]
@@ -26,6 +28,15 @@ fn is_node_frozen(world: &dyn World, node: &NodeName) -> bool {
     world.node(node).and_then(|data| data.frozen).is_some_and(|time| time.0 != 0.0)
 }
 
+/// Whether what is known to run on a peer is of the life of its daemon before: it started anew, and starts nothing by itself
+/// until it has heard the others, or waited for them.
+fn is_of_before(world: &dyn World, peer: &NodeName, sight: Sight) -> bool {
+    let monitor = world.node(peer).and_then(|data| data.monitor.as_ref());
+    let is_waiting = Life::of(monitor.map(|monitor| &monitor.status)) == Life::New;
+    (sight.unseen.has_started && (is_waiting || !sight.is_known))
+        || (sight.unseen.is_undecided() && !sight.is_known)
+}
+
 impl InstanceCore {
     /// Settles a split that this node has not been judged for. True when there was one: nothing else is decided then.
     ///
@@ -39,12 +50,17 @@ impl InstanceCore {
         settings: &ObjectSettings,
         conditions: Conditions,
     ) -> bool {
+        self.follow_members(world);
         if conditions.ballot.is_none() || !is_exclusive(settings) {
             return false;
         }
         let before = self.monitor.clone();
         let path = self.path.clone();
         let view = ObjectView::with_monitor(world, &path, Some(&before));
+        if view.local().is_none_or(|local| !local.status.is_known()) {
+            // What runs here is not known yet: what the peers say is kept for then.
+            return false;
+        }
         let is_active_here = view.local().is_some_and(is_active);
         if !is_active_here {
             self.deposed_by.clear();
@@ -58,16 +74,21 @@ impl InstanceCore {
             let before = self.unseen.insert(node.clone(), sight.unseen).unwrap_or_default();
             // Lost here too, this node was judged, and goes on; unless it was spared.
             let is_judged = !self.had_no_quorum;
+            let is_excused =
+                (sight.unseen.is_anew && is_judged) || is_of_before(world, node, sight);
             let is_out = sight.unseen.times != before.times
                 || (sight.unseen.times_anew != before.times_anew && !is_judged)
-                || (!sight.is_seen && is_active(seen) && !(sight.unseen.is_anew && is_judged));
-            if is_active_here && is_out {
+                || (!sight.is_seen && is_active(seen) && !is_excused);
+            if is_active_here && is_out && !self.joiners.contains(node) {
                 self.deposed_by.entry(node.clone()).or_insert(!self.met.contains(node));
             }
             if sight.is_in_step() && !self.met.contains(node) {
                 self.met.insert(node.clone());
+                self.joiners.remove(node);
             }
         }
+        let mut peers = settings.peers.iter().filter(|node| *node != world.local_node());
+        self.has_joined &= !peers.all(|node| self.met.contains(node));
         if self.deposed_by.is_empty() {
             return false;
         }
@@ -90,17 +111,41 @@ impl InstanceCore {
         // What was found running is stopped; what is being started here, beside a peer that does not see it, cannot be.
         let is_start = |run: &super::Run| matches!(run.action, Action::Start | Action::Restart);
         let is_own = self.runs.values().any(is_start);
-        if !is_first || is_own || before.status == MonitorStatus::StopFailed {
+        // A node that has just joined was never in a majority that it could have lost: what it started before is stopped.
+        let is_beyond_a_stop = is_own || before.status == MonitorStatus::StopFailed;
+        if !is_first || (is_beyond_a_stop && !self.has_joined) {
             self.tell("instance_deposed", "split");
             self.effects.push(Effect::LoseSplit);
             self.deposed_by.clear();
-        } else if !before.status.is_transitioning() {
+        } else if !is_beyond_a_stop && !before.status.is_transitioning() {
             // This daemon has just started: it knows that the others went on without it, not who was first.
             self.tell("instance_stop", "split");
             self.set_local_expect(now, None);
             self.run(now, Action::Stop { force: false }, MonitorStatus::Stopping, world);
         }
         true
+    }
+}
+
+impl InstanceCore {
+    /// Follows who belongs to the cluster. A node that is taken in, or takes others in, has lost nothing to them.
+    fn follow_members(&mut self, world: &dyn World) {
+        let members = world.cluster_nodes();
+        if self.members == members {
+            return;
+        }
+        let before = std::mem::replace(&mut self.members, members.to_vec());
+        let is_member = |node: &NodeName| members.contains(node);
+        self.met.retain(is_member);
+        self.joiners.retain(is_member);
+        self.unseen.retain(|node, _| is_member(node));
+        self.deposed_by.retain(|node, _| is_member(node));
+        match before.len() {
+            0 => {}
+            // Alone before, it is this node that joined.
+            1 => self.has_joined = true,
+            _ => self.joiners.extend(members.iter().filter(|node| !before.contains(node)).cloned()),
+        }
     }
 }
 

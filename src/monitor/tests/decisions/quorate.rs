@@ -1,7 +1,9 @@
 //! With quorum on, a failover object is not started beside itself: what deployed agents do not decide.
 
+use std::time::Duration;
+
 use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Timestamp};
-use monitor::{Action, Ballot, Change, Effect, InstanceCore};
+use monitor::{Action, Ballot, Change, Effect, InstanceCore, Life, Unseen};
 use serde_json::{Value, json};
 
 use crate::world::{TestWorld, node, path};
@@ -116,6 +118,125 @@ fn what_a_peer_started_without_seeing_this_node_is_given_up() {
 fn what_an_operator_doubled_stays_so() {
     let mut world = world("up", &[("n2", "up", &["n1", "n3"]), ("n3", "down", &["n1", "n2"])]);
     assert_eq!(pass(&mut core(), &mut world, 0.0), []);
+}
+
+/// What n2, which runs the object too, is known to have had of n1: `times` that it had none, and whether it started anew.
+fn unseen(ack: u64, life: Life) -> Unseen {
+    let mut unseen = Unseen::default();
+    unseen.on_message(Duration::ZERO, 5, None, false, Life::Same);
+    unseen.on_message(Duration::ZERO, ack, Some(5), false, life);
+    unseen
+}
+
+#[test]
+fn a_peer_that_started_anew_has_deposed_nobody_and_one_that_forgot_this_node_has() {
+    let deeds = |life: Life, status: &str| {
+        let mut world = world("up", &[("n2", "up", &["n1"]), ("n3", "down", &["n1", "n2"])]);
+        world.unseen.insert(node("n2"), unseen(5, Life::Same));
+        let mut core = core();
+        assert_eq!(pass(&mut core, &mut world, 0.0), [], "doubled by an operator");
+        // It pings: what it ran before is still known.
+        let n2 = world.nodes.get_mut(&node("n2")).expect("n2 is there");
+        n2.r#gen = [(node("n2"), 0)].into();
+        n2.monitor.as_mut().expect("its monitor").status = status.into();
+        world.unseen.insert(node("n2"), unseen(0, life));
+        pass(&mut core, &mut world, 1.0)
+    };
+    assert_eq!(deeds(Life::New, "init"), []);
+    assert_eq!(deeds(Life::New, "rejoin"), []);
+    assert_eq!(deeds(Life::Same, "idle"), [Effect::LoseSplit]);
+    assert_eq!(deeds(Life::Unknown, "idle"), [], "it has still to tell");
+}
+
+#[test]
+fn whether_a_peer_forgot_or_started_anew_is_told_by_its_next_full() {
+    let mut unseen = unseen(0, Life::Unknown);
+    assert_eq!((unseen.times, unseen.has_started), (0, false));
+    let forgot = |life: Life| {
+        let mut later = unseen;
+        later.on_message(Duration::ZERO, 7, Some(0), false, life);
+        later.times
+    };
+    assert_eq!((forgot(Life::Same), forgot(Life::New)), (1, 0));
+    let mut late = unseen;
+    late.on_message(Duration::from_secs(4), 0, Some(0), false, Life::Unknown);
+    assert_eq!(late.times, 0);
+    late.on_message(Duration::from_secs(5), 0, Some(0), false, Life::Unknown);
+    assert_eq!(late.times, 1, "it does not hear this node, and never tells");
+    unseen.on_message(Duration::ZERO, 0, Some(0), false, Life::New);
+    assert!(unseen.has_started);
+    unseen.on_message(Duration::ZERO, 7, Some(0), false, Life::Same);
+    assert_eq!((unseen.times, unseen.has_started), (0, false));
+}
+
+#[test]
+fn who_has_just_joined_stops_what_it_started_alone() {
+    let mut alone = world("up", &[]);
+    alone.cluster = vec![node("n1")];
+    alone.conditions.ballot = None;
+    let mut core = core();
+    // It has met n2 in the cluster that it left.
+    let mut before = world("down", &[("n2", "down", &["n1"]), ("n3", "down", &["n1", "n2"])]);
+    assert!(pass(&mut core, &mut before, 0.0).is_empty());
+    pass(&mut core, &mut alone, 1.0);
+    let mut joined = world("up", &[("n2", "up", &[]), ("n3", "down", &["n2"])]);
+    vote(&mut joined, 1);
+    assert!(runs(&pass(&mut core, &mut joined, 2.0), &Action::Stop { force: false }));
+}
+
+#[test]
+fn who_has_just_joined_stops_what_it_is_starting_once_that_has_started() {
+    let mut alone = world("down", &[]);
+    alone.cluster = vec![node("n1")];
+    alone.conditions.ballot = None;
+    let mut core = core();
+    pass(&mut core, &mut alone, 0.0);
+    pass(&mut core, &mut alone, 0.1);
+    let [Effect::Run { id, .. }] = &pass(&mut core, &mut alone, 5.2)[..] else {
+        panic!("it starts")
+    };
+    let mut joined = world("down", &[("n2", "up", &[]), ("n3", "down", &["n2"])]);
+    joined.publish(&path("svc1"), core.monitor().clone());
+    vote(&mut joined, 1);
+    assert_eq!(pass(&mut core, &mut joined, 6.0), [], "it goes on");
+    let mut joined = world("up", &[("n2", "up", &["n1"]), ("n3", "down", &["n1", "n2"])]);
+    core.on_action_done(Timestamp(T + 7.0), *id, 0, &joined);
+    assert!(runs(&pass(&mut core, &mut joined, 7.0), &Action::Stop { force: false }));
+}
+
+#[test]
+fn a_peer_that_has_just_joined_deposes_nobody() {
+    let two = || {
+        let mut world = world("up", &[("n3", "down", &["n1"])]);
+        world.cluster = vec![node("n1"), node("n3")];
+        vote(&mut world, 2);
+        world
+    };
+    let mut core = core();
+    assert_eq!(pass(&mut core, &mut two(), 0.0), []);
+    let mut three = world("up", &[("n2", "up", &[]), ("n3", "down", &["n1", "n2"])]);
+    assert_eq!(pass(&mut core, &mut three, 1.0), []);
+    let mut seen = world("up", &[("n2", "up", &["n1"]), ("n3", "down", &["n1", "n2"])]);
+    assert_eq!(pass(&mut core, &mut seen, 2.0), []);
+}
+
+#[test]
+fn what_a_peer_said_before_this_node_was_evaluated_is_not_lost() {
+    let doubled = |updated: f64| {
+        let mut world = world("up", &[("n2", "up", &["n1"]), ("n3", "down", &["n1", "n2"])]);
+        world.local_instance(&path("svc1")).expect("an instance").updated = Timestamp(updated);
+        let mut unseen = Unseen::default();
+        unseen.on_message(Duration::ZERO, 0, None, false, Life::Same);
+        world.unseen.insert(node("n2"), unseen);
+        world
+    };
+    let mut core = core();
+    assert_eq!(pass(&mut core, &mut doubled(0.0), 0.0), [], "nothing is known of this node");
+    let mut unknown = doubled(0.0);
+    let services = unknown.nodes.get_mut(&node("n1")).and_then(|data| data.services.as_mut());
+    services.expect("its services").status.clear();
+    assert_eq!(pass(&mut core, &mut unknown, 0.5), [], "nor that it has an instance");
+    assert!(runs(&pass(&mut core, &mut doubled(T), 1.0), &Action::Stop { force: false }));
 }
 
 /// Changes the monitor that a peer publishes.

@@ -6,7 +6,7 @@ use model::{
     Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeName, ObjectPath,
     ObjectSettings,
 };
-use monitor::{Conditions, ObjectView, World};
+use monitor::{Conditions, ObjectView, Sight, Unseen, World};
 use serde_json::{Value, json};
 
 pub(crate) fn node(name: &str) -> NodeName {
@@ -29,6 +29,8 @@ pub(crate) struct TestWorld {
     pub(crate) settings: BTreeMap<ObjectPath, ObjectSettings>,
     pub(crate) aggregates: BTreeMap<ObjectPath, Aggregate>,
     pub(crate) conditions: Conditions,
+    /// How often peers had not seen the local node.
+    pub(crate) unseen: BTreeMap<NodeName, Unseen>,
 }
 
 impl TestWorld {
@@ -48,6 +50,7 @@ impl TestWorld {
             settings: BTreeMap::new(),
             aggregates: BTreeMap::new(),
             conditions: Conditions::default(),
+            unseen: BTreeMap::new(),
         }
     }
 
@@ -161,5 +164,12 @@ impl World for TestWorld {
 
     fn conditions(&self) -> Conditions {
         self.conditions
+    }
+
+    fn sight(&self, node: &NodeName) -> Sight {
+        let gens = self.nodes.get(node).map(|data| &data.r#gen);
+        let has = |of| gens.and_then(|gens| gens.get(of)).is_some_and(|number| *number > 0);
+        let unseen = self.unseen.get(node).copied().unwrap_or_default();
+        Sight { is_seen: has(&self.local), is_known: has(node), unseen }
     }
 }

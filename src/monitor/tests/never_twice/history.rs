@@ -37,7 +37,8 @@ pub(crate) enum Event {
     Message {
         from: usize,
         to: usize,
-        life: u32,
+        /// The life of the sender, and which message.
+        life: (u32, u64),
         version: u64,
         gens: Arc<Gens>,
         data: Arc<NodeData>,
@@ -330,8 +331,7 @@ impl History {
                 if self.machines[machine].boot == boot {
                     self.count("nodes that lost a split");
                     self.crash(machine);
-                    let delay = self.random.between(20.0, 60.0);
-                    self.after(delay, Event::Boot { machine });
+                    self.boot_later(machine);
                 }
             }
             Event::Boot { machine } => {
@@ -463,7 +463,8 @@ impl History {
                 self.version
             }
         };
-        let (gens, life) = (Arc::new(self.machines[from].gens()), self.machines[from].incarnation);
+        let gens = Arc::new(self.machines[from].gens());
+        let life = (self.machines[from].incarnation, self.sequence);
         for to in 0..self.machines.len() {
             if to != from && self.reaches(from, to) {
                 let delay = self.random.between(0.01, self.shared.periods.delay);
@@ -532,6 +533,7 @@ impl History {
             Effect::LoseSplit => {
                 self.note(|| format!("{machine} is deposed"));
                 self.count("splits noticed late");
+                self.check_deposed(machine);
                 self.condemn(machine);
             }
             Effect::Disown
@@ -612,6 +614,9 @@ impl History {
         let it = &mut self.machines[machine];
         it.actions += 1;
         it.is_starting |= is_start;
+        if is_start {
+            it.started_at = self.now;
+        }
         it.acts = match action {
             Action::Stop { .. } | Action::Shutdown => MonitorStatus::Stopping,
             Action::Freeze => MonitorStatus::Freezing,

@@ -1,6 +1,6 @@
 //! One machine of the history: what runs on it, its daemon, what that daemon heard, and its vote when it loses a peer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use model::{
     Status, Timestamp,
 };
 use monitor::{
-    Ballot, Beating, Conditions, InstanceCore, Loss, Moment, NodeCore, NodeTiming, ObjectView,
-    Peers, Sight, Sign, Unseen, World, has_vote, is_transition,
+    Ballot, Beating, Conditions, InstanceCore, Life, Loss, Moment, NodeCore, NodeTiming,
+    ObjectView, Peers, Sight, Sign, Unseen, World, has_vote, is_transition,
 };
 
 /// Keyword `node.maintenance_grace_period`.
@@ -54,13 +54,17 @@ pub(crate) struct Daemon {
     /// What it has of its peers, and from which life of theirs.
     versions: Gens,
     lives: BTreeMap<NodeName, u32>,
+    /// Their newest messages, by life and number.
+    newest: BTreeMap<NodeName, (u32, u64)>,
     /// What its peers have, as they said last.
     told: BTreeMap<NodeName, Arc<Gens>>,
     unseen: BTreeMap<NodeName, Unseen>,
     beating: Beating,
     peers: Peers,
     /// Peers that were lost and not heard since: they have no vote.
-    lost: BTreeSet<NodeName>,
+    lost: BTreeMap<NodeName, u64>,
+    /// What they had acknowledged when they were lost last.
+    stale_acks: Gens,
     /// Arbitrators that answered after the last loss.
     arbitrator_votes: usize,
     aggregate: Aggregate,
@@ -103,6 +107,8 @@ pub(crate) struct Machine {
     pub(crate) was_asked_apart: bool,
     /// It lost a split, and is about to end.
     pub(crate) is_condemned: bool,
+    /// When it started the object last.
+    pub(crate) started_at: f64,
 }
 
 /// What the machine makes of the peers it lost.
@@ -151,6 +157,7 @@ impl Machine {
             was_out: false,
             was_asked_apart: false,
             is_condemned: false,
+            started_at: 0.0,
         }
     }
 
@@ -211,11 +218,13 @@ impl Machine {
             view: BTreeMap::from([(self.name.clone(), Arc::new(own))]),
             versions: BTreeMap::new(),
             lives: BTreeMap::new(),
+            newest: BTreeMap::new(),
             told: BTreeMap::new(),
             unseen: BTreeMap::new(),
             beating: Beating::new(Duration::from_secs_f64(shared.periods.timeout), others),
             peers: Peers::default(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            stale_acks: Gens::new(),
             arbitrator_votes: 0,
             aggregate: Aggregate::default(),
             is_adopting: self.actions > 0,
@@ -285,7 +294,7 @@ impl Machine {
     pub(crate) fn receive(
         &mut self,
         now: f64,
-        from: (&NodeName, u32),
+        from: (&NodeName, (u32, u64)),
         version: u64,
         gens: &Arc<Gens>,
         data: &Arc<NodeData>,
@@ -293,17 +302,34 @@ impl Machine {
         let clock = self.moment(now).steady;
         let at = self.clock(now);
         let local = self.name.clone();
-        let (from, life) = from;
+        let (from, sent) = from;
+        let life = sent.0;
         let Some(daemon) = &mut self.daemon else {
             return Heard { is_news: false, is_send_due: false };
         };
+        // One that was overtaken is no news.
+        let newest = daemon.newest.entry(from.clone()).or_default();
+        if *newest > sent {
+            return Heard { is_news: false, is_send_due: false };
+        }
+        *newest = sent;
         if daemon.beating.on_beat(clock, at, from) == Some(true) {
             daemon.peers.on_sign(clock, "hb#1", from, Sign::Beating);
         }
+        let stale = daemon.stale_acks.entry(from.clone()).or_default();
+        let lost = daemon.lost.remove(from);
+        *stale = lost.unwrap_or(*stale);
+        let stale = *stale;
+        // One that stood still acknowledges what it had before it was lost.
+        let seen = |ack: u64| if ack > stale { ack } else { 0 };
         let ack = |gens: &Gens| gens.get(&local).copied().unwrap_or(0);
         let before = daemon.told.get(from).map(|gens| ack(gens));
+        let is_same_life = daemon.lives.get(from) == Some(&life);
+        let status = data.monitor.as_ref().map(|monitor| &monitor.status);
+        let is_same_life = is_same_life || crate::is_broken("reborn");
+        let what = if is_same_life { Life::Same } else { Life::of(status) };
         let unseen = daemon.unseen.entry(from.clone()).or_default();
-        unseen.on_message(ack(gens), before, daemon.lost.remove(from));
+        unseen.on_message(clock, seen(ack(gens)), before.map(seen), lost.is_some(), what);
         let old = daemon.told.insert(from.clone(), gens.clone());
         let mut is_news =
             old.is_none_or(|old| !old.keys().eq(gens.keys()) || ack(&old) != ack(gens));
@@ -311,8 +337,12 @@ impl Machine {
         if daemon.lives.insert(from.clone(), life) != Some(life)
             || !daemon.versions.contains_key(from)
         {
-            // A stranger, or a new life: its data are asked for, and nothing is decided without any.
+            // A stranger, or a new life: its data are asked for, and nothing is decided without any. It pings: those of its
+            // life before are kept, under its monitor.
             daemon.versions.insert(from.clone(), 0);
+            if let Some(known) = daemon.view.get_mut(from) {
+                Arc::make_mut(known).monitor.clone_from(&data.monitor);
+            }
             return Heard { is_news: true, is_send_due: true };
         }
         if daemon.versions.get(from).is_some_and(|known| *known < version) {
@@ -360,9 +390,10 @@ impl Machine {
         for forget in decision.forget {
             daemon.view.remove(&forget.peer);
             daemon.versions.remove(&forget.peer);
-            daemon.told.remove(&forget.peer);
+            let told = daemon.told.remove(&forget.peer);
+            let acked = told.and_then(|gens| gens.get(&self.name).copied());
             daemon.lives.remove(&forget.peer);
-            daemon.lost.insert(forget.peer);
+            daemon.lost.insert(forget.peer, acked.unwrap_or(0));
         }
         daemon.arbitrator_votes = 0;
         let node_votes = daemon.view.len();

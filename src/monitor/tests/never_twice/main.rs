@@ -15,8 +15,9 @@
 //! one and tells its story; both run as many from that seed on, so that a long run can be done in parts.
 //! `SIMULATION_BREAK` breaks a rule, and has to fail: `quorum`, nobody dies of a split; `hold`, who has no quorum starts,
 //! and nobody gives up what he lost; `hearsay`, who does not hear a peer believes nobody who does; `deposed`, a split that is
-//! noticed late has no consequences. `steady`, what lasts is measured by the clock that is set, activates nothing twice: it
-//! costs nodes, and fails the histories in which only clocks are set.
+//! noticed late has no consequences; `reborn`, who started anew is taken to have forgotten the others, and takes the winner
+//! down. `steady`, what lasts is measured by the clock that is set, activates nothing twice: it costs nodes, and fails the
+//! histories in which only clocks are set.
 #![expect(clippy::disallowed_methods, reason = "the reader of a failure chooses the seed")]
 
 mod history;
@@ -46,11 +47,12 @@ const SEEDS: u64 = 150;
 const CALM_SEEDS: u64 = 40;
 
 /// What has to happen in a run.
-const FAULTS: [&str; 13] = [
+const FAULTS: [&str; 14] = [
     "partitions",
     "broken links",
     "pauses",
     "crashes",
+    "boots within the timeout",
     "daemons",
     "daemons that start cut off",
     "slow starts",
@@ -142,8 +144,7 @@ fn disturb(history: &mut History, random: &mut Random) {
         }
         10 => {
             history.crash(machine);
-            let delay = random.between(1.0, 60.0);
-            history.after(delay, Event::Boot { machine });
+            history.boot_later(machine);
         }
         11 | 12 => {
             restart(history, random, machine);
@@ -299,8 +300,7 @@ fn split(history: &mut History, random: &mut Random) {
         4 => {
             // Wherever it is: some start on the wrong side.
             history.crash(machine);
-            let delay = random.between(1.0, 20.0);
-            history.after(delay, Event::Boot { machine });
+            history.boot_later(machine);
         }
         5 => {
             kill(history, random, machine);

@@ -87,6 +87,17 @@ impl History {
         self.expect_a_cut();
     }
 
+    /// The machine comes back: within the timeout of its peers, who then never lose it, or later.
+    pub(crate) fn boot_later(&mut self, machine: usize) {
+        let timeout = self.shared.periods.timeout;
+        let delay = match self.random.happens(40) {
+            true => self.random.between(0.05 * timeout, timeout),
+            false => self.random.between(timeout, timeout + 45.0),
+        };
+        self.count_if("boots within the timeout", delay < timeout);
+        self.after(delay, Event::Boot { machine });
+    }
+
     /// The machine loses power.
     pub(crate) fn crash(&mut self, machine: usize) {
         self.note(|| format!("{machine} crashes"));

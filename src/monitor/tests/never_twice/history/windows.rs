@@ -108,6 +108,18 @@ impl History {
         self.windows.iter().map(|window| window.longest).fold(0.0, f64::max)
     }
 
+    /// Who is deposed is not the last one that started the object: that one had the majority, and has it.
+    pub(super) fn check_deposed(&self, machine: usize) {
+        let started_at = self.machines[machine].started_at;
+        let is_last = self.machines.iter().all(|other| other.started_at <= started_at);
+        assert!(
+            !is_last,
+            "{machine} started last, and is deposed, at {:.3}\n{}",
+            self.now,
+            self.trace.join("\n")
+        );
+    }
+
     /// What must hold at any time.
     pub(super) fn check(&mut self) {
         for machine in &mut self.machines {
