@@ -4,6 +4,7 @@
 //! the node monitor (that it waits for its turn, that it is done).
 //! Restart: always; its monitor data comes back from the cluster data, running actions are awaited, not interrupted.
 
+mod restarts;
 mod shared;
 mod slice;
 
@@ -28,6 +29,7 @@ use crate::quorum::Surrender;
 use crate::runner::{AwaitAction, Awaited, Evaluate, FindAction, Forget, RunAction};
 use crate::supervision;
 
+use restarts::Kept;
 use shared::Acting;
 pub use shared::{Neighbours, Shared};
 
@@ -138,6 +140,8 @@ pub struct ServiceMonitor {
     /// What the cluster data is told: the last of each, when it has no room.
     published: Latest<(), SetInstanceMonitor>,
     concern: Latest<(), Concern>,
+    /// The restarts of its resources, as they are kept.
+    kept: Kept,
 }
 
 impl ServiceMonitor {
@@ -146,10 +150,12 @@ impl ServiceMonitor {
     pub fn new(shared: Arc<Shared>, path: ObjectPath) -> Self {
         let snapshot = shared.snapshot.load();
         let monitor = snapshot.local_instance(&path).and_then(|status| status.monitor.clone());
+        let kept = Kept::read(&shared.paths, &path);
         Self {
-            core: InstanceCore::new(path, monitor),
+            core: InstanceCore::new(path, monitor).with_restarts(kept.restarts()),
             published: Latest::new(shared.tell.monitor.clone()),
             concern: Latest::new(shared.tell.concern.clone()),
+            kept,
             shared,
             runs: VecDeque::new(),
             alarm: None,
@@ -198,6 +204,7 @@ impl ServiceMonitor {
             log::trace!(path:% = path, effect:? = effect; "effect");
             match effect {
                 Effect::Publish(monitor) => {
+                    self.kept.note(&monitor.restart);
                     let set = SetInstanceMonitor { path: path.clone(), monitor };
                     if self.published.send((), set) {
                         keep_on(ctx, |this: &mut Self| this.published.again());

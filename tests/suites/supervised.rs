@@ -1,7 +1,7 @@
 //! Promise: a resource that falls is restarted as often and as late as its keywords say, standby resources are kept up on
 //! every node, and what cannot be repaired is left as `monitor_action` says.
 
-use harness::{ClusterConf, Scene, wait_for};
+use harness::{ClusterConf, Scene, id_of, wait_for};
 
 /// A second resource, up on a node while its file `name.NODE` is there.
 fn second(scene: &Scene, name: &str, keywords: &str) -> String {
@@ -50,6 +50,24 @@ fn restarts_wait_for_each_other() {
     let day = 24 * 3_600 * 1_000;
     let between = (second + day - first) % day;
     assert!((900..20_000).contains(&between), "{between} ms between the restarts");
+}
+
+#[test]
+fn what_does_not_stay_up_uses_its_restarts_up_and_is_given_away() {
+    let text = |restart: &str| {
+        format!(
+            "[DEFAULT]\nid = {}\nnodes = n1 n2\norchestrate = ha\nmonitor_action = switch\n\
+             [app#1]\ntype = simple\nstart = /bin/sleep 91010\nstart@n1 = /bin/sleep 3\n\
+             monitor = true\n{restart}",
+            id_of("web")
+        )
+    };
+    let scene = Scene::start_with(&ClusterConf::default(), &[], |scene| {
+        scene.configure("web", &text("restart = 2\n"));
+    });
+    scene.wait_up(2, "web", &[1]);
+    let restarts = times(&scene, 0, "do start --local --rid");
+    assert_eq!(restarts.len(), 2, "{}", scene.cluster.nodes[0].read("log/web.log"));
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl Resource {
         ResourceSettings {
             restart: self.restart,
             restart_delay: 0.0,
+            restart_reset: 0.0,
             monitor: self.is_monitored,
             standby: self.is_standby,
             disabled: self.is_disabled,

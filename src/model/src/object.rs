@@ -67,6 +67,9 @@ pub struct ResourceSettings {
     pub restart: u32,
     /// Keyword `restart_delay` in seconds, default 0: shortest time between two restarts.
     pub restart_delay: f64,
+    /// Keyword `restart_reset` in seconds, default 60: how long a resource has to stay up until its restarts are forgotten. Until
+    /// then the next ones wait, longer each time. 0: forgotten as soon as it is up, as deployed agents do.
+    pub restart_reset: f64,
     /// Keyword `monitor`, default false: run the monitor action when restarts are used up.
     pub monitor: bool,
     /// Standby on this node.

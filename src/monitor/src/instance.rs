@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use model::{
     Aggregate, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus,
-    NodeName, ObjectPath, ObjectSettings, Status, Timestamp, Topology,
+    NodeName, ObjectPath, ObjectSettings, Restart, Status, Timestamp, Topology,
 };
 
 use crate::{
@@ -60,6 +60,8 @@ struct Since {
     status: Option<Duration>,
     target: Option<Duration>,
     restarts: BTreeMap<String, Duration>,
+    /// Resources that are well, as far as they are supervised.
+    up: BTreeMap<String, Duration>,
 }
 
 impl Since {
@@ -215,6 +217,15 @@ impl InstanceCore {
         }
     }
 
+    /// Goes on with the restarts that an earlier daemon counted.
+    #[must_use]
+    pub fn with_restarts(mut self, restarts: BTreeMap<String, Restart>) -> Self {
+        if self.monitor.restart.is_empty() {
+            self.monitor.restart = restarts;
+        }
+        self
+    }
+
     /// Has each pass note why it does nothing, or waits: [`holds`](Self::holds).
     #[must_use]
     pub fn explaining(mut self) -> Self {
@@ -320,6 +331,7 @@ impl InstanceCore {
                 if succeeded {
                     self.set_status(now, MonitorStatus::Idle, world);
                     self.expect_started(now);
+                    self.monitor.restart.clear();
                 } else if then == Then::Placed {
                     self.set_status(now, MonitorStatus::PlaceFailed, world);
                 } else {
@@ -339,6 +351,7 @@ impl InstanceCore {
             Action::Restart => {
                 self.end(now, succeeded, MonitorStatus::RestartFailed, world);
                 if succeeded {
+                    self.monitor.restart.clear();
                     self.expect_started(now);
                     // Later than the restart was asked for, whatever the clock of who asked: it is done.
                     if let Some(GlobalExpect::Restarted(asked)) = self.monitor.global_expect {

@@ -393,6 +393,8 @@ pub(super) const COMMON: &[Keyword] = &[
     kw("monitor").to(Boolean).at(),
     kw("restart").to(Integer).or("0").at(),
     kw("restart_delay").to(Duration).or("0").at(),
+    // Not of deployed agents, which ignore it: they forget restarts as soon as the resource is up.
+    kw("restart_reset").to(Duration).or("1m").at(),
     kw("shared").to(Boolean).at(),
     kw("provision").to(Boolean).or("true").at(),
     kw("unprovision").to(Boolean).or("true").at(),

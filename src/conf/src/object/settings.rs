@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{
     FlexBounds, NodeName, ObjectSettings, Orchestrate, PlacementPolicy, ResourceSettings, Topology,
@@ -12,6 +13,9 @@ use model::{
 use super::{ObjectConf, SectionReader};
 use crate::eval::MAX_DOCUMENT_WORK;
 use crate::{Complaint, Context, Converter, EvalError, Severity, Value};
+
+/// Keyword `restart_reset` where it does not parse: its default.
+const RESTART_RESET: Duration = Duration::from_secs(60);
 
 /// Evaluates, and gathers mistakes on the way.
 struct Gatherer<'a> {
@@ -251,9 +255,11 @@ impl Gatherer<'_> {
         });
         let restart = self.or(resource.integer("restart"), None).unwrap_or(0);
         let delay = self.or(resource.duration("restart_delay"), None).unwrap_or_default();
+        let reset = self.or(resource.duration("restart_reset"), None).unwrap_or(RESTART_RESET);
         ResourceSettings {
             restart: u32::try_from(restart.max(0)).unwrap_or(u32::MAX),
             restart_delay: delay.as_secs_f64(),
+            restart_reset: reset.as_secs_f64(),
             monitor: self.or(resource.bool("monitor"), false),
             standby: standby.unwrap_or(is_always_on),
             disabled: is_object_disabled || self.or(resource.bool("disable"), false),

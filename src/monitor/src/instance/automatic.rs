@@ -97,7 +97,7 @@ impl InstanceCore {
         );
         // Asked to start what its restarts could not: deployed agents wait for a `clear` here, for ever.
         let is_asked = cx.wants_start() && is_inactive;
-        if !cx.before.restart.is_empty() && !is_asked {
+        if self.has_restarts_at_work(cx) && !is_asked {
             return false;
         }
         let is_up = local.status.avail == Some(Status::Up);

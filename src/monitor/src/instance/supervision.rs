@@ -13,11 +13,15 @@ use crate::{Action, Effect, Event, Filters, Hold, World, candidates};
 /// Restarts of a standby resource that asks for fewer.
 const STANDBY_RESTARTS: u32 = 2;
 
+/// The pause before the second restart of a resource that does not stay up, doubled for each next one, up to the longest.
+const FIRST_PAUSE_SECS: f64 = 1.0;
+const LONGEST_PAUSE_SECS: f64 = 30.0;
+
 /// What one resource needs.
 #[derive(Debug, PartialEq)]
 enum Need {
-    /// Nothing: it works, and its counter goes.
-    Recovered,
+    /// Nothing: it works. Its counter goes in so many seconds.
+    Recovered(f64),
     /// Nothing: nobody asks for it, or it cannot be.
     Nothing,
     /// Nothing more: so many restarts were allowed.
@@ -78,13 +82,17 @@ impl InstanceCore {
         resources: &[(&str, &ResourceStatus)],
         guest: Option<&String>,
     ) -> bool {
+        for (rid, status) in resources {
+            match is_well(status) {
+                true => _ = self.since.up.entry((*rid).to_owned()).or_insert(cx.now.steady),
+                false => _ = self.since.up.remove(*rid),
+            }
+        }
         let needs: Vec<(&str, Need)> =
             resources.iter().map(|(rid, status)| (*rid, self.need(cx, rid, status))).collect();
         for (rid, need) in &needs {
             match need {
-                Need::Recovered => {
-                    self.monitor.restart.remove(*rid);
-                }
+                Need::Recovered(left) => self.forget_restarts(rid, *left),
                 Need::UsedUp { tries, allowed, monitored, standby } => {
                     self.count(cx, rid, *tries);
                     let can_leave = *monitored && has_other_candidate(cx);
@@ -141,14 +149,16 @@ impl InstanceCore {
     }
 
     fn need(&self, cx: &Cx<'_>, rid: &str, status: &ResourceStatus) -> Need {
-        if !matches!(status.status, Status::Warn | Status::Down | Status::StdbyDown) {
-            return Need::Recovered;
+        let settings = cx.settings.resources.get(rid);
+        let reset = settings.map_or(0.0, |settings| settings.restart_reset);
+        if is_well(status) {
+            let up = self.since.up.get(rid).map_or(0.0, |since| cx.now.since(*since));
+            return Need::Recovered(reset - up);
         }
         let is_unprovisioned = status.provisioned.is_some_and(|provisioned| !provisioned.state);
         if is_unprovisioned || status.disable {
             return Need::Nothing;
         }
-        let settings = cx.settings.resources.get(rid);
         let restart = settings.map_or(status.restart, |settings| settings.restart);
         let is_monitored = settings.map_or(status.monitor, |settings| settings.monitor);
         let delay = settings.map_or(0.0, |settings| settings.restart_delay);
@@ -180,11 +190,21 @@ impl InstanceCore {
         }
         if let Some(since) = self.since.restarts.get(rid) {
             let waited = cx.now.since(*since);
+            let delay = if reset > 0.0 { delay.max(pause_secs(done)) } else { delay };
             if waited < delay {
                 return Need::Later(delay - waited);
             }
         }
         Need::Restart { tries: done + 1, allowed, standby }
+    }
+
+    /// The counter of a resource that is up goes, in so many seconds if it stays up.
+    fn forget_restarts(&mut self, rid: &str, left: f64) {
+        if left <= 0.0 {
+            self.monitor.restart.remove(rid);
+        } else if self.monitor.restart.contains_key(rid) {
+            self.wake_after(left);
+        }
     }
 
     fn count(&mut self, cx: &Cx<'_>, rid: &str, retries: u32) {
@@ -201,15 +221,25 @@ impl InstanceCore {
         self.effects.push(Effect::Event(event));
     }
 
-    /// After a restart that succeeded: what is up again starts counting anew.
+    /// After a restart that succeeded: what is up again starts counting anew, if it needs not prove that it stays up.
     pub(super) fn forget_restarts_of_recovered(&mut self, rids: &[String], world: &dyn World) {
+        let settings = world.settings(&self.path);
+        let has_to_stay = |rid: &String| {
+            settings.and_then(|all| all.resources.get(rid)).is_some_and(|it| it.restart_reset > 0.0)
+        };
         let Some(local) = world.instance(world.local_node(), &self.path) else { return };
         for rid in rids {
             let status = local.resources.as_ref().and_then(|resources| resources.get(rid));
-            if status.is_some_and(|r| matches!(r.status, Status::Up | Status::StdbyUp)) {
+            let is_up = status.is_some_and(|r| matches!(r.status, Status::Up | Status::StdbyUp));
+            if is_up && !has_to_stay(rid) {
                 self.monitor.restart.remove(rid);
             }
         }
+    }
+
+    /// Whether a resource that is not up has used restarts.
+    pub(super) fn has_restarts_at_work(&self, cx: &Cx<'_>) -> bool {
+        cx.before.restart.keys().any(|rid| !self.since.up.contains_key(rid))
     }
 
     /// Whether a resource that is not well has restarts left, or a monitor action.
@@ -227,6 +257,20 @@ impl InstanceCore {
             !status.disable && !is_well && (done < restart || is_monitored)
         })
     }
+}
+
+/// How long after the last restart the next one comes of a resource that was restarted so often.
+fn pause_secs(done: u32) -> f64 {
+    match done.checked_sub(1) {
+        None => 0.0,
+        Some(doubled) => {
+            (FIRST_PAUSE_SECS * f64::from(doubled.min(10)).exp2()).min(LONGEST_PAUSE_SECS)
+        }
+    }
+}
+
+fn is_well(status: &ResourceStatus) -> bool {
+    !matches!(status.status, Status::Warn | Status::Down | Status::StdbyDown)
 }
 
 fn is_supervised(cx: &Cx<'_>) -> bool {

@@ -6,6 +6,7 @@ mod life;
 mod pace;
 mod placing;
 mod quorate;
+mod restarts;
 mod scaling;
 mod sequences;
 mod settings;

@@ -35,6 +35,9 @@ impl Node {
         for (object, text) in input["services"].as_object().expect("configurations") {
             world.configure(object, text.as_str().expect("a configuration"));
         }
+        // Deployed agents forget restarts as soon as the resource is up, and do not wait before the next one.
+        let resources = world.settings.values_mut().flat_map(|it| it.resources.values_mut());
+        resources.for_each(|it| std::sync::Arc::make_mut(it).restart_reset = 0.0);
         let config = input["node_config"].as_str().unwrap_or_default();
         if let Some((_, value)) = config.split_once("max_parallel = ") {
             world.conditions.max_parallel = value.trim().parse().expect("a number");
