@@ -1,6 +1,7 @@
 //! Promise: what an operator asks of a service is done on the right nodes, in the right order, and told when it is done.
 
 use harness::{Scene, wait_for};
+use rustix::process::Signal;
 
 const FAILOVER: (&str, &str) = ("web", "");
 const FLEX: (&str, &str) = ("flex", "topology = flex\nflex_min = 1\nflex_target = 2");
@@ -75,6 +76,26 @@ fn a_flex_service_keeps_its_number_and_moves_without_falling_below() {
     scene.wait_up_anywhere(1, "flex", 2);
     scene.reach(1, &["flex", "giveback"]);
     scene.wait_up(0, "flex", &[0, 1]);
+}
+
+#[test]
+fn a_target_is_reached_when_a_node_that_stood_still_has_it_too() {
+    let scene = Scene::start(&[]);
+    scene.cluster.nodes[1].signal(Signal::STOP);
+    scene.cluster.nodes[0].om_ok(&[
+        "web",
+        "create",
+        "--kw",
+        "nodes=n1 n2 n3",
+        "--kw",
+        "fs#1.type=flag",
+    ]);
+    let mut thaw = scene.cluster.nodes[0].spawn(&["web", "thaw", "--wait", "--time", "20s"]);
+    wait_for("n3 is thawed", || scene.seen(0, "web", 2)["frozen"] == 0.0);
+    assert!(thaw.try_wait().expect("a child of ours").is_none(), "n2 is not thawed");
+    scene.cluster.nodes[1].signal(Signal::CONT);
+    assert!(thaw.wait().expect("a child of ours").success());
+    assert_eq!(scene.cluster.nodes[1].instance("web")["frozen"], 0.0);
 }
 
 #[test]

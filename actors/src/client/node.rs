@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use model::NodeName;
 use om::render::{Sections, monitor, printable};
 use om::{NodeAction, Target, Wait};
 use serde_json::{Value, json};
@@ -34,6 +35,13 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::Drain(wait) => {
             let time = wait.time.map(seconds);
             let request = Request::new(wire::NodeDrain { wait: wait.wait, time });
+            let drained = match target {
+                Target::Nodes(selector) => selector.as_str(),
+                Target::Default | Target::Local => om.nodename.as_str(),
+            };
+            note(&format!(
+                "drains {drained} alone: its instances are stopped, and it stays frozen until `om node thaw --local` there"
+            ));
             let within = if wait.wait { time.map(|time| time + ANSWER) } else { Some(ANSWER) };
             if wait.wait {
                 interrupted::ends_with(
@@ -170,6 +178,7 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
                 global_expect: Some(word.to_owned()),
                 status: None,
             };
+            note(&whom(&link, &om.nodename, is_freeze)?);
             let code = om.report(&link.ask(&Request::new(request), Some(ANSWER))?)?;
             if wait.wait {
                 interrupted::ends_with(
@@ -181,6 +190,30 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
             Ok(code)
         }
     }
+}
+
+/// Which nodes a freeze or a thaw of all is about: what a colleague froze elsewhere is not thawed without a word.
+fn whom(link: &Link, local: &NodeName, is_freeze: bool) -> Result<String, Failure> {
+    let data = mon::status(link, None, None)?;
+    let nodes = data["monitor"]["nodes"].as_object().into_iter().flatten();
+    let is_frozen = |node: &Value| node["frozen"].as_f64().is_some_and(|time| time != 0.0);
+    let meant = nodes.filter(|(_, node)| is_frozen(node) != is_freeze);
+    let (own, others): (Vec<&str>, Vec<&str>) =
+        meant.map(|(name, _)| name.as_str()).partition(|name| *name == local.as_str());
+    let (what, action) = if is_freeze { ("freezes", "freeze") } else { ("thaws", "thaw") };
+    Ok(match (own.is_empty(), others.is_empty()) {
+        (true, true) => {
+            format!("{action} is for all nodes of the cluster: none is left to {action}")
+        }
+        (false, true) => format!("{what} {local}"),
+        (true, false) => {
+            format!("{what} {}, and not {local}, which is so already", others.join(", "))
+        }
+        (false, false) => format!(
+            "{what} {local}, and {} too: `om node {action} --local` is for {local} alone",
+            others.join(", ")
+        ),
+    })
 }
 
 /// Runs `om node <action> --local` on other nodes.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{
     Frozen, GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
-    ObjectPath, Status,
+    ObjectPath, Provisioned, Status,
 };
 use serde_json::{Map, Value, json};
 
@@ -261,6 +261,13 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
                 .any(|seen| seen.monitor.global_expect.as_ref().is_some_and(is_contrary));
             if is_done && !is_about_to_end {
                 Verdict::Info(format!("{text} is already {word}"))
+            } else if target == GlobalExpect::Started
+                && view.aggregate().provisioned == Some(Provisioned::No)
+            {
+                // Deployed agents keep the target, and nothing ever reaches it.
+                Verdict::Error(format!(
+                    "{text} is not provisioned: `om {text} provision` provisions and starts it"
+                ))
             } else if matches!(avail, Some(Status::NotApplicable | Status::Undef)) {
                 // Deployed agents answer with an empty line.
                 Verdict::Info(why_nothing(&view, text))

@@ -189,8 +189,14 @@ impl Waiting {
         if seen.instances.values().any(|status| !status.is_known()) {
             return Verdict::Pending;
         }
-        // Data of before the order may look as if it was done: a service that is to be restarted is up.
-        if self.is_ordered && is_reached(seen, target) {
+        // Data of before the order may look as if it was done: a service that is to be restarted is up. What failed to
+        // provision may have nothing that says so.
+        let is_failed_here = |(node, monitor): (&str, &InstanceMonitor)| {
+            monitor.status.is_failed() && monitor.status_updated != marks(node).status
+        };
+        let is_of_all = matches!(target, GlobalExpect::Provisioned | GlobalExpect::Unprovisioned);
+        let has_failed = is_of_all && seen.monitors().any(is_failed_here);
+        if self.is_ordered && !has_failed && is_reached(seen, target) {
             return Verdict::Reached;
         }
         if seen.monitors().any(|(_, monitor)| monitor.status.is_transitioning()) {
@@ -454,6 +460,21 @@ mod tests {
         assert_eq!(wait.look(aborting.seen(), Duration::ZERO), Verdict::Pending);
         let done = one("down", json!({"status": "idle", "global_expect_updated": 8.0}));
         assert_eq!(wait.look(done.seen(), Duration::ZERO), dropped("down"));
+    }
+
+    #[test]
+    fn what_failed_to_provision_is_not_provisioned_though_nothing_else_says_so() {
+        let lines = lines(&["w1 defer target state set to provisioned"], &[]);
+        let (before, target) = (one("n/a", idle()), GlobalExpect::Provisioned);
+        let wait =
+            Waiting::for_answer(&w1(), &target, Some("provisioned"), &lines, Some(before.seen()));
+        let failed = json!({"status": "provision failed", "status_updated": 20.0, "global_expect_updated": 9.0});
+        let failed = one("n/a", failed);
+        assert!(is_reached(failed.seen(), &target), "as far as its state goes");
+        let told = Verdict::Failed("w1: provision failed on n1: see `om w1 logs`".to_owned());
+        assert_eq!(wait.clone().unwrap().look(failed.seen(), Duration::ZERO), told);
+        let done = one("n/a", json!({"status": "idle", "global_expect_updated": 9.0}));
+        assert_eq!(wait.unwrap().look(done.seen(), Duration::ZERO), Verdict::Reached);
     }
 
     #[test]

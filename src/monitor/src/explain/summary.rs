@@ -114,7 +114,8 @@ fn hint(explanation: &Explanation, id: &str) -> String {
         // What was stopped is frozen: a start thaws it, and a thaw alone starts what is orchestrated only.
         "frozen" if !is_up(explanation) => format!(": `om {path} start`"),
         "frozen" => format!(": `om {path} thaw`"),
-        "node_frozen" => ": `om node thaw` there".to_owned(),
+        "unprovisioned" => format!(": `om {path} provision`"),
+        "node_frozen" => ": `om node thaw --local` there".to_owned(),
         "failed" | "start_failed" | "peer_start_failed" | "restarts_used_up" => {
             format!(": `om {path} clear`")
         }

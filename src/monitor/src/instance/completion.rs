@@ -18,6 +18,13 @@ impl InstanceCore {
         if !is_same_config || !is_reached(cx, target) {
             return;
         }
+        // One that has not told of its instance is not in that state: it takes the target over once it has. Deployed agents
+        // judge by the instances that are known.
+        let silent = if is_of_all(target) { cx.silent() } else { vec![] };
+        if !silent.is_empty() {
+            self.hold(|| Hold::NotEverywhere(silent));
+            return;
+        }
         match target {
             GlobalExpect::Provisioned => {
                 let sequel = if rules::is_started(cx.avail()) {
@@ -39,6 +46,10 @@ impl InstanceCore {
                 if cx.before.status.is_waiting() {
                     self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
                 }
+            }
+            GlobalExpect::Stopped | GlobalExpect::Shutdown => {
+                self.claim_no_more(cx);
+                self.give_up_target(cx);
             }
             _ => self.give_up_target(cx),
         }
@@ -70,6 +81,27 @@ impl InstanceCore {
         self.set_global_expect(now, None);
         self.published = Some(self.monitor.clone());
         self.effects.push(Effect::Remove);
+    }
+}
+
+/// Whether every instance is to come into the state that is asked for.
+fn is_of_all(target: &GlobalExpect) -> bool {
+    match target {
+        GlobalExpect::Started
+        | GlobalExpect::Stopped
+        | GlobalExpect::Shutdown
+        | GlobalExpect::Frozen
+        | GlobalExpect::Thawed
+        | GlobalExpect::Placed
+        | GlobalExpect::Provisioned
+        | GlobalExpect::Unprovisioned => true,
+        GlobalExpect::PlacedAt(_)
+        | GlobalExpect::Deleted
+        | GlobalExpect::Purged
+        | GlobalExpect::Aborted
+        | GlobalExpect::Restarted(_)
+        | GlobalExpect::Scaled
+        | GlobalExpect::Other(_) => false,
     }
 }
 

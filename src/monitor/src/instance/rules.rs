@@ -129,6 +129,15 @@ pub(super) fn is_same_config_everywhere(cx: &Cx<'_>) -> bool {
 }
 
 impl Cx<'_> {
+    /// Nodes of the object that are heard, and have not told of their instance.
+    pub(super) fn silent(&self) -> Vec<NodeName> {
+        let is_silent =
+            |node: &&NodeName| self.view.on(node).is_none_or(|seen| !seen.status.is_known());
+        let peers = crate::live_nodes(self.view.world).map(|(node, _)| node);
+        let peers = peers.filter(|node| self.settings.peers.contains(node));
+        peers.filter(is_silent).cloned().collect()
+    }
+
     pub(super) fn all_thawed(&self) -> bool {
         self.aggregate.frozen == Some(Frozen::Thawed)
     }

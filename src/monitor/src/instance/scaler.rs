@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{Frozen, GlobalExpect, MonitorStatus, NodeName, ObjectPath, Provisioned, Topology};
+use model::{Frozen, GlobalExpect, MonitorStatus, ObjectPath, Provisioned, Topology};
 
 use super::{Cx, InstanceCore, rules};
 use crate::{Change, Effect, Filters, Hold, Moment, ObjectView, candidates, live_nodes, ranks};
@@ -56,11 +56,7 @@ impl InstanceCore {
             return;
         };
         // One that has not told of its instance yet may be the leader: two would make the same slices, and run them twice.
-        let is_silent =
-            |node: &&NodeName| cx.view.on(node).is_none_or(|seen| !seen.status.is_known());
-        let peers = live_nodes(world).map(|(node, _)| node);
-        let peers = peers.filter(|node| cx.settings.peers.contains(node));
-        let silent: Vec<NodeName> = peers.filter(is_silent).cloned().collect();
+        let silent = cx.silent();
         let is_same_config = rules::is_same_config_everywhere(cx);
         self.hold_if(!is_same_config, || Hold::ConfigDiffers);
         if !silent.is_empty() || !is_same_config {

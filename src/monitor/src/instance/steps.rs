@@ -132,6 +132,7 @@ impl InstanceCore {
         if !cx.is_instance_frozen() {
             self.freeze(cx);
         } else if is_done {
+            self.claim_no_more(cx);
         } else if !cx.all_frozen() {
             self.hold(|| Hold::NotFrozen(nodes_where(cx, |seen| !rules::is_frozen(seen))));
         } else if action == Action::Shutdown {
@@ -139,6 +140,14 @@ impl InstanceCore {
             self.run(cx.now, action, MonitorStatus::Shutdown, cx.view.world);
         } else {
             self.stop(cx, false);
+        }
+    }
+
+    /// What an operator stopped is kept up by nobody: where it was down already, no stop ends that.
+    pub(super) fn claim_no_more(&mut self, cx: &Cx<'_>) {
+        let is_claimed = cx.before.local_expect == Some(LocalExpect::Started);
+        if is_claimed && rules::is_stopped(cx.local_avail()) {
+            self.set_local_expect(cx.now, None);
         }
     }
 

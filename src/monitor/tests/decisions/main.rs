@@ -11,6 +11,7 @@ mod scaling;
 mod sequences;
 mod settings;
 mod standby;
+mod targets;
 mod world;
 
 use std::collections::BTreeMap;

@@ -273,6 +273,10 @@ fn show(cluster: &Cluster) -> String {
             }
         }
     }
+    let last = cluster.commands.len().saturating_sub(40);
+    for (at, node, object, argv) in &cluster.commands[last..] {
+        lines.push(format!("at {at:.3} {node} ran {object}: {argv:?}"));
+    }
     lines.join("\n")
 }
 

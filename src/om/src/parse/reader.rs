@@ -181,15 +181,11 @@ impl Reader<'_> {
         }))
     }
 
-    /// `scale --to N`: sets the keyword, as deployed agents do.
+    /// `scale --to N`. Deployed agents set the keyword whatever the object is.
     pub(super) fn scale(&self) -> Result<ConfigAction, Usage> {
         let to = self.text("to").and_then(|text| text.parse::<u32>().ok());
         let to = to.ok_or_else(|| usage("scale needs --to and a number: om web scale --to 3"))?;
-        Ok(ConfigAction::Set {
-            edits: vec![Edit(format!("scale={to}"))],
-            eval: false,
-            force: false,
-        })
+        Ok(ConfigAction::Scale { to })
     }
 
     pub(super) fn key_action(&self, action: &str) -> Result<KeyAction, Usage> {
