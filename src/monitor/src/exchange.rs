@@ -91,6 +91,8 @@ pub enum Sending {
 pub struct Exchange {
     local: NodeName,
     generation: u64,
+    /// The first generation of this life.
+    first: u64,
     peers: BTreeMap<NodeName, Peer>,
     /// Whom each known peer says to know.
     known_to: BTreeMap<NodeName, BTreeSet<NodeName>>,
@@ -119,6 +121,7 @@ impl Exchange {
         Self {
             local,
             generation,
+            first: generation,
             peers: BTreeMap::new(),
             known_to: BTreeMap::new(),
             unseen: BTreeMap::new(),

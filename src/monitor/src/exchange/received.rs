@@ -150,8 +150,10 @@ impl Exchange {
         let lost = self.lost.remove(from);
         peer.stale_ack = lost.unwrap_or(before.stale_ack);
         let unseen = self.unseen.entry(from.clone()).or_default();
-        let seen_before = known.map(|known| known.seen());
-        unseen.on_message(now.steady, peer.seen(), seen_before, lost.is_some(), life);
+        // Heard for the first time, and it has data of this life: it had none before. Of the life before, it never lost it.
+        let is_new_to_it = known.is_none() && lost.is_none() && peer.acked >= self.first;
+        let seen = if is_new_to_it { 0 } else { peer.seen() };
+        unseen.on_message(now.steady, seen, known.map(|known| known.seen()), lost.is_some(), life);
         if self.known_to.get(from) != Some(&known_to) {
             self.known_to.insert(from.clone(), known_to);
         }

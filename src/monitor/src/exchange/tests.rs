@@ -124,14 +124,14 @@ fn who_was_lost_and_goes_on_where_it_stood_did_not_forget_this_node_again() {
         (unseen.times, unseen.times_anew, unseen.is_anew)
     };
     bench.hear(patch(&[("n2", 7), ("n1", 100)], 8.0, &[]));
-    assert_eq!(unseen(&bench), (0, 1, true), "it has what it had before");
+    assert_eq!(unseen(&bench), (1, 1, true), "it has what it had before");
     // It notices that it had lost this node too, and has its data again.
     bench.hear(full(&[("n2", 8)], 9.0));
-    assert_eq!(unseen(&bench), (0, 1, true));
+    assert_eq!(unseen(&bench), (1, 1, true));
     bench.hear(patch(&[("n2", 8), ("n1", generation)], 10.0, &[]));
-    assert_eq!(unseen(&bench), (0, 1, false));
+    assert_eq!(unseen(&bench), (1, 1, false));
     bench.hear(patch(&[("n2", 8)], 11.0, &[]));
-    assert_eq!(unseen(&bench), (1, 1, false), "now it did");
+    assert_eq!(unseen(&bench), (2, 1, false), "now it did");
 }
 
 #[test]
@@ -144,18 +144,30 @@ fn who_starts_anew_did_not_forget_this_node() {
         let unseen = bench.exchange.unseen(&node("n2"));
         (unseen.times, unseen.has_started)
     };
-    assert_eq!(started("init"), (0, true));
-    assert_eq!(started("rejoin"), (0, true));
-    assert_eq!(started("idle"), (1, false));
+    assert_eq!(started("init"), (1, true));
+    assert_eq!(started("rejoin"), (1, true));
+    assert_eq!(started("idle"), (2, false));
     // Its first message that comes says nothing of its life: the next one does.
     let mut bench = Bench::in_step();
     bench.hear(patch(&[("n2", 9_000)], 20.0, &[9_000]));
-    assert_eq!(bench.exchange.unseen(&node("n2")).times, 0);
+    assert_eq!(bench.exchange.unseen(&node("n2")).times, 1);
     let data = serde_json::json!({"monitor": {"status": "rejoin"}});
     let Value::Object(data) = data else { panic!("an object") };
     bench.hear(message(&[("n2", 9_001)], 21.0, Content::Full { data }));
     let unseen = bench.exchange.unseen(&node("n2"));
-    assert_eq!((unseen.times, unseen.has_started), (0, true));
+    assert_eq!((unseen.times, unseen.has_started), (1, true));
+}
+
+#[test]
+fn who_is_first_heard_with_the_data_of_this_life_had_none_before() {
+    let times = |ack: u64| {
+        let mut bench = Bench::new();
+        bench.hear(full(&[("n2", 7), ("n1", ack)], 7.0));
+        bench.exchange.unseen(&node("n2")).times
+    };
+    assert_eq!(times(0), 1);
+    assert_eq!(times(100), 1, "what it said before did not come");
+    assert_eq!(times(99), 0, "it has those of the life before");
 }
 
 #[test]

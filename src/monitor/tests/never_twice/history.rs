@@ -369,6 +369,9 @@ impl History {
     fn start_daemon(&mut self, machine: usize) {
         self.note(|| format!("daemon of {machine} starts"));
         self.machines[machine].start_daemon(self.now, &self.shared);
+        if let Some(daemon) = &mut self.machines[machine].daemon {
+            daemon.first_version = self.version + 1;
+        }
         if self.machines[machine].actions > 0 {
             let status = Some(self.machines[machine].acts.clone());
             self.apply(machine, &Change { status, ..Change::default() });

@@ -65,6 +65,8 @@ pub(crate) struct Daemon {
     lost: BTreeMap<NodeName, u64>,
     /// What they had acknowledged when they were lost last.
     stale_acks: Gens,
+    /// The first version of its own data.
+    pub(crate) first_version: u64,
     /// Arbitrators that answered after the last loss.
     arbitrator_votes: usize,
     aggregate: Aggregate,
@@ -225,6 +227,7 @@ impl Machine {
             peers: Peers::default(),
             lost: BTreeMap::new(),
             stale_acks: Gens::new(),
+            first_version: 0,
             arbitrator_votes: 0,
             aggregate: Aggregate::default(),
             is_adopting: self.actions > 0,
@@ -329,7 +332,10 @@ impl Machine {
         let is_same_life = is_same_life || crate::is_broken("reborn");
         let what = if is_same_life { Life::Same } else { Life::of(status) };
         let unseen = daemon.unseen.entry(from.clone()).or_default();
-        unseen.on_message(clock, seen(ack(gens)), before.map(seen), lost.is_some(), what);
+        // Heard for the first time, with data of this life: it had none before.
+        let is_new_to_it = before.is_none() && lost.is_none() && ack(gens) >= daemon.first_version;
+        let now_seen = if is_new_to_it { 0 } else { seen(ack(gens)) };
+        unseen.on_message(clock, now_seen, before.map(seen), lost.is_some(), what);
         let old = daemon.told.insert(from.clone(), gens.clone());
         let mut is_news =
             old.is_none_or(|old| !old.keys().eq(gens.keys()) || ack(&old) != ack(gens));
