@@ -87,7 +87,6 @@ fn run(om: &Om, owners: &[Owner], action: &ConfigAction) -> Done {
                 let edits: Vec<Edit> = edits.iter().map(|edit| Edit::Set(edit.0.clone())).collect();
                 change(om, owner, &edits, Manner { eval: *eval, force: *force })?;
             }
-            ConfigAction::Scale { to } => scale(om, owner, *to)?,
             ConfigAction::Unset { keywords, force } => {
                 let document = Document::read(om, owner, &settings(om)?)?;
                 if let Some(keyword) = keywords.iter().find(|it| document.get(it).is_none()) {
@@ -202,22 +201,6 @@ fn evaluated_text(value: &serde_json::Value) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Sets how many slices a scaler has. The keyword makes a scaler of what is none: its own resources are run no more then.
-fn scale(om: &Om, owner: &Owner, to: u32) -> Result<(), Failure> {
-    let settings = settings(om)?;
-    let document = Document::read(om, owner, &settings)?;
-    if document
-        .eval(&context(om, &settings, None)?, "scale")
-        .is_ok_and(|value| value.to_json().is_null())
-    {
-        let name = owner.words();
-        return Err(Failure::new(format!(
-            "{name} is no scaler, whose slices run what it describes: `om {name} set --kw scale={to}` makes it one"
-        )));
-    }
-    change(om, owner, &[Edit::Set(format!("scale={to}"))], Manner::default())
 }
 
 /// How a file is changed.
@@ -439,7 +422,6 @@ pub(super) fn as_request(
             let edits: Vec<&str> = edits.iter().map(|edit| edit.0.as_str()).collect();
             ("set", json!({"kw": edits, "eval": eval, "force": force}))
         }
-        ConfigAction::Scale { to } => ("set", json!({"kw": [format!("scale={to}")]})),
         ConfigAction::Unset { keywords, force } => {
             ("unset", json!({"kw": keywords, "force": force}))
         }

@@ -21,11 +21,6 @@ pub enum ConfigAction {
         /// `--force`: also what takes members out of the cluster.
         force: bool,
     },
-    /// `scale --to N`: keyword `scale` of an object that is a scaler already.
-    Scale {
-        /// How many slices.
-        to: u32,
-    },
     /// `unset --kw K`.
     Unset {
         /// Keywords to remove.

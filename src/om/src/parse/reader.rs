@@ -181,11 +181,15 @@ impl Reader<'_> {
         }))
     }
 
-    /// `scale --to N`. Deployed agents set the keyword whatever the object is.
+    /// `scale --to N`: sets the keyword, as deployed agents do.
     pub(super) fn scale(&self) -> Result<ConfigAction, Usage> {
         let to = self.text("to").and_then(|text| text.parse::<u32>().ok());
         let to = to.ok_or_else(|| usage("scale needs --to and a number: om web scale --to 3"))?;
-        Ok(ConfigAction::Scale { to })
+        Ok(ConfigAction::Set {
+            edits: vec![Edit(format!("scale={to}"))],
+            eval: false,
+            force: false,
+        })
     }
 
     pub(super) fn key_action(&self, action: &str) -> Result<KeyAction, Usage> {

@@ -252,12 +252,6 @@ fn usage_repeats_what_was_typed() {
 }
 
 #[test]
-fn a_scale_is_no_plain_set() {
-    let Command::Object(command) = command("web scale --to 3") else { panic!("not of an object") };
-    assert_eq!(command.action, ObjectAction::Config(ConfigAction::Scale { to: 3 }));
-}
-
-#[test]
 fn values_may_look_like_options() {
     let Command::Object(command) = command("web set --kw a=-b --kw app#1.start=-x") else {
         panic!("not an object command")
