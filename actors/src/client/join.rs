@@ -346,7 +346,9 @@ fn original(om: &Om, member: &Link, secret: &str) -> Option<(String, f64)> {
         if let (0, Some(text), Some(mtime)) = (status_of(&reply), text, mtime) {
             let ini = Ini::parse(text).ok()?;
             let nodes = ini.get("cluster", "nodes").unwrap_or_default();
-            let is_ours = nodes.split_whitespace().any(|node| node == om.nodename.as_str())
+            let is_ours = nodes
+                .split_whitespace()
+                .any(|node| node.eq_ignore_ascii_case(om.nodename.as_str()))
                 && ini.get("cluster", "secret") == Some(secret);
             return is_ours.then(|| (text.to_owned(), mtime));
         }

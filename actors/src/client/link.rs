@@ -103,7 +103,9 @@ impl Link {
             guest: None,
             dialect: None,
         };
-        if let Some(server) = server.filter(|server| *server != nodename.as_str()) {
+        if let Some(server) =
+            server.filter(|server| !server.eq_ignore_ascii_case(nodename.as_str()))
+        {
             link.server = link.parse_server(server)?;
         }
         Ok(link)
@@ -118,7 +120,8 @@ impl Link {
     /// Whether `node` is the node that this link reaches already.
     #[must_use]
     pub fn is_local(&self, node: &str) -> bool {
-        matches!(self.server, Server::Socket(_)) && node == self.nodename.as_str()
+        matches!(self.server, Server::Socket(_))
+            && node.eq_ignore_ascii_case(self.nodename.as_str())
     }
 
     /// The same link, to another address: `host[:port]`, or a member by its name.

@@ -62,7 +62,7 @@ pub fn ensure_cluster_conf(paths: &Paths, nodename: &NodeName) -> io::Result<()>
     let speaks = |ini: &Ini| ini.get("cluster", "envelope").is_some();
     let has_peers = |ini: &Ini| {
         let nodes = ini.get("cluster", "nodes").unwrap_or_default();
-        nodes.split_whitespace().any(|name| name != nodename.as_str())
+        nodes.split_whitespace().any(|name| !name.eq_ignore_ascii_case(nodename.as_str()))
     };
     if replaces_deployed
         && (has_peers(&cluster) || has_peers(&node))

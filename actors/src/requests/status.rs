@@ -100,11 +100,13 @@ pub(super) fn ask_full(context: &Context, options: &AskFullOptions) -> Outcome {
     let Some(peer) = &options.peer else {
         return refusal(400, "The 'peer' option must be set").into();
     };
-    if context.routes.nodename.as_str() == peer {
+    if context.routes.nodename.as_str().eq_ignore_ascii_case(peer) {
         return refusal(400, "Can't ask a full from ourself").into();
     }
     let snapshot = context.snapshot();
-    let Some(node) = snapshot.cluster().nodes.iter().find(|node| node.as_str() == peer) else {
+    let Some(node) =
+        snapshot.cluster().nodes.iter().find(|node| node.as_str().eq_ignore_ascii_case(peer))
+    else {
         let peer = super::shorten(peer);
         let error = format!("Can't ask a full from {peer}: not in cluster.nodes");
         return refusal(400, error).into();

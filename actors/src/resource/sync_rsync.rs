@@ -152,7 +152,8 @@ impl Rsync {
         if settings.topology == Topology::Flex {
             let primary = scene.instance.section("DEFAULT").text("flex_primary").ok().flatten();
             let primary = primary.or_else(|| settings.nodes.first().map(ToString::to_string));
-            return is_up && primary.as_deref() == Some(scene.host.nodename.as_str());
+            let local = scene.host.nodename.as_str();
+            return is_up && primary.is_some_and(|primary| primary.eq_ignore_ascii_case(local));
         }
         is_up
     }

@@ -146,6 +146,25 @@ impl<'a> Doc<'a> {
         }
     }
 
+    /// The value of a keyword that is scoped by the name of a node. Names of nodes have no case.
+    pub(crate) fn of_node(self, section: &str, keyword: &str, node: &NodeName) -> Option<&'a str> {
+        let is_scoped = |written: &str| {
+            written.split_once('@').is_some_and(|(name, scope)| {
+                name == keyword && scope.eq_ignore_ascii_case(node.as_str())
+            })
+        };
+        let of = |ini: &'a Ini| {
+            let as_it_is = ini.get(section, &format!("{keyword}@{node}"));
+            as_it_is.or_else(|| {
+                ini.keywords(section).find(|(written, _)| is_scoped(written)).map(|(_, raw)| raw)
+            })
+        };
+        match self {
+            Self::Object(conf) => of(conf.ini()),
+            Self::Node(conf) => of(&conf.node).or_else(|| of(conf.cluster.ini())),
+        }
+    }
+
     /// Type of a section: as written, as its prefix says, or the default of its group.
     pub(crate) fn driver(self, section: &str) -> Option<&'a str> {
         if section == "DEFAULT" {
@@ -357,8 +376,7 @@ impl<'a> Evaluation<'a> {
     fn scoped(&mut self, section: &str, keyword: &str, is_scopable: bool) -> Option<&'a str> {
         let doc = self.doc;
         if is_scopable {
-            let node = self.ctx.evaluated_node().as_str();
-            if let Some(raw) = doc.get(section, &format!("{keyword}@{node}")) {
+            if let Some(raw) = doc.of_node(section, keyword, self.ctx.evaluated_node()) {
                 return Some(raw);
             }
             let groups: &[&str] = match doc {
@@ -384,7 +402,7 @@ impl<'a> Evaluation<'a> {
     /// Whether the node belongs to a scope group; false for a group that is defined by itself.
     fn is_in_group(&mut self, group: &str) -> bool {
         let node = self.ctx.evaluated_node().clone();
-        self.group(group).iter().any(|member| member == node.as_str())
+        self.group(group).iter().any(|member| member.eq_ignore_ascii_case(node.as_str()))
     }
 
     fn group(&mut self, group: &str) -> Vec<String> {
@@ -505,4 +523,43 @@ pub(crate) fn to_json(doc: Doc<'_>, ctx: &Context) -> serde_json::Map<String, se
         all.insert(name.to_owned(), section.into());
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::ObjectPath;
+
+    use super::*;
+
+    #[test]
+    fn names_of_nodes_have_no_case_in_scopes_and_in_lists_of_nodes() {
+        let text = "[DEFAULT]\nnodes = N1 n2\nflex_primary = N2\n[app#1]\n\
+                    start@N1 = one\nstart@nodes = both\nstop@N9 = other\nstop@flex_primary = first\n";
+        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
+        let cluster = "[cluster]\nnodes = N1 N2\nname@N1 = Here\n[listener]\nport@N2 = 1300\n";
+        for (local, start, stop, port) in
+            [("n1", "one", None, None), ("N2", "both", Some("first"), Some("1300"))]
+        {
+            let node = NodeConf::parse(NodeName::new(local).unwrap(), cluster, "").unwrap();
+            let ctx = Context::new(Arc::new(node));
+            let get = |keyword: &str| {
+                let found = conf.eval_keyword(&ctx, keyword).ok()?;
+                Some(found.to_string()).filter(|text| !text.is_empty())
+            };
+            assert_eq!(get("app#1.start").as_deref(), Some(start), "{local}");
+            assert_eq!(
+                get("app#1.stop").filter(|text| text != "False").as_deref(),
+                stop,
+                "{local}"
+            );
+            let nodes: Vec<String> = conf.scope(&ctx).iter().map(ToString::to_string).collect();
+            assert_eq!(nodes, ["n1", "n2"]);
+            let found = ctx.node.eval_keyword(&ctx, "listener.port").unwrap().to_string();
+            assert_eq!(found == "1300", port.is_some(), "{local}: {found}");
+            let name = if local == "n1" { "here" } else { "default" };
+            assert_eq!(ctx.node.cluster_name(), name);
+        }
+    }
 }

@@ -91,8 +91,8 @@ impl NodeConf {
     #[must_use]
     pub fn cluster_name(&self) -> String {
         let scope = if self.drpnodes.contains(&self.nodename) { "drpnodes" } else { "nodes" };
-        let scopes = [format!("cluster.name@{}", self.nodename), format!("cluster.name@{scope}")];
-        let scoped = scopes.iter().find_map(|keyword| self.get(keyword));
+        let own = Doc::Node(self).of_node("cluster", "name", &self.nodename).map(str::to_owned);
+        let scoped = own.or_else(|| self.get(&format!("cluster.name@{scope}")));
         let name = scoped.or_else(|| self.get("cluster.name")).unwrap_or_default().to_lowercase();
         if name.is_empty() { "default".into() } else { name }
     }

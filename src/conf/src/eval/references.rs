@@ -231,7 +231,7 @@ impl Evaluation<'_> {
                 // Addresses would need a resolver: only names of nodes are told.
                 let dns = dns();
                 let is_named = |node: &&model::NodeName| {
-                    dns.split_whitespace().any(|name| name == node.as_str())
+                    dns.split_whitespace().any(|name| name.eq_ignore_ascii_case(node.as_str()))
                 };
                 return Some(join(
                     &node.cluster_nodes().iter().filter(is_named).cloned().collect::<Vec<_>>(),
@@ -407,7 +407,9 @@ const BUILTINS: [&str; 31] = [
 /// are would take a resolver.
 pub(crate) fn left_out_of_dnsnodes(node: &NodeConf) -> Vec<String> {
     let dns = node.get("cluster.dns").unwrap_or_default();
-    let is_named = |word: &&str| node.cluster_nodes().iter().any(|node| node.as_str() == *word);
+    let is_named = |word: &&str| {
+        node.cluster_nodes().iter().any(|node| node.as_str().eq_ignore_ascii_case(word))
+    };
     dns.split_whitespace().filter(|word| !is_named(word)).map(str::to_owned).collect()
 }
 

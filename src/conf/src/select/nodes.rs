@@ -32,12 +32,13 @@ impl NodeSelector<'_> {
         let words: Vec<&str> = selector.split_whitespace().collect();
         let has_sign = |word: &str| word.contains(['*', '?', '=', ',', '+', ':', '!', '[']);
         if words.len() > 1 && !selector.contains(['*', '?', '=', ',', '+']) {
-            return unique(words.into_iter().map(str::to_owned));
+            // Names of nodes have no case.
+            return unique(words.into_iter().map(str::to_ascii_lowercase));
         }
         if let [word] = words[..]
             && !has_sign(word)
         {
-            let node = self.nodes.iter().find(|node| node.as_str() == word);
+            let node = self.nodes.iter().find(|node| node.as_str().eq_ignore_ascii_case(word));
             return node.map(|node| vec![node.to_string()]).unwrap_or_default();
         }
         unique(words.into_iter().flat_map(|word| texts(&self.word(word))))
@@ -88,7 +89,7 @@ impl NodeSelector<'_> {
             _ => match (positive.split_once('='), positive.strip_suffix(':')) {
                 (Some((name, value)), _) => label(name).is_some_and(|label| label == value),
                 (None, Some(name)) => label(name).is_some(),
-                (None, None) => glob(positive, node.as_str()),
+                (None, None) => glob(&positive.to_ascii_lowercase(), node.as_str()),
             },
         };
         is_match != atom.starts_with('!')
@@ -108,6 +109,25 @@ fn unique(words: impl Iterator<Item = String>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::Labels;
+
+    #[test]
+    fn names_of_nodes_have_no_case_and_labels_do() {
+        let nodes = ["n1", "n2"].map(|name| NodeName::new(name).unwrap());
+        let labels: Labels =
+            [(nodes[0].clone(), [("Az".to_owned(), "Fr1".to_owned())].into())].into();
+        let selector = NodeSelector { nodes: &nodes, labels: &labels, is_live: true };
+        for (text, selected) in [
+            ("N1", &["n1"][..]),
+            ("N1 n2", &["n1", "n2"]),
+            ("N[12]", &["n1", "n2"]),
+            ("N1,Nx", &["n1"]),
+            ("!N1,!N*", &["n2"]),
+            ("Az=Fr1", &["n1"]),
+            ("az=fr1", &[]),
+        ] {
+            assert_eq!(selector.expand(text), selected, "{text}");
+        }
+    }
 
     #[test]
     fn what_can_be_no_node_is_named() {
