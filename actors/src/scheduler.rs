@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use model::{NodeMonitorStatus, ObjectPath, Provisioned, Timestamp};
+use monitor::{ObjectView, TaskPlace};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, now};
-use crate::cluster_data::SnapshotCell;
+use crate::cluster_data::{SnapshotCell, View};
 use crate::config::ConfigCell;
 use crate::durable;
 use crate::paths::Paths;
@@ -260,7 +261,14 @@ impl Scheduler {
             entry.planned_ms = None;
             if !is_ready {
                 self.plan_at(&key, Some(milliseconds(now.plus(LATER_SECS))));
-            } else if key.work.needs_provisioned() && !self.is_provisioned(&key.path) {
+            } else if self.place(&key) == TaskPlace::Nowhere {
+                // What is due at an hour of the day is missed, not made up for where the object comes up later.
+                let later = now.plus(LATER_SECS);
+                let due = self.entries.get(&key).and_then(|entry| entry.due(&key, later));
+                self.plan_at(&key, due.map(milliseconds));
+            } else if self.place(&key) == TaskPlace::Elsewhere
+                || key.work.needs_provisioned() && !self.is_provisioned(&key.path)
+            {
                 // As if it had run: it is looked at again when it is due next.
                 if let Some(entry) = self.entries.get_mut(&key) {
                     entry.last = Some(now);
@@ -293,6 +301,16 @@ impl Scheduler {
         let snapshot = self.snapshot.load();
         let provisioned = snapshot.aggregate(path).and_then(|state| state.provisioned);
         !matches!(provisioned, Some(Provisioned::No | Provisioned::Mixed))
+    }
+
+    /// Where a work belongs: a task to where the object is up, the rest to each instance.
+    fn place(&self, key: &Key) -> TaskPlace {
+        if key.work != Work::Run {
+            return TaskPlace::Here;
+        }
+        let (snapshot, config) = (self.snapshot.load(), self.config.load());
+        let view = View::new(&snapshot, &config, false);
+        monitor::task_place(&ObjectView::new(&view, &key.path))
     }
 
     fn run_waiting(&mut self, ctx: &mut Context<Self>) {

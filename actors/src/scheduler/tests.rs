@@ -3,7 +3,9 @@ use model::{NodeMonitorData, NodeName};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::cluster_data::{ClusterData, Flush, SetNode, Snapshot};
+use crate::cluster_data::{
+    ClusterData, ClusterInfo, Flush, NodePublic, SetInstance, SetNode, Snapshot,
+};
 use crate::config::LoadedConfig;
 
 #[derive(Debug, PartialEq)]
@@ -63,7 +65,7 @@ async fn bench(text: &str, status: NodeMonitorStatus, stamp: Option<(&str, f64)>
         durable::write(&file, format!("{time:?}\n").as_bytes(), 0o644).unwrap();
     }
     let config: ConfigCell = Arc::new(ArcSwap::from_pointee(LoadedConfig::load(&paths, &node)));
-    let snapshot: SnapshotCell = Arc::new(ArcSwap::from_pointee(Snapshot::empty(node)));
+    let snapshot: SnapshotCell = Arc::new(ArcSwap::from_pointee(Snapshot::empty(node.clone())));
     let data = ClusterData::new(snapshot.clone(), config.clone()).start();
     let (sender, heard) = mpsc::unbounded_channel();
     let ear = Ear(sender).start();
@@ -72,7 +74,11 @@ async fn bench(text: &str, status: NodeMonitorStatus, stamp: Option<(&str, f64)>
         run: ear.clone().recipient(),
         root: ear.recipient(),
     };
+    let cluster = ClusterInfo { nodes: vec![node], ..ClusterInfo::default() };
+    let settings = Some(NodePublic { cluster, ..NodePublic::default() });
+    data.send(SetNode { settings, ..SetNode::default() }).await.unwrap();
     set_status(&data, status).await;
+    set_avail(&data, model::Status::NotApplicable).await;
     let scheduler = Scheduler::with(paths.clone(), config, snapshot, tell).start();
     Bench { _folder: folder, paths, heard, data, scheduler }
 }
@@ -80,6 +86,17 @@ async fn bench(text: &str, status: NodeMonitorStatus, stamp: Option<(&str, f64)>
 async fn set_status(data: &Addr<ClusterData>, status: NodeMonitorStatus) {
     let monitor = NodeMonitorData { status, ..NodeMonitorData::default() };
     data.send(SetNode { monitor: Some(monitor), ..SetNode::default() }).await.unwrap();
+    data.send(Flush).await.unwrap();
+}
+
+async fn set_avail(data: &Addr<ClusterData>, avail: model::Status) {
+    let status = model::InstanceStatus {
+        updated: now(),
+        avail: Some(avail),
+        ..model::InstanceStatus::default()
+    };
+    let path = ObjectPath::parse("svc1").unwrap();
+    data.send(SetInstance { path, status: Box::new(status) }).await.unwrap();
     data.send(Flush).await.unwrap();
 }
 
@@ -174,4 +191,22 @@ async fn a_run_of_somebody_else_starts_the_interval_anew() {
     bench.scheduler.send(RunDone { path, action: "run".to_owned(), rids }).await.unwrap();
     let next = bench.list().await[0]["next_run"].as_f64().unwrap();
     assert!((next - now().0 - 600.0).abs() < 5.0, "{}", next - now().0);
+}
+
+#[actix::test]
+async fn a_task_belongs_to_where_the_object_is_up() {
+    let mut bench = bench(TASK, NodeMonitorStatus::Init, None).await;
+    set_avail(&bench.data, model::Status::Down).await;
+    set_status(&bench.data, NodeMonitorStatus::Idle).await;
+    // Due, looked at after the start of the node, and not run.
+    let start = tokio::time::Instant::now();
+    let next = |list: &[Value]| list[0]["next_run"].as_f64().unwrap_or_default();
+    let first = next(&bench.list().await);
+    while next(&bench.list().await) <= first + LATER_SECS / 2.0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "never looked at again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(bench.heard.try_recv().is_err());
+    set_avail(&bench.data, model::Status::Up).await;
+    assert_eq!(bench.next().await, run());
 }

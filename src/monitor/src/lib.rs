@@ -35,6 +35,7 @@ mod restart;
 mod retiring;
 mod rotation;
 mod standing;
+mod tasks;
 pub mod timeline;
 mod unopened;
 mod world;
@@ -81,6 +82,7 @@ pub use restart::{Backoff, Restarts};
 pub use retiring::{Retiring, RetiringHeartbeat};
 pub use rotation::{LINGER, Outlook, Rotation, RotationStage, RotationStep, RotationView};
 pub use standing::{Answer, Opinions, Roster, Standing, taken_out};
+pub use tasks::{TaskPlace, task_place};
 pub use unopened::{
     MEMBERS_BEYOND, OPENING_COST, Pool, STRANGER_FRAME, STRANGER_ORIGIN, STRANGERS, Unopened,
     member_limit,

@@ -1,8 +1,10 @@
 //! Who starts while an operator moves an object.
 
+use monitor::ObjectView;
 use serde_json::{Value, json};
 
 use crate::sequences;
+use crate::world::{TestWorld, path};
 
 /// What `n1`, the preferred node, does after `n3` has stopped and before `n2`, with this target and status, acts: its
 /// status now, and the commands it runs once its ready period is over.
@@ -103,4 +105,44 @@ fn of_two_that_take_themselves_for_the_leader_the_one_listed_first_starts() {
     assert_eq!(beside("n2", monitor("idle", "leader")), 1, "it announces nothing");
     assert_eq!(beside("n2", monitor("ready", "")), 1, "it gives way");
     assert_eq!(beside("n1", monitor("ready", "leader")), 1, "listed first");
+}
+
+#[test]
+fn scheduled_tasks_belong_to_where_the_object_is_up() {
+    let place = |text: &str, instances: &[(&str, &str)], local: &str| {
+        let instances: serde_json::Map<String, Value> = instances
+            .iter()
+            .map(|(name, avail)| {
+                let status = json!({"updated": 5.0, "avail": avail, "monitor": {"status": "idle"}});
+                ((*name).to_owned(), status)
+            })
+            .collect();
+        let cluster = json!(["n1", "n2"]);
+        let mut world =
+            TestWorld::with_instances(local, &cluster, "svc1", &Value::Object(instances));
+        world.configure("svc1", text);
+        let path = path("svc1");
+        monitor::task_place(&ObjectView::new(&world, &path))
+    };
+    use monitor::TaskPlace::{Elsewhere, Here, Nowhere};
+    let failover = "[DEFAULT]\nid = 1\nnodes = n1 n2\n[task#1]\ncommand = /bin/true\n";
+    let flex = &failover.replace("id = 1", "id = 1\ntopology = flex");
+    for (text, states, places) in [
+        (failover, ["up", "down"], [Here, Elsewhere]),
+        (failover, ["down", "warn"], [Elsewhere, Here]),
+        (failover, ["down", "down"], [Nowhere, Nowhere]),
+        // Of tasks alone nothing is up.
+        (failover, ["n/a", "n/a"], [Here, Elsewhere]),
+        (failover, ["n/a", "up"], [Elsewhere, Here]),
+        (flex, ["up", "up"], [Here, Here]),
+        (flex, ["n/a", "n/a"], [Here, Here]),
+        (flex, ["up", "down"], [Here, Elsewhere]),
+    ] {
+        let instances = [("n1", states[0]), ("n2", states[1])];
+        let found = ["n1", "n2"].map(|local| place(text, &instances, local));
+        assert_eq!(found, places, "{states:?} {text}");
+    }
+    // The first node of a cluster that is away runs nothing.
+    assert_eq!(place(failover, &[("n2", "n/a")], "n2"), Here);
+    assert_eq!(place(failover, &[], "n1"), Nowhere);
 }
