@@ -1,13 +1,14 @@
 //! From the bytes of a driver to a message that is heard.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Content, HeartbeatError, HeartbeatMessage, NodeName};
+use monitor::Namesakes;
 use monitor::timeline::{Judged, Told};
 use serde_json::json;
 use wire::heartbeat::Unheard;
@@ -16,6 +17,7 @@ use wire::{Accepted, Beat, CipherId, Envelope, Frame, Limits, Opened, Refusal};
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
 use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
+use crate::clock;
 use crate::cluster_data::{HeartbeatHeard, MOST_HEAD, Reading, is_heavy};
 use crate::connection::{self, Gate};
 use crate::heavy::{self, Held, Room};
@@ -56,11 +58,13 @@ pub(super) struct Inbox {
     notes: Notes,
     /// When peers were asked for a proof.
     asked: Rc<RefCell<BTreeMap<NodeName, Instant>>>,
+    /// Whether one name is that of two machines, and of which that is told.
+    namesakes: Rc<RefCell<(Namesakes, BTreeSet<NodeName>)>>,
 }
 
 impl Inbox {
     pub(super) fn new(section: Arc<Section>, ties: Arc<Ties>, notes: Notes) -> Self {
-        Self { section, ties, notes, asked: Rc::default() }
+        Self { section, ties, notes, asked: Rc::default(), namesakes: Rc::default() }
     }
 
     pub(super) fn section(&self) -> &Arc<Section> {
@@ -143,6 +147,7 @@ impl Inbox {
                 return Taken::Invalid;
             }
         };
+        self.look_for_namesake(&peer, address);
         let accepted = match self.check_fresh(&opened) {
             Ok(accepted) => accepted,
             Err(refusal) => {
@@ -208,6 +213,29 @@ impl Inbox {
         let Ok(heard) = tokio::task::spawn_blocking(work).await else { return false };
         let told = self.ties.heard.send(heard);
         matches!(tokio::time::timeout(MERGE_PATIENCE, told).await, Ok(Ok(())))
+    }
+
+    /// Tells that two machines call themselves alike: each undoes what the other one says.
+    fn look_for_namesake(&self, peer: &NodeName, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        let timeout = self.section.settings.timeout;
+        let (namesakes, told) = &mut *self.namesakes.borrow_mut();
+        let both = namesakes.hear(clock::steady(), peer, address.to_canonical(), timeout);
+        let is_news = match both {
+            Some(_) => told.insert(peer.clone()),
+            None => told.remove(peer),
+        };
+        if !is_news {
+            return;
+        }
+        let alert = both.map(|(one, other)| {
+            let text = format!(
+                "{peer}: two machines call themselves so, {one} and {other}: stop the daemon of the one that is a copy, change \
+                 its host name, and make it a node of its own (`om daemon leave --force`, then `om daemon join`)"
+            );
+            (Severity::Error, text)
+        });
+        self.notes.alert(&format!("namesake {peer}"), alert);
     }
 
     /// None for a classic one, which does not tell.

@@ -25,6 +25,7 @@ mod journal;
 mod load;
 mod locks;
 mod moment;
+mod namesakes;
 mod node;
 mod peers;
 mod placement;
@@ -67,6 +68,7 @@ pub use journal::{ApplyError, Ops, apply, apply_at};
 pub use load::{is_overloaded, node_stats, score};
 pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use moment::Moment;
+pub use namesakes::Namesakes;
 pub use node::{NodeChange, NodeCore, NodeTiming};
 pub use peers::{Decision, Forget, Peers, Sign};
 pub use placement::{
