@@ -188,9 +188,16 @@ impl Quorum {
             answers.insert(arbitrator.name.clone(), *answer);
             let before = self.answers.get(&arbitrator.name);
             if before.is_none_or(|before| before.is_some() != answer.is_some()) {
-                log::info!(arbitrator = arbitrator.host.as_str(), status; "arbitrator");
+                let section = arbitrator.name.as_str();
+                match answer {
+                    Some(_) => {
+                        log::info!(arbitrator = arbitrator.host.as_str(), status; "arbitrator")
+                    }
+                    None => {
+                        log::warn!(arbitrator = arbitrator.host.as_str(), status, section; "arbitrator gives no vote: it is not reached, or its secret was rotated and that of the section is not its own any more");
+                    }
+                }
                 if answer.is_none() && arbitrator.envelope == conf::Envelope::Sealed {
-                    let section = arbitrator.name.as_str();
                     log::info!(section; "arbitrator is asked in sealed only: a deployed agent needs envelope = classic");
                 }
                 let data = fields([("arbitrator", arbitrator.name.as_str().into())]);

@@ -99,11 +99,19 @@ impl Relay {
                     let allowed = dialects::to_try(self.section.settings.envelope, Some(dialect));
                     match allowed.get(1) {
                         Some(other) => self.dialect.set(*other),
-                        None => return self.failed(&format!(
-                            "{error}: it is asked in sealed only; if it is a deployed agent, set {}.envelope to classic",
-                            self.section.settings.name
-                        )),
+                        None => {
+                            let name = &self.section.settings.name;
+                            return self.failed(&format!(
+                                "{error}: {name}.secret is not the secret of its cluster, which may have been rotated there, or \
+                                 it is a deployed agent and is asked in sealed only: set {name}.envelope to classic then"
+                            ));
+                        }
                     }
+                    let name = &self.section.settings.name;
+                    let error = format!(
+                        "{error}: {name}.secret is not the secret of its cluster, which may have been rotated there"
+                    );
+                    return self.failed(&error);
                 }
                 error.to_string()
             }

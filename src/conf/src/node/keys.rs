@@ -130,7 +130,8 @@ impl NodeSettings {
     fn reason_of_name(&self) -> String {
         format!(
             "{} would not understand this node any more. `om daemon leave` makes it a cluster of its own, `om daemon join` a \
-             member of another one; the name of this one is changed in the file of each node while no daemon runs",
+             member of another one; the name of this one is changed in the file of each node while no daemon runs, and its \
+             copy of before, last_good/cluster.conf in the folder of its state, is removed there",
             self.peers()
         )
     }
