@@ -20,8 +20,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use model::{
-    ConfigEntry, HeartbeatMessage, InstanceMonitor, InstanceStatus, NodeMonitorData, NodeName,
-    NodeStats, ObjectPath, SecretState, Timestamp,
+    ConfigEntry, Deletion, HeartbeatMessage, InstanceMonitor, InstanceStatus, NodeMonitorData,
+    NodeName, NodeStats, ObjectPath, SecretState, Timestamp,
 };
 use monitor::Standing;
 use serde_json::{Map, Value};
@@ -99,6 +99,8 @@ pub struct SetNode {
     pub departed: Option<BTreeSet<NodeName>>,
     /// Which secrets of the cluster it has.
     pub secret: Option<SecretState>,
+    /// Objects that were deleted, and that some node may bring back.
+    pub deleted: Option<BTreeMap<ObjectPath, Deletion>>,
     /// What node.conf says.
     pub settings: Option<NodePublic>,
 }

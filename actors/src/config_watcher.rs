@@ -4,6 +4,8 @@
 //! Tells: the cluster data, the node monitor, the scheduler and the root, each only what concerns it.
 //! Restart: everything is read again; only what differs from the configuration in force is told.
 
+mod alerts;
+pub(crate) mod rejected;
 mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use conf::{Complaint, NODE_FILES, NodeSettings};
+use conf::NodeSettings;
 use model::{NodeName, ObjectPath};
-use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use crate::cluster_data::{
@@ -22,11 +23,14 @@ use crate::cluster_data::{
 use crate::config::{self, ConfigCell, FileStamp, LoadedConfig};
 use crate::node_monitor::{ObjectsChanged, Wake, stats};
 use crate::paths::Paths;
+use crate::resource::leftovers;
 use crate::root::ThreadReport;
 use crate::routes::Routes;
 use crate::scheduler::SchedulesChanged;
 use crate::watching;
 
+use alerts::renamed;
+use rejected::Rejected;
 use watches::{Seen, Watches};
 
 /// Looks at all files now, as after SIGHUP. Answers when what changed is in force.
@@ -83,6 +87,8 @@ struct Pending {
     is_node: bool,
     is_labels: bool,
     is_all: bool,
+    is_rejected: bool,
+    is_left: bool,
     objects: BTreeSet<ObjectPath>,
     waiters: Vec<oneshot::Sender<()>>,
 }
@@ -92,6 +98,8 @@ impl Pending {
         !self.is_node
             && !self.is_labels
             && !self.is_all
+            && !self.is_rejected
+            && !self.is_left
             && self.objects.is_empty()
             && self.waiters.is_empty()
     }
@@ -104,6 +112,10 @@ struct Read {
     changed: Vec<ObjectPath>,
     /// Of all object files, if all were looked at.
     stamps: Option<BTreeMap<ObjectPath, FileStamp>>,
+    /// Files that lost against newer ones, if they were looked for.
+    rejected: Option<Rejected>,
+    /// What runs on of objects and sections that are gone, of those that were looked at.
+    left: leftovers::Told,
     totals: stats::Totals,
 }
 
@@ -119,6 +131,11 @@ pub struct ConfigWatcher {
     sweep: Option<SpawnHandle>,
     /// What the object files looked like when they were read.
     stamps: BTreeMap<ObjectPath, FileStamp>,
+    /// Files that lost against newer ones.
+    rejected: Rejected,
+    /// What runs on of objects and sections that are gone.
+    left: leftovers::Told,
+    is_looking_again: bool,
     pending: Pending,
     alarm: Option<SpawnHandle>,
     is_reading: bool,
@@ -155,6 +172,9 @@ impl ConfigWatcher {
             blind: None,
             sweep: None,
             stamps: BTreeMap::new(),
+            rejected: Rejected::new(),
+            left: leftovers::Told::new(),
+            is_looking_again: false,
             pending: Pending::default(),
             alarm: None,
             is_reading: false,
@@ -182,14 +202,18 @@ impl ConfigWatcher {
             // Before looking: what appears from now on is told.
             self.watch(ctx);
         }
-        let Pending { is_node, is_labels, is_all, objects, waiters } = pending;
+        let Pending { is_node, is_labels, is_all, is_rejected, objects, waiters, .. } = pending;
         let (paths, config) = (self.paths.clone(), (**self.cell.load()).clone());
+        let left: Vec<ObjectPath> = self.left.keys().cloned().collect();
         // The first look and requested ones trust no stamp.
         let stamps = (is_all && waiters.is_empty()).then(|| std::mem::take(&mut self.stamps));
         let deployed = deployed(&self.neighbours.snapshot.load());
         let work = tokio::task::spawn_blocking(move || {
-            let looks = Looks { is_node, is_labels, is_all };
-            read_files(&paths, config, looks, objects, stamps, &deployed)
+            let looks = Looks { is_node, is_labels, is_all, is_rejected };
+            let mut read = read_files(&paths, config, looks, objects, stamps, &deployed);
+            let changed = read.changed.iter().cloned().chain(left);
+            read.left = leftovers::look(&paths, &read.config.objects, changed, is_all);
+            read
         });
         ctx.spawn(work.into_actor(self).map(move |read, this, ctx| {
             this.is_reading = false;
@@ -203,13 +227,28 @@ impl ConfigWatcher {
             for waiter in waiters {
                 _ = waiter.send(());
             }
+            this.look_again_later(ctx);
             this.read_later(MERGE, ctx);
         }));
     }
 
+    /// Looks again soon at what runs on and should not: nobody tells when it ends.
+    fn look_again_later(&mut self, ctx: &mut Context<Self>) {
+        if self.left.is_empty() || std::mem::replace(&mut self.is_looking_again, true) {
+            return;
+        }
+        ctx.run_later(watching::SWEEP, |this, ctx| {
+            this.is_looking_again = false;
+            this.pending.is_left = true;
+            this.read_later(MERGE, ctx);
+        });
+    }
+
     /// Puts in force what was read.
     fn apply(&mut self, read: Read) {
-        let Read { config, is_node_changed, changed, stamps, totals } = read;
+        let Read { config, is_node_changed, changed, stamps, rejected, left, totals } = read;
+        let is_rejected_news = rejected.is_some_and(|rejected| self.follow_rejected(rejected));
+        let is_news = self.follow_left(left) || is_rejected_news;
         if let Some(stamps) = stamps {
             self.stamps = stamps;
         }
@@ -217,8 +256,12 @@ impl ConfigWatcher {
         let is_first = !old.is_loaded;
         let config = Arc::new(config);
         self.cell.store(config.clone());
-        if old.complaints != config.complaints || old.kept != config.kept || is_first {
+        let is_renamed = renamed(&old.node) != renamed(&config.node);
+        if old.complaints != config.complaints || old.kept != config.kept || is_first || is_renamed
+        {
             self.report(&old, &config);
+        } else if is_news {
+            self.show(&config);
         }
         if is_node_changed || is_first {
             self.neighbours
@@ -243,57 +286,6 @@ impl ConfigWatcher {
                 (!is_node_changed && !is_first).then(|| changed.clone()),
             ));
             self.neighbours.node_monitor.0.do_send(ObjectsChanged(changed));
-        }
-    }
-
-    /// Logs and shows what is wrong.
-    fn report(&self, old: &LoadedConfig, new: &LoadedConfig) {
-        // What was wrong at the start was not told yet.
-        let known = |file: &String| old.complaints.get(file).filter(|_| old.is_loaded);
-        for (file, complaint) in complaints_of(new) {
-            let is_told = old.kept.contains(file) == new.kept.contains(file)
-                && known(file).is_some_and(|known| known.contains(complaint));
-            if !is_told {
-                log::log!(level_of(complaint), "{}", told(new, file, complaint));
-            }
-        }
-        for file in old.complaints.keys().filter(|file| !new.complaints.contains_key(*file)) {
-            let is_gone = ObjectPath::from_config_file(file)
-                .is_some_and(|path| !new.objects.contains_key(&path));
-            match is_gone {
-                true => log::info!(file = file.as_str(); "configuration is gone"),
-                false => log::info!(file = file.as_str(); "configuration is valid again"),
-            }
-        }
-        self.show(new);
-    }
-
-    /// Shows what is wrong.
-    fn show(&self, new: &LoadedConfig) {
-        let count = complaints_of(new).count();
-        let alert = |(file, complaint): (&String, &Complaint)| {
-            let severity = match complaint.severity {
-                conf::Severity::Error => "error",
-                conf::Severity::Mistake | conf::Severity::Warning | conf::Severity::Notice => {
-                    "warning"
-                }
-            };
-            json!({"severity": severity, "message": told(new, file, complaint)})
-        };
-        // The worst first: what is only odd does not hide what keeps a file from being in force.
-        let mut worst: Vec<(&String, &Complaint)> = complaints_of(new).collect();
-        worst.sort_by_key(|(_, complaint)| std::cmp::Reverse(complaint.severity));
-        let mut alerts: Vec<Value> = worst.into_iter().take(MAX_ALERTS).map(alert).collect();
-        if count > MAX_ALERTS {
-            let message = format!("{} more configuration mistakes", count - MAX_ALERTS);
-            alerts.push(json!({"severity": "warning", "message": message}));
-        }
-        let blind = self.blind.iter();
-        alerts.extend(blind.map(|reason| watching::alert("configuration files", reason)));
-        for id in ["config", "monitor"] {
-            let fields: Map<String, Value> =
-                [("alerts".to_owned(), json!(alerts))].into_iter().collect();
-            self.neighbours.root.1.do_send(ThreadReport { id: id.into(), fields });
         }
     }
 
@@ -344,40 +336,13 @@ impl ConfigWatcher {
     }
 }
 
-fn complaints_of(config: &LoadedConfig) -> impl Iterator<Item = (&String, &Complaint)> {
-    let by_file = config.complaints.iter();
-    by_file.flat_map(|(file, complaints)| complaints.iter().map(move |each| (file, each)))
-}
-
-fn level_of(complaint: &Complaint) -> log::Level {
-    match complaint.severity {
-        conf::Severity::Error => log::Level::Error,
-        conf::Severity::Mistake | conf::Severity::Warning | conf::Severity::Notice => {
-            log::Level::Warn
-        }
-    }
-}
-
-/// A complaint with what applies instead.
-fn told(config: &LoadedConfig, file: &str, complaint: &Complaint) -> String {
-    let is_node = NODE_FILES.contains(&file);
-    match (complaint.severity, config.kept.contains(file)) {
-        (conf::Severity::Error, true) => {
-            format!("{complaint}: the last good configuration stays in force")
-        }
-        (conf::Severity::Error, false) if is_node && !complaint.keyword.is_empty() => {
-            format!("{complaint}: its default applies")
-        }
-        _ => complaint.to_string(),
-    }
-}
-
 /// What is looked at, beside some objects.
 #[derive(Debug, Clone, Copy)]
 struct Looks {
     is_node: bool,
     is_labels: bool,
     is_all: bool,
+    is_rejected: bool,
 }
 
 /// The peers that are heard and are no nodes of ours.
@@ -396,7 +361,7 @@ fn deployed(snapshot: &Snapshot) -> BTreeSet<NodeName> {
 fn read_files(
     paths: &Paths,
     mut config: LoadedConfig,
-    Looks { is_node, is_labels, is_all }: Looks,
+    Looks { is_node, is_labels, is_all, is_rejected }: Looks,
     mut objects: BTreeSet<ObjectPath>,
     old_stamps: Option<BTreeMap<ObjectPath, FileStamp>>,
     deployed: &BTreeSet<NodeName>,
@@ -432,6 +397,8 @@ fn read_files(
         is_node_changed,
         changed: changed.into_iter().collect(),
         stamps,
+        rejected: (is_all || is_rejected).then(|| rejected::find(paths)),
+        left: leftovers::Told::new(),
         totals: stats::measure().1,
     }
 }
@@ -492,6 +459,7 @@ impl StreamHandler<watches::Event> for ConfigWatcher {
                 if file == self.paths.node_conf() || file == self.paths.cluster_conf() {
                     self.pending.is_node = true;
                 }
+                self.pending.is_rejected |= rejected::is_one(&file);
                 self.pending.objects.extend(config::object_of(&self.paths, &file));
             }
         }

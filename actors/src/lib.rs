@@ -30,6 +30,7 @@ pub mod peer;
 pub mod peer_address;
 mod pidfd;
 pub mod propagation;
+mod publications;
 pub mod quorum;
 mod regular;
 pub mod requests;

@@ -6,8 +6,11 @@
 //! watcher, as if an operator had written it here.
 
 mod agreed;
+mod choice;
+mod deletions;
 mod install;
 mod labels;
+mod orders;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,20 +18,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use model::{ConfigEntry, Kind, NodeName, ObjectPath, Status, Timestamp};
-use monitor::{Copy, Verdict, Voter};
-use tokio::sync::watch;
+use model::{ConfigEntry, InstanceStatus, Kind, NodeName, ObjectPath, Status, Timestamp};
+use monitor::Verdict;
 
-use crate::cluster_data::{Emit, SharedMap, Snapshot, SnapshotCell, WatchGeneration};
+use crate::cluster_data::{
+    Emit, RemoveInstance, SetInstanceMonitor, SetNode, SharedMap, Snapshot, SnapshotCell,
+    WatchGeneration,
+};
 use crate::config::{self, ConfigCell, LoadedConfig};
 use crate::config_watcher::{self, Look, Reload};
 use crate::paths::Paths;
 use crate::peer::AskPeer;
+use crate::publications::{self, Published};
 use crate::routes::Routes;
-use crate::runner::RunCommand;
+use crate::runner::{RunAction, RunCommand};
+use crate::service_monitor;
 use crate::standing_keeper::Inquire;
 
+use choice::{is_to_bury, verdict};
+use deletions::{Deletions, Known};
+pub(crate) use deletions::{note_without_daemon, unreached};
 pub(crate) use install::Fetched;
+pub use orders::{DELETE_TIME, Delete};
 use task::{End, Plan, Task};
 
 /// Most objects that are fetched, installed or deleted at a time.
@@ -53,7 +64,11 @@ pub struct Neighbours {
     pub reload: Recipient<Reload>,
     pub labels: Recipient<config_watcher::LabelsChanged>,
     pub run: Recipient<RunCommand>,
+    pub act: Recipient<RunAction>,
     pub inquire: Recipient<Inquire>,
+    pub publish: Recipient<SetNode>,
+    pub order: Recipient<SetInstanceMonitor>,
+    pub unorder: Recipient<RemoveInstance>,
 }
 
 /// What is to be done about an object, and how often it failed.
@@ -69,7 +84,17 @@ pub struct Propagation {
     paths: Arc<Paths>,
     snapshot: SnapshotCell,
     config: ConfigCell,
+    /// Who sees to the deletion of an instance.
+    monitors: service_monitor::Registry,
     tell: Neighbours,
+    /// What was deleted, and may come back.
+    deletions: Deletions,
+    /// The instances that deployed agents had at the last look.
+    deployed: BTreeMap<NodeName, SharedMap<InstanceStatus>>,
+    /// Deletions that deployed agents are asked for.
+    ordered: BTreeSet<ObjectPath>,
+    /// Why the deletions are not written, if so.
+    unwritten: Option<String>,
     /// What each node had published at the last look.
     seen: BTreeMap<NodeName, SharedMap<ConfigEntry>>,
     members: Vec<NodeName>,
@@ -89,11 +114,6 @@ pub struct Propagation {
     alarm: Option<(Instant, SpawnHandle)>,
 }
 
-/// News of the cluster data.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-struct Published;
-
 impl Propagation {
     /// The propagation of a daemon.
     #[must_use]
@@ -106,9 +126,20 @@ impl Propagation {
             reload: routes.config_watcher.clone().recipient(),
             labels: routes.config_watcher.clone().recipient(),
             run: routes.runner.clone().recipient(),
+            act: routes.runner.clone().recipient(),
             inquire: routes.standing.clone().recipient(),
+            publish: routes.cluster_data.clone().recipient(),
+            order: routes.cluster_data.clone().recipient(),
+            unorder: routes.cluster_data.clone().recipient(),
         };
-        Self::with(routes.paths.clone(), routes.snapshot.clone(), routes.config.clone(), tell)
+        let monitors = routes.monitors.clone();
+        Self::with(
+            routes.paths.clone(),
+            routes.snapshot.clone(),
+            routes.config.clone(),
+            monitors,
+            tell,
+        )
     }
 
     /// A propagation with these neighbours.
@@ -117,8 +148,10 @@ impl Propagation {
         paths: Arc<Paths>,
         snapshot: SnapshotCell,
         config: ConfigCell,
+        monitors: service_monitor::Registry,
         tell: Neighbours,
     ) -> Self {
+        let deletions = Deletions::read(&paths);
         let agreed = agreed::read(&paths);
         let since = std::fs::metadata(paths.last_shutdown())
             .map_or(Timestamp::NEVER, |metadata| config::modified(&metadata));
@@ -126,7 +159,12 @@ impl Propagation {
             paths,
             snapshot,
             config,
+            monitors,
             tell,
+            deletions,
+            deployed: BTreeMap::new(),
+            ordered: BTreeSet::new(),
+            unwritten: None,
             seen: BTreeMap::new(),
             members: vec![],
             labels: labels::Known::default(),
@@ -176,6 +214,7 @@ impl Propagation {
         for name in gone {
             changed.extend(self.seen.remove(&name).iter().flat_map(|map| map.keys()).cloned());
         }
+        changed.extend(self.follow_deletions(&snapshot, &config, ctx));
         for path in changed {
             self.note_agreed(&snapshot, &path);
             // Whatever failed before may not fail now.
@@ -283,7 +322,10 @@ impl Propagation {
         let is_leaving = |(_, instance): &(&NodeName, &Arc<model::InstanceStatus>)| {
             instance.monitor.as_ref().is_some_and(monitor::is_leaving)
         };
+        let deleted = self.deletions.get(&path);
         let leaving = snapshot.instances(&path).find(is_leaving).map(|(node, _)| node);
+        // Of what has no instances, a deployed agent tells that it is deleted; we note that, and act on the note.
+        let leaving = leaving.filter(|_| path.kind().has_instances());
         let verdict = match leaving {
             // It is purged or deleted where it belongs: what is left over here would bring it back.
             Some(node)
@@ -296,7 +338,12 @@ impl Propagation {
                 self.want(path, HOLD, failures);
                 return;
             }
-            None => verdict(snapshot, config, &path, own.map(|entry| &**entry)),
+            None if is_to_bury(deleted, own.map(|entry| &**entry)) => {
+                let local = snapshot.nodename().clone();
+                self.carry_out(path, failures, (local, Plan::Bury), snapshot, config, ctx);
+                return;
+            }
+            None => verdict(snapshot, config, &path, own.map(|entry| &**entry), deleted),
         };
         let (peer, plan) = match verdict {
             Verdict::Keep => {
@@ -326,28 +373,55 @@ impl Propagation {
             Verdict::Leave(peer) => (peer.clone(), Plan::Leave),
             Verdict::Vacate(peer) => (peer.clone(), Plan::Vacate),
         };
-        let is_up = snapshot.local_instance(&path).is_some_and(|instance| {
+        self.carry_out(path, failures, (peer, plan), snapshot, config, ctx);
+    }
+
+    /// Begins what was decided about an object.
+    fn carry_out(
+        &mut self,
+        path: ObjectPath,
+        failures: u32,
+        (peer, plan): (NodeName, Plan),
+        snapshot: &Snapshot,
+        config: &LoadedConfig,
+        ctx: &mut Context<Self>,
+    ) {
+        let task = self.task(&path, peer, plan, snapshot, config);
+        self.running.insert(path.clone());
+        ctx.spawn(task.carry_out().into_actor(self).map(move |end, this, ctx| {
+            this.running.remove(&path);
+            this.conclude(path, failures, end, ctx);
+            this.pump(ctx);
+        }));
+    }
+
+    fn task(
+        &self,
+        path: &ObjectPath,
+        peer: NodeName,
+        plan: Plan,
+        snapshot: &Snapshot,
+        config: &LoadedConfig,
+    ) -> Task {
+        let own = snapshot.config(snapshot.nodename(), path);
+        let is_up = snapshot.local_instance(path).is_some_and(|instance| {
             matches!(instance.avail, Some(Status::Up | Status::Warn | Status::StdbyUp))
         });
-        let task = Task {
+        Task {
             path: path.clone(),
             plan,
             is_up,
             own: own.map(|entry| (**entry).clone()),
-            copy: snapshot.config(&peer, &path).map(|entry| (**entry).clone()),
-            is_written_here: own.is_some_and(|own| self.is_written_here(&path, own)),
+            copy: snapshot.config(&peer, path).map(|entry| (**entry).clone()),
+            is_written_here: own.is_some_and(|own| self.is_written_here(path, own)),
             nodename: snapshot.nodename().clone(),
             paths: self.paths.clone(),
             context: config.context.clone(),
             tell: self.tell.clone(),
+            deletion: self.deletions.get(path).cloned(),
+            monitor: self.monitors.load().get(path).map(|monitor| (**monitor).clone()),
             peer,
-        };
-        self.running.insert(path.clone());
-        ctx.spawn(task.carry_out().into_actor(self).map(move |end, this, ctx| {
-            this.running.remove(&path);
-            this.conclude(path, failures, end);
-            this.pump(ctx);
-        }));
+        }
     }
 
     /// Whether the local file was made here from this copy of another node, which it had before: then it follows the copy,
@@ -383,7 +457,13 @@ impl Propagation {
         false
     }
 
-    fn conclude(&mut self, path: ObjectPath, failures: u32, end: (NodeName, End)) {
+    fn conclude(
+        &mut self,
+        path: ObjectPath,
+        failures: u32,
+        end: (NodeName, End),
+        ctx: &mut Context<Self>,
+    ) {
         // Looked at anew meanwhile: that one counts.
         let is_wanted = self.pending.contains_key(&path);
         match end {
@@ -393,7 +473,22 @@ impl Propagation {
             (_, End::Installed(csum)) => {
                 self.held.remove(&path);
                 // It may be edited before it is published as the own one.
-                self.agreed.insert(path, csum);
+                self.agreed.insert(path.clone(), csum);
+                // Fetched before it was deleted, and installed after that.
+                if self.deletions.unfollow(&path) {
+                    self.want(path, Duration::ZERO, 0);
+                }
+            }
+            (_, End::Buried) => {
+                self.held.remove(&path);
+                if self.deletions.follow(&path) {
+                    self.note_deletions(ctx);
+                }
+            }
+            (_, End::Ordered) => {
+                if !is_wanted {
+                    self.want(path, HOLD, failures);
+                }
             }
             (peer, End::Gone) => {
                 log::debug!(path:% = path, node:% = peer; "no configuration there any more");
@@ -421,63 +516,18 @@ fn pause_after(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST_PAUSE)
 }
 
-/// Which copy counts, as the nodes publish them.
-fn verdict<'a>(
-    snapshot: &'a Snapshot,
-    config: &'a LoadedConfig,
-    path: &ObjectPath,
-    own: Option<&'a ConfigEntry>,
-) -> Verdict<'a> {
-    let local = snapshot.nodename();
-    let settings = &config.node;
-    let voter = Voter {
-        node: local,
-        entry: own,
-        is_drp: settings.drpnodes.contains(local),
-        is_cluster: path.kind() == Kind::Ccfg,
-    };
-    let members = settings.nodes.iter().chain(&settings.drpnodes);
-    let copies = members.filter(|node| *node != local).filter_map(|node| {
-        let entry = snapshot.node(node)?;
-        Some(Copy {
-            node,
-            entry: entry.config.get(path)?,
-            status: entry.data.monitor.as_ref().map(|monitor| &monitor.status),
-            is_drp: settings.drpnodes.contains(node),
-        })
-    });
-    monitor::elect(&voter, copies)
-}
-
 impl Actor for Propagation {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("propagation started");
-        let watched = self.tell.watch.send(WatchGeneration);
-        ctx.spawn(watched.into_actor(self).map(|watched, _, ctx| match watched {
-            Ok(published) => {
-                ctx.notify(Published);
-                ctx.add_stream(publications(published));
-            }
-            // The cluster data is restarting: as any fall, ours is repaired by the supervisor.
-            Err(_) => ctx.stop(),
-        }));
+        self.publish_deletions();
+        publications::follow(&self.tell.watch, self, ctx);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         log::info!("propagation stopped");
     }
-}
-
-/// A value for each publication; several at once are one.
-fn publications(
-    published: watch::Receiver<u64>,
-) -> impl futures_util::Stream<Item = Published> + 'static {
-    futures_util::stream::unfold(published, |mut published| async move {
-        published.changed().await.ok()?;
-        Some((Published, published))
-    })
 }
 
 impl Supervised for Propagation {
@@ -487,6 +537,7 @@ impl Supervised for Propagation {
             self.paths.clone(),
             self.snapshot.clone(),
             self.config.clone(),
+            self.monitors.clone(),
             self.tell.clone(),
         );
         self.agreed = agreed;

@@ -12,6 +12,7 @@ mod create;
 pub(crate) mod edit;
 mod events;
 mod explain;
+mod forwarding;
 pub(crate) mod jsonpath;
 pub mod keys;
 mod locks;

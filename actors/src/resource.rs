@@ -27,6 +27,7 @@ mod journal;
 mod keys;
 mod launch;
 mod launched;
+pub(crate) mod leftovers;
 mod locks;
 mod mounts;
 mod order;

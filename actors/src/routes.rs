@@ -63,7 +63,7 @@ pub struct Routes {
     pub blacklist: BlacklistRoute,
     /// Asks the other nodes.
     pub peers: Addr<Peers>,
-    /// Takes newer configurations over. Nobody sends it anything, but an actor without address is gone.
+    /// Takes newer configurations over, and sees to deletions.
     pub propagation: Addr<Propagation>,
     /// Judges splits.
     pub quorum: Addr<Quorum>,

@@ -19,7 +19,6 @@ use conf::{Envelope, NodeSettings, RotateError, Secret};
 use model::{NodeName, ObjectPath, SecretState};
 use monitor::{Outlook, Rotation, RotationStage, RotationStep, RotationView, Standing};
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
 
 use crate::cluster_data::{SetNode, Snapshot, SnapshotCell, WatchGeneration};
 use crate::config::ConfigCell;
@@ -27,6 +26,7 @@ use crate::config_watcher::{Look, NodeConfigChanged, Reload};
 use crate::crash;
 use crate::paths::Paths;
 use crate::peer::AskPeer;
+use crate::publications::{self, Published};
 use crate::requests::edit::{Target, edit_now};
 use crate::root::ThreadReport;
 use crate::routes::Routes;
@@ -88,11 +88,6 @@ pub struct Neighbours {
     pub look: Recipient<Look>,
     pub report: Recipient<ThreadReport>,
 }
-
-/// News of the cluster data.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-struct Published;
 
 /// The actor.
 #[derive(Debug)]
@@ -447,7 +442,9 @@ fn is_mine(snapshot: &Snapshot, node: &NodeSettings, path: &ObjectPath) -> bool 
         **member == node.nodename
             || (is_heard(snapshot, member) && snapshot.config(member, path).is_some())
     };
-    node.nodes.iter().find(has) == Some(&node.nodename)
+    // What was deleted is not written anew: that would make it newer than its deletion.
+    let is_deleted = snapshot.nodes().values().any(|entry| entry.data.deleted.contains_key(path));
+    !is_deleted && node.nodes.iter().find(has) == Some(&node.nodename)
 }
 
 impl SecretKeeper {
@@ -539,30 +536,12 @@ impl Actor for SecretKeeper {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         log::info!("secret keeper started");
-        let watched = self.tell.watch.send(WatchGeneration);
-        ctx.spawn(watched.into_actor(self).map(|watched, _, ctx| match watched {
-            Ok(published) => {
-                ctx.notify(Published);
-                ctx.add_stream(publications(published));
-            }
-            // The cluster data is restarting: as any fall, ours is repaired by the supervisor.
-            Err(_) => ctx.stop(),
-        }));
+        publications::follow(&self.tell.watch, self, ctx);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         log::info!("secret keeper stopped");
     }
-}
-
-/// A value for each publication; several at once are one.
-fn publications(
-    published: watch::Receiver<u64>,
-) -> impl futures_util::Stream<Item = Published> + 'static {
-    futures_util::stream::unfold(published, |mut published| async move {
-        published.changed().await.ok()?;
-        Some((Published, published))
-    })
 }
 
 impl Supervised for SecretKeeper {

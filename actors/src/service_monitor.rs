@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use model::{LocalExpect, MonitorStatus, ObjectPath, Status};
+use model::{GlobalExpect, LocalExpect, MonitorStatus, ObjectPath, Status};
 use monitor::{Action, Change, Effect, InstanceCore, RunId, is_transition};
 use serde_json::{Map, Value};
 
@@ -25,6 +25,7 @@ use crate::cluster_data::{
 use crate::config_watcher::Look;
 use crate::latest::{Latest, keep_on};
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
+use crate::propagation::Delete;
 use crate::quorum::Surrender;
 use crate::runner::{AwaitAction, Awaited, Evaluate, FindAction, Forget, RunAction};
 use crate::supervision;
@@ -149,7 +150,13 @@ impl ServiceMonitor {
     #[must_use]
     pub fn new(shared: Arc<Shared>, path: ObjectPath) -> Self {
         let snapshot = shared.snapshot.load();
-        let monitor = snapshot.local_instance(&path).and_then(|status| status.monitor.clone());
+        // The order to delete what had this path before is none to what has it now.
+        let is_of_it = |status: &&Arc<model::InstanceStatus>| {
+            let monitor = status.monitor.as_ref();
+            status.is_known() || !monitor.is_some_and(monitor::is_leaving)
+        };
+        let local = snapshot.local_instance(&path).filter(is_of_it);
+        let monitor = local.and_then(|status| status.monitor.clone());
         let kept = Kept::read(&shared.paths, &path);
         Self {
             core: InstanceCore::new(path, monitor).with_restarts(kept.restarts()),
@@ -344,11 +351,25 @@ impl ServiceMonitor {
             return;
         }
         let look = (action == Action::Delete).then(|| self.shared.tell.look.clone());
+        let target = &self.core.monitor().global_expect;
+        let purged = matches!(target, Some(GlobalExpect::Purged));
+        let deleted = (action == Action::Delete).then(|| {
+            let order = Delete { path: path.clone(), purged, is_carried_out: false };
+            self.shared.tell.delete.send(order)
+        });
         let action = RunAction { path: path.clone(), action, priority: self.priority() };
-        let run = self.shared.tell.run.send(action);
+        let run = self.shared.tell.run.clone();
         let await_action = self.shared.tell.await_action.clone();
         actix_rt::spawn(async move {
-            let exit_code = match run.await {
+            // Before its files go: else a node that is away would bring them back.
+            if let Some(deleted) = deleted
+                && let Ok(Err(reason)) = deleted.await
+            {
+                log::error!(path:% = path, reason = reason.as_str(); "not deleted");
+                address.do_send(Done { id, exit_code: NOT_RUN });
+                return;
+            }
+            let exit_code = match run.send(action).await {
                 Ok(exit_code) => exit_code.unwrap_or(NOT_RUN),
                 // A runner that fell has not lost the child.
                 Err(_) => match await_action.send(AwaitAction(path.clone())).await {

@@ -99,7 +99,7 @@ fn a_file_with_a_mistake_travels_nowhere_and_a_newer_one_mends_it() {
     n1.om_ok(&["web", "set", "--kw", "env.round=1"]);
     wait_same("n2 has the newer one", n1, n2, "etc/web.conf");
     assert_eq!(read(n2, "etc/web.conf.rej"), Some(broken));
-    wait_for("nothing is wrong with it", || !told(n2).contains("web.conf"));
+    wait_for("nothing is wrong with it", || !told(n2).contains("web.conf line"));
     assert_eq!(read(n2, "etc/cluster.conf"), Some(conf.clone()));
     // One node alone mends its own.
     n1.om_ok(&["cluster", "delete", "--rid", "hb#9"]);
@@ -129,6 +129,13 @@ fn of_two_edits_made_apart_the_newer_one_counts_and_the_older_is_kept_beside() {
     wait_for("it is logged", || {
         read(n2, "log/web.log").is_some_and(|log| log.contains("web.conf.rej"))
     });
+    let told = || n2.om(&["mon"]).out;
+    wait_for("it is told, with who won", || {
+        let told = told();
+        told.contains("web.conf.rej") && told.contains("the version of n1")
+    });
+    std::fs::remove_file(n2.path("etc/web.conf.rej")).expect("a file");
+    wait_for("no longer", || !told().contains("web.conf.rej"));
 }
 
 #[test]
@@ -311,4 +318,20 @@ fn a_node_that_deletes_its_copy_leaves_the_others_theirs() {
     assert_eq!(read(n2, "etc/web.conf"), None);
     wait_for("nothing is left of it", || !n2.path("var/svc/web").exists());
     assert!(!n2.path("log/web.log").exists());
+}
+
+#[test]
+fn an_action_on_another_node_acts_on_what_was_configured_here_a_moment_before() {
+    let cluster = Cluster::start(2);
+    let [n1, n2] = &cluster.nodes[..] else { panic!("two nodes") };
+    n1.write("etc/web.conf", &service("n1 n2"));
+    wait_same("n2 has it", n1, n2, "etc/web.conf");
+    for round in 1..=5 {
+        let rid = format!("fs#{round}");
+        let kw = format!("{rid}.type=flag");
+        n1.om_ok(&["web", "set", "--kw", &kw]);
+        n1.om_ok(&["web", "start", "--node", "n2", "--rid", &rid]);
+        n2.wait_instance("web", "known", |it| it["resources"][&rid]["status"] == "up");
+        n1.om_ok(&["web", "stop", "--node", "n2", "--rid", &rid]);
+    }
 }

@@ -387,3 +387,47 @@ fn objects_of_every_kind_are_listed_and_deleted_ones_vanish() {
     assert!(printed.lines().any(|line| line == "test/svc/web"), "{printed}");
     assert!(!printed.lines().any(|line| line == "svc1"), "{printed}");
 }
+
+#[test]
+fn what_runs_on_without_its_configuration_is_told_and_a_stop_ends_what_removed_sections_started() {
+    let node = Node::started("n1");
+    let app = |number: u32, seconds: &str| {
+        format!("[app#{number}]\ntype = simple\nstart = /bin/sleep {seconds}\n")
+    };
+    let head = "[DEFAULT]\nid = 00000000-0000-4000-8000-00000000000a\nnodes = n1\n";
+    node.write("etc/web.conf", &(head.to_owned() + &app(1, "3001.5") + &app(2, "3002.5")));
+    node.wait_avail("web", "down");
+    node.om_ok(&["web", "start", "--local"]);
+    let running = |seconds: &str| {
+        let line = format!("/bin/sleep {seconds}");
+        node.processes(|command| command == line).len()
+    };
+    assert_eq!((running("3001.5"), running("3002.5")), (1, 1));
+    let told = || node.om(&["mon"]).out;
+    // Another command for what runs: it is the same process, until it is started anew.
+    let in_force = || {
+        let nodes = node.status()["monitor"]["nodes"].clone();
+        nodes["n1"]["services"]["config"]["web"]["csum"].clone()
+    };
+    let before = in_force();
+    node.write("etc/web.conf", &(head.to_owned() + &app(1, "3003.5") + &app(2, "3002.5")));
+    wait_for("the edit is in force", || in_force() != before);
+    node.om_ok(&["web", "start", "--local"]);
+    assert_eq!((running("3001.5"), running("3003.5")), (1, 0));
+    node.write("etc/web.conf", &(head.to_owned() + &app(1, "3003.5")));
+    wait_for("what app#2 started is told", || told().contains("what removed sections started"));
+    node.om_ok(&["web", "stop", "--local"]);
+    assert_eq!((running("3001.5"), running("3002.5")), (0, 0));
+    wait_for("no more", || !told().contains("what removed sections started"));
+    node.om_ok(&["web", "start", "--local"]);
+    let refused = node.om(&["web", "delete", "--local"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("web runs here (app#1)"), "{refused:?}");
+    std::fs::remove_file(node.path("etc/web.conf")).expect("its file");
+    wait_for("it is told", || told().contains("web has no configuration here"));
+    node.write("etc/web.conf", &(head.to_owned() + &app(1, "3003.5")));
+    node.wait_avail("web", "up");
+    node.om_ok(&["web", "delete", "--force", "--wait", "--time", "20s"]);
+    assert_eq!(running("3003.5"), 0);
+    assert!(!node.path("etc/web.conf").exists());
+}

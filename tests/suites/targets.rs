@@ -161,7 +161,10 @@ fn a_purged_service_is_stopped_and_gone_everywhere() {
     for node in &scene.cluster.nodes {
         wait_for("its configuration is gone", || !node.path("etc/web.conf").exists());
     }
-    scene.reach(0, &["flex", "delete"]);
+    let refused = scene.cluster.nodes[0].om(&["flex", "delete"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("flex runs on n1, n2"), "{refused:?}");
+    scene.reach(0, &["flex", "delete", "--force"]);
     for (at, node) in scene.cluster.nodes.iter().enumerate() {
         wait_for("it is known nowhere", || {
             let services = &node.status()["monitor"]["services"];
@@ -170,10 +173,8 @@ fn a_purged_service_is_stopped_and_gone_everywhere() {
         assert!(!node.path("etc/flex.conf").exists(), "n{}", at + 1);
     }
     assert_eq!(scene.journal("web"), ["start n1", "stop n1"]);
-    assert!(
-        scene.journal("flex").iter().all(|line| line.starts_with("start")),
-        "deleted, not stopped"
-    );
+    let stopped = |node: &str| scene.journal("flex").contains(&format!("stop {node}"));
+    assert!(stopped("n1") && stopped("n2"), "{:?}", scene.journal("flex"));
 }
 
 #[test]

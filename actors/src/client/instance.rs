@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use conf::Edit;
-use model::{InstanceStatus, Kind, ObjectPath};
+use model::{GlobalExpect, InstanceStatus, Kind, ObjectPath, Status};
 use om::{ActionOptions, InstanceAction, Target, Wait};
 use serde_json::{Map, Value};
 use wire::Request;
@@ -12,7 +12,8 @@ use wire::Request;
 use super::others::Others;
 use super::select::is_here;
 use super::{
-    ANSWER, Done, Failure, Link, NAMESPACE_VARIABLE, Om, config_edit, explain, note, object, target,
+    ANSWER, AskError, Done, Failure, Link, NAMESPACE_VARIABLE, Om, config_edit, explain, note,
+    object, target,
 };
 use crate::config::LoadedObject;
 use crate::logs::{LogContext, LogOptions};
@@ -79,20 +80,55 @@ pub(super) fn run(
     let expect = action.target(options, om.nodename.as_str());
     match expect {
         Some(expect) if *target == Target::Default && !options.is_local() => {
-            // Objects without instances have no monitor that would reach a target.
-            let (monitored, plain): (Vec<_>, Vec<_>) =
-                paths.iter().cloned().partition(|path| path.kind().has_instances());
+            // Objects without instances have no monitor that would tell what it would do, and may be deleted without a
+            // daemon.
+            let is_plain = |path: &ObjectPath| !path.kind().has_instances();
+            let is_here =
+                options.dry_run || (paths.iter().any(is_plain) && !is_daemon_running(link));
+            let (plain, ordered): (Vec<_>, Vec<_>) =
+                paths.iter().cloned().partition(|path| is_here && is_plain(path));
             let code = if plain.is_empty() { 0 } else { run_here(om, &plain, action, options)? };
-            if monitored.is_empty() {
+            if ordered.is_empty() {
                 return Ok(code);
             }
             if options.dry_run {
-                return explain::dry_run(om, link, &monitored, &expect);
+                return explain::dry_run(om, link, &ordered, &expect);
             }
-            Ok(code.saturating_add(target::set(om, link, &monitored, &expect, wait)?))
+            if expect == GlobalExpect::Deleted && !options.force {
+                refuse_running(link, &ordered)?;
+            }
+            Ok(code.saturating_add(target::set(om, link, &ordered, &expect, wait)?))
         }
         _ => run_here(om, paths, action, options),
     }
+}
+
+/// Refuses to delete what runs: a deletion stops it, and who types one may think of another object.
+fn refuse_running(link: &Link, paths: &[ObjectPath]) -> Result<(), Failure> {
+    let is_up = |status: &InstanceStatus| {
+        matches!(status.avail, Some(Status::Up | Status::Warn | Status::StdbyUp))
+    };
+    let known = object::known_all(link, paths)?;
+    let lines = known.iter().filter_map(|(path, known)| {
+        let up = known.instances.iter().filter(|(_, status)| is_up(status));
+        let up: Vec<&str> = up.map(|(node, _)| node.as_str()).collect();
+        (!up.is_empty()).then(|| {
+            format!(
+                "{path} runs on {}: `om {path} stop` first, or `om {path} delete --force`, which stops it; nothing is deleted",
+                up.join(", ")
+            )
+        })
+    });
+    match lines.collect::<Vec<_>>() {
+        lines if lines.is_empty() => Ok(()),
+        lines => Err(Failure { lines, code: 1 }),
+    }
+}
+
+/// Whether a daemon runs here that sees to targets.
+fn is_daemon_running(link: &Link) -> bool {
+    let asked = link.ask(&Request::new(wire::BlacklistStatus {}), Some(ANSWER));
+    !matches!(asked, Err(AskError::NotRunning(_)))
 }
 
 /// Whether it is about where an object runs, which no node decides alone.

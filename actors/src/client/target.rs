@@ -27,6 +27,9 @@ const PAUSE_LOOKS: u32 = 4;
 /// Longest wait for the answer to an order: a new object may still have to be read (wire.md §5.10).
 const ORDER: Duration = Duration::from_secs(10);
 
+/// The same, for the deletion of what has no instances: it is carried out here before it is answered.
+const DELETION: Duration = Duration::from_secs(90);
+
 /// Sets a target on each object. One that is refused is told, and the others are waited for all the same.
 pub(super) fn set(
     om: &Om,
@@ -45,7 +48,8 @@ pub(super) fn set(
             reset_retries: false,
             stonith: None,
         });
-        let reply = match link.ask(&request, Some(ORDER)) {
+        let patience = if path.kind().has_instances() { ORDER } else { DELETION };
+        let reply = match link.ask(&request, Some(patience)) {
             Ok(reply) => reply,
             Err(error) => {
                 complain(&format!("{path}: {error}"));

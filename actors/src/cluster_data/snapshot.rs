@@ -40,6 +40,13 @@ pub struct NodeEntry {
 }
 
 impl NodeEntry {
+    /// The same, of a peer that has told its objects.
+    #[cfg(test)]
+    pub(crate) fn telling(mut self) -> Self {
+        self.told.get_or_insert_default().has_services = true;
+        self
+    }
+
     /// Whether a peer has told its objects.
     #[must_use]
     pub fn has_services(&self) -> bool {

@@ -251,6 +251,9 @@ impl State {
         if let Some(secret) = change.secret {
             data.secret = Some(secret);
         }
+        if let Some(deleted) = change.deleted {
+            data.deleted = deleted;
+        }
         if let Some(settings) = change.settings {
             data.labels = settings.labels;
             data.env = Some(settings.env);

@@ -301,3 +301,17 @@ async fn a_pipe_among_the_files_holds_nobody_up() {
     write(&bench.file("svc1.conf"), GOOD);
     while bench.objects().await != ["svc1"] {}
 }
+
+#[actix::test]
+async fn a_host_whose_name_is_none_of_the_cluster_is_told_what_to_do() {
+    let text =
+        "[cluster]\nname = c\nid = 1\nsecret = 81ec81d6e68c11f1ae3f02fc00000001\nnodes = n2 n3\n";
+    let mut bench = Bench::new(&[("cluster.conf", text)]);
+    loop {
+        let Heard::Report(report) = bench.next().await else { continue };
+        let alerts = report.fields["alerts"].to_string();
+        if alerts.contains("this host is called n1, which is none of cluster.nodes (n2 n3)") {
+            break;
+        }
+    }
+}

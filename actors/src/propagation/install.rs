@@ -1,15 +1,18 @@
 //! Putting a configuration in its place, byte for byte and with its time.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::{ConfigEntry, Kind, ObjectPath};
+use conf::Ini;
+use model::{ConfigEntry, Deletion, Kind, ObjectPath, Timestamp};
+use monitor::Fate;
 use serde_json::Value;
 use wire::reply::status_of;
 
 use crate::clock;
 use crate::config::{self, edit_lock};
+use crate::config_watcher::rejected::EXTENSION;
 use crate::durable::{self, FileLock};
 use crate::paths::Paths;
 
@@ -80,12 +83,42 @@ pub(super) fn date_after(
         return Ok(false);
     }
     let time = clock::moment().newer_than([Some(own.updated), Some(copy.updated)]);
+    set_time(&file, time)?;
+    Ok(true)
+}
+
+/// What becomes of the local file of an object that was deleted. One that is another object, or was put back, is dated after
+/// the deletion here. Blocks.
+pub(super) fn judge(
+    paths: &Paths,
+    path: &ObjectPath,
+    deletion: &Deletion,
+    is_followed: bool,
+) -> io::Result<Fate> {
+    let file = paths.config_file(path);
+    let _lock = FileLock::take(&edit_lock(paths, path), LOCK_PATIENCE)?;
+    let bytes = match crate::regular::read(&file, config::MAX_FILE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Fate::Gone),
+        Err(error) => return Err(error),
+    };
+    let updated = config::modified(&std::fs::metadata(&file)?);
+    let ini = Ini::parse(&String::from_utf8_lossy(&bytes)).ok();
+    let id = ini.as_ref().and_then(|ini| ini.get("DEFAULT", "id"));
+    let fate = monitor::fate(deletion, is_followed, Some((id, updated)));
+    if fate == Fate::Anew {
+        set_time(&file, clock::moment().newer_than([Some(deletion.at), Some(updated)]))?;
+    }
+    Ok(fate)
+}
+
+/// Gives a file a time, durably.
+fn set_time(file: &Path, time: Timestamp) -> io::Result<()> {
     let modified = Duration::try_from_secs_f64(time.0).ok();
     let modified = modified.and_then(|since| UNIX_EPOCH.checked_add(since));
-    let opened = std::fs::File::options().write(true).open(&file)?;
+    let opened = std::fs::File::options().write(true).open(file)?;
     opened.set_modified(modified.ok_or(io::ErrorKind::InvalidData)?)?;
-    opened.sync_all()?;
-    Ok(true)
+    opened.sync_all()
 }
 
 /// Installs a configuration over the one that lost the election (`own`). Blocks.
@@ -122,7 +155,7 @@ pub(super) fn install(
     let mut loser = None;
     if let (Some((bytes, _)), true) = (&current, is_written_here || config::is_kept(paths, path)) {
         let mut name = file.clone().into_os_string();
-        name.push(".rej");
+        name.push(EXTENSION);
         let kept = PathBuf::from(name);
         durable::write(&kept, bytes, MODE)?;
         loser = Some(kept);

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::Addr;
 use conf::{Ini, NodeConf, NodeSettings, ObjectConf};
-use model::{ConfigEntry, Kind, NodeName, ObjectPath};
+use model::{ConfigEntry, GlobalExpect, Kind, NodeName, ObjectPath};
+use monitor::{Action, Change, Fate};
 use serde_json::{Map, Value, json};
 use wire::reply::status_of;
 
 use super::Neighbours;
+use super::deletions::Known;
 use super::install::{self, Fetched, Installed};
 use crate::cluster_data::Emit;
-use crate::config_watcher::{Look, Reload};
+use crate::config_watcher::{Look, Reload, rejected};
 use crate::paths::Paths;
 use crate::peer::{AskPeer, PeerError};
-use crate::runner::{CommandOutcome, RunCommand};
+use crate::runner::{CommandOutcome, RunAction, RunCommand};
+use crate::service_monitor::{ServiceMonitor, SetMonitor};
 
 /// Longest wait for a file.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +36,8 @@ pub(super) enum Plan {
     Vacate,
     /// The local one is an edit of the copy that seems to be newer: date it after that.
     Date,
+    /// The object was deleted: so is the local one, unless it is another.
+    Bury,
 }
 
 /// What is carried out about one object.
@@ -48,6 +54,10 @@ pub(super) struct Task {
     pub(super) paths: Arc<Paths>,
     pub(super) context: Arc<conf::Context>,
     pub(super) tell: Neighbours,
+    /// Of an object that was deleted.
+    pub(super) deletion: Option<Known>,
+    /// The monitor of the local instance, if there is one: it sees to the deletion.
+    pub(super) monitor: Option<Addr<ServiceMonitor>>,
 }
 
 /// What became of an object.
@@ -61,6 +71,10 @@ pub(super) enum End {
     Failed(String),
     /// The other node says that it is deleted, or has no such file any more.
     Gone,
+    /// Nothing is left here of what was deleted.
+    Buried,
+    /// The monitor of the instance sees to it: to be looked at again.
+    Ordered,
 }
 
 impl Task {
@@ -71,6 +85,10 @@ impl Task {
         }
         if self.plan == Plan::Date {
             let end = self.date().await;
+            return (self.peer, end);
+        }
+        if self.plan == Plan::Bury {
+            let end = self.bury().await;
             return (self.peer, end);
         }
         let end = match self.fetch().await {
@@ -128,10 +146,10 @@ impl Task {
         let ini = Ini::parse(&fetched.text).map_err(|error| format!("unreadable: {error}"))?;
         let is_in_node_conf = self.context.node.node.get("cluster", "nodes").is_some();
         let nodes = ini.get("cluster", "nodes").unwrap_or_default();
-        let is_member = nodes.split_whitespace().any(|node| node == self.nodename.as_str())
-            || ini.get("cluster", "drpnodes").is_some_and(|nodes| {
-                nodes.split_whitespace().any(|node| node == self.nodename.as_str())
-            });
+        let is_named = |nodes: &str| {
+            nodes.split_whitespace().any(|node| node.eq_ignore_ascii_case(self.nodename.as_str()))
+        };
+        let is_member = is_named(nodes) || ini.get("cluster", "drpnodes").is_some_and(is_named);
         if !is_member && !is_in_node_conf {
             return Err("this node is not a member there: join again, or leave".to_owned());
         }
@@ -182,8 +200,13 @@ impl Task {
         let (paths, path, own) = (self.paths.clone(), self.path.clone(), self.own.clone());
         let is_written_here = self.is_written_here;
         let csum = crate::config::csum(fetched.text.as_bytes());
+        let peer = self.peer.clone();
         let work = tokio::task::spawn_blocking(move || {
-            install::install(&paths, &path, own.as_ref(), &fetched, is_written_here)
+            let done = install::install(&paths, &path, own.as_ref(), &fetched, is_written_here);
+            if let Ok(Installed::Done { loser: Some(loser), .. }) = &done {
+                rejected::note(&paths, loser, &peer);
+            }
+            done
         });
         match work.await {
             Ok(Ok(Installed::Done { is_new, loser })) => {
@@ -219,7 +242,9 @@ impl Task {
                 "it is not for this node any more, but its instance is up: it is deleted once stopped".to_owned(),
             );
         }
-        let words = vec![self.path.to_string(), "delete".to_owned(), "--local".to_owned()];
+        // What is up although the instance is down, as standby resources are, goes with it.
+        let words = ["delete", "--force", "--local"].map(str::to_owned);
+        let words = std::iter::once(self.path.to_string()).chain(words).collect();
         let command = RunCommand { words, sync: true, path: None, time: Some(DELETE_PATIENCE) };
         log::info!(path:% = self.path, node:% = self.peer; "not for this node any more: deleted");
         let end = match self.tell.run.send(command).await {
@@ -230,6 +255,59 @@ impl Task {
                 End::Failed(format!("delete ended with {ret}: {}", err.trim_end()))
             }
             Ok(Err(error)) => End::Failed(format!("delete: {error}")),
+            Err(_) => End::Failed("the runner is not there now".to_owned()),
+        };
+        self.put_in_force().await;
+        end
+    }
+
+    /// Does what a deletion means here.
+    async fn bury(&self) -> End {
+        let Some(Known { deletion, is_followed }) = self.deletion.clone() else { return End::Done };
+        let (paths, path, about) = (self.paths.clone(), self.path.clone(), deletion.clone());
+        let work =
+            tokio::task::spawn_blocking(move || install::judge(&paths, &path, &about, is_followed));
+        match work.await {
+            Ok(Ok(Fate::Gone)) => {
+                self.put_in_force().await;
+                End::Buried
+            }
+            Ok(Ok(Fate::Newer)) => {
+                self.put_in_force().await;
+                End::Done
+            }
+            Ok(Ok(Fate::Anew)) => {
+                log::info!(path:% = self.path; "made anew after it was deleted: dated after that");
+                self.put_in_force().await;
+                End::Done
+            }
+            Ok(Ok(Fate::Delete)) => self.carry_out_deletion(deletion.purged).await,
+            Ok(Err(error)) => End::Failed(error.to_string()),
+            Err(_) => End::Failed("the file could not be looked at".to_owned()),
+        }
+    }
+
+    async fn carry_out_deletion(&self, purged: bool) -> End {
+        if let Some(monitor) = &self.monitor {
+            log::info!(path:% = self.path; "deleted elsewhere: so it is here");
+            let target = if purged { GlobalExpect::Purged } else { GlobalExpect::Deleted };
+            let change = Change { global_expect: Some(Some(target)), ..Change::default() };
+            return match monitor.send(SetMonitor(change)).timeout(PATIENCE).await {
+                Ok(()) => End::Ordered,
+                Err(_) => End::Failed("its monitor is not there now".to_owned()),
+            };
+        }
+        if self.is_up {
+            return End::Failed("deleted, but its instance here is up: stop it".to_owned());
+        }
+        log::info!(path:% = self.path; "deleted");
+        let action = RunAction { path: self.path.clone(), action: Action::Delete, priority: 0 };
+        let end = match self.tell.act.send(action).timeout(DELETE_PATIENCE).await {
+            Ok(Some(0)) => End::Buried,
+            Ok(Some(code)) => {
+                End::Failed(format!("delete ended with {code}: see `om {} logs`", self.path))
+            }
+            Ok(None) => End::Failed("delete could not be run".to_owned()),
             Err(_) => End::Failed("the runner is not there now".to_owned()),
         };
         self.put_in_force().await;

@@ -6,12 +6,15 @@ use std::sync::Mutex;
 use arc_swap::ArcSwap;
 use model::{InstanceMonitor, InstanceStatus, MonitorStatus, NodeMonitorData, NodeMonitorStatus};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::install::{Fetched, Installed};
 use super::*;
 use crate::cluster_data::NodeEntry;
 use crate::peer::PeerError;
 use crate::runner::CommandOutcome;
+
+mod deletions;
 
 const MTIME: f64 = 1_795_364_641.747_718_3;
 const SOON: Duration = Duration::from_secs(10);
@@ -34,11 +37,14 @@ struct Script {
     commands: Vec<String>,
     looks: Vec<String>,
     inquiries: usize,
+    deleted: BTreeMap<ObjectPath, model::Deletion>,
+    orders: Vec<String>,
 }
 
 type Shared = Arc<Mutex<Script>>;
 
 struct StandIn {
+    paths: Arc<Paths>,
     script: Shared,
     published: watch::Receiver<u64>,
 }
@@ -115,6 +121,42 @@ impl Handler<RunCommand> for StandIn {
     }
 }
 
+impl Handler<RunAction> for StandIn {
+    type Result = Option<i32>;
+
+    fn handle(&mut self, run: RunAction, _: &mut Context<Self>) -> Self::Result {
+        let words = run.action.argv().join(" ");
+        std::fs::remove_file(self.paths.config_file(&run.path)).unwrap();
+        self.script.lock().unwrap().commands.push(format!("{} {words}", run.path));
+        Some(0)
+    }
+}
+
+impl Handler<SetNode> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, set: SetNode, _: &mut Context<Self>) {
+        self.script.lock().unwrap().deleted = set.deleted.unwrap();
+    }
+}
+
+impl Handler<SetInstanceMonitor> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, set: SetInstanceMonitor, _: &mut Context<Self>) {
+        let target = set.monitor.global_expect.unwrap();
+        self.script.lock().unwrap().orders.push(format!("{} {target}", set.path));
+    }
+}
+
+impl Handler<RemoveInstance> for StandIn {
+    type Result = ();
+
+    fn handle(&mut self, RemoveInstance(path): RemoveInstance, _: &mut Context<Self>) {
+        self.script.lock().unwrap().orders.push(format!("{path} no more"));
+    }
+}
+
 impl Handler<Inquire> for StandIn {
     type Result = ();
 
@@ -152,7 +194,8 @@ fn idle() -> NodeEntry {
     let mut entry = NodeEntry::default();
     let status = NodeMonitorStatus::Idle;
     entry.data.monitor = Some(NodeMonitorData { status, ..NodeMonitorData::default() });
-    entry
+    entry.data.release = Some("0.1.0".to_owned());
+    entry.telling()
 }
 
 impl Fixture {
@@ -180,8 +223,8 @@ impl Fixture {
     }
 
     fn start(&mut self) {
-        let stand_in =
-            StandIn { script: self.script.clone(), published: self.publish.subscribe() }.start();
+        let (script, paths) = (self.script.clone(), self.paths.clone());
+        let stand_in = StandIn { paths, script, published: self.publish.subscribe() }.start();
         let tell = Neighbours {
             ask: stand_in.clone().recipient(),
             watch: stand_in.clone().recipient(),
@@ -190,16 +233,25 @@ impl Fixture {
             reload: stand_in.clone().recipient(),
             labels: stand_in.clone().recipient(),
             run: stand_in.clone().recipient(),
-            inquire: stand_in.recipient(),
+            act: stand_in.clone().recipient(),
+            inquire: stand_in.clone().recipient(),
+            publish: stand_in.clone().recipient(),
+            order: stand_in.clone().recipient(),
+            unorder: stand_in.recipient(),
         };
         let (paths, snapshot) = (self.paths.clone(), self.snapshot.clone());
-        self.actor = Some(Propagation::with(paths, snapshot, self.config.clone(), tell).start());
+        let (config, monitors) = (self.config.clone(), service_monitor::Registry::default());
+        self.actor = Some(Propagation::with(paths, snapshot, config, monitors, tell).start());
     }
 
     /// Publishes what the nodes have, with what lies here in the name of n1.
     fn publish(&mut self) {
         let config = LoadedConfig::load(&self.paths, &node("n1"));
         let own = self.nodes.get_mut(&node("n1")).unwrap();
+        let gone = own.config.keys().filter(|path| !config.objects.contains_key(path));
+        for path in gone.cloned().collect::<Vec<_>>() {
+            own.config.remove(&path);
+        }
         for (path, object) in config.objects.iter() {
             let entry = object.entry();
             if own.config.get(path).is_none_or(|before| **before != entry) {
@@ -368,7 +420,7 @@ async fn an_object_that_moved_away_is_deleted_when_its_text_says_so_and_its_inst
     it.settle().await;
     it.until("all three were asked for", |script| script.asked.len() >= 4).await;
     it.settle().await;
-    assert_eq!(it.script.lock().unwrap().commands, ["web delete --local"]);
+    assert_eq!(it.script.lock().unwrap().commands, ["web delete --force --local"]);
     assert_eq!(it.read("etc/up.conf"), Some(svc("")));
     assert_eq!(it.read("etc/argued.conf"), Some(svc("comment = new\n")));
 }
@@ -566,5 +618,5 @@ async fn a_file_that_labels_took_away_from_this_node_is_deleted_where_others_hav
     it.settle().await;
     let mut commands = it.script.lock().unwrap().commands.clone();
     commands.sort();
-    assert_eq!(commands, ["purged delete --local", "shared delete --local"]);
+    assert_eq!(commands, ["purged delete --force --local", "shared delete --force --local"]);
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use model::{GlobalExpect, InstanceMonitor, InstanceStatus, ObjectPath};
+use model::{GlobalExpect, InstanceMonitor, InstanceStatus, Kind, ObjectPath};
+use serde_json::json;
 use tokio::time::Instant;
 use wire::{
     NodeDrain, NodeMonitor, ObjectClear, RunDone, SetObjectMonitor, SetObjectStatus, WakeMonitor,
@@ -11,6 +12,7 @@ use wire::{
 use super::{Context, NotNow, Outcome, refusal, shorten};
 use crate::cluster_data::{RemoveInstance, SetInstanceMonitor, View, WatchGeneration};
 use crate::node_monitor::{Drain, SetNodeMonitor, Wake};
+use crate::propagation::{self, DELETE_TIME, Delete};
 use crate::runner::{ActionFound, Post};
 use crate::service_monitor::{Clear, SetMonitor};
 
@@ -67,8 +69,55 @@ pub(super) async fn set_node(context: &Context, options: &NodeMonitor) -> Outcom
     reply.to_json().into()
 }
 
+/// A request to delete an object that has no instances, hence no monitor that would reach a target.
+fn deletion_of_plain(options: &SetObjectMonitor) -> Option<(ObjectPath, GlobalExpect)> {
+    let target = GlobalExpect::from(options.global_expect.as_deref()?);
+    let path = ObjectPath::parse(&options.path).ok()?;
+    let is_plain = !path.kind().has_instances() && path.kind() != Kind::Ccfg;
+    let is_deletion = matches!(target, GlobalExpect::Deleted | GlobalExpect::Purged);
+    (is_plain && is_deletion).then_some((path, target))
+}
+
+/// Deletes an object without instances: here before the answer, on the other nodes as soon as they hear of it.
+async fn delete_plain(context: &Context, path: ObjectPath, target: GlobalExpect) -> Outcome {
+    if let Err(refusal) = context.known_object(path.as_str()) {
+        let error = format!("object {path} does not exist");
+        log::debug!(path:% = path, refusal:% = refusal; "nothing to delete");
+        return json!({"status": 1, "data": {}, "error": [error]}).into();
+    }
+    let mut info = vec![format!("{path} defer target state set to {target}")];
+    info.extend(told_later(context, &path));
+    let purged = target == GlobalExpect::Purged;
+    let order = Delete { path: path.clone(), purged, is_carried_out: true };
+    match context.ask_for(&context.routes.propagation, order, DELETE_TIME).await {
+        Ok(Ok(())) => json!({
+            "status": 0, "data": {"global_expect": target}, "info": info,
+        })
+        .into(),
+        Ok(Err(reason)) => {
+            json!({"status": 1, "data": {}, "error": [format!("{path}: {reason}")]}).into()
+        }
+        Err(not_now) => not_now.into(),
+    }
+}
+
+/// The line that tells which nodes follow a deletion only later.
+fn told_later(context: &Context, path: &ObjectPath) -> Option<String> {
+    let away = propagation::unreached(&context.snapshot(), &context.config().node, path);
+    let away: Vec<&str> = away.iter().map(model::NodeName::as_str).collect();
+    (!away.is_empty()).then(|| {
+        format!(
+            "not reached now: {}. What is there of {path} is deleted once it is back",
+            away.join(", ")
+        )
+    })
+}
+
 /// POST `object_monitor`.
 pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) -> Outcome {
+    if let Some((path, target)) = deletion_of_plain(options) {
+        return delete_plain(context, path, target).await;
+    }
     let request = monitor::ObjectRequest {
         path: options.path.clone(),
         status: options.status.clone(),
@@ -92,10 +141,17 @@ pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) ->
         }
         tokio::time::sleep(NEW_OBJECT_PAUSE).await;
     };
+    let mut reply = reply;
     if !changes.is_empty()
         && let Err(not_now) = is_published(context).await
     {
         return not_now.into();
+    }
+    let is_deletion =
+        |target: &GlobalExpect| matches!(target, GlobalExpect::Deleted | GlobalExpect::Purged);
+    if reply.global_expect.as_ref().is_some_and(is_deletion) {
+        let away = changes.iter().filter_map(|(path, _)| told_later(context, path));
+        reply.info.extend(away);
     }
     for (path, mut change) in changes {
         if let Some(Some(target @ GlobalExpect::Restarted(None))) = &mut change.global_expect {

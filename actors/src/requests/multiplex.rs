@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use wire::reply::NodeReply;
 use wire::{Action, NodeSpec, Prepared, Request};
 
+use super::forwarding::Forwarded;
 use super::{Caller, Context, Outcome, Transport, answer};
 use crate::cluster_data::{NodeEntry, SharedMap, Snapshot};
 use crate::config::LoadedObject;
@@ -58,7 +59,8 @@ fn nodes(context: &Context, spec: &NodeSpec, path: Option<&str>) -> Result<Vec<S
                 None => Err(json!({"error": "unknown service", "status": 1})),
             };
         }
-        NodeSpec::Names(names) => names.clone(),
+        // Names of nodes have no case.
+        NodeSpec::Names(names) => names.iter().map(|name| name.to_ascii_lowercase()).collect(),
         NodeSpec::Selector(selector) => {
             // A member that is lost is one nevertheless: to leave it out would say that all is well.
             let members: BTreeSet<&NodeName> =
@@ -155,14 +157,19 @@ pub(super) async fn fan_out(context: &Context, request: &Request) -> Outcome {
     let is_repeatable = message.get("method").and_then(Value::as_str) == Some("GET");
     let message = Arc::new(Prepared::new(&message));
     let patience = patience(request);
+    let forwarded = Forwarded::of(context, request).await;
     let asked = nodes.into_iter().map(|nodename| {
-        let message = &message;
+        let (message, forwarded) = (&message, &forwarded);
         async move {
             let is_local = nodename == context.routes.nodename.as_str();
-            let reply = if is_local {
-                ask_here(context, request).await
-            } else {
-                ask_peer(context, &nodename, message, is_repeatable, patience).await
+            let awaited = match forwarded {
+                Some(forwarded) if !is_local => forwarded.await_at(context, &nodename).await,
+                _ => Ok(()),
+            };
+            let reply = match awaited {
+                _ if is_local => ask_here(context, request).await,
+                Ok(()) => ask_peer(context, &nodename, message, is_repeatable, patience).await,
+                Err(reply) => reply,
             };
             NodeReply { nodename, is_local, reply }
         }

@@ -433,6 +433,8 @@ impl Act<'_> {
                     self.freeze_before_stop()?;
                     if self.options.unprovision {
                         self.unprovision()?;
+                    } else if !self.options.dry_run {
+                        self.stop_before_deletion()?;
                     }
                 }
                 self.delete()

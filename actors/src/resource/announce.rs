@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use model::{InstanceStatus, ObjectPath};
 use serde_json::{Value, json};
+use wire::reply::Lines;
 
 use super::journal::Journal;
 use crate::control_socket;
 use crate::paths::Paths;
+use crate::propagation::DELETE_TIME;
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,6 +56,26 @@ pub(crate) fn known(paths: &Paths, path: &ObjectPath) -> Option<Value> {
     exchange(paths, &json!({ "action": "daemon_status", "method": "GET", "options": options })).ok()
 }
 
+/// Asks the daemon to delete an object on all nodes. False without a daemon.
+pub(crate) fn delete(paths: &Paths, path: &ObjectPath) -> io::Result<bool> {
+    let options = json!({ "path": path, "global_expect": "deleted" });
+    let request = json!({ "action": "object_monitor", "method": "POST", "options": options });
+    let reply = match exchange_within(paths, &request, DELETE_TIME) {
+        Ok(reply) => reply,
+        Err(error) if is_absent(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match reply.get("status").and_then(Value::as_i64) {
+        Some(0) => Ok(true),
+        _ => Err(io::Error::other(Lines::of(&reply).errors.join(", "))),
+    }
+}
+
+/// Whether no daemon runs.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
 fn tell(paths: &Paths, path: &ObjectPath, action: &str, options: &Value) {
     let request = json!({ "action": action, "method": "POST", "options": options });
     let journal = Journal::new(path);
@@ -67,18 +89,18 @@ fn tell(paths: &Paths, path: &ObjectPath, action: &str, options: &Value) {
             }
         }
         // Not running: nobody to tell.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) => {}
+        Err(error) if is_absent(&error) => {}
         Err(error) => journal.warn(format_args!("the daemon could not be told {action}: {error}")),
     }
 }
 
 fn exchange(paths: &Paths, request: &Value) -> io::Result<Value> {
+    exchange_within(paths, request, PATIENCE)
+}
+
+fn exchange_within(paths: &Paths, request: &Value, patience: Duration) -> io::Result<Value> {
     let mut stream = control_socket::connect(&paths.lsnr_socket())?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut bytes = serde_json::to_vec(request)?;
     bytes.push(0);

@@ -10,7 +10,7 @@ use super::processes::Stat;
 use crate::durable;
 
 /// Name of the file, in the private folder of the resource.
-const FILE: &str = "launched";
+pub(super) const FILE: &str = "launched";
 
 /// Most launches remembered: those of before are long gone, or many would run at once.
 const MOST: usize = 64;

@@ -229,6 +229,14 @@ impl ProcessTable {
         Scan::new().members(owner)
     }
 
+    /// The id of the object that what was launched for a resource bears, as its configuration said then.
+    pub(crate) fn id_of(rid: &str, launched: &[Leader]) -> Option<String> {
+        let scan = Scan::new();
+        let is_of = |entry: &&Entry| launched.iter().any(|it| it.pid == entry.stat.session);
+        let marks = scan.found.values().filter(is_of).filter_map(|entry| entry.marks.as_ref());
+        marks.filter(|marks| marks.rid == rid).map(|marks| marks.id.clone()).next()
+    }
+
     fn scan(&self) -> Arc<Scan> {
         match self.scan.load_full() {
             Some(scan) if scan.began.elapsed() < FRESH => scan,

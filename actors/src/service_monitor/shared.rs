@@ -13,6 +13,7 @@ use crate::config::ConfigCell;
 use crate::config_watcher::Look;
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
 use crate::paths::Paths;
+use crate::propagation::Delete;
 use crate::quorum::Surrender;
 use crate::routes::Routes;
 use crate::runner::{AwaitAction, Evaluate, FindAction, Forget, RunAction};
@@ -37,6 +38,7 @@ pub struct Neighbours {
     pub look: Recipient<Look>,
     pub surrender: Recipient<Surrender>,
     pub find_action: Recipient<FindAction>,
+    pub delete: Recipient<Delete>,
 }
 
 impl Neighbours {
@@ -61,6 +63,7 @@ impl Neighbours {
             look: routes.config_watcher.clone().recipient(),
             surrender: routes.quorum.clone().recipient(),
             find_action: runner.clone().recipient(),
+            delete: routes.propagation.clone().recipient(),
         }
     }
 }

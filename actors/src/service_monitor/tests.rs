@@ -79,6 +79,14 @@ impl Handler<Surrender> for FakeRunner {
     fn handle(&mut self, _: Surrender, _: &mut Context<Self>) {}
 }
 
+impl Handler<Delete> for FakeRunner {
+    type Result = Result<(), String>;
+
+    fn handle(&mut self, _: Delete, _: &mut Context<Self>) -> Self::Result {
+        Ok(())
+    }
+}
+
 impl Handler<FindAction> for FakeRunner {
     type Result = MessageResult<FindAction>;
 
@@ -149,7 +157,8 @@ async fn bench(exit_code: i32) -> Bench {
         gone: runner.clone().recipient(),
         look: runner.clone().recipient(),
         surrender: runner.clone().recipient(),
-        find_action: runner.recipient(),
+        find_action: runner.clone().recipient(),
+        delete: runner.recipient(),
     };
     let registry: Registry = Arc::new(ArcSwap::from_pointee(SharedMap::default()));
     let shared = Shared::new(paths, snapshot.clone(), config, registry, tell);

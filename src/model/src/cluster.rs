@@ -309,6 +309,19 @@ pub struct ConfigEntry {
     pub scope: Vec<NodeName>,
 }
 
+/// An object that was deleted, of which some node may still have a copy that would bring it back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Deletion {
+    /// Keyword `id` of the object, where it had one: another object of the same path is not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// When: copies that were written later are not meant.
+    pub at: Timestamp,
+    /// Whether what it had provisioned goes, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub purged: bool,
+}
+
 /// Objects of a node: their instances and configurations. Entries are shared between snapshots.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ObjectServices {
@@ -456,6 +469,9 @@ pub struct NodeData {
     /// The secrets that it has; absent for deployed agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretState>,
+    /// Objects that were deleted, as long as some node may bring them back; never of deployed agents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deleted: BTreeMap<ObjectPath, Deletion>,
     /// When the data changed last.
     #[serde(default)]
     pub updated: Timestamp,

@@ -21,9 +21,9 @@ mod time;
 
 pub use checksum::ConfigCsum;
 pub use cluster::{
-    Aggregate, ConfigEntry, EncapData, InstanceMonitor, InstanceStatus, NodeData, NodeMonitorData,
-    NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart, SecretState,
-    SubsetStatus,
+    Aggregate, ConfigEntry, Deletion, EncapData, InstanceMonitor, InstanceStatus, NodeData,
+    NodeMonitorData, NodeStats, ObjectServices, ProvisionedState, ResourceStatus, Restart,
+    SecretState, SubsetStatus,
 };
 pub use expect::{GlobalExpect, LocalExpect, MonitorStatus, NodeMonitorStatus};
 pub use explain::{

@@ -301,9 +301,7 @@ fn why_nothing(view: &ObjectView<'_>, text: &str) -> String {
 
 fn is_supported(target: &GlobalExpect, kind: Kind) -> bool {
     match target {
-        GlobalExpect::Deleted | GlobalExpect::Purged => {
-            matches!(kind, Kind::Svc | Kind::Vol | Kind::Usr | Kind::Sec | Kind::Cfg)
-        }
+        GlobalExpect::Deleted | GlobalExpect::Purged => kind != Kind::Ccfg,
         GlobalExpect::Frozen
         | GlobalExpect::Thawed
         | GlobalExpect::Provisioned

@@ -141,7 +141,7 @@ const INSTANCE_ACTIONS: &[Action] = &[
     ),
     action(
         "delete",
-        "Delete the object, or sections of it with --rid",
+        "Delete the object on all its nodes, or sections of it with --rid. What runs is stopped with --force, else refused",
         &[WAIT, RESOURCES, RUN, &["unprovision", "purge-collector", "leader"]],
     ),
     action("scale", "Set how many slices a scaler has: --to NUMBER", &[&["to", "force", "nolock"]]),

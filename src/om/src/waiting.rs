@@ -185,6 +185,9 @@ impl Waiting {
         // A deletion leaves nothing that could tell.
         let is_gone = |node: &String| !seen.instances.contains_key(node);
         self.is_ordered |= seen.monitors().any(is_new) || self.before.keys().any(is_gone);
+        // What has no instances has no target that could be seen: that it is gone tells.
+        let is_deletion = matches!(target, GlobalExpect::Deleted | GlobalExpect::Purged);
+        self.is_ordered |= is_deletion && seen.aggregate.is_none() && seen.instances.is_empty();
         // A new instance looks as if it had nothing to provision or to start, until it is evaluated.
         if seen.instances.values().any(|status| !status.is_known()) {
             return Verdict::Pending;
@@ -414,6 +417,18 @@ mod tests {
         assert!(reached(&one("n/a", idle()), GlobalExpect::PlacedAt("n2".into())));
         assert!(!reached(&one("up", idle()), GlobalExpect::Deleted));
         assert!(reached(&Data::none(), GlobalExpect::Purged));
+    }
+
+    #[test]
+    fn what_has_no_instances_is_deleted_once_it_is_configured_nowhere() {
+        let key = ObjectPath::parse("test/sec/key").unwrap();
+        let there = Data { aggregate: Some(Aggregate::default()), instances: BTreeMap::new() };
+        let told = lines(&["test/sec/key defer target state set to deleted"], &[]);
+        let before = Some(there.seen());
+        let target = GlobalExpect::Deleted;
+        let mut wait = Waiting::for_answer(&key, &target, Some("deleted"), &told, before).unwrap();
+        assert_eq!(wait.look(there.seen(), Duration::ZERO), Verdict::Pending);
+        assert_eq!(wait.look(Data::none().seen(), Duration::ZERO), Verdict::Reached);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::super::announce;
 use super::super::driver::Failure;
 use super::Act;
-use crate::config::{copy_of, edit_lock};
+use crate::config::{copy_of, edit_lock, modified};
 use crate::durable::{self, FileLock};
+use crate::propagation::note_without_daemon;
 
 /// How long another writer of the same configuration is waited for.
 const EDIT_PATIENCE: Duration = Duration::from_secs(10);
@@ -142,6 +143,9 @@ impl Act<'_> {
             self.instance.journal.info(format_args!("dry run: would delete the object"));
             return Ok(());
         }
+        if self.is_left_to_daemon()? {
+            return Ok(());
+        }
         self.leave_peers()?;
         self.instance.journal.info(format_args!("delete"));
         let lock = FileLock::take(&edit_lock(paths, path), EDIT_PATIENCE)
@@ -167,6 +171,25 @@ impl Act<'_> {
 }
 
 impl Act<'_> {
+    /// Of what has no instances, all nodes have the same: an operator who deletes it on one node deletes it, and the daemon
+    /// sees to that. Without a daemon, the next one is told.
+    fn is_left_to_daemon(&self) -> Result<bool, Failure> {
+        let path = &self.instance.path;
+        if self.is_from_daemon || path.kind().has_instances() {
+            return Ok(false);
+        }
+        let paths = &self.host.paths;
+        if announce::delete(paths, path).map_err(Failure::io("delete"))? {
+            return Ok(true);
+        }
+        let file = paths.config_file(path);
+        let updated = std::fs::metadata(&file).map(|metadata| modified(&metadata)).ok();
+        let ini = crate::regular::read_text(&file).ok().and_then(|text| Ini::parse(&text).ok());
+        let id = ini.as_ref().and_then(|ini| ini.get("DEFAULT", "id")).map(str::to_owned);
+        note_without_daemon(paths, path, id, updated).map_err(Failure::io("deletion"))?;
+        Ok(false)
+    }
+
     /// Before a deletion that an operator asked for on this node alone: the peers keep the object, and are told that this
     /// node is none of its nodes any more. Else they would bring it back.
     fn leave_peers(&self) -> Result<(), Failure> {

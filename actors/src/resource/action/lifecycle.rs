@@ -4,6 +4,7 @@ use model::{ObjectPath, Status};
 use om::SyncAction;
 
 use super::super::driver::Failure;
+use super::super::leftovers;
 use super::super::order::Direction;
 use super::super::{SyncTo, status_file};
 use super::sequence::States;
@@ -68,10 +69,52 @@ impl Act<'_> {
             .result()
         })?;
         if !self.options.dry_run {
+            self.end_leftovers()?;
             // Those that a process is still in stay.
             self.host.cgroups.remove(&self.instance);
         }
         Ok(())
+    }
+
+    /// Ends what was started for resources that are not configured any more: it belongs to the instance.
+    fn end_leftovers(&self) -> Result<(), Failure> {
+        if !self.is_whole() {
+            return Ok(());
+        }
+        let (instance, paths) = (&self.instance, &self.host.paths);
+        let configured = instance.resources.iter().map(|resource| resource.rid.as_str()).collect();
+        let tell = |line: &str| instance.journal.info(format_args!("{line}"));
+        leftovers::end(paths, &instance.path, &instance.id, &configured, tell)
+            .map_err(Failure::refused)
+    }
+
+    /// Before a deletion: nothing of the instance runs on. An operator is asked to stop it first, or for `--force`.
+    pub(super) fn stop_before_deletion(&self) -> Result<(), Failure> {
+        let found = super::super::refresh(self.host, &self.instance, None, None, None).status;
+        let is_up = |status: &Status| matches!(status, Status::Up | Status::StdbyUp | Status::Warn);
+        let untouchable = |rid: &str| {
+            let mut resources = self.instance.resources.iter();
+            resources.any(|resource| resource.rid.as_str() == rid && resource.is_untouchable())
+        };
+        let up: Vec<&str> = found
+            .resources
+            .iter()
+            .flatten()
+            .filter(|(rid, resource)| is_up(&resource.status) && !untouchable(rid))
+            .map(|(rid, _)| rid.as_str())
+            .collect();
+        if up.is_empty() {
+            return self.end_leftovers();
+        }
+        let path = &self.instance.path;
+        if !self.is_from_daemon && !self.options.force {
+            return Err(Failure::refused(format!(
+                "{path} runs here ({}): stop it first, or `om {path} delete --force`, which stops it",
+                up.join(", ")
+            )));
+        }
+        self.instance.journal.info(format_args!("stop before the deletion: {}", up.join(", ")));
+        self.stop(Verb::Stop, true)
     }
 
     /// `boot`: forgets what a reboot ended, then brings up what is always up.
@@ -180,6 +223,7 @@ impl Act<'_> {
             Ok(())
         })?;
         if self.is_whole() && !self.options.dry_run {
+            self.end_leftovers()?;
             self.host.cgroups.remove(&self.instance);
             self.forget_resources();
         }

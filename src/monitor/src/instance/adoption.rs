@@ -1,12 +1,12 @@
 //! Targets that peers have, taken over (orchestration.md §10, Adoption from peers).
 
 use model::{
-    Aggregate, Frozen, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, Provisioned,
-    Status, Topology,
+    Aggregate, Frozen, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, ObjectPath,
+    Provisioned, Status, Topology,
 };
 
 use super::{InstanceCore, rules};
-use crate::{Filters, Moment, ObjectView, World, candidates, leaders};
+use crate::{Filters, Moment, ObjectView, Seen, World, candidates, leaders};
 
 impl InstanceCore {
     pub(super) fn adopt(&mut self, now: Moment, world: &dyn World) {
@@ -43,6 +43,9 @@ impl InstanceCore {
             if is_disabled && !target.is_beside_resources() {
                 continue;
             }
+            if is_about_an_earlier_object(world, &path, peer, target, now) {
+                continue;
+            }
             if accepts(&view, target) || is_outrun(&view, &self.monitor, peer.monitor) {
                 // As old as it is there. Deployed agents take the time at which they take it over: it then goes before what
                 // was asked later elsewhere.
@@ -59,6 +62,24 @@ impl InstanceCore {
             self.since.target = since;
         }
     }
+}
+
+/// Whether the order of a node without instance, to delete, is about an object that had this path before the one that is
+/// here.
+fn is_about_an_earlier_object(
+    world: &dyn World,
+    path: &ObjectPath,
+    peer: &Seen<'_>,
+    target: &GlobalExpect,
+    now: Moment,
+) -> bool {
+    let is_deletion = matches!(target, GlobalExpect::Deleted | GlobalExpect::Purged);
+    let written = world.config(world.local_node(), path).map(|config| config.updated);
+    let asked = peer.monitor.global_expect_updated;
+    // What is dated ahead of the clock was not written later.
+    is_deletion
+        && !peer.status.is_known()
+        && written.zip(asked).is_some_and(|(written, asked)| asked < written && written <= now.wall)
 }
 
 /// Whether this node is the destination of a move, and a peer was told later to move the object elsewhere: of two

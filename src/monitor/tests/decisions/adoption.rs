@@ -83,3 +83,35 @@ fn an_abort_is_taken_over_whoever_else_is_ahead() {
     core.pass(Timestamp(T + 1.0), &world);
     assert_eq!(core.monitor().global_expect, Some(GlobalExpect::Aborted));
 }
+
+#[test]
+fn an_order_to_delete_what_had_the_path_before_is_none_to_what_has_it_now() {
+    let written = 1_699_999_000.0;
+    let taken = |asked: f64, updated: Option<f64>| {
+        let mut peer = json!({
+            "resources": {},
+            "monitor": {"status": "idle", "global_expect": "deleted", "global_expect_updated": asked},
+        });
+        if let Some(updated) = updated {
+            peer["updated"] = updated.into();
+            peer["avail"] = "down".into();
+        }
+        let own = json!({
+            "updated": T, "avail": "down", "overall": "down", "frozen": 0, "topology": "failover",
+            "resources": {"app#1": {"status": "down"}}, "monitor": {"status": "idle"},
+        });
+        let instances = json!({"n1": own, "n2": peer});
+        let cluster = json!(["n1", "n2"]);
+        let mut world = TestWorld::with_instances("n1", &cluster, "svc1", &instances);
+        let text = "[DEFAULT]\nid = i\nnodes = n1 n2\n[app#1]\ntype = simple\nstart = x\n";
+        world.configure("svc1", text);
+        world.aggregate_all();
+        let mut core = InstanceCore::new(path("svc1"), None);
+        core.pass(Timestamp(T + 1.0), &world);
+        core.monitor().global_expect.clone()
+    };
+    assert_eq!(taken(written - 1.0, None), None);
+    assert_eq!(taken(written + 1.0, None), Some(GlobalExpect::Deleted));
+    // One with an instance has the same object.
+    assert_eq!(taken(written - 1.0, Some(T)), Some(GlobalExpect::Deleted));
+}
