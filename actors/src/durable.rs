@@ -156,6 +156,10 @@ fn prepare(
     modified: Option<SystemTime>,
 ) -> io::Result<Staged> {
     let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    // A link may lead to a device or a pipe of the machine, which a file in its place would take away from everybody.
+    if target != file && std::fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::other(format!("{} is no regular file", target.display())));
+    }
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -338,6 +342,20 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), b"two");
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o604);
         assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_to_what_is_no_file_never_makes_one_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (pipe, link) = (folder.join("pipe"), folder.join("link"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        let error = write_cache(&link, b"new", 0o600).unwrap_err();
+        assert!(error.to_string().contains("is no regular file"), "{error}");
+        assert!(!std::fs::metadata(&pipe).unwrap().is_file());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
     }
 
     #[test]
