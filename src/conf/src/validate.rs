@@ -105,6 +105,7 @@ impl<'a> Validator<'a> {
                 self.references(section, keyword);
             }
         }
+        self.unwatched(section, driver);
         if section != "DEFAULT" && section != "sync#i0" {
             for keyword in tables.all(section, driver) {
                 let is_missing = keyword.is_required && !seen.contains(keyword.name);
@@ -215,6 +216,26 @@ impl<'a> Validator<'a> {
         self.complain(Severity::Warning, section, keyword, &reason);
     }
 
+    /// Tells of an app that nobody can see: its state is n/a, and nothing starts what may be up already.
+    fn unwatched(&mut self, section: &str, driver: Option<&str>) {
+        let (group, _) = keywords::group_of(section);
+        let (doc, ctx) = (self.doc, self.ctx);
+        if !is_resource(doc, section) || group != "app" || driver != Some("forking") {
+            return;
+        }
+        let says = |keyword: &str| {
+            let found = Evaluation::eval_within(doc, ctx, &self.budget, section, keyword);
+            let text = found.map(|found| found.value.to_string()).unwrap_or_default();
+            let is_no = ["", "false", "no", "n", "f", "none"];
+            !is_no.contains(&text.trim().to_ascii_lowercase().as_str())
+        };
+        if says("start") && !says("check") {
+            let reason = "a forking app without check is n/a, and a service of nothing else is \
+                          never started by itself: give it a check, a command that exits 0 while it runs";
+            self.complain(Severity::Warning, section, "start", reason);
+        }
+    }
+
     /// Tells of references that do not become what they look like.
     fn references(&mut self, section: &str, keyword: &str) {
         if section != "DEFAULT" && !section.contains('#') {
@@ -238,7 +259,10 @@ impl<'a> Validator<'a> {
                 let advice = match near {
                     Some(near) => format!(": did you mean {{{near}}}?"),
                     None if reference.starts_with("{volume#") => {
-                        ": the mount point of a volume is `mnt`".to_owned()
+                        ": the mount point of a volume is `mount_point`".to_owned()
+                    }
+                    None if reference.ends_with(".ipaddr}") => {
+                        ": the address of an ip is `ipname`".to_owned()
                     }
                     None => String::new(),
                 };

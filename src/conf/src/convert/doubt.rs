@@ -75,6 +75,13 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
             word.split_once(':')
                 .is_some_and(|(code, state)| code.parse::<u8>().is_ok() && STATES.contains(&state))
         }),
+        "netmask" => {
+            let is_length = text.parse::<u8>().is_ok_and(|length| length <= 128);
+            let address = text.parse::<std::net::Ipv4Addr>().map(std::net::Ipv4Addr::to_bits);
+            is_length
+                || address.is_ok_and(|bits| bits.leading_ones() == bits.count_ones())
+                || text.split('.').any(|part| part.len() > 1 && part.starts_with('0'))
+        }
         "umask" | "perm" | "dirperm" => {
             u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o7777)
         }
@@ -85,6 +92,7 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
     }
     Some(match keyword {
         "retcodes" => "exit codes with their states, as 0:up 1:down",
+        "netmask" => "a netmask, as 24 or 255.255.255.0",
         _ => "an octal mode, as 027",
     })
 }
@@ -103,6 +111,17 @@ mod tests {
         }
         for (text, is_doubted) in [("x", true), ("1x", true), ("3", false), ("1.9", false)] {
             assert_eq!(Converter::Integer.doubt(text).is_some(), is_doubted, "{text}");
+        }
+        for (text, is_doubted) in [
+            ("24", false),
+            ("255.255.255.0", false),
+            ("0377.0377.0.0", false),
+            ("64", false),
+            ("255.0.255.0", true),
+            ("129", true),
+            ("x", true),
+        ] {
+            assert_eq!(doubt_of("netmask", text).is_some(), is_doubted, "{text}");
         }
         assert_eq!(Converter::Json.doubt("{\"a\": 1}"), None);
         assert_eq!(Converter::Json.doubt("{a"), Some("JSON"));

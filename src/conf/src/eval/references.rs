@@ -201,6 +201,11 @@ impl Evaluation<'_> {
 
     /// Lists of devices, and the mount point of a volume: drivers know them.
     fn devices(&mut self, section: &str, option: &str) -> Option<Target> {
+        // The mount point of a volume goes by two names.
+        let option = match option {
+            "mount_point" if section.starts_with("volume#") => "mnt",
+            other => other,
+        };
         let is_devices = matches!(option, "exposed_devs" | "sub_devs" | "base_devs")
             || (option == "mnt" && section.starts_with("volume#"));
         if !is_devices || !section.contains('#') {

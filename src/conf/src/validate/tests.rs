@@ -21,7 +21,7 @@ fn what_does_not_mean_what_it_says_is_told_with_its_line() {
     let context = Context::new(Arc::new(node));
     let text = "[DEFAULT]\nid = i\nnodes = *{\nflex_min = few\n[app#1]\nstart = /bin/a\n\
                 timeout = abc\nstop_timeout@n1 = 10x\nretcodes = 0-up\nrestart = 3\n\
-                check_timeout = {env.unknown}\n";
+                check_timeout = {env.unknown}\ncheck = /bin/c\n";
     let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
     let complaints: Vec<String> =
         conf.validate(&context).iter().map(|c| format!("{:?} {c}", c.severity)).collect();
@@ -67,16 +67,32 @@ fn a_driver_of_the_field_that_this_agent_lacks_is_a_warning() {
 }
 
 #[test]
+fn a_forking_app_that_nobody_can_see_is_a_warning() {
+    let app = |keywords: &str| {
+        format!("[DEFAULT]\nid = i\nnodes = n1\n[app#1]\ntype = forking\n{keywords}")
+    };
+    let without = told("web", &app("stop = /bin/b\nstart = /bin/a\n"));
+    assert_eq!(without.len(), 1, "{without:?}");
+    let wanted = "Warning web.conf line 7: app#1.start: a forking app without check";
+    assert!(without[0].starts_with(wanted), "{without:?}");
+    assert_eq!(told("web", &app("start = /bin/a\ncheck = false\n")).len(), 1);
+    assert_eq!(told("web", &app("start = /bin/a\ncheck = /bin/c\n")), [""; 0]);
+    assert_eq!(told("web", &app("script = /bin/a\nstart = 10\ncheck = 10\n")), [""; 0]);
+    assert_eq!(told("web", &app("stop = /bin/a\n")), [""; 0], "there is nothing to start");
+}
+
+#[test]
 fn a_reference_that_resolves_to_nothing_is_a_mistake() {
     let text = "[DEFAULT]\nid = i\nnodes = n1\n[volume#data]\nname = v\nsize = 1m\n\
                 [fs#1]\ntype = bind\ndev = {volume#data.mnt}/a\nmnt = {volume#data.mount_point}/b\n\
-                [app#1]\nstart = /bin/sh -c 'echo ${HOME} {x} {fs#1.mnt}'\nstop = /bin/a {fs#2.mnt}\n";
+                [fs#3]\ntype = bind\ndev = /a\nmnt = {volume#data.mountpoint}/b\n\
+                [app#1]\nstart = /bin/sh -c 'echo ${HOME} {x} {fs#1.mnt}'\nstop = /bin/a {fs#2.mnt}\ncheck = true\n";
     assert_eq!(
         told("web", text),
         [
-            "Mistake web.conf line 10: fs#1.mnt: {volume#data.mount_point} resolves to nothing, and stays \
-             as it is: the mount point of a volume is `mnt`",
-            "Mistake web.conf line 13: app#1.stop: {fs#2.mnt} resolves to nothing, and stays as it is",
+            "Mistake web.conf line 14: fs#3.mnt: {volume#data.mountpoint} resolves to nothing, and stays \
+             as it is: the mount point of a volume is `mount_point`",
+            "Mistake web.conf line 17: app#1.stop: {fs#2.mnt} resolves to nothing, and stays as it is",
         ]
     );
 }
@@ -215,7 +231,7 @@ fn what_is_wrong_is_told_with_what_is_right() {
             "Mistake web.conf line 5: app#1.cwd: {nodenam} resolves to nothing, and stays as it is: did you mean {nodename}?",
         ),
         (
-            "[app#1]\nstart = /bin/sh -c 'a\n",
+            "[app#1]\nstart = /bin/sh -c 'a\ncheck = true\n",
             "Mistake web.conf line 5: app#1.start: \"/bin/sh -c 'a\" is not a command line: a quote is not closed",
         ),
         (
@@ -239,11 +255,11 @@ fn what_is_wrong_is_told_with_what_is_right() {
             "Mistake web.conf line 6: app#1.timeout@drpnodes: \"abc\" is not a duration, as 90, 1m30s, 0.5s or 250ms",
         ),
         (
-            "[app#1]\nstart = /bin/a\n[app#2]\n[app#1]\nstop = /bin/b\n",
+            "[app#1]\nstart = /bin/a\n[app#2]\n[app#1]\ncheck = /bin/b\n",
             "Mistake web.conf line 7: [app#1]: it stands twice: both are read as one",
         ),
         (
-            "[app#1]\nstart = /bin/a\nstart = /bin/b\n",
+            "[app#1]\nstart = /bin/a\nstart = /bin/b\ncheck = true\n",
             "Mistake web.conf line 6: app#1.start: it stands twice: the last one counts",
         ),
         (
