@@ -17,8 +17,13 @@ fn note(scene: &Scene<'_>) -> PathBuf {
 /// The words of a default route, as the tool prints them and takes them; without what it only prints.
 fn routes(text: &str) -> Vec<Vec<String>> {
     let words = |line: &str| -> Vec<String> {
-        let words = line.split_whitespace().map(str::to_owned);
-        words.filter(|word| !matches!(word.as_str(), "linkdown" | "dead")).collect()
+        let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        // How long one that a router told of still holds is printed, and not taken.
+        if let Some(at) = words.iter().position(|word| word == "expires") {
+            words.drain(at..(at + 2).min(words.len()));
+        }
+        words.retain(|word| !matches!(word.as_str(), "linkdown" | "dead"));
+        words
     };
     text.lines()
         .map(words)
@@ -26,9 +31,15 @@ fn routes(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Whether a route has no metric: the one that `ip route replace` replaces.
+/// The metric that the kernel gives an IPv6 route for which none is named.
+const METRIC_OF_IPV6: &str = "1024";
+
+/// Whether a route has the metric of one for which none is named: the one that `ip route replace` replaces.
 fn is_replaced(route: &[String]) -> bool {
-    !route.iter().any(|word| word == "metric")
+    let metric = route.windows(2).find(|pair| pair[0] == "metric").map(|pair| pair[1].as_str());
+    let is_ipv6 = route.windows(2).any(|pair| pair[0] == "via" && pair[1].contains(':'))
+        || route.iter().any(|word| word == "pref");
+    metric.is_none() || (is_ipv6 && metric == Some(METRIC_OF_IPV6))
 }
 
 impl Ip {
@@ -64,7 +75,8 @@ impl Ip {
             durable::write(&note(scene), text.as_bytes(), 0o600)
                 .map_err(Failure::io("default route"))?;
         }
-        let words = ["ip", "route", "replace", "default", "via", gateway, "dev", &self.dev];
+        let family = Self::family(gateway);
+        let words = ["ip", family, "route", "replace", "default", "via", gateway, "dev", &self.dev];
         scene.execute(&Program::new(words).output(Output::Logged)).map(drop)
     }
 
@@ -165,6 +177,23 @@ pub(super) fn label(info: &Value, link: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_route_of_the_usual_metric_is_the_one_that_is_replaced() {
+        let text = "default via fe80::1 dev eth0 proto ra metric 1024 expires 1700sec hoplimit 64 pref medium\n\
+                    default via 2001:db8::1 dev eth1 metric 100 pref medium\n2001:db8::/64 dev eth1\n";
+        let found = routes(text);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            found[0].join(" "),
+            "default via fe80::1 dev eth0 proto ra metric 1024 hoplimit 64 pref medium"
+        );
+        assert_eq!((is_replaced(&found[0]), is_replaced(&found[1])), (true, false));
+        let found = routes(
+            "default via 192.0.2.1 dev eth0\ndefault via 192.0.2.1 dev eth1 metric 1024 linkdown\n",
+        );
+        assert_eq!((is_replaced(&found[0]), is_replaced(&found[1])), (true, false));
+    }
 
     #[test]
     fn a_network_is_the_same_bits_in_the_same_length() {
