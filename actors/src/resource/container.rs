@@ -293,6 +293,19 @@ impl Container {
         if self.inspect(scene)?.as_ref().is_some_and(is_running) { done.map(drop) } else { Ok(()) }
     }
 
+    /// Whose a container of this name is, if it is that of another service: one without labels may have been made for this
+    /// one by hand, and one of this path by a life of it that had another id.
+    fn stranger(&self, found: &Value, scene: &Scene<'_>) -> Option<String> {
+        let labels = found.pointer("/Config/Labels")?;
+        let text = |name: &str| labels.get(name).and_then(Value::as_str);
+        let label = text(LABEL).filter(|label| *label != self.label)?;
+        let (path, rid) = (text("com.opensvc.path"), text("com.opensvc.rid"));
+        let is_own =
+            path == Some(scene.instance.path.as_str()) && rid == Some(scene.resource.rid.as_str());
+        let named = path.zip(rid).map(|(path, rid)| format!("{path} {rid}"));
+        (!is_own).then(|| named.unwrap_or_else(|| label.to_owned()))
+    }
+
     /// Waits for a container that was started: one that ends at once is a failed start.
     fn wait_until_up(&self, scene: &Scene<'_>, started: Instant) -> Result<(), Failure> {
         let mut pause = Duration::from_millis(10);
@@ -356,6 +369,10 @@ impl Driver for Container {
                 return Ok(Status::Down);
             }
         };
+        if let Some(owner) = self.stranger(&found, scene) {
+            report.warn(format_args!("container {} is of {owner}", self.name()));
+            return Ok(Status::Down);
+        }
         let state = found.pointer("/State/Status").and_then(Value::as_str).unwrap_or_default();
         if !is_running(&found) {
             report.info(format_args!("container is {state}"));
@@ -386,6 +403,10 @@ impl Driver for Container {
             self.pull(scene)?;
         }
         let mut found = self.inspect(scene)?;
+        if let Some(owner) = found.as_ref().and_then(|found| self.stranger(found, scene)) {
+            let text = format!("container {} is of {owner}: not started", self.name());
+            return Err(Failure::refused(text));
+        }
         if found.as_ref().is_some_and(is_running) {
             scene.journal.info(format_args!("container {} is already started", self.name()));
             return Ok(());
@@ -422,6 +443,10 @@ impl Driver for Container {
                 return Ok(());
             }
         };
+        if let Some(owner) = self.stranger(&found, scene) {
+            scene.journal.warn(format_args!("container {} is of {owner}: left alone", self.name()));
+            return Ok(());
+        }
         if is_running(&found) {
             // The tool kills what does not end in time.
             let seconds = self.stop_timeout.as_secs().to_string();

@@ -147,6 +147,25 @@ fn a_container_of_the_same_name_that_somebody_else_made_is_not_removed() {
 }
 
 #[test]
+fn a_container_of_another_service_is_neither_taken_for_ours_nor_stopped() {
+    let node = node("");
+    let label = r#""Labels":{"com.opensvc.id":"abc.container#1"}"#;
+    let theirs = r#""Labels":{"com.opensvc.id":"x.container#2","com.opensvc.path":"prod/svc/web","com.opensvc.rid":"container#2"}"#;
+    node.script("docker", &TOOL.replace(label, theirs));
+    std::fs::write(node.file("state"), "running").unwrap();
+    assert_eq!(node.state("container#1"), Status::Down);
+    let log = node.log("container#1");
+    assert!(log[0].contains("is of prod/svc/web container#2"), "{log:?}");
+    assert_eq!(node.act(Start), 1);
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(changes(&node), [] as [&str; 0]);
+    // That of an earlier life of this service is its own.
+    let earlier = r#""Labels":{"com.opensvc.id":"x.container#1","com.opensvc.path":"svc1","com.opensvc.rid":"container#1"}"#;
+    node.script("docker", &TOOL.replace(label, earlier));
+    assert_eq!(node.state("container#1"), Status::Up);
+}
+
+#[test]
 fn a_container_in_the_foreground_does_its_work_and_is_gone_before_the_next() {
     let node = node("detach = false\nnetns = host\nhostname = ignored\nrun_args = -d --rm");
     assert_eq!([node.act(Start), node.act(Start)], [0, 0]);
