@@ -58,6 +58,9 @@ pub fn main() -> std::process::ExitCode {
     if let Some(code) = resource::exec_context::run_if_asked() {
         return code;
     }
+    if let Some(code) = resource::exec::drain::run_if_asked() {
+        return code;
+    }
     limits::leave_daemon();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let words: Vec<String> = words.collect();

@@ -5,9 +5,11 @@
 mod resource {
     mod actions;
     mod apps;
+    mod attacks;
     mod cgroups;
     mod containers;
     mod destroying;
+    mod launching;
     mod networks;
     mod node;
     mod storage;

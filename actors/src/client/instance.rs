@@ -320,6 +320,9 @@ fn one_here(om: &Om, path: &ObjectPath, action: InstanceAction, options: &Action
     if !from_daemon {
         log_to(om, path, options);
     }
+    if !options.dry_run {
+        resource::end_by_signals(&host);
+    }
     let others = Others::new(om)?;
     Ok(resource::action(&host, &object, action, options, &|path, nodes| others.ask(path, nodes)))
 }

@@ -124,6 +124,7 @@ pub type Others<'a> =
 pub(crate) struct Act<'a> {
     host: &'a Host,
     others: &'a Others<'a>,
+    object: &'a LoadedObject,
     instance: Arc<Instance>,
     options: &'a ActionOptions,
     selection: Selection,
@@ -140,6 +141,8 @@ pub(crate) struct Act<'a> {
 ///
 /// Targets of the monitor (`switch`, `giveback`, `takeover`, `abort`, `clear`) are no local actions: refused. So is what
 /// would start a second copy of what `others` have, unless it is forced or the daemon wants it.
+///
+/// SIGTERM, SIGINT and SIGHUP end the running step, and with it the action, once [`end_by_signals`] was called.
 #[must_use]
 pub fn action(
     host: &Host,
@@ -152,6 +155,7 @@ pub fn action(
     let act = Act {
         host,
         others,
+        object,
         instance: Arc::new(Instance::read(host, object)),
         options,
         selection: Selection::read(options),
@@ -170,6 +174,11 @@ pub fn action(
             1
         }
     }
+}
+
+/// Has signals end what an action on this node does, in order: what runs is ended, what was started is stopped again.
+pub fn end_by_signals(host: &Host) {
+    host.interrupt.listen_to_signals();
 }
 
 /// Runs this command line in a session of its own and tells its exit code, when that is what the action needs: a stop
@@ -241,6 +250,21 @@ fn local_expect(action: InstanceAction, is_whole: bool) -> Option<&'static str> 
 }
 
 impl Act<'_> {
+    /// The same action, its keywords read again: volumes that it has made are where others of them lead to.
+    fn read_again(&self) -> Self {
+        Self {
+            host: self.host,
+            others: self.others,
+            object: self.object,
+            instance: Arc::new(Instance::read(self.host, self.object)),
+            options: self.options,
+            selection: Selection::read(self.options),
+            is_from_daemon: self.is_from_daemon,
+            lock: ArcSwapOption::new(self.lock.load_full()),
+            has_acted: AtomicBool::new(true),
+        }
+    }
+
     fn run(&self, action: InstanceAction) -> Result<(), Failure> {
         let has_resources = self.instance.path.kind().has_instances();
         match action {
@@ -276,11 +300,14 @@ impl Act<'_> {
                 }
             }
             is_begun.set(true);
+            self.host.interrupt.arm();
             self.dispatch(action)
         });
         if !is_begun.get() {
             return done;
         }
+        // How it is now is to be found out, whoever asked it to end: what is done is done.
+        self.host.interrupt.take();
         let is_gone = matches!(action, InstanceAction::Delete | InstanceAction::Purge)
             && self.is_whole()
             && done.is_ok();
@@ -300,7 +327,13 @@ impl Act<'_> {
     /// Evaluates after an action, publishes, and tells whether the instance is where the action should have brought it.
     fn conclude(&self, action: InstanceAction, done: Result<(), Failure>) -> Result<(), Failure> {
         // A configuration that the action changed is read again by the daemon.
-        let refresh = || super::refresh(self.host, &self.instance, None, None, None).status;
+        let has_volumes = self.instance.resources.iter().any(|it| it.rid.group() == "volume");
+        let instance = match action {
+            // What leads into a volume that was just made leads there only now.
+            InstanceAction::Provision if has_volumes => self.read_again().instance,
+            _ => self.instance.clone(),
+        };
+        let refresh = || super::refresh(self.host, &instance, None, None, None).status;
         let mut found = refresh();
         let is_whole = self.is_whole() && done.is_ok();
         let with_standby = match action {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use conf::{EvalError, SectionReader};
 use model::Status;
 
-use super::driver::{Driver, Failure, Phase, Report, Scene};
+use super::driver::{Driver, Failure, Phase, Report, Scene, check_cut};
 use super::exec::{Ended, Output, Program};
 use super::instance::Setup;
 use super::launch::{self, Command, Launch};
@@ -67,6 +67,8 @@ pub(crate) struct App {
     script: Option<String>,
     lines: BTreeMap<&'static str, Line>,
     timeouts: BTreeMap<&'static str, Duration>,
+    /// How long a start may take to come up, when that is set.
+    start_patience: Option<Duration>,
     retcodes: BTreeMap<i32, Status>,
     is_status_logged: bool,
     /// How commands are run.
@@ -93,6 +95,7 @@ impl App {
             script: section.text("script")?,
             lines,
             timeouts,
+            start_patience: launch::said_timeout(section, "start")?,
             retcodes: retcodes(&section.text("retcodes")?.unwrap_or_default()),
             is_status_logged: section.bool("status_log")?,
             launch: Launch::read(section, setup)?,
@@ -159,6 +162,11 @@ impl App {
             }
         }
         let timeout = self.timeouts.get(verb.keyword()).copied();
+        // A check or info without limit of its own is ended when nobody waits for it any more.
+        let timeout = match verb {
+            Verb::Start | Verb::Stop => timeout,
+            Verb::Check | Verb::Info => timeout.or(Some(scene.host.deadline)),
+        };
         let program = match verb {
             Verb::Start => self.launch.grouped_program(&command, scene)?,
             Verb::Stop | Verb::Check | Verb::Info => self.launch.program(&command, scene)?,
@@ -172,10 +180,7 @@ impl App {
         let program = program.output(Output::Logged);
         scene.journal.info(format_args!("exec '{program}' as user {}", self.launch.user()));
         let ended = scene.query(&program)?;
-        if ended.is_late {
-            let timeout = program.time_limit().unwrap_or_default();
-            return Err(Failure::Late { command: program.to_string(), timeout });
-        }
+        check_cut(&program, &ended)?;
         Ok(Some(ended))
     }
 
@@ -203,9 +208,7 @@ impl App {
         let Some(program) = self.program(Verb::Check, scene)? else {
             return Ok(Status::NotApplicable);
         };
-        // One without limit of its own is ended when nobody waits for it any more.
-        let limit = program.time_limit().unwrap_or(scene.host.deadline);
-        let program = program.timeout(Some(limit));
+        let limit = program.time_limit().unwrap_or_default();
         let ended = match scene.query(&program) {
             Ok(ended) => ended,
             Err(error) => {
@@ -216,6 +219,10 @@ impl App {
         if self.is_status_logged {
             ended.out.lines().filter(|line| !line.is_empty()).for_each(|line| report.info(line));
             ended.err.lines().filter(|line| !line.is_empty()).for_each(|line| report.warn(line));
+        }
+        if ended.is_interrupted {
+            report.warn("not checked: the action was asked to end");
+            return Ok(Status::Warn);
         }
         if ended.is_late {
             report.warn(format_args!("check does not end within {limit:?}"));
@@ -276,7 +283,7 @@ impl App {
 
     /// How long a start may take to come up, when that is set.
     pub(crate) fn start_patience(&self) -> Option<Duration> {
-        self.timeouts.get("start").copied()
+        self.start_patience
     }
 
     /// An integer given to `start` orders apps in their set.
@@ -296,6 +303,10 @@ pub(crate) fn poll_until_up(
     loop {
         if matches!(state()?, Status::Up | Status::NotApplicable) {
             return Ok(());
+        }
+        if scene.host.interrupt.is_raised() {
+            let command = format!("wait for {}", scene.resource.rid);
+            return Err(Failure::Interrupted { command });
         }
         if start.elapsed() >= patience {
             return Err(Failure::refused(format!(

@@ -28,6 +28,11 @@ impl Driver for Forking {
             return Ok(Status::NotApplicable);
         }
         if !self.app.has_check() {
+            if self.app.has_start() {
+                report.info(
+                    "no check: whether it runs is not known, and nothing starts it by itself",
+                );
+            }
             return Ok(Status::NotApplicable);
         }
         let status = match self.app.check(scene, report) {

@@ -13,6 +13,7 @@ use super::app::{self, App, Made, Verb};
 use super::driver::{Driver, Failure, Phase, Report, Scene};
 use super::exec::Output;
 use super::instance::Setup;
+use super::launch::Command;
 use super::launched::Launched;
 use super::processes::{Owner, Process, ProcessTable, main};
 
@@ -42,25 +43,31 @@ pub(crate) fn read(section: &SectionReader<'_>, setup: &Setup<'_>) -> Made {
 
 impl Simple {
     /// Whose processes are its own.
-    fn owner(&self, scene: &Scene<'_>) -> Result<Owner, Failure> {
-        let command = self.app.command(Verb::Start, scene)?;
-        Ok(Owner {
+    fn owner(&self, scene: &Scene<'_>) -> Owner {
+        let command = self.command(scene);
+        Owner {
             id: self.id.clone(),
             rid: scene.resource.rid.as_str().to_owned(),
             users: command.map(|command| self.app.launch.users(&command)).unwrap_or_default(),
             launched: Launched::of(&scene.folder()).read(),
             groups: scene.host.cgroups.folders(scene),
-        })
+        }
+    }
+
+    /// The start command; none where it cannot be told, as with one in a volume that is not here. What runs bears its marks
+    /// all the same.
+    fn command(&self, scene: &Scene<'_>) -> Option<Command> {
+        self.app.command(Verb::Start, scene).ok().flatten()
     }
 
     /// The start command, which is a part of the command line of the main process, unless that calls itself otherwise.
-    fn line(&self, scene: &Scene<'_>) -> Result<Option<String>, Failure> {
-        Ok(self.app.command(Verb::Start, scene)?.map(|command| command.line()))
+    fn line(&self, scene: &Scene<'_>) -> Option<String> {
+        self.command(scene).map(|command| command.line())
     }
 
     /// All processes, now.
-    fn all(&self, scene: &Scene<'_>) -> Result<Vec<Process>, Failure> {
-        Ok(ProcessTable::all(&self.owner(scene)?))
+    fn all(&self, scene: &Scene<'_>) -> Vec<Process> {
+        ProcessTable::all(&self.owner(scene))
     }
 
     /// The state when the main process is gone, and what it started goes on. That is a part of the app: it is not down
@@ -77,14 +84,14 @@ impl Simple {
     /// Ends all processes, and waits until none is left. The main ones first, unless all are asked at once (`kill = tree`):
     /// most programs end what they started.
     fn kill(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let line = self.line(scene)?;
+        let line = self.line(scene);
         let mut since = Instant::now();
         let mut pause = Duration::from_millis(5);
         let mut is_main_gone = self.is_tree_killed;
         let mut signalled = BTreeSet::new();
         loop {
             // What was started meanwhile is ended too: a tree may grow while it falls.
-            let left = self.all(scene)?;
+            let left = self.all(scene);
             if left.is_empty() {
                 let launched = Launched::of(&scene.folder());
                 launched.forget(&launched.read());
@@ -129,8 +136,8 @@ impl Driver for Simple {
             return Ok(Status::NotApplicable);
         }
         let is_base_up = app::is_base_up(scene);
-        let owner = self.owner(scene)?;
-        let line = self.line(scene)?;
+        let owner = self.owner(scene);
+        let line = self.line(scene);
         let found = scene.host.processes.find(&owner, line.as_deref(), scene.known_pids);
         let parents = main(&found, line.as_deref());
         report.pids.extend(parents.iter().map(|process| process.pid));
@@ -151,6 +158,10 @@ impl Driver for Simple {
         if self.app.has_check() {
             return self.app.check(scene, report);
         }
+        if found.is_empty() {
+            // What cannot be started is a mistake, not a state.
+            self.app.command(Verb::Start, scene)?;
+        }
         match parents.len() {
             0 => Ok(self.rest(&found, report).unwrap_or(Status::Down)),
             1 => Ok(Status::Up),
@@ -170,7 +181,7 @@ impl Driver for Simple {
             if is_up { Status::Up } else { Status::Down }
         } else if self.app.has_check() {
             self.app.check(scene, &mut Report::default())?
-        } else if main(&self.all(scene)?, self.line(scene)?.as_deref()).is_empty() {
+        } else if main(&self.all(scene), self.line(scene).as_deref()).is_empty() {
             Status::Down
         } else {
             Status::Up
@@ -206,7 +217,7 @@ impl Driver for Simple {
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let found = self.all(scene)?;
+        let found = self.all(scene);
         self.app.run_stop(scene)?;
         if found.is_empty() {
             scene.journal.info(format_args!("{} is already stopped", self.label()));

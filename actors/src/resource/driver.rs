@@ -43,6 +43,11 @@ pub(crate) enum Failure {
         /// How long it was given.
         timeout: Duration,
     },
+    /// The action was asked to end.
+    Interrupted {
+        /// What ran, or was about to.
+        command: String,
+    },
     /// Anything else, told in words.
     Refused(String),
 }
@@ -69,6 +74,7 @@ impl fmt::Display for Failure {
                 write!(f, "{command}: exit code {code}")
             }
             Self::Exit { command, code, line } => write!(f, "{command}: exit code {code}: {line}"),
+            Self::Interrupted { command } => write!(f, "{command}: ended, as asked"),
             Self::Late { command, timeout } => write!(f, "{command}: timeout after {timeout:?}"),
             Self::Refused(text) => f.write_str(text),
         }
@@ -171,7 +177,7 @@ impl Scene<'_> {
     /// [`Failure::Io`] when it cannot be run.
     pub(crate) fn query(&self, program: &Program) -> Result<Ended, Failure> {
         program
-            .run(&self.host.agent, self.journal)
+            .run(&self.host.agent, &self.host.interrupt, self.journal)
             .map_err(|source| Failure::Io { what: "run".to_owned(), source })
     }
 
@@ -190,16 +196,34 @@ impl Scene<'_> {
     }
 }
 
-fn check(program: &Program, ended: Ended) -> Result<Ended, Failure> {
-    if ended.is_late {
-        let timeout = program.time_limit().unwrap_or_default();
-        return Err(Failure::Late { command: program.to_string(), timeout });
-    }
+/// Fails when a program was made to end, or ended badly.
+///
+/// # Errors
+///
+/// As [`Scene::execute`].
+pub(crate) fn check(program: &Program, ended: Ended) -> Result<Ended, Failure> {
+    check_cut(program, &ended)?;
     if ended.code != 0 {
         let line = ended.last_line().to_owned();
         return Err(Failure::Exit { command: program.to_string(), code: ended.code, line });
     }
     Ok(ended)
+}
+
+/// Fails when a program was made to end.
+///
+/// # Errors
+///
+/// [`Failure::Interrupted`], [`Failure::Late`].
+pub(crate) fn check_cut(program: &Program, ended: &Ended) -> Result<(), Failure> {
+    if ended.is_interrupted {
+        return Err(Failure::Interrupted { command: program.to_string() });
+    }
+    if ended.is_late {
+        let timeout = program.time_limit().unwrap_or_default();
+        return Err(Failure::Late { command: program.to_string(), timeout });
+    }
+    Ok(())
 }
 
 /// When a resource is evaluated: later ones look at the states of earlier ones.

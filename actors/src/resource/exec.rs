@@ -1,11 +1,15 @@
-//! Running programs: environment, output to the log line by line, timeouts.
+//! Running programs: environment, output to the log line by line, time limits.
 //!
-//! No shell unless the caller names one. One thread serves a child: it sleeps until the child writes, ends or is late.
+//! No shell unless the caller names one. One thread serves a child: it sleeps until the child writes, ends or is late, or
+//! the action is asked to end. What the child leaves running keeps outputs that somebody reads.
+
+pub(crate) mod drain;
+mod stream;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -14,13 +18,25 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use super::exec_context::ExecContext;
+use super::interrupt::Interrupt;
 use super::journal::Journal;
+use stream::Stream;
 
-/// Longest output kept of one stream, in bytes. What comes after is logged, and forgotten.
-const LONGEST_CAPTURE: usize = 1 << 20;
+/// How long a program may take where nobody said so: nothing that a start or a stop waits for takes longer, unless it
+/// hangs. Not for what works on as many data as there are.
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
-/// Longest log line, in bytes. A longer one is cut into several.
-const LONGEST_LINE: usize = 16 << 10;
+/// As [`LIMIT`], for what makes or checks a whole file system.
+pub(crate) const LONG_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest time between SIGTERM and SIGKILL.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// The same when the action was asked to end: somebody waits.
+const LAST_WORDS_ASKED: Duration = Duration::from_secs(5);
+
+/// How long a killed program may take to be gone. One that waits in the kernel for a device that does not answer is left.
+const BURIAL: Duration = Duration::from_secs(5);
 
 /// Variables of ours that are none of a child's business, or mean something else to it: whose action it is, the secret of
 /// a cluster, and how the service manager hears the daemon.
@@ -59,6 +75,7 @@ pub(crate) struct Program {
     environment: Vec<(String, String)>,
     context: Option<ExecContext>,
     timeout: Option<Duration>,
+    last_words: Duration,
     output: Output,
 }
 
@@ -73,12 +90,27 @@ pub(crate) struct Ended {
     pub err: String,
     /// It was ended for being late.
     pub is_late: bool,
+    /// It was ended, or not begun, because the action was asked to end.
+    pub is_interrupted: bool,
+}
+
+/// Why a program is made to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Late,
+    Interrupted,
 }
 
 impl Ended {
     /// Whether it ended by itself with code 0.
     pub(crate) fn is_success(&self) -> bool {
-        self.code == 0 && !self.is_late
+        self.code == 0 && !self.is_late && !self.is_interrupted
+    }
+
+    /// One that was not begun.
+    fn not_begun() -> Self {
+        let code = 128 + Signal::TERM.as_raw();
+        Self { code, out: String::new(), err: String::new(), is_late: false, is_interrupted: true }
     }
 
     /// The last words of its errors, else of its output: what a reader of an error message wants.
@@ -100,7 +132,8 @@ impl Program {
             words: words.into_iter().map(Into::into).collect(),
             environment: vec![],
             context: None,
-            timeout: None,
+            timeout: Some(LIMIT),
+            last_words: LAST_WORDS_ASKED,
             output: Output::Captured,
         }
     }
@@ -120,10 +153,16 @@ impl Program {
         self
     }
 
-    /// Ends it when it takes longer: SIGTERM then, SIGKILL after as long again. A program that leads a session is ended
-    /// with all it started.
+    /// Ends it when it takes longer than this, none for no limit, [`LIMIT`] where nobody says: SIGTERM then, SIGKILL after
+    /// as long again, or after [`LAST_WORDS`]. A program that leads a session is ended with all it started.
     pub(crate) fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How long it may take to end when the action is asked to: one that puts things in order needs more than most.
+    pub(crate) fn last_words(mut self, patience: Duration) -> Self {
+        self.last_words = patience;
         self
     }
 
@@ -187,15 +226,21 @@ impl Program {
         Ok(child.try_wait()?.map(code_of))
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end. Not at all once the action is asked to end.
     ///
     /// # Errors
     ///
     /// The program could not be started, or not be waited for.
-    pub(crate) fn run(&self, agent: &Path, journal: &Journal) -> io::Result<Ended> {
+    pub(crate) fn run(
+        &self,
+        agent: &Path,
+        interrupt: &Interrupt,
+        journal: &Journal,
+    ) -> io::Result<Ended> {
+        if interrupt.is_raised() {
+            return Ok(Ended::not_begun());
+        }
         let mut child = self.spawn(agent)?;
-        let pid = pid_of(&child);
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let mut out = Stream::new(child.stdout.take())?;
         let mut err = Stream::new(child.stderr.take())?;
         let is_logged = matches!(self.output, Output::Logged | Output::LoggedAsInfo);
@@ -206,60 +251,121 @@ impl Program {
                 journal.info(format_args!("| {line}"));
             }
         };
-        let started = Instant::now();
-        let mut signals_sent = 0_u32;
-        loop {
-            let deadline = self
-                .timeout
-                .filter(|_| signals_sent < 2)
-                .map(|timeout| started + timeout.saturating_mul(signals_sent + 1));
-            let (has_ended, out_ready, err_ready) = {
-                let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+        let mut end = Ending::new(self, &child)?;
+        let has_ended = loop {
+            let (has_ended, is_asked) = {
+                let mut fds = vec![PollFd::new(&end.pidfd, PollFlags::IN)];
+                let event = interrupt.event().filter(|_| end.cause.is_none());
+                fds.extend(event.map(|event| PollFd::new(event, PollFlags::IN)));
                 fds.extend(out.source.as_ref().map(|source| PollFd::new(source, PollFlags::IN)));
                 fds.extend(err.source.as_ref().map(|source| PollFd::new(source, PollFlags::IN)));
-                wait_for(&mut fds, deadline)?;
-                let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-                let out_ready = out.source.is_some() && ready.get(1).copied().unwrap_or(false);
-                let err_ready = err.source.is_some() && ready.last().copied().unwrap_or(false);
-                (ready[0], out_ready, err_ready)
+                wait_for(&mut fds, end.deadline)?;
+                let is_ready = |at: usize| !fds[at].revents().is_empty();
+                (is_ready(0), event.is_some() && is_ready(1))
             };
-            // What it leaves running may hold the pipes for ever: its own end is what counts.
-            if out_ready || has_ended {
-                out.read(&|line| tell(line, false));
-            }
-            if err_ready || has_ended {
-                err.read(&|line| tell(line, true));
-            }
             if has_ended {
-                break;
+                break true;
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                let (signal, name) = match signals_sent {
-                    0 => (Signal::TERM, "SIGTERM"),
-                    _ => (Signal::KILL, "SIGKILL"),
-                };
-                signals_sent += 1;
-                let sent = if self.leads_group() {
-                    kill_process_group(pid, signal)
-                } else {
-                    pidfd_send_signal(&pidfd, signal)
-                };
-                journal.warn(format_args!(
-                    "{self} takes longer than {:?}: {name} sent{}",
-                    self.timeout.unwrap_or_default(),
-                    sent.err().map(|error| format!(", {error}")).unwrap_or_default(),
-                ));
+            out.read(&|line| tell(line, false));
+            err.read(&|line| tell(line, true));
+            if is_asked {
+                end.signal(Cause::Interrupted, journal);
+            } else if end.is_due() && !end.signal(Cause::Late, journal) {
+                break false;
             }
+        };
+        let code = if has_ended { end.bury(&mut child)? } else { end.leave(child, journal) };
+        // What it leaves running may keep the outputs open for ever: its own end is what counts.
+        let left = (out.finish(&|line| tell(line, false)), err.finish(&|line| tell(line, true)));
+        if (left.0.is_some() || left.1.is_some())
+            && let Err(error) = drain::hand_over(agent, left.0, left.1)
+        {
+            journal.warn(format_args!(
+                "{self}: nobody reads what it left behind writes, which may end it: {error}"
+            ));
         }
-        if signals_sent > 0 && self.leads_group() {
+        Ok(Ended {
+            code,
+            out: out.text(),
+            err: err.text(),
+            is_late: end.cause == Some(Cause::Late),
+            is_interrupted: end.cause == Some(Cause::Interrupted),
+        })
+    }
+}
+
+/// How a running program is made to end.
+struct Ending<'a> {
+    program: &'a Program,
+    pid: Pid,
+    pidfd: OwnedFd,
+    /// Why it is, once it is.
+    cause: Option<Cause>,
+    signals_sent: u32,
+    /// When the next step is due.
+    deadline: Option<Instant>,
+}
+
+impl<'a> Ending<'a> {
+    fn new(program: &'a Program, child: &Child) -> io::Result<Self> {
+        let pid = pid_of(child);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let deadline = program.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Ok(Self { program, pid, pidfd, cause: None, signals_sent: 0, deadline })
+    }
+
+    fn is_due(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Takes the next step towards its end. False when there is none left: it does not even end when killed.
+    fn signal(&mut self, cause: Cause, journal: &Journal) -> bool {
+        let cause = *self.cause.get_or_insert(cause);
+        let timeout = self.program.timeout.unwrap_or_default();
+        let (signal, name, patience) = match (self.signals_sent, cause) {
+            (0, Cause::Late) => (Signal::TERM, "SIGTERM", timeout.min(LAST_WORDS)),
+            (0, Cause::Interrupted) => (Signal::TERM, "SIGTERM", self.program.last_words),
+            (1, _) => (Signal::KILL, "SIGKILL", BURIAL),
+            (_, _) => return false,
+        };
+        self.signals_sent += 1;
+        self.deadline = Instant::now().checked_add(patience);
+        let sent = if self.program.leads_group() {
+            kill_process_group(self.pid, signal)
+        } else {
+            pidfd_send_signal(&self.pidfd, signal)
+        };
+        let error = sent.err().map(|error| format!(", {error}")).unwrap_or_default();
+        let (pid, program) = (self.pid.as_raw_nonzero(), self.program);
+        match cause {
+            Cause::Late => journal.warn(format_args!(
+                "{program} (pid {pid}) takes longer than {timeout:?}: {name} sent{error}"
+            )),
+            Cause::Interrupted => journal.warn(format_args!(
+                "{program} (pid {pid}) is ended, the action was asked to end: {name} sent{error}"
+            )),
+        }
+        true
+    }
+
+    /// Waits for one that has ended.
+    fn bury(&self, child: &mut Child) -> io::Result<i32> {
+        if self.cause.is_some() && self.program.leads_group() {
             // Its leader has ended; whoever ignored SIGTERM beside it must not stay. Before it is waited for: the id is not
             // that of another group as long as it is not.
-            _ = kill_process_group(pid, Signal::KILL);
+            _ = kill_process_group(self.pid, Signal::KILL);
         }
-        let code = code_of(child.wait()?);
-        out.finish(&|line| tell(line, false));
-        err.finish(&|line| tell(line, true));
-        Ok(Ended { code, out: out.text(), err: err.text(), is_late: signals_sent > 0 })
+        Ok(code_of(child.wait()?))
+    }
+
+    /// Leaves one that was killed and is still there: nothing but the device it waits for ends it.
+    fn leave(&self, mut child: Child, journal: &Journal) -> i32 {
+        let (pid, program) = (self.pid.as_raw_nonzero(), self.program);
+        journal.error(format_args!(
+            "{program} (pid {pid}) was killed and does not end: it waits in the kernel, and is left"
+        ));
+        _ = std::thread::Builder::new().name("burial".into()).spawn(move || child.wait());
+        128 + Signal::KILL.as_raw()
     }
 }
 
@@ -298,64 +404,6 @@ fn wait_for(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()>
     }
 }
 
-/// One output stream of a child: read without waiting, cut into lines.
-struct Stream<S> {
-    source: Option<S>,
-    captured: Vec<u8>,
-    line: Vec<u8>,
-}
-
-impl<S: Read + AsFd> Stream<S> {
-    fn new(source: Option<S>) -> io::Result<Self> {
-        if let Some(source) = &source {
-            rustix::io::ioctl_fionbio(source, true)?;
-        }
-        Ok(Self { source, captured: vec![], line: vec![] })
-    }
-
-    /// Takes all that is there. The source is dropped at its end.
-    fn read(&mut self, tell: &dyn Fn(&str)) {
-        let mut chunk = [0_u8; 8192];
-        while let Some(source) = &mut self.source {
-            match source.read(&mut chunk) {
-                Ok(0) => self.source = None,
-                Ok(count) => self.take(&chunk[..count], tell),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.source = None,
-            }
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8], tell: &dyn Fn(&str)) {
-        let room = LONGEST_CAPTURE - self.captured.len();
-        self.captured.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(part);
-            if part.ends_with(b"\n") || self.line.len() >= LONGEST_LINE {
-                self.flush(tell);
-            }
-        }
-    }
-
-    fn flush(&mut self, tell: &dyn Fn(&str)) {
-        let line = String::from_utf8_lossy(&self.line);
-        let line = line.trim_end();
-        if !line.is_empty() {
-            tell(line);
-        }
-        self.line.clear();
-    }
-
-    fn finish(&mut self, tell: &dyn Fn(&str)) {
-        self.flush(tell);
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.captured).into_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,7 +411,7 @@ mod tests {
     const AGENT: &str = "/proc/self/exe";
 
     fn run(program: &Program) -> Ended {
-        program.run(AGENT.as_ref(), &Journal::for_test()).unwrap()
+        program.run(AGENT.as_ref(), &Interrupt::default(), &Journal::for_test()).unwrap()
     }
 
     fn shell(script: &str) -> Program {
@@ -373,7 +421,13 @@ mod tests {
     #[test]
     fn output_and_code_are_told() {
         let ended = run(&shell("echo one; echo two >&2; exit 3"));
-        let expected = Ended { code: 3, out: "one\n".into(), err: "two\n".into(), is_late: false };
+        let expected = Ended {
+            code: 3,
+            out: "one\n".into(),
+            err: "two\n".into(),
+            is_late: false,
+            is_interrupted: false,
+        };
         assert_eq!(ended, expected);
         assert_eq!(ended.last_line(), "two");
     }
@@ -400,16 +454,51 @@ mod tests {
     }
 
     #[test]
+    fn a_program_ends_when_the_action_is_asked_to_end_and_none_is_begun_then() {
+        let interrupt = Interrupt::default();
+        let asked = interrupt.clone();
+        let asking = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            asked.raise();
+        });
+        let started = Instant::now();
+        let journal = Journal::for_test();
+        let ended = shell("sleep 30").run(AGENT.as_ref(), &interrupt, &journal).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(20));
+        assert!(ended.is_interrupted && !ended.is_late && !ended.is_success(), "{ended:?}");
+        asking.join().unwrap();
+        let next = shell("echo out").run(AGENT.as_ref(), &interrupt, &journal).unwrap();
+        assert_eq!(next, Ended::not_begun());
+        assert!(interrupt.take());
+        let next = shell("echo out").run(AGENT.as_ref(), &interrupt, &journal).unwrap();
+        assert_eq!(next.out, "out\n");
+    }
+
+    #[test]
+    fn a_program_that_writes_without_end_is_late_all_the_same() {
+        let started = Instant::now();
+        let ended = run(&shell("exec yes").timeout(Some(Duration::from_millis(100))));
+        assert!(ended.is_late);
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn every_program_has_a_limit_unless_it_is_lifted() {
+        assert_eq!(shell("true").time_limit(), Some(LIMIT));
+        assert_eq!(shell("true").timeout(None).time_limit(), None);
+    }
+
+    #[test]
     fn a_huge_output_is_bounded_and_does_not_block() {
         let ended = run(&shell("head -c 3000000 /dev/zero | tr '\\0' x"));
         assert_eq!(ended.code, 0);
-        assert_eq!(ended.out.len(), LONGEST_CAPTURE);
+        assert_eq!(ended.out.len(), stream::LONGEST_CAPTURE);
     }
 
     #[test]
     fn a_missing_program_is_named() {
         let error = Program::new(["/no/such/program"])
-            .run(AGENT.as_ref(), &Journal::for_test())
+            .run(AGENT.as_ref(), &Interrupt::default(), &Journal::for_test())
             .unwrap_err();
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }

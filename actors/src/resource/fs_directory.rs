@@ -104,6 +104,21 @@ struct Directory {
     ownership: Ownership,
 }
 
+/// Refuses a folder that is another one for each process: relative to wherever that runs.
+///
+/// # Errors
+///
+/// It is relative.
+pub(crate) fn check_absolute(keyword: &str, folder: &Path) -> Result<(), Failure> {
+    if folder.is_absolute() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "{keyword} {:?} is no absolute path",
+        folder.display().to_string()
+    )))
+}
+
 /// Reads the section.
 pub(crate) fn read(
     section: &SectionReader<'_>,
@@ -119,6 +134,7 @@ impl Driver for Directory {
     }
 
     fn evaluate(&self, _: &Scene<'_>, report: &mut Report) -> Result<Status, Failure> {
+        check_absolute("path", &self.path)?;
         report.files.insert(self.path.clone());
         match Folder::open(&self.path) {
             Ok(_) => {
@@ -136,6 +152,7 @@ impl Driver for Directory {
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        check_absolute("path", &self.path)?;
         let failed = || Failure::io(self.path.display().to_string());
         let folder = Folder::make(&self.path).map_err(failed())?;
         if folder.is_new() {

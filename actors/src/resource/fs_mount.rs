@@ -12,9 +12,9 @@ use conf::{EvalError, SectionReader};
 use model::Status;
 use rustix::fs::OFlags;
 
-use super::driver::{Driver, Failure, Report, Scene};
-use super::exec::{Output, Program};
-use super::fs_directory::Ownership;
+use super::driver::{Driver, Failure, Report, Scene, check_cut};
+use super::exec::{LIMIT, LONG_LIMIT, Output, Program};
+use super::fs_directory::{Ownership, check_absolute};
 use super::instance::Setup;
 use super::mounts::{self, Mount};
 use crate::rooted::{Folder, Place};
@@ -50,7 +50,7 @@ pub(crate) fn read(
     let dev = section.text("dev");
     let is_dev_of_resource = setup.conf.ini().keywords(section.name()).any(|(keyword, value)| {
         keyword.split('@').next() == Some("dev")
-            && (value.contains("_devs") || value.contains(".mnt}"))
+            && ["_devs", ".mnt}", ".mount_point}"].iter().any(|name| value.contains(name))
     });
     let dev = if is_tmpfs || is_dev_of_resource { dev.ok().flatten() } else { dev? };
     Ok(Box::new(FileSystem {
@@ -224,6 +224,7 @@ impl Driver for FileSystem {
         if self.mnt.as_os_str().is_empty() {
             return Err(Failure::refused("mnt is required, and not set"));
         }
+        check_absolute("mnt", &self.mnt)?;
         let table = mounts::table().map_err(Failure::io("mount table"))?;
         let layers = self.layers(&table, scene);
         if !layers.iter().any(|layer| layer.is_ours) {
@@ -248,6 +249,7 @@ impl Driver for FileSystem {
     }
 
     fn start(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        check_absolute("mnt", &self.mnt)?;
         let failed = || Failure::io(self.mnt.display().to_string());
         let table = mounts::table().map_err(Failure::io("mount table"))?;
         let layers = self.layers(&table, scene);
@@ -279,8 +281,10 @@ impl Driver for FileSystem {
         if self.kind.starts_with("ext") && needs_source {
             // 0: clean, 1: repaired; 2 wants a reboot, 4 and more were left broken.
             let program = Program::new(["fsck", "-p", &source]).output(Output::LoggedAsInfo);
+            let program = program.timeout(Some(LONG_LIMIT));
             scene.journal.info(format_args!("{program}"));
             let ended = scene.query(&program)?;
+            check_cut(&program, &ended)?;
             if ended.code > 1 {
                 return Err(Failure::Exit {
                     command: program.to_string(),
@@ -310,7 +314,10 @@ impl Driver for FileSystem {
             words.extend(["-o".into(), options.join(",")]);
         }
         words.extend([source, self.mnt.display().to_string()]);
-        scene.execute(&Program::new(words).output(Output::Logged))?;
+        let program = Program::new(words).output(Output::Logged);
+        // A journal that is replayed is as long as it is.
+        let limit = if self.has_device() { LONG_LIMIT } else { LIMIT };
+        scene.execute(&program.timeout(Some(limit)))?;
         // Opened anew: the root of what was mounted, not what it covers.
         let folder = Folder::open(&self.mnt).map_err(failed())?;
         self.ownership.enforce(&folder, &self.mnt, scene)

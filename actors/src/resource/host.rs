@@ -10,6 +10,7 @@ use model::NodeName;
 
 use super::cgroup::Cgroups;
 use super::evaluation::Parked;
+use super::interrupt::Interrupt;
 use super::processes::ProcessTable;
 use crate::paths::Paths;
 use crate::sysrq::Sysrq;
@@ -37,6 +38,8 @@ pub struct Host {
     pub(crate) processes: Arc<ProcessTable>,
     /// Where the processes of instances run.
     pub(crate) cgroups: Arc<Cgroups>,
+    /// Whether the action that runs is asked to end.
+    pub(crate) interrupt: Interrupt,
     /// Evaluations that never came back.
     pub(crate) parked: Arc<ArcSwap<Parked>>,
 }
@@ -58,6 +61,7 @@ impl Host {
             last_words: Duration::from_secs(2),
             processes: Arc::default(),
             cgroups: Arc::new(Cgroups::detect()),
+            interrupt: Interrupt::default(),
             parked: Arc::new(ArcSwap::from_pointee(Parked::new())),
         }
     }

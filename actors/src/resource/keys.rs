@@ -27,6 +27,10 @@ pub(crate) fn environment(
             .split_once('/')
             .ok_or_else(|| Failure::refused(format!("{word} is not [VAR=]name/key")))?;
         let path = object(scene, kind, name)?;
+        let keyword = if kind == Kind::Sec { "secrets_environment" } else { "configs_environment" };
+        if !scene.host.paths.config_file(&path).exists() {
+            return Err(Failure::refused(format!("{keyword} {word}: {path} does not exist")));
+        }
         let conf = load(scene, &path)?;
         let is_pattern = is_pattern(key);
         let mut found = false;

@@ -10,7 +10,7 @@ use model::{Kind, ObjectPath, ResourceId};
 use rustix::fs::OFlags;
 
 use super::driver::{Failure, Scene};
-use super::exec::Program;
+use super::exec::{LIMIT, Program};
 use super::exec_context::ExecContext;
 use super::instance::Setup;
 use crate::rooted::Place;
@@ -187,6 +187,17 @@ impl Launch {
         if let Some(user) = self.owner_of(command).or_else(|| self.user.clone()) {
             context.set_user(&user).map_err(Failure::io("user"))?;
         }
+        // A folder that root cannot see may be there for the user.
+        let seen = self.cwd.as_ref().map(|cwd| (cwd, std::fs::metadata(cwd)));
+        match seen {
+            Some((cwd, Ok(found))) if !found.is_dir() => {
+                return Err(Failure::refused(format!("cwd {} is no folder", cwd.display())));
+            }
+            Some((cwd, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Failure::refused(format!("cwd {} does not exist", cwd.display())));
+            }
+            _ => {}
+        }
         let tmp = &scene.host.paths.tmp;
         context.cwd = self.cwd.clone().or_else(|| tmp.is_dir().then(|| tmp.clone()));
         let mut environment = self.session_environment(&context);
@@ -270,6 +281,9 @@ pub(crate) fn locate(word: &str, scene: &Scene<'_>) -> Result<PathBuf, Failure> 
 pub(crate) fn make_executable(file: &Path, scene: &Scene<'_>) -> Result<(), Failure> {
     let name = file.display().to_string();
     let is = std::fs::metadata(file).map_err(Failure::io(name.clone()))?;
+    if is.is_dir() {
+        return Err(Failure::refused(format!("{name} is a folder, and no program")));
+    }
     if is.mode() & 0o111 == 0 && is.is_file() {
         scene.journal.info(format_args!("{name} is not executable, set its mode"));
         // Where others may write, a link would make a file of root readable for all.
@@ -283,7 +297,7 @@ pub(crate) fn make_executable(file: &Path, scene: &Scene<'_>) -> Result<(), Fail
     Ok(())
 }
 
-/// The timeout of an action: its own keyword, else the common one.
+/// The time limit of an action: its own keyword, else the common one, else [`LIMIT`]. None when they say 0.
 ///
 /// # Errors
 ///
@@ -292,8 +306,21 @@ pub(crate) fn timeout(
     section: &SectionReader<'_>,
     action: &str,
 ) -> Result<Option<Duration>, EvalError> {
-    let own = section.duration(&format!("{action}_timeout"))?;
-    Ok(own.or(section.duration("timeout")?).filter(|timeout| !timeout.is_zero()))
+    let said = section.duration(&format!("{action}_timeout"))?.or(section.duration("timeout")?);
+    Ok(Some(said.unwrap_or(LIMIT)).filter(|timeout| !timeout.is_zero()))
+}
+
+/// As [`timeout`], none also where nothing is said.
+///
+/// # Errors
+///
+/// A keyword that does not evaluate.
+pub(crate) fn said_timeout(
+    section: &SectionReader<'_>,
+    action: &str,
+) -> Result<Option<Duration>, EvalError> {
+    let said = section.duration(&format!("{action}_timeout"))?.or(section.duration("timeout")?);
+    Ok(said.filter(|timeout| !timeout.is_zero()))
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Stat {
     }
 }
 
+/// When a process was started, in ticks since the boot: with its id, that names it for ever. None when it is gone.
+pub(crate) fn started_at(pid: u32) -> Option<u64> {
+    Stat::read(pid).map(|stat| stat.start)
+}
+
 /// The marks in the environment of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marks {

@@ -26,6 +26,9 @@ const QUESTION_PATIENCE: Duration = Duration::from_secs(30);
 /// Options of a copy: everything a file is, one file system, and gone what is gone.
 const OPTIONS: [&str; 4] = ["-HAXpogDtrlvx", "--stats", "--delete", "--force"];
 
+/// How long rsync waits for a target that stands still (as deployed agents have it).
+const STANDSTILL: &str = "--timeout=3600";
+
 /// Longest delay of the internal sync (config.md §11).
 const INTERNAL_MAX_DELAY: Duration = Duration::from_secs(3660);
 
@@ -197,6 +200,9 @@ impl Rsync {
             words.extend(OPTIONS.map(str::to_owned));
         }
         words.extend(self.options.iter().cloned());
+        if !self.options.iter().any(|option| option.starts_with("--timeout")) {
+            words.push(STANDSTILL.to_owned());
+        }
         words.extend(self.bandwidth.map(|limit| format!("--bwlimit={limit}")));
         if self.is_internal {
             words.push("--relative".to_owned());
@@ -204,7 +210,8 @@ impl Rsync {
         words.extend(["-e".to_owned(), SSH.join(" ")]);
         words.extend(sources.iter().cloned());
         words.push(format!("{user}@{node}:{}", self.destination));
-        scene.execute(&Program::new(words).output(Output::Logged))?;
+        // As long as there is something to copy; rsync itself gives up a target that stands still.
+        scene.execute(&Program::new(words).output(Output::Logged).timeout(None))?;
         let stamps = stamp::note(&scene.folder(), node, &scene.host.nodename, began)
             .map_err(Failure::io("stamp"))?;
         // The node that was copied to cannot know else, and would warn for ever.

@@ -1,10 +1,12 @@
 //! Triggers: commands before and after an action, of the object and of its resources.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::action::Verb;
-use super::driver::Failure;
-use super::exec::Output;
+use super::driver::{Failure, check_cut};
+use super::exec::{LIMIT, LONG_LIMIT, Output};
+use super::exec_context::ExecContext;
 use super::host::Host;
 use super::instance::{Instance, Resource};
 use super::journal::Journal;
@@ -121,13 +123,18 @@ impl Triggers<'_> {
         }
         self.has_acted.store(true, Ordering::Relaxed);
         let variables = environment(self.instance, Some(self.verb.word()), self.is_leader);
+        let limit = self.limit(section);
         let program = command.program().environment(variables).output(Output::Logged);
-        let ended = match program.run(&self.host.agent, journal) {
+        let program = program.timeout(limit).context(ExecContext::session());
+        let ended = match program.run(&self.host.agent, &self.host.interrupt, journal) {
             Ok(ended) => ended,
             Err(error) => return self.failed(moment, journal, Failure::io(keyword)(error)),
         };
         if ended.is_success() {
             return Ok(());
+        }
+        if let Err(failure) = check_cut(&program, &ended) {
+            return self.failed(moment, journal, failure);
         }
         let failure = Failure::Exit {
             command: keyword,
@@ -135,6 +142,19 @@ impl Triggers<'_> {
             line: ended.last_line().to_owned(),
         };
         self.failed(moment, journal, failure)
+    }
+
+    /// How long a trigger may take: as long as the action itself, where a keyword says that.
+    fn limit(&self, section: &str) -> Option<Duration> {
+        let default = match self.verb {
+            Verb::Provision | Verb::Unprovision | Verb::Run | Verb::Sync(_) => LONG_LIMIT,
+            Verb::Start | Verb::Startstandby | Verb::Stop | Verb::Shutdown => LIMIT,
+        };
+        let section = self.instance.section(section);
+        // Most drivers have no such keyword.
+        let said = |keyword: &str| section.duration(keyword).ok().flatten();
+        let said = said(&format!("{}_timeout", self.verb.requires_word())).or(said("timeout"));
+        Some(said.unwrap_or(default)).filter(|limit| !limit.is_zero())
     }
 
     fn failed(&self, moment: Moment, journal: &Journal, failure: Failure) -> Result<(), Failure> {

@@ -30,6 +30,9 @@ const CREATION: Duration = Duration::from_secs(20);
 /// How long a volume that another service provisions is waited for, in deployed agents as well.
 const WAITLOCK: &str = "5m";
 
+/// How long an action on a volume may take to roll back when it is asked to end.
+const ORDERLY_END: Duration = Duration::from_secs(60);
+
 struct Volume {
     name: String,
     path: Option<ObjectPath>,
@@ -191,6 +194,8 @@ impl Volume {
         let root = root.map(|root| (ROOT_VARIABLE.to_owned(), root));
         let nodename = (NODENAME_VARIABLE.to_owned(), host.nodename.to_string());
         let program = Program::new(all).environment(root.into_iter().chain([nodename]));
+        // What it does has limits of its own, and it rolls back when it is asked to end.
+        let program = program.timeout(None).last_words(ORDERLY_END);
         scene.execute(&program.output(Output::LoggedAsInfo)).map(drop)
     }
 

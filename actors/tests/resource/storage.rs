@@ -279,6 +279,21 @@ fn a_volume_that_no_pool_can_hold_is_not_made() {
 }
 
 #[test]
+fn what_leads_into_a_volume_is_provisioned_with_it() {
+    let node = Node::new(
+        "[volume#data]\nname = {name}-data\nsize = 1m\n\
+         [fs#1]\ntype = directory\npath = {volume#data.mount_point}/in/side\n\
+         [fs#2]\ntype = directory\npath = {volume#data.mnt}/b\n\
+         [app#1]\ntype = simple\nstart = /bin/sh -c 'cd {volume#data.mount_point} && exec sleep 1004.75'\n",
+    );
+    assert_eq!(node.act(Provision), 0);
+    assert_eq!(node.state("app#1"), Status::Up);
+    assert_eq!(node.state("fs#1"), Status::NotApplicable);
+    assert_eq!(node.state("fs#2"), Status::NotApplicable);
+    assert_eq!(node.act(Stop), 0);
+}
+
+#[test]
 fn a_volume_on_a_device_is_formatted_and_mounted() {
     let tools = ["mount", "losetup", "mkfs.ext4", "blkid"];
     let has_loop = std::path::Path::new("/dev/loop-control").exists();

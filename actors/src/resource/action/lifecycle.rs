@@ -49,6 +49,8 @@ impl Act<'_> {
         if sets.is_empty() || !is_wanted {
             return Ok(());
         }
+        // A word that came after the last step has been heard.
+        self.host.interrupt.take();
         self.instance.journal.info(format_args!("roll back: stop {}", activated.join(", ")));
         self.freeze_before_stop()?;
         self.last_sequence(Verb::Stop, &sets, states, Status::Down, |scene| {
@@ -142,10 +144,12 @@ impl Act<'_> {
         let is_leader = self.is_leader();
         let is_alone = self.instance.settings.peers.len() < 2;
         let is_stopped_after = !is_alone && !self.options.disable_rollback;
+        let mut again = None;
         let done = self.with_triggers(Verb::Provision, || {
             for set in &sets {
+                let act: &Self = again.as_ref().unwrap_or(self);
                 let one = std::slice::from_ref(set);
-                self.sequence(Verb::Provision, one, &mut states, |scene| {
+                act.sequence(Verb::Provision, one, &mut states, |scene| {
                     let resource = scene.resource;
                     let folder = scene.folder();
                     // What has no provisioner has nothing to be made.
@@ -168,7 +172,7 @@ impl Act<'_> {
                         .map_err(Failure::io("provisioned flag"))
                 })
                 .result()?;
-                let started = self.sequence(Verb::Start, one, &mut states, |scene| {
+                let started = act.sequence(Verb::Start, one, &mut states, |scene| {
                     let is_last_step =
                         matches!(scene.resource.rid.group(), "ip" | "app" | "container" | "task");
                     // Nothing is made of it for the next ones, and it may run on another node by now.
@@ -181,11 +185,14 @@ impl Act<'_> {
                 });
                 activated.extend(started.activated.iter().cloned());
                 started.result()?;
+                if set.group == "volume" {
+                    again = Some(self.read_again());
+                }
             }
             Ok(())
         });
         if done.is_err() || is_stopped_after {
-            self.roll_back(&activated, &mut states)?;
+            again.as_ref().unwrap_or(self).roll_back(&activated, &mut states)?;
         }
         done
     }

@@ -180,6 +180,11 @@ impl Act<'_> {
             for outcome in outcomes {
                 self.account(outcome, states, &mut done);
             }
+            // What comes next, a rollback or another look, is not ended by the same word.
+            if self.host.interrupt.take() {
+                let what = format!("{} {}", verb.word(), set.name);
+                done.failure.get_or_insert(Failure::Interrupted { command: what });
+            }
             if done.failure.is_some() {
                 break;
             }
@@ -212,7 +217,8 @@ impl Act<'_> {
             let resource = &self.instance.resources[*index];
             let outcome = self.one(verb, *index, &states, step);
             states.insert(outcome.rid.clone(), outcome.after.clone());
-            let is_fatal = outcome.result.is_err() && !resource.is_optional;
+            let is_fatal = (outcome.result.is_err() && !resource.is_optional)
+                || self.host.interrupt.is_raised();
             outcomes.push(outcome);
             if is_fatal {
                 break;
@@ -303,6 +309,8 @@ impl Act<'_> {
         let result = run();
         let after = match &step.last {
             Some((last, brings)) if *last == index && result.is_ok() => brings.clone(),
+            // Nothing is asked any more: what it left behind is not known.
+            _ if self.host.interrupt.is_raised() => Status::Warn,
             // What comes next looks at it; a failed start that left something behind is rolled back too.
             _ => evaluate_one(&scene).status,
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::driver::Failure;
 use super::super::exec::Output;
+use super::super::exec_context::ExecContext;
 use super::super::host::Host;
 use super::super::launch::Command;
 use super::super::{announce, triggers};
@@ -81,7 +82,8 @@ impl Act<'_> {
         }
         let variables = triggers::environment(&self.instance, Some("toc"), self.is_leader());
         let program = command.program().environment(variables).output(Output::Logged);
-        match program.run(&self.host.agent, journal) {
+        let program = program.context(ExecContext::session());
+        match program.run(&self.host.agent, &self.host.interrupt, journal) {
             Ok(ended) if !ended.is_success() => {
                 journal.error(format_args!("pre_monitor_action: exit code {}", ended.code));
             }

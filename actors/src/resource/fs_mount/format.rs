@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::device::{self, Content};
 use super::super::driver::{Failure, Scene};
-use super::super::exec::{Output, Program};
+use super::super::exec::{LONG_LIMIT, Output, Program};
 use super::FileSystem;
 
 /// Kinds that are made on a device. All others are taken for made, as deployed agents do.
@@ -55,6 +55,7 @@ impl FileSystem {
         }
         words.extend(self.mkfs_options.iter().cloned());
         words.push(source.display().to_string());
-        scene.execute(&Program::new(words).output(Output::Logged)).map(drop)
+        let program = Program::new(words).output(Output::Logged).timeout(Some(LONG_LIMIT));
+        scene.execute(&program).map(drop)
     }
 }

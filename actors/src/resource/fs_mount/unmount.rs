@@ -4,10 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::super::device;
-use super::super::driver::{Failure, Scene};
-use super::super::exec::{Output, Program};
+use super::super::driver::{Failure, Scene, check_cut};
+use super::super::exec::{LONG_LIMIT, Output, Program};
 use super::super::mounts::{self, Mount};
 use super::FileSystem;
+
+/// How long the server of a mount may take to answer an unmount.
+const SERVER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often one mount is tried.
 const TRIES: u32 = 3;
@@ -138,7 +141,11 @@ fn unmount(scene: &Scene<'_>, mount: &Mount, top: &Mount) -> Result<(), Failure>
     let mut last = None;
     let mut spared = None;
     for attempt in 1..=TRIES {
+        // Of a device, it ends when all is written; of a server that is gone, never.
+        let is_remote = super::NETWORK.contains(&mount.kind.as_str());
+        let limit = if is_remote { SERVER_PATIENCE } else { LONG_LIMIT };
         let program = Program::new(["umount", &name]).output(Output::LoggedAsInfo);
+        let program = program.timeout(Some(limit));
         scene.journal.info(format_args!("{program}"));
         let ended = scene.query(&program)?;
         if ended.is_success() {
@@ -149,12 +156,13 @@ fn unmount(scene: &Scene<'_>, mount: &Mount, top: &Mount) -> Result<(), Failure>
             scene.journal.info(format_args!("{name} is not mounted any more"));
             return Ok(());
         }
-        last = Some(Failure::Exit {
+        last = Some(check_cut(&program, &ended).err().unwrap_or_else(|| Failure::Exit {
             command: program.to_string(),
             code: ended.code,
             line: ended.last_line().to_owned(),
-        });
-        if attempt == TRIES {
+        }));
+        // Neither does it end its users: they wait for the same server.
+        if attempt == TRIES || ended.is_late || ended.is_interrupted {
             break;
         }
         rustix::fs::sync();
