@@ -30,8 +30,9 @@ use crate::root::ThreadReport;
 use crate::routes::Routes;
 
 pub use messages::{
-    ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Evaluate, EvaluateLater,
-    FindAction, Forget, Post, Recheck, RunAction, RunCommand, RunScheduled, StopActions,
+    ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, EndAction, Evaluate,
+    EvaluateLater, FindAction, Forget, Post, Recheck, RunAction, RunCommand, RunScheduled,
+    StopActions,
 };
 use queue::{Queue, Request};
 use watched::{Folders, Watched};

@@ -27,7 +27,7 @@ use crate::latest::{Latest, keep_on};
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
 use crate::propagation::Delete;
 use crate::quorum::Surrender;
-use crate::runner::{AwaitAction, Awaited, Evaluate, FindAction, Forget, RunAction};
+use crate::runner::{AwaitAction, Awaited, EndAction, Evaluate, FindAction, Forget, RunAction};
 use crate::supervision;
 
 use restarts::Kept;
@@ -191,7 +191,10 @@ impl ServiceMonitor {
             // What was asked is published; what to do about it is decided later.
             let effects = self.with_view(|core, view| core.refresh(moment(), view));
             self.carry_out(
-                effects.into_iter().filter(|effect| matches!(effect, Effect::Publish(_))).collect(),
+                effects
+                    .into_iter()
+                    .filter(|effect| matches!(effect, Effect::Publish(_) | Effect::EndAction))
+                    .collect(),
                 ctx,
             );
             return;
@@ -232,6 +235,7 @@ impl ServiceMonitor {
                     let priority = self.priority();
                     self.shared.tell.wait_slot.do_send(WaitSlot { path: path.clone(), priority });
                 }
+                Effect::EndAction => self.shared.tell.end_action.do_send(EndAction(path.clone())),
                 Effect::LoseSplit => self.shared.tell.surrender.do_send(Surrender),
                 Effect::Event(event) => self.emit(&event),
                 Effect::Warn(text) => log::warn!(path:% = path; "{text}"),

@@ -89,3 +89,33 @@ fn what_does_not_stop_is_started_nowhere_else() {
     scene.cluster.nodes[0].om_ok(&["web", "clear"]);
     scene.wait_up(2, "web", &[0]);
 }
+
+#[test]
+fn a_start_that_hangs_is_ended_by_an_abort_from_anywhere_and_hangs_on_no_other_node() {
+    let scene = Scene::start_with(&ClusterConf::default(), &[("web", "")], |scene| {
+        for node in ["n1", "n2", "n3"] {
+            scene.touch("web", &format!("hold.{node}"));
+        }
+    });
+    let [n1, n2, n3] = &scene.cluster.nodes[..] else { panic!("three nodes") };
+    scene.wait_doing(2, "web", 0, "starting");
+    let refused = n2.om(&["web", "stop"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("om web abort"), "{refused:?}");
+    let aborted = n3.om(&["web", "abort"]);
+    let told = "web on n1: starting is ended, then web is frozen";
+    assert!(aborted.err.contains(told), "{aborted:?}");
+    scene.wait_doing(1, "web", 0, "start failed");
+    for node in [n1, n2, n3] {
+        node.wait_instance("web", "frozen", |instance| instance["frozen"] != 0.0);
+    }
+    let log = n1.read("log/web.log");
+    assert!(log.contains("is ended, the action was asked to end"), "{log}");
+    assert!(!n2.read("log/web.log").contains("do start"), "another node started it");
+    // Nothing holds it any more.
+    for node in ["n1", "n2", "n3"] {
+        scene.remove("web", &format!("hold.{node}"));
+    }
+    scene.reach(0, &["web", "start"]);
+    scene.wait_up(1, "web", &[0]);
+}

@@ -61,6 +61,9 @@ pub(super) fn set(
         let lines = Lines::of(&reply);
         lines.infos.iter().for_each(|line| note(line));
         lines.errors.iter().for_each(|line| complain(line));
+        if lines.errors.iter().any(|line| line.ends_with("ing state")) {
+            note(&format!("an action runs: `om {path} abort` ends it"));
+        }
         if status_of(&reply) != 0 {
             waits.code = 1;
             if lines.errors.is_empty() {

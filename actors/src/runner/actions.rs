@@ -8,12 +8,13 @@ use tokio::sync::oneshot;
 use super::adopted::Adopted;
 use super::evaluations::PAUSE;
 use super::{
-    Action, ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, Evaluate,
+    Action, ActionFound, AwaitAction, Awaited, CommandOutcome, DequeueActions, EndAction, Evaluate,
     EvaluateLater, FindAction, RunAction, RunCommand, RunScheduled, Runner, StopActions, Tools,
     child,
 };
 use crate::cluster_data::Flush;
 use crate::config;
+use crate::pidfd::Process;
 
 /// A child of ours ended.
 #[derive(Debug, Message)]
@@ -215,6 +216,53 @@ impl Handler<FindAction> for Runner {
         }
         let adopted = Adopted::find(&self.tools.paths, &path).ok().flatten();
         MessageResult(adopted.map(|adopted| adopted.intent))
+    }
+}
+
+impl Handler<EndAction> for Runner {
+    type Result = ();
+
+    fn handle(&mut self, EndAction(path): EndAction, ctx: &mut Context<Self>) {
+        let is_meant = |action: &Action| action.path == path && !action.is_about_node;
+        let mut is_any = false;
+        for (id, action) in self.actions.iter().filter(|(_, action)| is_meant(action)) {
+            is_any = true;
+            let name = action.name.as_str();
+            if let Some(process) = &action.group {
+                // Not what it runs: it ends that in order, and stops again what it started.
+                end(process, &path, name);
+            } else if self.waiting.iter().any(|(_, waiting)| waiting == id) {
+                log::info!(path:% = path, action = name; "action not begun, as asked");
+            }
+        }
+        let is_waiting = |(_, id): &(i64, u64)| self.actions.get(id).is_some_and(&is_meant);
+        let waiting: Vec<(i64, u64)> = self.waiting.iter().copied().filter(is_waiting).collect();
+        for entry in waiting {
+            self.waiting.remove(&entry);
+            ctx.notify(ActionEnded { id: entry.1, exit_code: None });
+        }
+        if is_any {
+            return;
+        }
+        // That of an operator, or of an earlier life of this daemon.
+        match Adopted::find(&self.tools.paths, &path) {
+            Ok(Some(adopted)) => match Process::open(adopted.pid) {
+                Ok(Some(process)) => end(&process, &path, &adopted.intent),
+                Ok(None) => {}
+                Err(error) => log::warn!(path:% = path, error:% = error; "action not ended"),
+            },
+            Ok(None) => {}
+            Err(error) => log::warn!(path:% = path, error:% = error; "action not ended"),
+        }
+    }
+}
+
+/// Asks an action to end.
+fn end(process: &Process, path: &ObjectPath, action: &str) {
+    let pid = process.pid();
+    match process.signal(rustix::process::Signal::TERM) {
+        Ok(()) => log::info!(path:% = path, action, pid; "action ended, as asked"),
+        Err(error) => log::warn!(path:% = path, action, pid, error:% = error; "action not ended"),
     }
 }
 

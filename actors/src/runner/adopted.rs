@@ -25,6 +25,8 @@ struct Holder {
 pub(super) struct Adopted {
     /// The action: `start`.
     pub(super) intent: String,
+    /// The process that runs it.
+    pub(super) pid: u32,
     process: AsyncFd<OwnedFd>,
 }
 
@@ -42,7 +44,8 @@ impl Adopted {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let Some(process) = watch_process(holder.pid)? else { return Ok(None) };
-        Ok(Some(Self { intent: holder.intent, process }))
+        let pid = holder.pid.unsigned_abs();
+        Ok(Some(Self { intent: holder.intent, pid, process }))
     }
 
     /// Waits for its end.

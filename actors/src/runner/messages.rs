@@ -47,6 +47,11 @@ pub struct Awaited {
 #[rtype(result = "Option<String>")]
 pub struct FindAction(pub ObjectPath);
 
+/// Ends the action that runs on an instance, whoever started it: it is asked to put things in order and to end.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct EndAction(pub ObjectPath);
+
 /// Ends the actions that monitors started and that still run: the node is being shut down.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

@@ -16,7 +16,7 @@ use crate::paths::Paths;
 use crate::propagation::Delete;
 use crate::quorum::Surrender;
 use crate::routes::Routes;
-use crate::runner::{AwaitAction, Evaluate, FindAction, Forget, RunAction};
+use crate::runner::{AwaitAction, EndAction, Evaluate, FindAction, Forget, RunAction};
 
 /// Whom service monitors tell, by what they tell.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Neighbours {
     pub flush: Recipient<Flush>,
     pub run: Recipient<RunAction>,
     pub await_action: Recipient<AwaitAction>,
+    /// Ends the action that runs on an instance.
+    pub end_action: Recipient<EndAction>,
     pub evaluate: Recipient<Evaluate>,
     pub forget: Recipient<Forget>,
     pub wait_slot: Recipient<WaitSlot>,
@@ -55,6 +57,7 @@ impl Neighbours {
             flush: data.clone().recipient(),
             run: runner.clone().recipient(),
             await_action: runner.clone().recipient(),
+            end_action: runner.clone().recipient(),
             evaluate: runner.clone().recipient(),
             forget: runner.clone().recipient(),
             wait_slot: node.clone().recipient(),

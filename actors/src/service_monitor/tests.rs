@@ -95,6 +95,12 @@ impl Handler<FindAction> for FakeRunner {
     }
 }
 
+impl Handler<EndAction> for FakeRunner {
+    type Result = ();
+
+    fn handle(&mut self, _: EndAction, _: &mut Context<Self>) {}
+}
+
 impl Handler<AwaitAction> for FakeRunner {
     type Result = MessageResult<AwaitAction>;
 
@@ -150,6 +156,7 @@ async fn bench(exit_code: i32) -> Bench {
         flush: data.clone().recipient(),
         run: runner.clone().recipient(),
         await_action: runner.clone().recipient(),
+        end_action: runner.clone().recipient(),
         evaluate: runner.clone().recipient(),
         forget: runner.clone().recipient(),
         wait_slot: runner.clone().recipient(),

@@ -149,6 +149,9 @@ pub enum Effect {
         /// What to run.
         action: Action,
     },
+    /// End the action that runs on the instance, whoever started it, with all that it started and that is not to stay. Its
+    /// end is told as always.
+    EndAction,
     /// Ask again after so many seconds, even if nothing happens.
     WakeAfter(f64),
     /// Ask again when an action of another object ends: as many as allowed are running.

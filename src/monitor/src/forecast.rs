@@ -292,7 +292,7 @@ impl Play {
                 let what = format!("set {slice} flex_target={flex_target}");
                 self.add(key, &what, true, "scale".to_owned());
             }
-            Effect::WaitSlot | Effect::LoseSplit | Effect::Warn(_) => {}
+            Effect::EndAction | Effect::WaitSlot | Effect::LoseSplit | Effect::Warn(_) => {}
         }
         false
     }

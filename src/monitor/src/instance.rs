@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use model::{
     Aggregate, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus,
-    NodeName, ObjectPath, ObjectSettings, Restart, Status, Timestamp, Topology,
+    NodeName, ObjectPath, ObjectSettings, Orchestrate, Restart, Status, Timestamp, Topology,
 };
 
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 
 pub use adoption::accepts;
 pub use quorate::is_exclusive;
-pub use rules::{drops_target, is_transition};
+pub use rules::{drops_target, is_ended_by_abort, is_transition};
 
 use pacing::{Looks, Pacing, Wait};
 use scaler::Slices;
@@ -127,6 +127,8 @@ pub struct InstanceCore {
     joiners: BTreeSet<NodeName>,
     /// This node was alone, and is a member of a cluster now; not all of its peers have decided from what it tells yet.
     has_joined: bool,
+    /// The abort that ended what runs: its time.
+    ended_for: Option<Timestamp>,
 }
 
 /// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
@@ -214,6 +216,7 @@ impl InstanceCore {
             members: vec![],
             joiners: BTreeSet::new(),
             has_joined: false,
+            ended_for: None,
         }
     }
 
@@ -263,7 +266,11 @@ impl InstanceCore {
             return;
         }
         if let Some(status) = &change.status {
+            let is_ended_start = is_start(&self.monitor.status) && status.is_failed();
             self.set_status(now, status.clone(), world);
+            if is_ended_start {
+                self.hold_after_abort(now, world);
+            }
         }
         if let Some(target) = &change.local_expect {
             self.set_local_expect(now, target.clone());
@@ -291,6 +298,10 @@ impl InstanceCore {
         }
         if change.reset_retries {
             self.monitor.restart.clear();
+        }
+        if change.global_expect == Some(Some(GlobalExpect::Aborted)) {
+            // Asked again, what still runs is told again: its rollback may hang as well.
+            self.ended_for = None;
         }
         // Somebody acts: what could not be reached before may be reached now.
         self.given_up.clear();
@@ -326,6 +337,8 @@ impl InstanceCore {
             self.pacing.ended(now, &action, target.as_ref(), has_changed);
         }
         let succeeded = exit_code == 0;
+        let is_ended_start = !succeeded
+            && matches!(action, Action::Start | Action::Restart | Action::StartResources { .. });
         match action {
             Action::Start => {
                 if succeeded {
@@ -399,13 +412,40 @@ impl InstanceCore {
                     self.set_local_expect(now, None);
                 }
             }
-            Action::StartResources { rids, .. } => {
+            Action::StartResources { ref rids, .. } => {
                 self.set_status(now, MonitorStatus::Idle, world);
                 if succeeded {
-                    self.forget_restarts_of_recovered(&rids, world);
+                    self.forget_restarts_of_recovered(rids, world);
                 }
             }
             Action::Refresh | Action::Stonith { .. } | Action::Other(_) => {}
+        }
+        if is_ended_start {
+            self.hold_after_abort(now, world);
+        }
+    }
+
+    /// A start that an abort ended: the object is frozen, else another node starts it, or this one again, and it hangs
+    /// alike.
+    fn hold_after_abort(&mut self, now: Moment, world: &dyn World) {
+        let is_aborted = self.monitor.global_expect == Some(GlobalExpect::Aborted);
+        let is_orchestrated =
+            world.settings(&self.path).is_some_and(|it| it.orchestrate != Orchestrate::No);
+        if is_aborted && is_orchestrated {
+            self.tell("instance_freeze", "abort");
+            self.set_global_expect(now, Some(GlobalExpect::Frozen));
+        }
+    }
+
+    /// Has what runs ended, once per abort.
+    fn end_by_abort(&mut self) {
+        let asked = self.monitor.global_expect_updated;
+        let is_asked = self.monitor.global_expect == Some(GlobalExpect::Aborted)
+            && rules::is_ended_by_abort(&self.monitor.status);
+        if is_asked && self.ended_for != asked {
+            self.ended_for = asked;
+            self.tell("instance_abort", "target");
+            self.effects.push(Effect::EndAction);
         }
     }
 
@@ -437,6 +477,7 @@ impl InstanceCore {
         self.place(world);
         self.remember_owner_to_fence(world);
         self.adopt(now, world);
+        self.end_by_abort();
         self.take_effects()
     }
 
@@ -773,6 +814,11 @@ impl InstanceCore {
         }
         effects
     }
+}
+
+/// Whether it is the status of a start.
+fn is_start(status: &MonitorStatus) -> bool {
+    matches!(status, MonitorStatus::Starting | MonitorStatus::Restarting)
 }
 
 /// The time of a restart that is asked for now: all instances of the object that run were started before, as far as is

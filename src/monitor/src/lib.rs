@@ -60,7 +60,8 @@ pub use forecast::forecast;
 pub use freezes::Freezes;
 pub use hold::{Hold, Related};
 pub use instance::{
-    InstanceCore, accepts, drops_target, is_exclusive, is_transition, restart_time,
+    InstanceCore, accepts, drops_target, is_ended_by_abort, is_exclusive, is_transition,
+    restart_time,
 };
 pub use instance_status::{
     InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use model::{
     Frozen, GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
-    ObjectPath, Provisioned, Status,
+    ObjectPath, Orchestrate, Provisioned, Status,
 };
 use serde_json::{Map, Value, json};
 
-use crate::{Change, NodeChange, ObjectView, World, cluster_frozen, ranks};
+use crate::{Change, NodeChange, ObjectView, World, cluster_frozen, is_ended_by_abort, ranks};
 
 /// Answer to a request that sets a target.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -147,6 +147,9 @@ pub fn set_service_monitor(
             Verdict::Accept(target) => {
                 let text = target.as_ref().map_or("None".to_owned(), ToString::to_string);
                 reply.info.push(format!("{path} defer target state set to {text}"));
+                if target == Some(GlobalExpect::Aborted) {
+                    reply.info.extend(ended_by_abort(world, &path));
+                }
                 if let Ok(path) = ObjectPath::parse(&path) {
                     changes.push((path, change(request, target.as_ref())));
                 }
@@ -163,6 +166,26 @@ pub fn set_service_monitor(
         }
     }
     (reply, changes)
+}
+
+/// What an abort ends, and what becomes of the object then.
+fn ended_by_abort(world: &dyn World, text: &str) -> Vec<String> {
+    let Ok(path) = ObjectPath::parse(text) else { return vec![] };
+    let view = ObjectView::new(world, &path);
+    let is_held = view.settings.is_some_and(|it| it.orchestrate != Orchestrate::No);
+    let running = view.known().filter(|seen| is_ended_by_abort(&seen.monitor.status));
+    running
+        .map(|seen| {
+            let (node, status) = (seen.node, &seen.monitor.status);
+            let is_start = matches!(status, MonitorStatus::Starting | MonitorStatus::Restarting);
+            let held = if is_start && is_held {
+                format!(", then {text} is frozen: `om {text} thaw` lets it go on")
+            } else {
+                String::new()
+            };
+            format!("{text} on {node}: {status} is ended{held}")
+        })
+        .collect()
 }
 
 fn change(request: &ObjectRequest, target: Option<&GlobalExpect>) -> Change {
@@ -293,7 +316,11 @@ fn why_nothing(view: &ObjectView<'_>, text: &str) -> String {
     match view.aggregate().avail {
         Some(Status::Undef) => format!("{text} is undef: its resources cannot be evaluated"),
         _ if view.known().any(has_resources) => {
-            format!("{text} is n/a: none of its resources can be up or down")
+            let mut lines = view.known().flat_map(|seen| seen.status.resources.iter().flatten());
+            let is_unwatched = |log: &String| log.starts_with("info: no check:");
+            let unwatched = lines.find(|(_, resource)| resource.log.iter().any(is_unwatched));
+            let why = unwatched.map(|(rid, _)| format!(": give {rid} a check")).unwrap_or_default();
+            format!("{text} is n/a: none of its resources can be up or down{why}")
         }
         _ => format!("{text} has no resource of its own"),
     }

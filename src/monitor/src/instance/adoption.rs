@@ -161,13 +161,20 @@ pub(super) fn is_deleted(object: &ObjectView<'_>) -> bool {
     object.known().next().is_none()
 }
 
-/// Whether some instance has a target that an abort is to drop.
+/// Whether some instance has a target that an abort is to drop, or runs what it is to end. What was asked after the abort
+/// is none of its business: what follows it, and what replaces it.
 pub(super) fn is_abort_pending(object: &ObjectView<'_>) -> bool {
+    let own = object.local().map(|seen| seen.monitor);
+    let own = own.filter(|own| own.global_expect == Some(GlobalExpect::Aborted));
+    let asked = own.and_then(|own| own.global_expect_updated);
     object.instances.iter().any(|seen| {
         let global = seen.monitor.global_expect.as_ref();
         let local = seen.monitor.local_expect.as_ref();
-        global.is_some_and(|target| *target != GlobalExpect::Aborted)
+        let is_later = asked
+            .is_some_and(|asked| seen.monitor.global_expect_updated.is_some_and(|at| at > asked));
+        global.is_some_and(|target| *target != GlobalExpect::Aborted && !is_later)
             || local.is_some_and(|target| *target != LocalExpect::Started)
+            || rules::is_ended_by_abort(&seen.monitor.status)
     })
 }
 

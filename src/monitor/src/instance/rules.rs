@@ -14,6 +14,25 @@ pub fn is_transition(status: &MonitorStatus) -> bool {
     status.is_transitioning() && *status != MonitorStatus::Scaling
 }
 
+/// Whether an abort ends what runs: all that takes its time, and is not over at once.
+#[must_use]
+pub fn is_ended_by_abort(status: &MonitorStatus) -> bool {
+    use MonitorStatus as S;
+    matches!(
+        status,
+        S::Starting
+            | S::Stopping
+            | S::Restarting
+            | S::Placing
+            | S::Shutdown
+            | S::Shutting
+            | S::Provisioning
+            | S::Unprovisioning
+            | S::Purging
+            | S::Tocing
+    )
+}
+
 /// Whether a target is given up because of how its last step ended (orchestration.md §8, abort table).
 #[must_use]
 pub fn drops_target(status: &MonitorStatus, target: &GlobalExpect, is_leader: bool) -> bool {

@@ -1,5 +1,6 @@
 //! The decisions observed on deployed agents (`tests/data/decisions.json`) are ours too.
 
+mod abort;
 mod adoption;
 mod clocks;
 mod life;

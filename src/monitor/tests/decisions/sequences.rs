@@ -130,7 +130,11 @@ impl Node {
                 | Effect::CreateSlice { .. }
                 | Effect::ResizeSlice { .. } => panic!("no case has a scaler"),
                 Effect::LoseSplit => panic!("quorum is off"),
-                Effect::WakeAfter(_) | Effect::WaitSlot | Effect::Event(_) | Effect::Warn(_) => {}
+                Effect::EndAction
+                | Effect::WakeAfter(_)
+                | Effect::WaitSlot
+                | Effect::Event(_)
+                | Effect::Warn(_) => {}
             }
         }
     }

@@ -544,7 +544,7 @@ impl History {
             | Effect::SetOther { .. }
             | Effect::CreateSlice { .. }
             | Effect::ResizeSlice { .. } => panic!("nothing is deleted, nothing scales"),
-            Effect::WaitSlot | Effect::Event(_) | Effect::Warn(_) => {}
+            Effect::EndAction | Effect::WaitSlot | Effect::Event(_) | Effect::Warn(_) => {}
         }
         false
     }

@@ -289,7 +289,7 @@ impl Cluster {
             | Effect::CreateSlice { .. }
             | Effect::ResizeSlice { .. } => panic!("nothing is deleted, nothing scales"),
             Effect::LoseSplit => panic!("quorum is off"),
-            Effect::WaitSlot | Effect::Event(_) | Effect::Warn(_) => {}
+            Effect::EndAction | Effect::WaitSlot | Effect::Event(_) | Effect::Warn(_) => {}
         }
         false
     }
