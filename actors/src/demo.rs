@@ -5,9 +5,11 @@
 //! another one takes over; the node is back; the service is stopped. Every step is checked from outside, by talking to
 //! the service: the exit code is 0 only if all of it really happened.
 
+mod leftover;
 mod node;
 mod server;
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use om::DemoCommand;
 use serde_json::Value;
 
+use crate::resource::Interrupt;
 use node::Node;
 use server::Server;
 
@@ -39,6 +42,8 @@ enum DemoError {
     Late(&'static str),
     /// A command of ours failed.
     Command(String),
+    /// Nobody wants to see the rest.
+    Ended(&'static str),
 }
 
 impl std::fmt::Display for DemoError {
@@ -47,6 +52,7 @@ impl std::fmt::Display for DemoError {
             Self::Machine(what, error) => write!(f, "{what}: {error}"),
             Self::Late(what) => write!(f, "did not happen within {} s: {what}", PATIENCE.as_secs()),
             Self::Command(what) => f.write_str(what),
+            Self::Ended(why) => f.write_str(why),
         }
     }
 }
@@ -58,6 +64,7 @@ pub fn run(options: &DemoCommand) -> ExitCode {
         return server::serve(port, node_number());
     }
     let begin = Instant::now();
+    leftover::sweep();
     let mut demo = match Demo::new() {
         Ok(demo) => demo,
         Err(error) => {
@@ -67,22 +74,32 @@ pub fn run(options: &DemoCommand) -> ExitCode {
     };
     let shown =
         demo.show().and_then(|()| if options.interactive { demo.hand_over() } else { demo.end() });
+    if let Err(DemoError::Ended(why)) = shown {
+        // Nothing of it is to stay.
+        demo.kill();
+        _ = fs::remove_dir_all(&demo.root);
+        _ = writeln!(io::stderr(), "demo ended: {why}");
+        return ExitCode::FAILURE;
+    }
     if let Err(error) = shown {
         eprintln!("demo failed: {error}");
         eprintln!("the logs of the nodes: {}", demo.root.join("demo*/log/node.log").display());
         demo.kill();
+        leftover::keep(&demo.root);
         return ExitCode::FAILURE;
     }
     if options.interactive {
+        leftover::keep(&demo.root);
         return ExitCode::SUCCESS;
     }
     if options.keep {
-        println!("The folders of the nodes are left in {}", demo.root.display());
+        leftover::keep(&demo.root);
+        demo.print(&format!("The folders of the nodes are left in {}", demo.root.display()));
     } else if let Err(error) = fs::remove_dir_all(&demo.root) {
         eprintln!("demo failed: removing {}: {error}", demo.root.display());
         return ExitCode::FAILURE;
     }
-    println!("All of it happened, in {:.1} s.", begin.elapsed().as_secs_f64());
+    demo.print(&format!("All of it happened, in {:.1} s.", begin.elapsed().as_secs_f64()));
     ExitCode::SUCCESS
 }
 
@@ -105,6 +122,10 @@ struct Demo {
     said: String,
     shown: String,
     begin: Instant,
+    /// Raised by a signal.
+    interrupt: Interrupt,
+    /// Nobody reads what is printed.
+    is_closed: Cell<bool>,
 }
 
 impl Demo {
@@ -112,6 +133,10 @@ impl Demo {
         let program = std::env::current_exe()
             .map_err(|error| DemoError::Machine("finding this program", error))?;
         let root = std::env::temp_dir().join(format!("om-demo-{}", std::process::id()));
+        leftover::claim(&root).map_err(|error| DemoError::Machine("making its folder", error))?;
+        let interrupt = Interrupt::default();
+        interrupt.arm();
+        interrupt.listen_to_signals();
         let mut ports = free_ports(1 + 2 * NODES.len())?.into_iter();
         let port = ports.next().expect("one was asked for");
         let cluster = cluster(ports);
@@ -128,12 +153,15 @@ impl Demo {
             said: String::new(),
             shown: String::new(),
             begin: Instant::now(),
+            interrupt,
+            is_closed: Cell::new(false),
         })
     }
 
     /// The steps, each checked.
     fn show(&mut self) -> Result<(), DemoError> {
         self.say(&format!("Three nodes start, with all they have below {}", self.root.display()));
+        leftover::note_port(&self.root, self.port);
         for node in &mut self.nodes {
             node.start()?;
         }
@@ -145,7 +173,7 @@ impl Demo {
         self.say(&format!("The configuration of a service is dropped into {}", folder.display()));
         let text = configuration(&self.program, self.port);
         for line in text.lines() {
-            println!("    {line}");
+            self.print(&format!("    {line}"));
         }
         self.nodes[0].write(&format!("etc/{SERVICE}.conf"), &text)?;
         self.say("It starts there, and reaches the other nodes, frozen (*) until somebody looked");
@@ -226,19 +254,42 @@ impl Demo {
     fn hand_over(&mut self) -> Result<(), DemoError> {
         let root = self.root.display();
         self.say("The nodes are yours. In a shell:");
-        println!("    export OSVC_ROOT_PATH={root}/demo1 OSVC_NODENAME=demo1    # or demo2, demo3");
-        println!("    alias om={}", self.program.display());
-        println!("    om mon            # the table above, from now on with --watch");
-        println!("    om {SERVICE} print status");
-        println!("    om {SERVICE} giveback; om {SERVICE} switch --to demo3");
-        println!("    om daemon shutdown, on each node, && rm -r {root}    # the end");
-        Ok(())
+        let program = self.program.display();
+        let lines = [
+            format!("export OSVC_ROOT_PATH={root}/demo1 OSVC_NODENAME=demo1    # or demo2, demo3"),
+            format!("alias om={program}"),
+            "om mon            # the table above, from now on with --watch".to_owned(),
+            format!("om {SERVICE} print status"),
+            format!("om {SERVICE} giveback; om {SERVICE} switch --to demo3"),
+            format!("om daemon shutdown, on each node, && rm -r {root}    # the end"),
+        ];
+        lines.iter().for_each(|line| self.print(&format!("    {line}")));
+        self.go_on()
     }
 
     /// One line of the story, with its time.
     fn say(&self, text: &str) {
-        println!("\n[{:5.2} s] {text}", self.begin.elapsed().as_secs_f64());
-        _ = io::stdout().flush();
+        self.print(&format!("\n[{:5.2} s] {text}", self.begin.elapsed().as_secs_f64()));
+    }
+
+    /// Prints a line at once. That nobody reads it ends the demo with the next thing that is waited for.
+    fn print(&self, line: &str) {
+        let mut output = io::stdout();
+        let printed = writeln!(output, "{line}").and_then(|()| output.flush());
+        if printed.is_err() {
+            self.is_closed.set(true);
+        }
+    }
+
+    /// Whether somebody still wants to see the rest.
+    fn go_on(&self) -> Result<(), DemoError> {
+        if self.interrupt.is_raised() {
+            return Err(DemoError::Ended("interrupted"));
+        }
+        if self.is_closed.get() {
+            return Err(DemoError::Ended("its output is closed"));
+        }
+        Ok(())
     }
 
     /// Waits for `condition`, showing the services at each change.
@@ -249,6 +300,7 @@ impl Demo {
     ) -> Result<(), DemoError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            self.go_on()?;
             let is_met = condition(self);
             self.show_change();
             if is_met {
@@ -269,6 +321,7 @@ impl Demo {
     ) -> Result<Server, DemoError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            self.go_on()?;
             match server::ask(self.port) {
                 Some(server) if is_wanted(server) => return Ok(server),
                 _ if Instant::now() >= deadline => return Err(DemoError::Late(what)),
@@ -302,8 +355,7 @@ impl Demo {
         let Ok(output) = self.nodes[self.viewer].om(words).output() else { return };
         let table = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
         if !table.is_empty() && table != self.shown {
-            println!("\n{table}");
-            _ = io::stdout().flush();
+            self.print(&format!("\n{table}"));
             self.shown = table;
         }
     }
@@ -333,9 +385,7 @@ impl Demo {
     /// After a failure: leaves no process behind.
     fn kill(&mut self) {
         self.nodes.iter_mut().for_each(Node::kill);
-        if let Some(server) = server::ask(self.port) {
-            _ = server::kill(server);
-        }
+        server::kill_all(self.port);
     }
 }
 

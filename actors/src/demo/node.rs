@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{DemoError, PATIENCE, PAUSE};
+use super::{DemoError, PATIENCE, PAUSE, leftover};
 
 /// A node under a temporary root.
 pub(super) struct Node {
@@ -61,8 +61,11 @@ impl Node {
             .stdout(Stdio::null())
             .stderr(errors)
             .spawn();
-        self.daemon =
-            Some(daemon.map_err(|error| DemoError::Machine("starting the daemon", error))?);
+        let daemon = daemon.map_err(|error| DemoError::Machine("starting the daemon", error))?;
+        if let Some(folder) = self.root.parent() {
+            leftover::note_daemon(folder, daemon.id());
+        }
+        self.daemon = Some(daemon);
         Ok(())
     }
 

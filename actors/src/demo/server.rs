@@ -52,6 +52,22 @@ pub(super) fn ask(port: u16) -> Option<Server> {
     Some(Server { pid: pid.parse().ok()?, node: node.trim().parse().ok()? })
 }
 
+/// Kills whatever serves on the port, also what an action that was under way still brings up.
+pub(super) fn kill_all(port: u16) {
+    let mut silent = 0;
+    for _ in 0..50 {
+        match ask(port) {
+            Some(server) => {
+                _ = kill(server);
+                silent = 0;
+            }
+            None if silent >= 5 => return,
+            None => silent += 1,
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Kills the service's process, as `kill -9` does.
 pub(super) fn kill(server: Server) -> Result<(), DemoError> {
     let strange = || DemoError::Command("the service names no process of ours".into());
