@@ -105,7 +105,6 @@ fn a_start_that_hangs_is_ended_by_an_abort_from_anywhere_and_hangs_on_no_other_n
     let aborted = n3.om(&["web", "abort"]);
     let told = "web on n1: starting is ended, then web is frozen";
     assert!(aborted.err.contains(told), "{aborted:?}");
-    scene.wait_doing(1, "web", 0, "start failed");
     for node in [n1, n2, n3] {
         node.wait_instance("web", "frozen", |instance| instance["frozen"] != 0.0);
     }
