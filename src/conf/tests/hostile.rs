@@ -487,7 +487,7 @@ fn huge_documents_are_handled_in_proportion() {
     let path = ObjectPath::parse("svc1").unwrap();
 
     let mut sections =
-        ObjectConf::parse(path.clone(), &lines(&|n| format!("[app#{n}]\nstart = x\n"))).unwrap();
+        ObjectConf::parse(path.clone(), &lines(&|n| format!("[app#{n}]\ninfo = x\n"))).unwrap();
     assert_eq!(sections.validate(&ctx), []);
     assert!(sections.edit(&ctx, &[Edit::Set("app.stop=y".into())]).unwrap());
     assert_eq!(sections.ini().get("app#9999", "stop"), Some("y"));
