@@ -73,7 +73,7 @@ fn a_forking_app_that_nobody_can_see_is_a_warning() {
     };
     let without = told("web", &app("stop = /bin/b\nstart = /bin/a\n"));
     assert_eq!(without.len(), 1, "{without:?}");
-    let wanted = "Warning web.conf line 7: app#1.start: a forking app without check";
+    let wanted = "Notice web.conf line 7: app#1.start: a forking app without check";
     assert!(without[0].starts_with(wanted), "{without:?}");
     assert_eq!(told("web", &app("start = /bin/a\ncheck = false\n")).len(), 1);
     assert_eq!(told("web", &app("start = /bin/a\ncheck = /bin/c\n")), [""; 0]);
@@ -239,11 +239,11 @@ fn what_is_wrong_is_told_with_what_is_right() {
             "Error web.conf line 5: app#1.environment: \"A='b\" is not a command line: a quote is not closed",
         ),
         (
-            "[app#1]\nstart@nodex = /bin/a\n",
+            "[app#1]\nstart@nodex = /bin/a\ncheck = true\n",
             "Mistake web.conf line 5: app#1.start@nodex: nodex is no node of the cluster: did you mean nodes?",
         ),
         (
-            "[app#1]\nstart@paris = /bin/a\n",
+            "[app#1]\nstart@paris = /bin/a\ncheck = true\n",
             "Mistake web.conf line 5: app#1.start@paris: paris is no node of the cluster: its nodes are n1",
         ),
         (
