@@ -437,8 +437,16 @@ impl PeerData for PeerStore {
 
     fn set_monitor(&mut self, monitor: Map<String, Value>) {
         let told = self.entry.told.get_or_insert_default();
+        told.head.remove("envelope");
         told.head.insert("monitor".to_owned(), Value::Object(monitor));
         self.read_head();
+    }
+
+    fn lose_objects(&mut self) {
+        if self.entry.has_services() {
+            log::warn!(peer:% = self.peer; "peer beats and tells no data any more: what it runs is not known");
+            self.put_services(None);
+        }
     }
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {

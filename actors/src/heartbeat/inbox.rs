@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use model::{Content, HeartbeatError, HeartbeatMessage, NodeName};
 use monitor::Namesakes;
 use monitor::timeline::{Judged, Told};
-use serde_json::json;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde_json::{Value, json};
 use wire::heartbeat::Unheard;
 use wire::{Accepted, Beat, CipherId, Envelope, Frame, Limits, Opened, Refusal};
 
@@ -37,6 +38,9 @@ const MERGE_PATIENCE: Duration = Duration::from_secs(10);
 const PROOF_PAUSE: Duration = Duration::from_secs(2);
 const PROOF_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Part of the timeout of a heartbeat after which a peer that repeats a full is asked again whether it is there.
+const REPEATED_PART: u32 = 4;
+
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -60,11 +64,14 @@ pub(super) struct Inbox {
     asked: Rc<RefCell<BTreeMap<NodeName, Instant>>>,
     /// Whether one name is that of two machines, and of which that is told.
     namesakes: Rc<RefCell<(Namesakes, BTreeSet<NodeName>)>>,
+    random: Rc<SystemRandom>,
 }
 
 impl Inbox {
     pub(super) fn new(section: Arc<Section>, ties: Arc<Ties>, notes: Notes) -> Self {
-        Self { section, ties, notes, asked: Rc::default(), namesakes: Rc::default() }
+        let random = Rc::new(SystemRandom::new());
+        let (asked, namesakes) = Default::default();
+        Self { section, ties, notes, asked, namesakes, random }
     }
 
     pub(super) fn section(&self) -> &Arc<Section> {
@@ -164,7 +171,7 @@ impl Inbox {
         match message {
             Ok(message) => {
                 if let Some(id) = opened.cipher_id()
-                    && !self.is_of_now(&peer, id, &message)
+                    && !self.is_of_now(&peer, id, &message, length)
                 {
                     return Taken::Old;
                 }
@@ -277,12 +284,9 @@ impl Inbox {
 
     /// Asks a peer that sends what may be old, whether it is there: what it answers is of now.
     fn ask_for_proof(&self, peer: &NodeName) {
-        let mut asked = self.asked.borrow_mut();
-        let now = Instant::now();
-        if asked.get(peer).is_some_and(|at| now.duration_since(*at) < PROOF_PAUSE) {
+        if !self.is_question_due(peer, PROOF_PAUSE) {
             return;
         }
-        asked.insert(peer.clone(), now);
         let question = json!({"action": "daemon_blacklist_status", "method": "GET", "options": {}});
         let question = AskPeer::new(peer.clone(), &question, PROOF_PATIENCE);
         let answered = self.ties.ask.send(question);
@@ -290,8 +294,59 @@ impl Inbox {
         tokio::task::spawn_local(async move { _ = answered.await });
     }
 
+    /// Whether a peer was asked nothing for that long; it is then.
+    fn is_question_due(&self, peer: &NodeName, pause: Duration) -> bool {
+        let mut asked = self.asked.borrow_mut();
+        let now = Instant::now();
+        let is_due = asked.get(peer).is_none_or(|at| now.duration_since(*at) >= pause);
+        if is_due {
+            asked.insert(peer.clone(), now);
+        }
+        is_due
+    }
+
+    /// A deployed agent repeats the bytes of a full, and so could whoever recorded it. The peer is asked for something that
+    /// nobody knows: every agent names what it does not support. If it answers, it beats.
+    fn ask_for_sign(&self, peer: &NodeName, length: usize) {
+        if !self
+            .is_question_due(peer, PROOF_PAUSE.min(self.section.settings.timeout / REPEATED_PART))
+        {
+            return;
+        }
+        let mut nonce = [0; 16];
+        if self.random.fill(&mut nonce).is_err() {
+            return;
+        }
+        let action = format!("sign_{:032x}", u128::from_be_bytes(nonce));
+        let question = json!({"action": action, "method": "GET", "options": {}});
+        let patience = PROOF_PATIENCE.min(self.section.settings.timeout);
+        let answered = self.ties.ask.send(AskPeer::new(peer.clone(), &question, patience));
+        let (notes, peer) = (self.notes.clone(), peer.clone());
+        tokio::task::spawn_local(async move {
+            match answered.await {
+                Ok(Ok(answer)) if names(&answer, &action) => notes.beat(&peer, length),
+                Ok(Ok(_)) => {
+                    notes.failed(None, format_args!("{peer}: its answer is of another time"))
+                }
+                Ok(Err(error)) => {
+                    notes.failed(
+                        None,
+                        format_args!("{peer} repeats a message, and is not there: {error}"),
+                    );
+                }
+                Err(error) => notes.failed(None, format_args!("{peer}: {error}")),
+            }
+        });
+    }
+
     /// Whether a classic message is of now, as far as it tells.
-    fn is_of_now(&self, peer: &NodeName, id: CipherId, message: &HeartbeatMessage) -> bool {
+    fn is_of_now(
+        &self,
+        peer: &NodeName,
+        id: CipherId,
+        message: &HeartbeatMessage,
+        length: usize,
+    ) -> bool {
         let generation = |node: &NodeName| message.r#gen.get(node).copied().unwrap_or(0);
         let told = Told {
             id,
@@ -308,6 +363,15 @@ impl Inbox {
                 true
             }
             Judged::Again => false,
+            // The slot was written anew: no listener on the network does that.
+            Judged::Repeated if settings.kind == "disk" => {
+                self.ties.classic.on_heard();
+                true
+            }
+            Judged::Repeated => {
+                self.ask_for_sign(peer, length);
+                false
+            }
             Judged::Old => {
                 self.notes.failed(None, format_args!("a message of {peer} comes late"));
                 false
@@ -340,6 +404,11 @@ impl Inbox {
             _ = tokio::time::timeout(KEEPER_PATIENCE, forgiven).await;
         }
     }
+}
+
+/// Whether an answer is to the question that has this name.
+fn names(answer: &Value, action: &str) -> bool {
+    answer.get("error").and_then(Value::as_str).is_some_and(|text| text.contains(action))
 }
 
 /// The secret before the one in force opens no beats once all who are heard have followed.

@@ -80,9 +80,17 @@ hears! {
 impl Handler<AskPeer> for Ear {
     type Result = MessageResult<AskPeer>;
 
+    /// Node n3 is there, and answers as deployed agents do.
     fn handle(&mut self, msg: AskPeer, _: &mut Context<Self>) -> Self::Result {
+        let is_there = msg.peer == node("n3");
         _ = self.0.send(Told::Asked(msg.peer));
-        MessageResult(Err(PeerError::Closed))
+        let question: Value = serde_json::from_slice(&msg.request.json()).unwrap();
+        let action = question["action"].as_str().unwrap();
+        let error = format!("handler GET {action} is not supported");
+        MessageResult(match is_there {
+            true => Ok(json!({"status": 501, "error": error})),
+            false => Err(PeerError::Closed),
+        })
     }
 }
 
@@ -198,4 +206,13 @@ fn timed(mut message: Value, updated: Timestamp) -> Value {
 /// What [`ping`] says, sent at 1.5.
 pub(super) fn ping_of(from: &str) -> Value {
     json!({"kind": "ping", "compat": 10, "gen": {from: 7}, "monitor": {}, "updated": 1.5})
+}
+
+/// All data of a node, as a deployed agent seals them once and repeats them, with the final NUL.
+pub(super) fn deployed_full(from: &str) -> Vec<u8> {
+    let data = json!({
+        "compat": 10, "gen": {from: 7}, "monitor": {"status": "idle"},
+        "services": {"config": {}, "status": {}}, "updated": 1.5
+    });
+    frame(from, SECRET, Dialect::Classic, &data)
 }

@@ -30,6 +30,10 @@ const LIFE: u64 = 1 << 20;
 /// back.
 const STALE_SECS: f64 = 10.0;
 
+/// How long the data of a peer are kept that tells no data any more, as a deployed agent does which hears nobody: it beats,
+/// and what it runs is not known.
+const UNTOLD: Duration = Duration::from_secs(15);
+
 /// So many messages of the past in their order, and none newer between: the clock of the sender was set back, and they are
 /// not late. What comes late does so beside newer ones.
 const STEPPED: u32 = 3;
@@ -64,6 +68,8 @@ struct Peer {
     taken: Duration,
     /// Messages of the past in their order since then, and when the newest of them was sent.
     past: (u32, Timestamp),
+    /// Since when a full of it is waited for.
+    untold: Option<Duration>,
     /// What it had acknowledged when it was lost last. One that stood still goes on acknowledging that.
     stale_ack: u64,
 }

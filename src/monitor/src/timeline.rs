@@ -4,6 +4,9 @@
 //! generation of the local data it has. Of one peer these go forward, and its clock at the pace of the local one. What does
 //! not is an old message that somebody sends again, or the clock of the peer was set: then its messages go on at the new
 //! time, and a few of them prove it.
+//!
+//! A deployed agent repeats the very bytes of its newest full for as long as its data do not change and a node, maybe another
+//! one, lacks them. Nothing tells that from a recording: the peer has to be asked.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -54,8 +57,10 @@ pub struct Received {
 pub enum Judged {
     /// It is of now: the peer beats.
     Beat,
-    /// The very message was there before. Drivers and repeating senders do so: no beat, and no error.
+    /// The very message was there before: no beat, and no error.
     Again,
+    /// The same, and it is the newest full of the peer, which deployed agents repeat: a beat if the peer is there.
+    Repeated,
     /// It is of another time than the peer's.
     Old,
     /// The clock of the peer may have been set: more of its messages will tell.
@@ -90,17 +95,21 @@ pub struct Timeline {
     claim: Option<Claim>,
     seen: BTreeSet<[u8; 16]>,
     order: VecDeque<[u8; 16]>,
+    /// The newest message, if it is a full.
+    full: Option<[u8; 16]>,
 }
 
 impl Timeline {
     /// Judges a message.
     pub fn judge(&mut self, told: &Told, received: &Received) -> Judged {
         if self.seen.contains(&told.id) {
-            return Judged::Again;
+            let is_newest = self.full == Some(told.id);
+            return if is_newest { Judged::Repeated } else { Judged::Again };
         }
         let judged = self.place(told, received);
         if judged != Judged::Old {
             self.remember(told.id);
+            self.full = told.is_full.then_some(told.id);
         }
         judged
     }
@@ -386,15 +395,16 @@ mod tests {
         let full = bench.full(1_200.0);
         assert_eq!(bench.judge(&full), Judged::Beat);
         bench.now += 5.0;
-        assert_eq!(bench.judge(&full), Judged::Again);
+        assert_eq!(bench.judge(&full), Judged::Repeated);
         bench.beats(3);
+        assert_eq!(bench.judge(&full), Judged::Again);
         // To another peer, the data as they are, made anew; never those of before.
         let (again, mut older) = (bench.full(30.0), bench.full(40.0));
         older.generation -= 1;
         assert_eq!(bench.judge(&again), Judged::Beat);
         assert_eq!(bench.judge(&older), Judged::Old);
         bench.now += 5.0;
-        assert_eq!(bench.judge(&again), Judged::Again);
+        assert_eq!(bench.judge(&again), Judged::Repeated);
         // The past, at first contact.
         let yesterday = bench.full(86_400.0);
         bench.timeline = Timeline::default();

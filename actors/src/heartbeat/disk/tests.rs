@@ -6,7 +6,7 @@ use wire::Dialect;
 
 use super::*;
 use crate::heartbeat::beat::Beat;
-use crate::heartbeat::testing::{Bench, SECRET, Told, node, ping, ping_at, ping_of};
+use crate::heartbeat::testing::{Bench, SECRET, Told, deployed_full, node, ping, ping_at, ping_of};
 
 /// A device of three slots, in a file.
 fn device(folder: &tempfile::TempDir) -> String {
@@ -187,4 +187,21 @@ async fn a_device_that_is_not_there_is_told() {
     let bench = Bench::new("type = disk\ndev = /dev/dm-0", "");
     let reason = receive(bench.inbox()).await;
     assert!(reason.contains("/dev/mapper"), "{reason}");
+}
+
+#[actix::test]
+async fn a_full_that_a_deployed_agent_writes_again_is_a_beat() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = device(&folder);
+    at(&dev).write_name(0, "n2").unwrap();
+    let keywords = format!("type = disk\ndev = {dev}\ninterval = 20ms\ntimeout = 5");
+    let mut bench = Bench::new(&keywords, "envelope = any");
+    let _task = actix_rt::spawn(receive(bench.inbox()));
+    let msg = String::from_utf8(deployed_full("n2")).unwrap().trim_end_matches('\0').to_owned();
+    let say = move || Message { msg: msg.clone(), updated: clock::now().0 };
+    let writer = keep_writing(&dev, 0, "n2", say);
+    for _ in 0..3 {
+        bench.note(|note| matches!(note, Note::Beat { .. })).await;
+    }
+    writer.abort();
 }

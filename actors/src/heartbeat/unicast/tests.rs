@@ -9,7 +9,7 @@ use super::*;
 use crate::heartbeat::beat::Beat;
 use crate::heartbeat::note::Note;
 use crate::heartbeat::testing::{
-    Bench, PATIENCE, READ_BEFORE, SECRET, Told, frame, node, ping, ping_of,
+    Bench, PATIENCE, READ_BEFORE, SECRET, Told, deployed_full, frame, node, ping, ping_of,
 };
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -212,6 +212,29 @@ async fn a_message_that_comes_again_has_no_effect() {
         }
     }
     assert_eq!(beats, [node("n2"), node("n3")]);
+}
+
+#[actix::test]
+async fn a_deployed_agent_that_repeats_a_full_beats_if_it_is_there() {
+    let mut it = Receiving::new("envelope = any").await;
+    let (alive, dead) = (deployed_full("n3"), deployed_full("n2"));
+    for (frame, peer) in [(&alive, "n3"), (&dead, "n2")] {
+        it.send(frame).await;
+        assert!(matches!(it.bench.told().await, Told::Heard(from, _) if from == node(peer)));
+        it.bench.note(is_beat).await;
+    }
+    // Bytes that somebody may have recorded: the peer is asked, and nothing of them is taken in.
+    it.send(&dead).await;
+    assert_eq!(it.bench.told().await, Told::Asked(node("n2")));
+    it.send(&alive).await;
+    assert_eq!(it.bench.told().await, Told::Asked(node("n3")));
+    let told = it.bench.note(|note| is_beat(note) || matches!(note, Note::Failed { .. })).await;
+    assert!(
+        matches!(&told, Note::Failed { reason, .. } if reason.contains("is not there")),
+        "{told:?}"
+    );
+    let beat = Note::Beat { peer: node("n3"), bytes: alive.len() - 1 };
+    assert_eq!(it.bench.note(is_beat).await, beat);
 }
 
 #[actix::test]

@@ -9,8 +9,12 @@ pub trait PeerData {
     /// All data are replaced, but for what [`preserve`] keeps.
     fn replace(&mut self, data: Map<String, Value>);
 
-    /// The node monitor is replaced, the rest stays.
+    /// The node monitor is replaced, and which dialect the peer speaks is not known any more: it started anew, maybe as
+    /// another agent. The rest stays.
     fn set_monitor(&mut self, monitor: Map<String, Value>);
+
+    /// The objects that the peer told are too old.
+    fn lose_objects(&mut self);
 
     /// Applies the changes of one generation, all of them or none.
     ///
@@ -72,6 +76,7 @@ impl Exchange {
             message.r#gen.keys().filter(is_known_to).cloned().collect();
         let mut life = life_of(&message.content);
         let mut received = Received::default();
+        let mut is_about_to_tell = false;
         match message.content {
             Content::Ping { .. } | Content::Patch { .. } if is_of_the_past(before.sent) => {
                 received.is_stale = true;
@@ -79,6 +84,7 @@ impl Exchange {
             }
             Content::Ping { monitor, .. } => {
                 peer = Peer { merged: 0, acked: ack, sent: message.updated, ..Peer::default() };
+                is_about_to_tell = is_preserving(&monitor);
                 data.set_monitor(monitor);
                 received.is_data_changed = true;
             }
@@ -137,6 +143,12 @@ impl Exchange {
                     }
                 }
             }
+        }
+        peer.untold = (peer.merged == 0).then(|| before.untold.unwrap_or(now.steady));
+        let is_lost = |since| now.steady.saturating_sub(since) >= UNTOLD && !is_about_to_tell;
+        if peer.untold.is_some_and(is_lost) {
+            data.lose_objects();
+            received.is_data_changed = true;
         }
         peer.taken = now.steady;
         if is_past {
@@ -205,7 +217,12 @@ fn last_updated(ops: &[Op]) -> Option<Timestamp> {
 /// Whether [`preserve`] may put something into a full.
 #[must_use]
 pub fn may_preserve(full: &Map<String, Value>) -> bool {
-    let status = full.get("monitor").and_then(|monitor| monitor.get("status")?.as_str());
+    full.get("monitor").and_then(Value::as_object).is_some_and(is_preserving)
+}
+
+/// Whether a node in this state has not had the time to tell all its instances.
+fn is_preserving(monitor: &Map<String, Value>) -> bool {
+    let status = monitor.get("status").and_then(Value::as_str);
     matches!(status, Some("init" | "maintenance" | "upgrade"))
 }
 
@@ -249,7 +266,12 @@ impl PeerData for Map<String, Value> {
     }
 
     fn set_monitor(&mut self, monitor: Map<String, Value>) {
+        self.remove("envelope");
         self.insert("monitor".to_owned(), Value::Object(monitor));
+    }
+
+    fn lose_objects(&mut self) {
+        self.remove("services");
     }
 
     fn apply(&mut self, ops: &[Op]) -> Result<(), ApplyError> {

@@ -437,3 +437,36 @@ fn what_crashes_deployed_agents_is_found() {
         assert_eq!(faults(&object(data)), [fault]);
     }
 }
+
+#[test]
+fn what_a_peer_told_is_kept_for_a_while_by_one_that_tells_nothing_any_more() {
+    let mut bench = Bench::new();
+    let data = object(json!({"envelope": "sealed", "services": {"status": {}}, "frozen": 0}));
+    let told = message(&[("n2", 7), ("n1", 100)], 7.0, Content::Full { data });
+    bench.hear(told.clone());
+    // It is a deployed agent again, which hears nobody.
+    bench.hear(ping(&[("n2", 1)], 1000.5));
+    assert_eq!(bench.data.get("envelope"), None, "what it speaks is not known any more");
+    assert!(bench.data.contains_key("services"));
+    bench.now += 14.0;
+    bench.hear(ping(&[("n2", 1)], 1014.5));
+    assert!(bench.data.contains_key("services"));
+    // One that starts has not had the time to tell.
+    bench.now += 1.0;
+    let monitor = object(json!({"status": "init"}));
+    let starting = Content::Ping { compat: Some(10), monitor };
+    bench.hear(message(&[("n2", 1)], 1015.5, starting));
+    assert!(bench.data.contains_key("services"));
+    bench.hear(ping(&[("n2", 1)], 1016.5));
+    assert!(!bench.data.contains_key("services"));
+    assert_eq!(bench.data["frozen"], 0);
+    let again = HeartbeatMessage { updated: Timestamp(1017.0), ..told };
+    bench.hear(again);
+    assert!(bench.data.contains_key("services") && bench.data.contains_key("envelope"));
+    // Changes of what is missing tell nothing either.
+    bench.hear(patch(&[("n2", 9), ("n1", 100)], 1018.0, &[9]));
+    assert!(bench.data.contains_key("services"));
+    bench.now += 15.0;
+    bench.hear(patch(&[("n2", 9), ("n1", 100)], 1033.0, &[9]));
+    assert!(!bench.data.contains_key("services"));
+}

@@ -1,0 +1,163 @@
+//! Promise: beside deployed agents, a node is heard while it is there, hears what it can open, and is not taken for what it
+//! was.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use harness::{Cluster, ClusterConf, Peer, wait_for};
+use ring::rand::SystemRandom;
+use serde_json::{Value, json};
+use wire::{ClusterSecret, Dialect, Form, Frame, Limits, Prepared, Sender};
+
+const SECRET: &str = "81ec81d6e68c11f1ae3f02fc00000001";
+
+/// Answers requests as a deployed agent does, which supports none of them.
+struct Listener {
+    is_over: Arc<AtomicBool>,
+    address: (Ipv4Addr, u16),
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    fn start(address: (Ipv4Addr, u16)) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let end = is_over.clone();
+        let listener = TcpListener::bind(address).expect("the port is free");
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if end.load(Ordering::Relaxed) {
+                    return;
+                }
+                _ = answer(stream);
+            }
+        });
+        Self { is_over, address, thread: Some(thread) }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        drop(TcpStream::connect(self.address));
+        _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn answer(mut stream: TcpStream) -> Option<()> {
+    let mut bytes = vec![];
+    let mut buffer = [0; 4096];
+    while bytes.last() != Some(&0) {
+        match stream.read(&mut buffer).ok()? {
+            0 => return None,
+            length => bytes.extend(&buffer[..length]),
+        }
+    }
+    let limits = Limits::default();
+    let frame = Frame::parse(bytes.strip_suffix(b"\0")?, &limits).ok()?;
+    let request: Value = frame.open(&ClusterSecret::new(SECRET), &limits).ok()?.read().ok()?;
+    let action = request["action"].as_str()?;
+    let reply = json!({"status": 501, "error": format!("handler GET {action} is not supported")});
+    let random = SystemRandom::new();
+    let form = Form::request(Dialect::Classic, "n1", actors::clock::stamp(), &random);
+    let sender = Sender::new("demo", "n2", ClusterSecret::new(SECRET));
+    let sealed = sender.seal(&form, &Prepared::new(&reply), &random).ok()?;
+    stream.write_all(&sealed).ok()
+}
+
+fn mixed() -> ClusterConf {
+    ClusterConf { cluster: "profile = fast\nenvelope = any".into(), ..ClusterConf::default() }
+}
+
+fn send(cluster: &Cluster, frame: &[u8]) {
+    let address = (cluster.address(0), cluster.heartbeat_port(0));
+    let mut stream = TcpStream::connect(address).expect("n1 listens");
+    // As deployed agents do: nothing is read.
+    stream.write_all(frame).expect("it is taken");
+}
+
+/// All data of n2, with nothing of n1.
+fn full(updated: f64) -> Value {
+    json!({
+        "agent": "2.1", "api": 7, "compat": 10, "frozen": 0, "env": "TST", "gen": {"n2": 3},
+        "labels": {}, "locks": {}, "min_avail_mem": 2, "min_avail_swap": 10,
+        "monitor": {"status": "idle", "status_updated": updated},
+        "services": {"config": {}, "status": {}}, "speaker": false,
+        "stats": {"load_15m": 0.5, "mem_avail": 90, "mem_total": 4000, "score": 70, "swap_avail": 0, "swap_total": 0},
+        "targets": [], "updated": updated
+    })
+}
+
+/// Whether n1 says at all times of that long that n2 beats.
+fn stays_beating(cluster: &Cluster, frame: &[u8], rounds: u32) -> bool {
+    (0..rounds).all(|_| {
+        send(cluster, frame);
+        // The interval of the peer.
+        std::thread::sleep(Duration::from_millis(250));
+        cluster.is_beating(0, "hb#1.rx", 1)
+    })
+}
+
+#[test]
+fn an_agent_that_repeats_its_full_is_heard_while_it_is_there_and_not_after() {
+    let mut cluster = Cluster::configured(2, &mixed());
+    cluster.nodes[0].start();
+    let listener = Listener::start((cluster.address(1), cluster.port(1)));
+    let peer = Peer::classic(&cluster.nodes[1]);
+    // As long as its data do not change and somebody lacks them, a deployed agent sends these very bytes.
+    let frame = peer.beat(&Prepared::new(&full(actors::clock::now().0)));
+    send(&cluster, &frame);
+    cluster.wait_flag(0, "hb#1.rx", 1, true);
+    // The timeout is 1 s.
+    assert!(stays_beating(&cluster, &frame, 16));
+    // It dies, and somebody goes on sending what was recorded.
+    drop(listener);
+    wait_for("n2 is lost", || {
+        send(&cluster, &frame);
+        !cluster.is_beating(0, "hb#1.rx", 1)
+    });
+    assert!(!stays_beating(&cluster, &frame, 2));
+}
+
+#[test]
+fn a_node_that_is_a_deployed_agent_again_gets_what_it_can_open() {
+    // Its data are kept while it is replaced.
+    let grace = "[node]\nmaintenance_grace_period = 60".into();
+    let mut cluster = Cluster::configured(2, &ClusterConf { sections: grace, ..mixed() });
+    for node in &mut cluster.nodes {
+        node.start();
+    }
+    cluster.wait_beating();
+    wait_for("n1 knows that n2 speaks sealed", || {
+        cluster.nodes[0].status()["monitor"]["nodes"]["n2"]["envelope"] == "sealed"
+    });
+    cluster.nodes[1].om_ok(&["daemon", "stop"]);
+    cluster.nodes[1].wait_end();
+    let ear = TcpListener::bind((cluster.address(1), cluster.heartbeat_port(1))).expect("free");
+    let peer = Peer::classic(&cluster.nodes[1]);
+    let ping = || {
+        peer.beat(&Prepared::new(&json!({
+            "kind": "ping", "compat": 10, "gen": {"n2": 1},
+            "monitor": {"status": "rejoin", "status_updated": actors::clock::now().0},
+            "updated": actors::clock::now().0
+        })))
+    };
+    ear.set_nonblocking(true).expect("a mode");
+    let mut heard = vec![];
+    wait_for("n1 speaks classic to n2", || {
+        send(&cluster, &ping());
+        while let Ok((mut stream, _)) = ear.accept() {
+            stream.set_nonblocking(false).expect("a mode");
+            stream.set_read_timeout(Some(Duration::from_millis(500))).expect("a time limit");
+            let mut bytes = vec![];
+            _ = stream.read_to_end(&mut bytes);
+            heard.extend(bytes.split(|byte| *byte == 0).filter_map(|frame| {
+                Frame::parse(frame, &Limits::default()).ok().map(|frame| frame.dialect())
+            }));
+        }
+        heard.contains(&Dialect::Classic)
+    });
+}
