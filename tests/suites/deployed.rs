@@ -161,3 +161,17 @@ fn a_node_that_is_a_deployed_agent_again_gets_what_it_can_open() {
         heard.contains(&Dialect::Classic)
     });
 }
+
+#[test]
+fn a_deployed_joiner_takes_the_file_of_the_members_and_not_what_it_makes_of_the_reply() {
+    let mut cluster = Cluster::configured(1, &mixed());
+    cluster.nodes[0].start();
+    let mut joiner = Peer::classic(&cluster.nodes[0]).of_cluster("join").at(cluster.address(0));
+    let reply = joiner.ask(&json!({"action": "join", "method": "POST"})).expect("a reply");
+    let told = reply["data"]["cluster"]["mtime"].as_f64().expect("a time");
+    let file = cluster.nodes[0].path("etc/cluster.conf");
+    let modified = std::fs::metadata(file).and_then(|it| it.modified()).expect("a time");
+    let since = modified.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    // What it writes with this time is older than the file, which differs: it fetches that.
+    assert!(told < since && since - told < 1.0, "{told} {since}");
+}

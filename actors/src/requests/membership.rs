@@ -20,6 +20,8 @@ const LOCK: &str = "join";
 const LOCK_WAIT: Duration = Duration::from_secs(120);
 /// Longest wait until all nodes dropped it.
 const RELEASE_WAIT: Duration = Duration::from_secs(10);
+/// By how many seconds what a joiner gets is older than the cluster.conf that it is made of.
+const OLDER: f64 = 0.01;
 /// Keywords of `[cluster]` in node.conf that a joiner gets.
 const CLUSTER_KEYWORDS: &[&str] = &["name", "nodes", "drpnodes", "id", "quorum", "dns"];
 /// Sections of node.conf that a joiner gets.
@@ -134,7 +136,10 @@ async fn joined(context: &Context) -> Outcome {
         };
         let metadata = json!({"name": "cluster", "kind": "ccfg", "namespace": null});
         sections.insert("metadata".into(), metadata);
-        data.insert("cluster".into(), json!({"data": sections, "mtime": file.mtime}));
+        // An object has no order, and no comments: a deployed joiner writes what it gets, with this time. By that it is
+        // older than the file of the members, which it fetches from them then, byte for byte.
+        let mtime = file.mtime - OLDER;
+        data.insert("cluster".into(), json!({"data": sections, "mtime": mtime}));
     }
     wire::reply::data(Value::Object(data)).into()
 }

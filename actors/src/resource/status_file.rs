@@ -18,6 +18,9 @@ use crate::regular;
 /// Entries kept of a history.
 const HISTORY: usize = 100;
 
+/// Deployed agents leave these files readable by all: what watches a node reads them.
+const OPEN: u32 = 0o644;
+
 /// Names of files in a resource's folder.
 const PROVISIONED: &str = "provisioned";
 const LAST: &str = "status.last";
@@ -68,7 +71,7 @@ pub(crate) fn note(
         "log": status.log,
         "info": status.info,
     });
-    let written = durable::write_cache(&folder.join(LAST), last.to_string().as_bytes(), 0o600)
+    let written = durable::write_cache(&folder.join(LAST), last.to_string().as_bytes(), OPEN)
         .and_then(|()| append(&folder.join(HISTORY_FILE), now, &status.status));
     if let Err(error) = written {
         instance.journal.resource(rid).warn(format_args!("{error}"));
@@ -85,7 +88,7 @@ fn append(file: &Path, now: Timestamp, status: &Status) -> io::Result<()> {
     history.push(Past { ts: now, status: status.clone() });
     let excess = history.len().saturating_sub(HISTORY);
     history.drain(..excess);
-    durable::write_cache(file, &serde_json::to_vec(&history)?, 0o600)
+    durable::write_cache(file, &serde_json::to_vec(&history)?, OPEN)
 }
 
 /// Forgets the last states of all resources: something is about to change them.
@@ -114,7 +117,7 @@ pub(crate) fn set_provisioned(
     time: Option<Timestamp>,
 ) -> io::Result<()> {
     let file = folder.join(PROVISIONED);
-    durable::write(&file, Value::from(state).to_string().as_bytes(), 0o600)?;
+    durable::write(&file, Value::from(state).to_string().as_bytes(), OPEN)?;
     if let Some(time) = time {
         let time = UNIX_EPOCH + Duration::try_from_secs_f64(time.0).unwrap_or_default();
         File::options().write(true).open(&file)?.set_modified(time)?;

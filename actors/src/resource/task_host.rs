@@ -183,7 +183,7 @@ impl Driver for Task {
         let run = self.enter(scene)?;
         let done = self.execute(scene, command);
         let code = i32::from(done.is_err());
-        let noted = durable::write_cache(&last_run(scene), code.to_string().as_bytes(), 0o600);
+        let noted = durable::write_cache(&last_run(scene), code.to_string().as_bytes(), 0o644);
         if let Err(failure) = done {
             scene.journal.error(format_args!("{failure}"));
             match &self.on_error {
