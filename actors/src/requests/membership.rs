@@ -138,7 +138,7 @@ async fn joined(context: &Context) -> Outcome {
         sections.insert("metadata".into(), metadata);
         // An object has no order, and no comments: a deployed joiner writes what it gets, with this time. By that it is
         // older than the file of the members, which it fetches from them then, byte for byte.
-        let mtime = file.mtime - OLDER;
+        let mtime = file.mtime.0 - OLDER;
         data.insert("cluster".into(), json!({"data": sections, "mtime": mtime}));
     }
     wire::reply::data(Value::Object(data)).into()

@@ -387,9 +387,7 @@ impl<'a> View<'a> {
             if text(aggregate, "placement") == "non-optimal" {
                 state = state.and(Tone::Warn, "^");
             }
-            if text(aggregate, "frozen") == "frozen" {
-                state = state.and(Tone::Note, "*");
-            }
+            // Which instances are frozen, their columns tell.
             let first =
                 |name: &str| instances.iter().map(|i| text(Some(i), name)).find(|t| !t.is_empty());
             let info = match first("topology") {
