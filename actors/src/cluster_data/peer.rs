@@ -444,7 +444,6 @@ impl PeerData for PeerStore {
 
     fn lose_objects(&mut self) {
         if self.entry.has_services() {
-            log::warn!(peer:% = self.peer; "peer beats and tells no data any more: what it runs is not known");
             self.put_services(None);
         }
     }

@@ -52,6 +52,9 @@ impl State {
         }
         let PeerStore { entry, touched, dropped, .. } = store;
         self.dropped.report(from, dropped);
+        if before.as_ref().is_some_and(|before| before.has_services()) && !entry.has_services() {
+            log::warn!(peer:% = from; "peer beats and tells no data any more: what it runs is not known");
+        }
         if touched == Touched::default() {
             return received;
         }
