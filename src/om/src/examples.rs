@@ -52,7 +52,7 @@ pub(crate) fn of(group: &str, action: &str) -> Option<&'static str> {
         (_, "scale") => "om web scale --to 3",
         (_, "provision") => "om web provision --wait\nom web provision --local --leader",
         (_, "delete") => {
-            "om web stop --wait; om web delete --wait\nom web delete --force --wait\nom web delete --rid app#2"
+            "om web delete --wait\nom web delete --force --wait\nom web delete --rid app#2"
         }
         (_, "disable" | "enable") => "om web disable --rid app#1\nom web enable",
         (_, "run") => "om web run --rid task#1 --env day=monday",
