@@ -283,8 +283,16 @@ fn why_an_action_of_the_daemon_could_not_begin_is_in_the_log_of_its_object() {
     wait_for("the last good one is noted", || copy.exists());
     // Lost, too: now nothing can be done.
     std::fs::remove_file(&copy).expect("a file");
-    assert_ne!(node.om(&["web", "start", "--wait", "--time", "20s"]).code, Some(0));
-    assert!(node.read("log/web.log").contains("web.conf line 1"), "{}", node.read("log/web.log"));
+    let told = node.om(&["web", "start", "--wait", "--time", "20s"]);
+    assert!(told.code == Some(1) && told.err.contains("web.conf line 1"), "{told:?}");
+    // Others ask the daemon, which knows it still.
+    let options = json!({"path": "web", "global_expect": "started"});
+    let start = json!({"action": "object_monitor", "method": "POST", "options": options});
+    assert_eq!(node.request(&start)["status"], 0);
+    let log = node.path("log/web.log");
+    wait_for("the reason is in the log of the object", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("web.conf line 1"))
+    });
 }
 
 #[test]
