@@ -284,7 +284,8 @@ impl Volume {
         durable::write_cache(&file, ini.text().as_bytes(), 0o600)
             .map_err(Failure::io("volume configuration"))?;
         let name = file.display().to_string();
-        let done = Self::om(path, scene, ["create", "--config", &name, "--local"]);
+        // What is wrong with the nodes of the service is told where they are written, and keeps no volume from it.
+        let done = Self::om(path, scene, ["create", "--config", &name, "--local", "--force"]);
         _ = std::fs::remove_file(file);
         done
     }
