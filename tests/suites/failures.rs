@@ -40,7 +40,8 @@ fn a_service_that_starts_nowhere_is_tried_once_on_each_node_until_it_is_cleared(
 
 #[test]
 fn what_falls_and_does_not_come_back_here_is_started_elsewhere() {
-    let keywords = "monitor_action = switch\n[app#1]\nrestart = 1\nmonitor = true\n";
+    let keywords =
+        "monitor_action = switch\n[app#1]\nrestart = 1\nrestart_reset = 0\nmonitor = true\n";
     let scene = Scene::start(&[("web", keywords)]);
     scene.cluster.nodes[0].wait_instance("web", "kept up", |instance| {
         instance["avail"] == "up"

@@ -354,7 +354,8 @@ fn a_service_that_is_not_orchestrated_is_left_alone_until_asked() {
     let before = node.om(&["svc1", "start", "--wait", "--time", "300ms"]);
     assert_eq!(before.code, Some(1), "what is not provisioned is not started: {before:?}");
     node.om_ok(&["svc1", "set", "provisioned"]);
-    node.wait_avail("svc1", "up");
+    assert_eq!(node.instance("svc1")["avail"], "down", "a target that was refused is none");
+    node.om_ok(&["svc1", "start", "--wait"]);
     assert!(node.om_ok(&["svc1", "print", "status"]).contains("fs#1"));
     let printed = node.om_ok(&["svc1", "print", "status", "--format", "json"]);
     let printed: Value = serde_json::from_str(&printed).expect("JSON");

@@ -81,6 +81,13 @@ fn a_flex_service_keeps_its_number_and_moves_without_falling_below() {
 #[test]
 fn a_target_is_reached_when_a_node_that_stood_still_has_it_too() {
     let scene = Scene::start(&[]);
+    for node in &scene.cluster.nodes {
+        wait_for("all nodes are idle", || {
+            let status = node.status();
+            let of = |name: &str| status["monitor"]["nodes"][name]["monitor"]["status"] == "idle";
+            ["n1", "n2", "n3"].into_iter().all(of)
+        });
+    }
     scene.cluster.nodes[1].signal(Signal::STOP);
     scene.cluster.nodes[0].om_ok(&[
         "web",

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use model::{SecretLength, SecretUse};
-use ring::hmac;
 use zeroize::Zeroizing;
 
 use crate::Dialect;
@@ -76,11 +75,12 @@ impl ClusterSecret {
 }
 
 impl PartialEq for ClusterSecret {
-    /// In a time that does not tell how much of them is the same.
+    /// In a time that does not tell how much of them is the same. No digest is made: its state would stay on the stack.
     fn eq(&self, other: &Self) -> bool {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, b"");
-        let tag = hmac::sign(&key, self.bytes());
-        hmac::verify(&key, other.bytes(), tag.as_ref()).is_ok()
+        let (one, other) = (self.bytes(), other.bytes());
+        let differing =
+            one.iter().zip(other).fold(0, |all, (a, b)| std::hint::black_box(all | (a ^ b)));
+        one.len() == other.len() && differing == 0
     }
 }
 
