@@ -4,7 +4,7 @@
 //! daemon knows of, if one runs.
 
 use model::{InstanceStatus, ObjectPath};
-use om::render::{Align, Cell, Text, Tone, json as pretty, printable, table};
+use om::render::{self, Align, Cell, Text, Tone, json as pretty, printable, table};
 use om::{NetAction, PoolAction, StockCommand, Target};
 use serde_json::{Map, Value, json};
 use wire::Request;
@@ -225,24 +225,11 @@ fn networks_table(networks: &Map<String, Value>) -> Text {
 /// KiB in three digits.
 fn size(kib: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let mut number = kib as f64;
+    let number = kib as f64;
     if kib == 0 {
         return "0".to_owned();
     }
-    let mut units = ["k", "m", "g", "t", "p"].into_iter();
-    let mut unit = units.next().unwrap_or_default();
-    while number >= 1024.0
-        && let Some(next) = units.next()
-    {
-        number /= 1024.0;
-        unit = next;
-    }
-    let digits = match number {
-        number if number >= 100.0 => 0,
-        number if number >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{number:.digits$}{unit}")
+    render::size(number, 0)
 }
 
 /// `om node print capabilities`: the drivers that work here, and the tools that they and operators use.

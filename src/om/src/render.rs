@@ -17,4 +17,4 @@ pub use json::{flat_json, json};
 pub use logs::{log_entry, reply_lines};
 pub use monitor::{Room, Sections, monitor};
 pub use table::{Align, table};
-pub use text::{Cell, Text, Tone, printable};
+pub use text::{Cell, Text, Tone, printable, size};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::table::{Align, table};
-use super::text::{Cell, Text, Tone};
+use super::text::{Cell, Text, Tone, size};
 
 /// What to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -343,7 +343,7 @@ impl<'a> View<'a> {
         if self.is_narrow {
             return Cell::new(tone, &format!("{used}%"));
         }
-        Cell::new(tone, &format!("{used}{limit}%:{}", mebibytes(total)))
+        Cell::new(tone, &format!("{used}{limit}%:{}", size(total, 1)))
     }
 
     fn node_state(&self, node: &str) -> Cell {
@@ -458,23 +458,6 @@ fn instance_signs(instance: &Value) -> Cell {
         cell = cell.and(Tone::Plain, " ").and(tone, status);
     }
     with_target(cell, text(monitor, "global_expect"))
-}
-
-/// A number of MiB for a reader: `23.5g`.
-fn mebibytes(count: f64) -> String {
-    let (mut count, mut units) = (count, ["m", "g", "t", "p"].iter());
-    let mut unit = units.next().expect("there is a first unit");
-    while count >= 1024.0 {
-        let Some(next) = units.next() else { break };
-        count /= 1024.0;
-        unit = next;
-    }
-    let digits = match count {
-        count if count >= 100.0 => 0,
-        count if count >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{count:.digits$}{unit}")
 }
 
 #[cfg(test)]

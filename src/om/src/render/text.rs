@@ -6,6 +6,23 @@ use std::fmt;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+/// A size for a reader, in three digits: `23.5g`. `unit` is that of `count`: 0 for KiB, 1 for MiB.
+#[must_use]
+pub fn size(count: f64, unit: usize) -> String {
+    const UNITS: [&str; 5] = ["k", "m", "g", "t", "p"];
+    let (mut count, mut unit) = (count, unit.min(UNITS.len() - 1));
+    while count >= 1024.0 && unit + 1 < UNITS.len() {
+        count /= 1024.0;
+        unit += 1;
+    }
+    let digits = match count {
+        count if count >= 100.0 => 0,
+        count if count >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{count:.digits$}{}", UNITS[unit])
+}
+
 /// What a word means, which decides its colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tone {
