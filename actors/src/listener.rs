@@ -46,8 +46,8 @@ const DIALECT_LOOKS: Duration = Duration::from_secs(10);
 /// Of so many connections, one is kept for addresses that are known.
 const RESERVED_PART: usize = 16;
 
-/// Most connections from one address that proved nothing yet.
-const UNPROVEN_PER_ADDRESS: usize = 64;
+/// Most connections from one address that is not known and proved nothing yet.
+const UNPROVEN_PER_STRANGER: usize = 64;
 
 /// The settings changed: binds again if address or port did.
 #[derive(Debug, Clone, Copy, Message)]
@@ -143,11 +143,14 @@ impl Listener {
         {
             log::warn!("{text}");
         }
+        let per_address = gate.listener.max_connections_per_address;
         ConnectionLimits {
             total,
             reserved: total / RESERVED_PART,
-            per_address: gate.listener.max_connections_per_address,
-            unproven_per_address: UNPROVEN_PER_ADDRESS,
+            per_address,
+            unproven_per_stranger: UNPROVEN_PER_STRANGER,
+            // The other half is for those that proved themselves.
+            unproven_per_member: per_address.div_ceil(2),
         }
     }
 

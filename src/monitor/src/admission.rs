@@ -17,8 +17,11 @@ pub struct ConnectionLimits {
     pub reserved: usize,
     /// From one address.
     pub per_address: usize,
-    /// From one address, of those that proved nothing.
-    pub unproven_per_address: usize,
+    /// From one address that is not known, of those that proved nothing.
+    pub unproven_per_stranger: usize,
+    /// From one address that is known. Deployed agents ask with a connection for each message, many at once, and none of
+    /// them is proven before it is answered.
+    pub unproven_per_member: usize,
 }
 
 /// Why a connection is not let in.
@@ -75,9 +78,11 @@ impl Admission {
         if self.crowds.get(&origin).map_or(0, |crowd| crowd.total) >= limits.per_address {
             return Err(Crowded::Address);
         }
+        let unproven =
+            if is_known { limits.unproven_per_member } else { limits.unproven_per_stranger };
         let mut closed = vec![];
         while let Some(crowd) = self.crowds.get(&origin)
-            && crowd.unproven.len() >= limits.unproven_per_address
+            && crowd.unproven.len() >= unproven
             && let Some(oldest) = crowd.unproven.first().copied()
         {
             closed.extend(self.close(oldest, &mut claim));
@@ -151,8 +156,13 @@ impl Admission {
 mod tests {
     use super::*;
 
-    const LIMITS: ConnectionLimits =
-        ConnectionLimits { total: 8, reserved: 2, per_address: 4, unproven_per_address: 3 };
+    const LIMITS: ConnectionLimits = ConnectionLimits {
+        total: 8,
+        reserved: 2,
+        per_address: 4,
+        unproven_per_stranger: 3,
+        unproven_per_member: 4,
+    };
     const NOBODY: Result<Vec<u64>, Crowded> = Ok(vec![]);
 
     fn address(last: u8) -> IpAddr {
@@ -178,6 +188,20 @@ mod tests {
         open.leave(1);
         assert_eq!(enter(&mut open, 6, 100), Ok(vec![2]));
         assert_eq!(open.total(), 3);
+    }
+
+    #[test]
+    fn a_member_may_ask_more_at_once_than_a_stranger_and_never_fills_its_address_by_silence() {
+        let limits = ConnectionLimits { per_address: 6, ..LIMITS };
+        let mut open = Admission::default();
+        let mut enter = |id, last: u8| open.enter(id, address(last), last < 100, &limits, |_| true);
+        for id in 0..4 {
+            assert_eq!(enter(id, 1), NOBODY);
+        }
+        assert_eq!(enter(4, 1), Ok(vec![0]));
+        for id in 5..50 {
+            assert_eq!(enter(id, 1), Ok(vec![id - 4]), "the oldest goes, the newest is let in");
+        }
     }
 
     #[test]

@@ -12,8 +12,13 @@ use tokio::task::AbortHandle;
 use crate::connection::Lane;
 
 /// Most connections beside those of peers: the oldest that has not brought a message of one goes first.
-const LIMITS: ConnectionLimits =
-    ConnectionLimits { total: 128, reserved: 32, per_address: 128, unproven_per_address: 64 };
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    total: 128,
+    reserved: 32,
+    per_address: 128,
+    unproven_per_stranger: 64,
+    unproven_per_member: 64,
+};
 
 /// Most connections kept per peer: it has one, and those that it lost sight of.
 const MOST_PER_PEER: usize = 4;

@@ -30,6 +30,9 @@ impl NodeSettings {
         if self.cluster_name != next.cluster_name {
             faults.push(self.about(next, "name", self.reason_of_name()));
         }
+        if let Some(reason) = self.reason_of_envelope(next) {
+            faults.push(self.about(next, "envelope", reason));
+        }
         faults
     }
 
@@ -212,6 +215,10 @@ mod tests {
         assert_eq!(cut(&steady(S1, 1), &format!("{}name = x\n", steady(S1, 1))), ["name"]);
         // As it is compared: lower case.
         let named = |name: &str| format!("{}name = {name}\n", steady(S1, 1));
+        let speaking = |envelope: &str| format!("{}envelope = {envelope}\n", steady(S1, 1));
+        assert_eq!(cut(&speaking("sealed"), &speaking("classic")), ["envelope"]);
+        assert_eq!(cut(&speaking("classic"), &speaking("sealed")), ["envelope"]);
+        assert_eq!(cut(&speaking("sealed"), &speaking("any")), [] as [&str; 0]);
         assert_eq!(cut(&named("Demo"), &named("demo")), [] as [&str; 0]);
     }
 

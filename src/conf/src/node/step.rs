@@ -16,20 +16,7 @@ impl NodeSettings {
         let is_lost: Vec<String> = faults.iter().map(|fault| fault.keyword.clone()).collect();
         let cut = self.key_faults(next).into_iter();
         faults.extend(cut.filter(|fault| !is_lost.contains(&fault.keyword)));
-        let is_split = matches!(
-            (self.envelope, next.envelope),
-            (Envelope::Sealed, Envelope::Classic) | (Envelope::Classic, Envelope::Sealed)
-        );
-        // The file travels from node to node in an envelope: whoever has it would not be understood by who has it not.
-        if is_split && self.nodes.len().max(next.nodes.len()) > 1 {
-            let (from, to) = (self.envelope.as_str(), next.envelope.as_str());
-            faults.push(complaint(
-                "envelope",
-                format!(
-                    "nodes with {from} do not understand nodes with {to}: set it to any, and to {to} once all nodes have that"
-                ),
-            ));
-        }
+        faults.extend(self.reason_of_envelope(next).map(|reason| complaint("envelope", reason)));
         let here = &self.nodename;
         let is_told = faults.iter().any(|fault: &Complaint| fault.keyword == "nodes");
         if !is_told && self.nodes.contains(here) && !next.nodes.contains(here) {
@@ -45,6 +32,22 @@ impl NodeSettings {
 }
 
 impl NodeSettings {
+    /// A dialect that the others do not understand: the file travels from node to node in an envelope, and whoever has it
+    /// would not be understood by who has it not.
+    pub(super) fn reason_of_envelope(&self, next: &Self) -> Option<String> {
+        let is_split = matches!(
+            (self.envelope, next.envelope),
+            (Envelope::Sealed, Envelope::Classic) | (Envelope::Classic, Envelope::Sealed)
+        );
+        if !is_split || self.nodes.len().max(next.nodes.len()) < 2 {
+            return None;
+        }
+        let (from, to) = (self.envelope.as_str(), next.envelope.as_str());
+        Some(format!(
+            "nodes with {from} do not understand nodes with {to}: set it to any, and to {to} once all nodes have that"
+        ))
+    }
+
     /// The other members that are none any more, if this node goes on from these settings to `next`.
     #[must_use]
     pub fn ejected<'a>(&'a self, next: &Self) -> Vec<&'a NodeName> {
