@@ -38,7 +38,7 @@ fn an_edit_that_would_cut_the_node_off_is_held_back_with_the_command_to_use() {
     for (edited, told) in [
         (text.replace(n1.secret(), "another-secret-0123456"), rotate),
         (text.replace("name = demo", "name = other"), "om daemon leave"),
-        (text.replace("name = demo", "name = demo\nenvelope@n1 = classic"), "set it to any"),
+        (text.replace("name = demo", "name = demo\nenvelope = classic"), "set it to any"),
     ] {
         n1.write("etc/cluster.conf", &edited);
         wait_for("the edit is told", || alerts(n1).contains(told));
