@@ -1,4 +1,4 @@
-//! The cluster data: what every node publishes, and what is computed from it (cluster.md §d, orchestration.md §3).
+//! The cluster data: what every node publishes, and what is computed from it (src/model/README.md, Cluster data).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -81,7 +81,7 @@ words! {
 }
 
 impl MonitorStatus {
-    /// Whether an action runs: the word ends with `ing` (peers test the word, orchestration.md).
+    /// Whether an action runs: the word ends with `ing`, which peers test too.
     #[must_use]
     pub fn is_transitioning(&self) -> bool {
         self.as_str().ends_with("ing")
@@ -138,7 +138,7 @@ impl NodeMonitorStatus {
         matches!(self, Self::Maintenance | Self::Upgrade | Self::Shutting)
     }
 
-    /// Whether the node is no placement candidate and its data is preserved (orchestration.md §6).
+    /// Whether the node is no placement candidate, and its data is preserved while it is away.
     #[must_use]
     pub fn is_preserved(&self) -> bool {
         matches!(self, Self::Maintenance | Self::Upgrade | Self::Init | Self::Shutting)

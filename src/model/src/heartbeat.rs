@@ -1,4 +1,4 @@
-//! What nodes tell each other: ping, patch and full (cluster.md §c).
+//! What nodes tell each other: ping, patch and full (src/model/README.md, Messages of heartbeats).
 
 use std::collections::BTreeMap;
 use std::fmt;

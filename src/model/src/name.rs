@@ -205,7 +205,7 @@ pub struct ObjectPath {
 }
 
 impl ObjectPath {
-    /// Reads a path in any of its forms (config.md §1).
+    /// Reads a path in any of its forms (src/model/README.md, Paths of objects).
     ///
     /// # Errors
     ///
@@ -252,7 +252,7 @@ impl ObjectPath {
         Ok(Self::new(namespace.filter(|namespace| *namespace != "root"), kind, name))
     }
 
-    /// A slice of this scaler: `1.svc1` for `svc1` (config.md §1).
+    /// A slice of this scaler: `1.svc1` for `svc1`.
     #[must_use]
     pub fn slice(&self, number: usize) -> Self {
         Self::new(self.namespace(), self.kind(), &format!("{number}.{}", self.name()))
@@ -426,7 +426,7 @@ impl<'de> Deserialize<'de> for ObjectPath {
     }
 }
 
-/// Makes a relative path absolute in `namespace` (config.md §1). A trailing `@node` travels with the name.
+/// Makes a relative path absolute in `namespace`: one with another namespace stays. A trailing `@node` travels along.
 #[must_use]
 pub fn resolve_path(path: &str, namespace: Option<&str>) -> String {
     let (path, node) = match path.split_once('@') {
@@ -444,7 +444,7 @@ pub fn resolve_path(path: &str, namespace: Option<&str>) -> String {
     }
 }
 
-/// Checks a path that is about to be created (config.md §1).
+/// Checks a path that is about to be created: its name is held to more than that of a file that is there.
 ///
 /// # Errors
 ///

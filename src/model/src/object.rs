@@ -49,7 +49,7 @@ words! {
     }
 }
 
-/// Effective bounds of a flex object (config.md §4).
+/// Effective bounds of a flex object (src/conf/README.md, What the monitors read).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlexBounds {
     /// Keyword `flex_min`, clamped.

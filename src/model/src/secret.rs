@@ -1,4 +1,4 @@
-//! How long a secret has to be to make keys of it (design.md, key length).
+//! How long a secret has to be to make keys of it (src/model/README.md, Secrets).
 
 use std::fmt;
 

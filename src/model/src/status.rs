@@ -106,8 +106,8 @@ impl<'de> Deserialize<'de> for Provisioned {
     }
 }
 
-/// Serializes a frozen time: integer 0 when thawed, a float otherwise. Peers do not follow an integer time
-/// (cluster.md, hazards).
+/// Serializes a frozen time: integer 0 when thawed, a float otherwise. A deployed agent that rejoins does not
+/// follow an integer time.
 pub(crate) fn serialize_frozen<S: Serializer>(
     frozen: &Timestamp,
     serializer: S,
