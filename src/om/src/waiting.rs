@@ -296,7 +296,7 @@ fn is_beside_the_point(seen: Seen<'_>, target: &GlobalExpect) -> bool {
         && seen.instances.values().all(is_empty)
 }
 
-/// Whether an object is where a target wants it (orchestration.md §12).
+/// Whether an object is where a target wants it (src/om/README.md, Waiting).
 fn is_reached(seen: Seen<'_>, target: &GlobalExpect) -> bool {
     if matches!(target, GlobalExpect::Deleted | GlobalExpect::Purged) {
         // Configured nowhere: instances that are at rest go in a moment.

@@ -106,7 +106,7 @@ impl InstanceAction {
         }
     }
 
-    /// Whether it means something to objects of a kind. To others it is nothing to do (orchestration.md §12).
+    /// Whether it means something to objects of a kind. To others it is nothing to do.
     #[must_use]
     pub fn applies_to(self, kind: Kind) -> bool {
         match kind {
@@ -120,7 +120,7 @@ impl InstanceAction {
     }
 
     /// The target that a bare command sets for the whole object, none for actions that run where they are typed
-    /// (orchestration.md §12). `local` is this node's name, for `takeover`.
+    /// (src/om/README.md, Where a command acts). `local` is this node's name, for `takeover`.
     #[must_use]
     pub fn target(self, options: &ActionOptions, local: &str) -> Option<GlobalExpect> {
         let target = match self {

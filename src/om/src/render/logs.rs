@@ -46,7 +46,7 @@ pub fn log_entry(entry: &Value, time: &str) -> Option<Text> {
 }
 
 /// Lines under `name` (`info` or `error`) of a reply, or of each node's reply in `nodes`, then with the node's name
-/// before (wire.md §7).
+/// before.
 #[must_use]
 pub fn reply_lines(reply: &Value, name: &str) -> Vec<String> {
     let of = |reply: &Value| -> Vec<String> {
