@@ -248,7 +248,7 @@ impl LoadedConfig {
         }
     }
 
-    /// Keyword `node.max_parallel`, by default half of the processors and at least 2 (config.md, node section).
+    /// Keyword `node.max_parallel`, by default half of the processors and at least 2.
     #[must_use]
     pub fn max_parallel(&self) -> usize {
         self.node.max_parallel.unwrap_or_else(|| (processors() / 2).max(2))
@@ -441,8 +441,8 @@ pub fn edit_lock(paths: &Paths, path: &ObjectPath) -> PathBuf {
     paths.locks().join(format!("edit_{}", path.as_str().replace('/', "_")))
 }
 
-/// Writes `DEFAULT.id` into the file of an object that has none (config.md §3). Not while somebody writes it: who truncates
-/// a file and writes it anew would write into one that is replaced, and that nobody sees. One without a text is such a file.
+/// Writes `DEFAULT.id` into the file of an object that has none. Not while somebody writes it: who truncates a file and
+/// writes it anew would write into one that is replaced, and that nobody sees. One without a text is such a file.
 fn give_id(paths: &Paths, path: &ObjectPath) -> std::io::Result<()> {
     let _lock = durable::FileLock::take(&edit_lock(paths, path), Duration::from_secs(3))?;
     let file = paths.config_file(path);

@@ -1,4 +1,4 @@
-//! Where the files of this node are (config.md §2).
+//! Where the files of this node are (src/conf/README.md, Files).
 
 use std::path::{Path, PathBuf};
 

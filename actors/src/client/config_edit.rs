@@ -1,5 +1,5 @@
 //! `get`, `set`, `unset`, `eval`, `print config`, `edit config`, `validate config`: node.conf, cluster.conf and the
-//! files of objects (config.md §10).
+//! files of objects (src/conf/README.md, Edits).
 //!
 //! A write takes the lock of the file, reads it again, applies the edits, refuses what would make it invalid, and
 //! replaces it at once: no writer loses another one's change, and a reader sees the old file or the new one.

@@ -58,7 +58,7 @@ pub(super) fn run(
     Ok(code)
 }
 
-/// The paths that `create` is about, comma separated (config.md §9).
+/// The paths that `create` is about, comma separated: a selector creates nothing.
 fn paths_of(selection: &Selection) -> Result<Vec<ObjectPath>, Failure> {
     let Some(selector) = selection.selector.as_deref() else {
         return Err(Failure::usage(

@@ -188,7 +188,7 @@ pub(super) fn refuse_unread(om: &Om, paths: &[ObjectPath]) -> Result<(), Failure
     if lines.is_empty() { Ok(()) } else { Err(Failure { lines, code: 1 }) }
 }
 
-/// A selector that selects nothing (config.md §9).
+/// A selector that selects nothing: its command fails.
 pub(super) fn nothing_selected(selector: &str) -> Failure {
     Failure::new(format!("no match: no object is selected by {selector:?}: `om ls` lists them"))
 }

@@ -16,9 +16,9 @@ use crate::config_watcher::rejected::EXTENSION;
 use crate::durable::{self, FileLock};
 use crate::paths::Paths;
 
-/// How long another writer of the same file may take (config.md §2).
+/// How long another writer of the same file may take (src/conf/README.md, Files).
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
-/// Mode of a new file (config.md §2).
+/// Mode of a new file: it may hold secrets.
 const MODE: u32 = 0o600;
 
 /// A file of another node.

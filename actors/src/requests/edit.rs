@@ -13,9 +13,9 @@ use crate::config_watcher::Reload;
 use crate::durable::{self, FileLock};
 use crate::paths::Paths;
 
-/// How long another writer may hold the lock (config.md §2).
+/// How long another writer may hold the lock (src/conf/README.md, Files).
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
-/// Mode of a configuration file (config.md §2).
+/// Mode of a new configuration file: it may hold secrets.
 const MODE: u32 = 0o600;
 
 /// Which file.

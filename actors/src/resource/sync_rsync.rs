@@ -29,7 +29,7 @@ const OPTIONS: [&str; 4] = ["-HAXpogDtrlvx", "--stats", "--delete", "--force"];
 /// How long rsync waits for a target that stands still (as deployed agents have it).
 const STANDSTILL: &str = "--timeout=3600";
 
-/// Longest delay of the internal sync (config.md §11).
+/// Longest delay of the internal sync: its schedule is each hour, and it may be a minute late.
 const INTERNAL_MAX_DELAY: Duration = Duration::from_secs(3660);
 
 struct Rsync {

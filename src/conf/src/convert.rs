@@ -1,4 +1,4 @@
-//! Converters: the text of a keyword to its typed value (config.md §7).
+//! Converters: the text of a keyword to its typed value (src/conf/README.md, Values).
 
 use std::collections::BTreeSet;
 
@@ -62,7 +62,7 @@ pub enum Converter {
 pub type Expected = &'static str;
 
 impl Converter {
-    /// The converter that config.md and the field call `word`.
+    /// The converter of that name: the one in the tables of deployed agents (src/conf/README.md, Values).
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {

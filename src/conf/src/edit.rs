@@ -1,4 +1,4 @@
-//! Edits as the command line asks for them (config.md §10).
+//! Edits as the command line asks for them (src/conf/README.md, Edits).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Evaluation of one keyword for one node (config.md §4).
+//! Evaluation of one keyword for one node (src/conf/README.md, Evaluation).
 
 use std::cell::Cell;
 use std::fmt;
@@ -480,7 +480,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Defaults of the internal synchronization of an object's own configuration (config.md, sync.rsync).
+/// Defaults of the internal synchronization of an object's own configuration, which needs no section.
 fn internal_sync(keyword: &str) -> Option<&'static str> {
     match keyword {
         "schedule" => Some("@60m"),

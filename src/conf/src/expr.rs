@@ -1,4 +1,4 @@
-//! The expressions of `$( .. )`: a small part of Python's (config.md §6).
+//! The expressions of `$( .. )`: a small part of Python's (src/conf/README.md, Expressions).
 
 use crate::Value;
 

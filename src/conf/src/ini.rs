@@ -1,7 +1,7 @@
 //! The text of a configuration file: sections of keywords, with everything around them kept.
 //!
-//! Reading follows config.md §3. Writing changes the lines of what changed and no others: comments, blank lines,
-//! unknown keywords, order and layout stay as the operator left them.
+//! The dialect is in src/conf/README.md, Documents. Writing changes the lines of what changed and no others: comments,
+//! blank lines, unknown keywords, order and layout stay as the operator left them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What joining and leaving a cluster makes of node.conf and cluster.conf (cluster.md §f).
+//! What joining and leaving a cluster makes of node.conf and cluster.conf (src/conf/README.md, Joining).
 
 use std::fmt;
 

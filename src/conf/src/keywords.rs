@@ -1,4 +1,4 @@
-//! Which keywords exist: where, what they hold, and what they are when unset (config.md §11, cluster.md §a).
+//! Which keywords exist: where, what they hold, and what they are when unset (src/conf/README.md, Keyword tables).
 
 use model::Kind;
 

@@ -1,4 +1,4 @@
-//! Selectors of nodes and objects (config.md §8, §9).
+//! Selectors of nodes and objects (src/conf/README.md, Node selectors, Object selectors).
 
 mod nodes;
 mod objects;

@@ -1,4 +1,4 @@
-//! References `{..}` in a text (config.md §5).
+//! References `{..}` in a text (src/conf/README.md, References).
 
 use std::collections::BTreeSet;
 

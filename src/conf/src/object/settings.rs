@@ -1,4 +1,4 @@
-//! What the monitors need of an object's configuration (config.md §4, derived attributes).
+//! What the monitors need of an object's configuration (src/conf/README.md, What the monitors read).
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -171,7 +171,7 @@ impl Gatherer<'_> {
             .filter(|text| !text.is_empty());
     }
 
-    /// The numbers of config.md §4, with what deployed agents make of odd ones.
+    /// The bounds of a flex object, with what deployed agents make of odd numbers: `flex_max = 0` means `flex_min`.
     fn flex(&mut self, settings: &ObjectSettings) -> FlexBounds {
         let count = |nodes: usize| i64::try_from(nodes).unwrap_or(i64::MAX);
         let all = count(settings.nodes.len() + settings.drpnodes.len());
