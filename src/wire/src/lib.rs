@@ -3,6 +3,8 @@
 //! Incoming: [`Framing`] cuts a connection's bytes into frames, [`Keyring::open`] opens one in either dialect,
 //! [`Freshness`] keeps sealed ones from coming twice or late, [`Request::parse`] reads what it asks. Outgoing:
 //! [`Prepared`] holds a body, [`Sender::seal`] puts it on the wire. Time and randomness are arguments.
+//!
+//! `README.md` of the crate has the formats, and what was decided about them.
 
 pub mod base64url;
 mod canonical;
