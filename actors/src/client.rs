@@ -44,7 +44,7 @@ pub use self::link::{AskError, Link, Server};
 use crate::paths::Paths;
 use crate::requests::jsonpath::JsonPath;
 
-/// How long the daemon may take for what it knows by heart (wire.md §7).
+/// How long the daemon may take for what it knows by heart. Deployed clients wait as long.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Environment variable with the namespace of relative names.

@@ -147,7 +147,7 @@ pub struct Emit {
     pub data: Map<String, Value>,
 }
 
-/// Subscribes to events, patches included (wire.md §5.14). Ends when the receiver is dropped.
+/// Subscribes to events, patches included. Ends when the receiver is dropped.
 ///
 /// A subscriber that does not read loses documents: the gap in the patch ids tells it to reload.
 #[derive(Message)]

@@ -93,9 +93,9 @@ impl fmt::Debug for LoadedObject {
 }
 
 impl LoadedObject {
-    /// The answer to `object_config` (wire.md §5.7), as long as `file` is the one that was read: one look at its
-    /// metadata instead of reading it for each peer that asks. A change that the metadata do not show (within a tick of
-    /// the kernel's clock, of the same length) is followed when the config watcher has read it.
+    /// The answer to `object_config`, as long as `file` is the one that was read: one look at its metadata instead of
+    /// reading it for each peer that asks. A change that the metadata do not show (within a tick of the kernel's clock,
+    /// of the same length) is followed when the config watcher has read it.
     #[must_use]
     pub fn reply(&self, file: &Path) -> Option<Arc<wire::Prepared>> {
         let make = || Arc::new(wire::Prepared::new(&config_reply(&self.text, self.updated)));
@@ -499,7 +499,7 @@ pub fn modified(metadata: &Metadata) -> Timestamp {
     Timestamp(metadata.mtime() as f64 + metadata.mtime_nsec() as f64 / 1e9)
 }
 
-/// The answer to `object_config` and `node_config` in their format `ini` (wire.md §5.7).
+/// The answer to `object_config` and `node_config` in their format `ini`: the text of the file, and its time.
 #[must_use]
 pub fn config_reply(text: &str, updated: Timestamp) -> serde_json::Value {
     serde_json::json!({"status": 0, "data": text, "mtime": updated})

@@ -42,8 +42,8 @@ pub use lane::Lane;
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
 pub use unopened::{Account, Unopened};
 
-/// Silence that closes a connection in the middle of a message, as in deployed agents (wire.md §1.1), and a reply that the
-/// peer does not read.
+/// Silence that closes a connection in the middle of a message, as in deployed agents, and a reply that the peer
+/// does not read.
 const STALL: Duration = Duration::from_secs(5);
 
 /// Messages from this size on are opened outside of the arbiter; so are replies sealed.

@@ -25,7 +25,7 @@ use crate::limits;
 use crate::root::ThreadReport;
 use crate::workers::Workers;
 
-/// Pause between two tries to bind an address that is in use (wire.md §1).
+/// Pause between two tries to bind an address that is in use, as in deployed agents.
 const BIND_RETRY: Duration = Duration::from_millis(500);
 
 /// The same where the socket in the way is our own.

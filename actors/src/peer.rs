@@ -31,7 +31,7 @@ use crate::heavy::{self, Purse, Room};
 use crate::peer_address::PeerAddress;
 use crate::routes::Routes;
 
-/// Longest wait for a connection (wire.md §1.1).
+/// Longest wait for a connection, as in deployed agents.
 pub const CONNECT_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Most requests under way: beyond, who asks is refused.
 const MAX_ASKED: usize = 4_096;
@@ -140,7 +140,7 @@ impl From<io::Error> for PeerError {
 }
 
 impl PeerError {
-    /// The reply that stands for this failure where many nodes were asked (wire.md §6).
+    /// The reply that stands for this failure where many nodes were asked, as deployed agents write it.
     #[must_use]
     pub fn to_reply(&self) -> Value {
         let (errno, retryable) = match self {
@@ -280,7 +280,7 @@ struct Identity {
 }
 
 impl Identity {
-    /// What the configuration says, and what the peer published (sealed.md).
+    /// What the configuration says, and what the peer published (src/wire/README.md, Dialects).
     fn of(gate: &Gate, snapshot: &Snapshot, peer: &NodeName) -> Result<Self, PeerError> {
         let keyring = gate.keyring.as_ref();
         let keyring =

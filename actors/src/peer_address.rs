@@ -7,7 +7,7 @@ use std::sync::Arc;
 use conf::{Context, Ini, NodeConf};
 use model::NodeName;
 
-/// Port of nodes whose `listener.port` is not known (wire.md §1).
+/// Port of nodes whose `listener.port` is not known: deployed agents call no other.
 pub const DEFAULT_PORT: u16 = 1214;
 
 /// Host and port of a listener.

@@ -1,4 +1,4 @@
-//! The requests: what each action of the protocol does, and what it answers (wire.md §5).
+//! The requests: what each action of the protocol does, and what it answers (src/wire/README.md, Table of requests).
 //!
 //! Run on the arbiter of the connection that read the request. Facts are read from the newest snapshot and the loaded
 //! configuration; every change of state is a message to its owner, with a deadline; files are read on the blocking pool.
@@ -103,7 +103,7 @@ pub fn refusal(status: u16, error: impl Into<String>) -> Value {
 pub async fn handle(routes: &Arc<Routes>, caller: &Caller, request: Request) -> Outcome {
     let context = Context { routes: routes.clone(), caller: caller.clone() };
     match &request.action {
-        // Never run where it was received: each object goes to its own nodes (wire.md §5.20).
+        // Never run where it was received: each object goes to its own nodes.
         Action::ObjectCreate(options) if !request.multiplexed => {
             create::create_everywhere(&context, options).await
         }

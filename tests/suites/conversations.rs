@@ -16,7 +16,7 @@ const RECORDED: &str = include_str!("data/conversations.json");
 const TWO_NODES: &str = "needs a second node";
 /// Needs a node of another cluster.
 const DRP: &str = "needs keyword cluster.drpnodes";
-/// Deployed agents fail or refuse; we serve it, as design.md or wire.md §8 decide.
+/// Deployed agents fail or refuse, and `om` serves it; or `om` refuses what they serve (src/wire/README.md).
 const DECIDED: &str = "decided otherwise";
 /// Of a configuration we print the file as it is.
 const BLANK: &str = "deployed agents drop the blank lines";

@@ -391,7 +391,7 @@ fn end(om: &Om, pid: u32) -> Result<(), Failure> {
 }
 
 /// Refuses a thread that the daemon does not have, with the names of those it has: its own answer names none
-/// (wire.md §5.3). The daemons of other nodes are left to answer themselves.
+/// (`thread does not exist`). The daemons of other nodes are left to answer themselves.
 fn known_thread(link: &Link, target: &Target, id: &str) -> Result<(), Failure> {
     if matches!(target, Target::Nodes(_)) {
         return Ok(());

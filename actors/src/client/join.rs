@@ -22,7 +22,7 @@ use crate::config;
 use crate::durable::{self, FileLock, Staged};
 use crate::paths::Paths;
 
-/// The joined node waits 120 s for the cluster lock (wire.md §5.16), and for its members to fetch.
+/// The joined node waits 120 s for the cluster lock, and for its members to fetch.
 pub(super) const PATIENCE: Duration = Duration::from_secs(135);
 /// How long the joined node waits for its members to agree, unless we wait less.
 const LOCK_PATIENCE_THERE: Duration = Duration::from_secs(120);

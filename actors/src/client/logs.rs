@@ -131,7 +131,7 @@ fn run(
     }
     sort(&mut entries);
     write(om, &entries);
-    // A file that is not there yet is no failure: agents tell it with this text (wire.md §5.13).
+    // A file that is not there yet is no failure: agents tell it with this text.
     let count = failures.len();
     failures.retain(|line| !line.contains("[Errno 2] No such file or directory"));
     if failures.len() < count && entries.is_empty() {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::durable;
 
-/// A wait is asked for in slices, as the daemon keeps none longer than 30 s (wire.md §7).
+/// A wait is asked for in slices, as the daemon keeps none longer than 30 s. Deployed clients ask in the same.
 const SLICE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&str>) -> Done {

@@ -24,7 +24,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The pause after a look at several objects, in durations of that look: a wait takes a fifth of a processor at most.
 const PAUSE_LOOKS: u32 = 4;
 
-/// Longest wait for the answer to an order: a new object may still have to be read (wire.md §5.10).
+/// Longest wait for the answer to an order: a new object may still have to be read, which the daemon
+/// waits 5 s for.
 const ORDER: Duration = Duration::from_secs(10);
 
 /// The same, for the deletion of what has no instances: it is carried out here before it is answered.

@@ -252,13 +252,13 @@ impl Snapshot {
         self.standing
     }
 
-    /// What `daemon_status` answers (wire.md §5.3), reduced to the objects that `keep` accepts.
+    /// What `daemon_status` answers, reduced to the objects that `keep` accepts.
     #[must_use]
     pub fn status(&self, keep: Option<&dyn Fn(&ObjectPath) -> bool>) -> Value {
         serde_json::from_str(&self.status_text(keep)).expect("what was written reads back")
     }
 
-    /// What request `object_status` answers for an object (wire.md §5.11).
+    /// What request `object_status` answers for an object: its aggregate, and each instance under `nodes`.
     #[must_use]
     pub fn object_status(&self, path: &ObjectPath) -> Value {
         let mut nodes = Map::new();

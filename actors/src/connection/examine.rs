@@ -1,4 +1,4 @@
-//! From bytes to a request that may be asked, or to why not (wire.md §3, design.md).
+//! From bytes to a request that may be asked, or to why not (src/wire/README.md, Refusals).
 
 use model::NodeName;
 use serde_json::Value;

@@ -33,7 +33,7 @@ pub fn keyring(node: &NodeSettings) -> Option<Keyring> {
         (generation.checked_sub(1), &node.secret_previous),
     ];
     let accepted = beside.into_iter().filter_map(|(it, secret)| Some((it?, key(secret.as_ref()?))));
-    // Their requests are refused whatever key they use (wire.md §3, step 11).
+    // Their requests are refused whatever key they use, as by deployed agents.
     let drpnodes = node
         .drpnodes
         .iter()

@@ -126,7 +126,7 @@ impl Session {
         self.validated.load(Ordering::Relaxed)
     }
 
-    /// The entry of `listener.stats.sessions.alive` (wire.md §5.3).
+    /// The entry of `listener.stats.sessions.alive` in `daemon_status`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

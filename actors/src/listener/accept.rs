@@ -73,7 +73,7 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// Binds the first of `addresses` that can be bound, any address in both families when there is none, IPv4 alone where
-    /// there is no IPv6 (wire.md §1). For port 0, `instead_of_any` is tried.
+    /// there is no IPv6. For port 0, `instead_of_any` is tried.
     pub(crate) fn new(
         wanted: &(String, u16),
         addresses: &[IpAddr],

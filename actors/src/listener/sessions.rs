@@ -1,4 +1,4 @@
-//! Who is connected, and what was counted (wire.md §5.3, `listener.stats.sessions`).
+//! Who is connected, and what was counted: `listener.stats.sessions` of `daemon_status`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

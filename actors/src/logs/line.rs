@@ -1,4 +1,4 @@
-//! The line format of the field's log files (wire.md §5.13).
+//! The line format of the field's log files (src/wire/README.md, Log lines).
 
 use std::fmt::Write as _;
 

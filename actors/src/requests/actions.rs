@@ -1,4 +1,4 @@
-//! Actions that run as commands of the agent: `om <path> <action>`, `om node <action>` (wire.md §5.12).
+//! Actions that run as commands of the agent: `om <path> <action>`, `om node <action>`.
 
 use serde_json::{Map, Value, json};
 use wire::{NodeAction, ObjectAction};

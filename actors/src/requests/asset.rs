@@ -1,4 +1,4 @@
-//! What this machine is: its asset, its keys, its checks (wire.md §5.20).
+//! What this machine is: its asset, its keys, its checks.
 
 use std::path::PathBuf;
 

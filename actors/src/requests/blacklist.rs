@@ -1,4 +1,4 @@
-//! The blacklist, shown and cleared (wire.md §5.2).
+//! The blacklist, shown and cleared (src/wire/README.md, Refusals).
 
 use serde_json::{Map, Value, json};
 

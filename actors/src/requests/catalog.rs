@@ -1,4 +1,4 @@
-//! What a node offers: who one is, schedules, pools, networks, keywords, templates (wire.md §5.20).
+//! What a node offers: who one is, schedules, pools, networks, keywords, templates.
 
 use model::Kind;
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! Configurations, as files or as values (wire.md §5.7).
+//! Configurations, as files or as values.
 
 use std::io;
 use std::path::{Path, PathBuf};

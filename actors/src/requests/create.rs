@@ -1,4 +1,4 @@
-//! Creating objects, on the nodes they are for (wire.md §5.20).
+//! Creating objects, on the nodes they are for.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

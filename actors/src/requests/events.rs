@@ -1,4 +1,4 @@
-//! The stream of changes and events (wire.md §5.14).
+//! The stream of changes and events: documents of kind `patch`, `event` and `full`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};

@@ -1,4 +1,4 @@
-//! Cluster locks (wire.md §5.15).
+//! Cluster locks: a claim that every node shows.
 
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ async fn wait_for_release(
 }
 
 /// POST `lock`. A node can only hold a lock where its own data say so, hence in its own name at itself: a claim for
-/// another node would be dropped again (wire.md §5.15), and is refused at once.
+/// another node would be dropped again by deployed agents, and is refused at once.
 pub(super) async fn lock(context: &Context, options: &Lock) -> Outcome {
     if context.caller.nodename != context.routes.nodename {
         return json!({"status": 1}).into();

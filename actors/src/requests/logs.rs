@@ -1,4 +1,4 @@
-//! The logs of objects and of the node: what is there (`backlogs`), and what comes (`logs`) (wire.md §5.13).
+//! The logs of objects and of the node: what is there (`backlogs`), and what comes (`logs`).
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -18,12 +18,12 @@ use crate::heavy::{self, Held};
 const MAX_BACKLOG_BYTES: u64 = (5 << 20) + (64 << 10);
 /// The end of a log up to which its entries take little memory.
 const SHORT_BACKLOG: i64 = 64 << 10;
-/// Text in one document of the 1.9 form (wire.md §5.13).
+/// Text in one document of the 1.9 form, as those agents cut it.
 const LINES_DOCUMENT_BYTES: usize = 1 << 20;
 /// How often a followed file is looked at. A watch per follower would exhaust the user's inotify instances (128 by
 /// default); looking costs one `stat`, and only while somebody follows.
 const POLL: Duration = Duration::from_millis(200);
-/// Pause after which a lone NUL is sent, to notice a client that went away (wire.md §5.13).
+/// Pause after which a lone NUL is sent, to notice a client that went away.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Most text read at once of a followed file.
 const MAX_FOLLOW_BYTES: u64 = 1 << 20;
@@ -229,7 +229,7 @@ pub(crate) fn read_backlog(file: &Path, backlog: i64) -> io::Result<(String, u64
     let mut bytes = Vec::with_capacity(usize::try_from(take).unwrap_or(0));
     file.take(take).read_to_end(&mut bytes)?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    // The first line is always dropped, even when the cut falls on its start (wire.md §5.13).
+    // The first line is always dropped, even when the cut falls on its start: as in deployed agents.
     if take < len && take > 0 {
         text.drain(..next_line(&text));
     }

@@ -1,4 +1,4 @@
-//! Joining and leaving the cluster (wire.md §5.16, §5.17).
+//! Joining and leaving the cluster.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::standing_keeper::Leaves;
 
 /// Name of the cluster lock of a join (cluster.md §f).
 const LOCK: &str = "join";
-/// Longest wait for it (wire.md §5.16).
+/// Longest wait for it, as in deployed agents.
 const LOCK_WAIT: Duration = Duration::from_secs(120);
 /// Longest wait until all nodes dropped it.
 const RELEASE_WAIT: Duration = Duration::from_secs(10);
@@ -161,8 +161,8 @@ fn node_part(ini: &Ini) -> Value {
     Value::Object(data)
 }
 
-/// POST `leave`: the sender is a member no more. Over the control socket, and when another node fanned the request out,
-/// it is the local node that leaves.
+/// POST `leave`: the sender is a member no more. Over the control socket it is the local node that leaves, and so it is
+/// where this node fans the request out, for its own part.
 pub(super) async fn leave(context: &Context) -> Outcome {
     let leaver = match context.caller.transport {
         Transport::Unix => context.routes.nodename.clone(),

@@ -1,4 +1,4 @@
-//! What operators ask of the monitors (wire.md §5.8 to §5.10, §5.18).
+//! What operators ask of the monitors: targets, a clear, a wake-up, a drain.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use crate::service_monitor::{Clear, SetMonitor};
 /// A drain without limit of its own ends with the actions it runs, which have theirs.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a new object may take to be known: its file is there, its instance not yet (wire.md §5.10).
+/// How long a new object may take to be known: its file is there, its instance not yet. Deployed agents look five
+/// times, 1 s apart.
 const NEW_OBJECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an order for an object without a local instance is published (cluster.md §d).
 const ORDER_LIFE: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! Requests for other nodes: fanned out to all at once, each with its deadline (wire.md §6).
+//! Requests for other nodes: fanned out to all at once, each with its deadline (src/wire/README.md, Replies).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The relay: keeps the last message of each node of other clusters, for their relay heartbeats (wire.md §5.19).
+//! The relay: keeps the last message of each node of other clusters, for their relay heartbeats.
 //!
 //! Hears: requests. Tells: nobody. Restart: the slots are kept.
 
@@ -15,9 +15,9 @@ use wire::{RelayRx, RelayTx};
 use super::{Context as Request, Outcome, refusal};
 use crate::clock;
 
-/// Age beyond which a slot is dropped (wire.md §5.19).
+/// Age beyond which a slot is dropped, as in deployed agents.
 const SLOT_LIFE_SECONDS: f64 = 24.0 * 3600.0;
-/// How often old slots are looked for (wire.md §5.19).
+/// How often old slots are looked for, as in deployed agents.
 const SWEEP_PERIOD: Duration = Duration::from_secs(600);
 /// Most slots of one cluster: no cluster has more nodes.
 const MOST_SLOTS: usize = 128;

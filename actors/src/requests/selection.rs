@@ -1,4 +1,4 @@
-//! Which objects a selector means, seen from this node (wire.md §5.3).
+//! Which objects a selector means, seen from this node.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

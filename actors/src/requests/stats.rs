@@ -1,4 +1,4 @@
-//! What the daemon and the objects use (wire.md §5.18).
+//! What the daemon and the objects use: processor time and memory.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The cluster data, whole or in parts (wire.md §5.3, §5.11, §5.18).
+//! The cluster data, whole or in parts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Stopping and starting: the daemon, its threads, a client session (wire.md §5.4 to §5.6).
+//! Stopping and starting: the daemon, its threads, a client session.
 
 use std::time::Duration;
 

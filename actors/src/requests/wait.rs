@@ -11,7 +11,7 @@ use super::jsonpath::JsonPath;
 use super::{Context, NotNow, Outcome, refusal};
 use crate::cluster_data::{Snapshot, WatchGeneration};
 
-/// Longest wait, and the default (wire.md §5.20).
+/// Longest wait, and the default, as in deployed agents.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Longest condition, in bytes.

@@ -1,4 +1,4 @@
-//! Who sent invalid messages, and who is not listened to for a while (wire.md §3, design.md).
+//! Who sent invalid messages, and who is not listened to for a while (src/wire/README.md, Refusals).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

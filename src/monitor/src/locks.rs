@@ -1,4 +1,4 @@
-//! Cluster locks: who may claim, and when a claim holds (wire.md §5.15, cluster.md §f).
+//! Cluster locks: who may claim, and when a claim holds (cluster.md §f).
 
 use std::collections::BTreeMap;
 

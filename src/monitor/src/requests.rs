@@ -1,4 +1,4 @@
-//! Requests that set a target: what is accepted, and the texts of the answer (wire.md §5.8 to §5.10).
+//! Requests that set a target: what is accepted, and the texts of the answer.
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 //!
 //! Who is taken out of `cluster.nodes` by the others cannot know it from its own file: it only sees silence, as after the
 //! loss of all peers, and would start what runs there. So it asks before it believes in a loss: a member answers, a
-//! stranger is told that it is none (wire.md §3, status 401), and a dead node says nothing.
+//! stranger is told that it is none (status 401), and a dead node says nothing.
 
 use std::collections::BTreeMap;
 

@@ -152,7 +152,7 @@ impl std::fmt::Debug for SecretSource {
     }
 }
 
-/// `--envelope`: the dialect of a request to join (src/wire/src/sealed.md).
+/// `--envelope`: the dialect of a request to join (src/wire/README.md, Dialects).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvelopeChoice {
     /// That of deployed agents.

@@ -1,4 +1,4 @@
-//! The classic cipher: AES-CBC over zlib, without authentication (wire.md §2).
+//! The classic cipher: AES-CBC over zlib, without authentication (src/wire/README.md, Classic envelope).
 //!
 //! Whoever has recorded messages can put their blocks together anew. So a message is only what deployed agents write, to
 //! the letter: padding, stream and text.

@@ -1,6 +1,6 @@
-//! Where one message ends and the next begins: at a NUL, which no JSON text has inside (wire.md §1.1 and §4, sealed.md
-//! "Connections"). Deployed agents end a message at a NUL only when it is the last byte of a read, and wait for more
-//! otherwise; here what follows is the next message, which only a sealed connection goes on to read.
+//! Where one message ends and the next begins: at a NUL, which no JSON text has inside (src/wire/README.md, Framing).
+//! Deployed agents end a message at a NUL only when it is the last byte of a read, and wait for more otherwise. Here
+//! what follows is the next message, which only a sealed connection goes on to read.
 
 use std::fmt;
 

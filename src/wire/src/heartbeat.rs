@@ -1,4 +1,4 @@
-//! Heartbeats on the wire: who may be heard, and how the drivers carry frames (cluster.md §b).
+//! Heartbeats on the wire: who may be heard, and how the drivers carry frames (src/wire/README.md, Heartbeats).
 
 pub mod disk;
 pub mod multicast;

@@ -1,4 +1,4 @@
-//! What a node accepts: names, dialects and keys (wire.md §2.2 and §3, sealed.md).
+//! What a node accepts: names, dialects and keys (src/wire/README.md, Dialects, Names and keys, Refusals).
 
 use std::collections::BTreeMap;
 
@@ -212,7 +212,7 @@ impl Keyring {
         Err(Refusal::NotMember { nodename, clustername: name.into() })
     }
 
-    /// Whether the cluster name of an opened message opens this action: `join` opens a few only (design.md).
+    /// Whether the cluster name of an opened message opens this action: `join` opens a few only.
     ///
     /// # Errors
     ///

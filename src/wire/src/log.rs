@@ -1,4 +1,4 @@
-//! Log lines, as files hold them and as requests carry them (wire.md §5.13).
+//! Log lines, as files hold them and as requests carry them (src/wire/README.md, Log lines).
 
 use std::fmt::Write as _;
 

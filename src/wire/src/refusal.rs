@@ -72,7 +72,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether it counts for the blacklist: whatever a peer that holds the secret would never send (design.md).
+    /// Whether it counts for the blacklist: whatever a peer that holds the secret would never send.
     /// It is then closed without reply.
     #[must_use]
     pub fn is_counted(&self) -> bool {

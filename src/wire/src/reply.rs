@@ -1,4 +1,4 @@
-//! Replies: how they are put together, and what a client reads out of them (wire.md §5 to §7).
+//! Replies: how they are put together, and what a client reads out of them (src/wire/README.md, Replies).
 
 use std::collections::BTreeMap;
 

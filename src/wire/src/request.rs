@@ -1,4 +1,4 @@
-//! Requests: what the router makes of a message, and how clients write one (wire.md §5).
+//! Requests: what the router makes of a message, and how clients write one (src/wire/README.md, Requests).
 
 mod options;
 mod table;

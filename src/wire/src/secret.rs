@@ -62,7 +62,7 @@ impl ClusterSecret {
         use_of(dialect).check(bytes).map_err(|_| KeyError { dialect, bytes })
     }
 
-    /// The key of the classic dialect: the first 32 bytes, even inside a character (wire.md §2.1).
+    /// The key of the classic dialect: the first 32 bytes, even inside a character, as deployed agents cut it.
     pub(crate) fn classic_key(&self) -> Result<&[u8], KeyError> {
         self.check(Dialect::Classic)?;
         let bytes = self.0.as_bytes();

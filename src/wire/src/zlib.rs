@@ -158,7 +158,7 @@ pub(crate) fn deflate_piece(data: &[u8]) -> Vec<u8> {
         append_stored(&mut out, data, false);
         return out;
     }
-    // Level 2: a fifth of the time of level 6 for 19 % more bytes (dependencies.md).
+    // Level 2: a fifth of the time of level 6 for 19 % more bytes, as measured.
     let mut stream = Compress::new(Compression::new(2), false);
     let mut out = Vec::with_capacity(data.len() / 4 + 128);
     loop {

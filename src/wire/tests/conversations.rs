@@ -14,8 +14,8 @@ fn vectors() -> Value {
 
 /// Requests that deployed agents refuse or fail at and this one serves, with the reason.
 const SERVED_HERE: &[(&str, &str)] = &[
-    ("daemon_blacklist_clear", "design.md, request names: every name, with and without method"),
-    ("get_service_monitor", "design.md, request names: returns the attributes"),
+    ("daemon_blacklist_clear", "every name is served, with and without method"),
+    ("get_service_monitor", "it returns the attributes of the monitor"),
 ];
 
 /// Recorded failures of the interpreter that become errors of the router here.

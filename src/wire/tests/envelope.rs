@@ -133,7 +133,7 @@ fn outcome(vector: &Value) -> Outcome {
 #[test]
 fn tolerated_messages_are_served() {
     let not_members = [
-        // design.md, "nodename": must be in cluster.nodes, checked after opening; 401.
+        // A sender has to be in cluster.nodes, which is looked at after opening: 401.
         "valid_unknown_nodename",
         "valid_empty_nodename",
     ];
@@ -164,8 +164,8 @@ fn tolerated_messages_are_served() {
 
 #[test]
 fn broken_messages_are_refused_and_counted() {
-    // design.md, "what counts as invalid": not JSON, missing or mistyped fields, wrong cluster name. Deployed agents
-    // close or answer 401 without counting.
+    // Counted here: not JSON, missing or mistyped fields, a wrong cluster name. Deployed agents close or answer 401
+    // without counting.
     let counted_here_only = [
         "wrong_cluster",
         "wrong_cluster_case",
@@ -202,7 +202,7 @@ fn broken_messages_are_refused_and_counted() {
     ];
     // A NUL ends a message wherever it comes: what follows is another, which is not read. Deployed agents wait for 5 s.
     let served = ["bytes_after_nul_same_segment", "two_messages_in_one_segment"];
-    // design.md, "empty packet": end of stream or a lone NUL, and dequeue_actions with or without NUL.
+    // The end of the stream, a lone NUL, and dequeue_actions with or without NUL.
     let dequeues = ["nul_only", "eof_only", "dequeue_actions_eof", "dequeue_actions_nul"];
     let mut unseen: Vec<&str> = [&counted_here_only[..], &dequeues, &served].concat();
     let vectors = vectors();
@@ -218,7 +218,7 @@ fn broken_messages_are_refused_and_counted() {
         } else if served.contains(&name) {
             Outcome::Served
         } else if observed["blacklist_increment"] == 1 {
-            // design.md, "reply to what does not open": none, where deployed agents answer a 401.
+            // What does not open gets no reply, where deployed agents answer a 401.
             Outcome::ClosedAndCounted
         } else if observed.get("seconds_before_close").is_some() {
             Outcome::WaitsForMore

@@ -27,7 +27,7 @@ impl KeyType for KeyAndNonce {
     }
 }
 
-/// Opens a frame by the words of sealed.md, and not by the code that sealed it.
+/// Opens a frame by the words of src/wire/src/sealed.md, and not by the code that sealed it.
 fn open_by_hand(frame: &Value, secret: &str) -> Vec<u8> {
     let decode = |name: &str| {
         let bare = text(frame, name);

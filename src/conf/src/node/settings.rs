@@ -36,7 +36,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Keyword `cluster.envelope`: the dialects of the encrypted request (src/wire/src/sealed.md).
+/// Keyword `cluster.envelope`: the dialects of the encrypted request (src/wire/README.md, Dialects).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Envelope {
     /// Accepts and sends sealed messages only.

@@ -1,4 +1,4 @@
-//! Option formats: what a sender may write for each, and what it becomes (wire.md §5, "Option checks").
+//! Option formats: what a sender may write for each, and what it becomes (src/wire/README.md, Options).
 
 use std::time::Duration;
 
