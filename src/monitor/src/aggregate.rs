@@ -1,4 +1,4 @@
-//! State of an object over its instances, and of the cluster over its nodes (orchestration.md §5).
+//! State of an object over its instances, and of the cluster over its nodes (src/monitor/README.md, States).
 
 use std::collections::BTreeSet;
 

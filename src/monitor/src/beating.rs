@@ -1,4 +1,4 @@
-//! Which peers beat, for one direction of one heartbeat (cluster.md §b).
+//! Which peers beat, for one direction of one heartbeat (src/monitor/README.md, Beating and loss).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Consecutive invalid messages that blacklist a sender (manual page "Agent Daemon Listener").
 pub const THRESHOLD: u32 = 5;
 
-/// Most senders remembered (design.md).
+/// Most senders remembered: who sends from many addresses takes no more memory than that.
 pub const MOST_SENDERS: usize = 65_536;
 
 /// How long a sender is blacklisted the first time. Each time again doubles it.

@@ -108,7 +108,7 @@ impl Action {
     }
 }
 
-/// Something to tell subscribers (cluster.md §i).
+/// Something to tell subscribers (actors/README.md, Events).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// `instance_start`, `resource_restart`, ..

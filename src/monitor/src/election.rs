@@ -1,4 +1,5 @@
-//! Which copy of an object's configuration counts, and what the local node does about it (cluster.md §g).
+//! Which copy of an object's configuration counts, and what the local node does about it
+//! (src/monitor/README.md, Configurations).
 
 use model::{
     ConfigEntry, GlobalExpect, InstanceMonitor, MonitorStatus, NodeMonitorStatus, NodeName,

@@ -1,4 +1,5 @@
-//! Who has which generation of whose data: what to send, and what to do with what was received (cluster.md §c).
+//! Who has which generation of whose data: what to send, and what to do with what was received
+//! (src/monitor/README.md, Exchange).
 //!
 //! Each node numbers the states of its own data. With every peer two numbers are kept: `merged`, what the local node has
 //! of it, and `acked`, what it has of the local node. One message goes to all peers: a ping to nobody known, the changes

@@ -1,4 +1,4 @@
-//! How states add up (orchestration.md §2).
+//! How states add up (src/monitor/README.md, States).
 
 use model::Status;
 

@@ -1,4 +1,4 @@
-//! From what drivers report to the status of an instance (orchestration.md §1 to §3).
+//! From what drivers report to the status of an instance (src/monitor/README.md, States).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Changes of JSON as operations: what we tell, and how what others tell is applied (cluster.md, ops).
+//! Changes of JSON as operations: what we tell, and how what others tell is applied
+//! (src/monitor/README.md, Exchange).
 
 use std::fmt;
 

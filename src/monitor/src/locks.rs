@@ -1,4 +1,4 @@
-//! Cluster locks: who may claim, and when a claim holds (cluster.md §f).
+//! Cluster locks: who may claim, and when a claim holds (src/monitor/README.md, Locks).
 
 use std::collections::BTreeMap;
 

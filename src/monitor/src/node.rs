@@ -1,4 +1,5 @@
-//! The monitor of the local node: its life, its target, the end of the grace period (orchestration.md §6).
+//! The monitor of the local node: its life, its target, the end of the grace period
+//! (src/monitor/README.md, Node monitor).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

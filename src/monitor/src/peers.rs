@@ -1,4 +1,4 @@
-//! When a peer that is not heard any more is forgotten (cluster.md §e, loss of a peer).
+//! When a peer that is not heard any more is forgotten (src/monitor/README.md, Beating and loss).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which nodes an object may run on, and in which order of preference (orchestration.md §7).
+//! Which nodes an object may run on, and in which order of preference (src/monitor/README.md, Placement).
 
 use std::cmp::Reverse;
 

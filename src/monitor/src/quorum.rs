@@ -1,4 +1,5 @@
-//! Quorum: whether the segment of a split cluster that this node is in goes on (cluster.md §h).
+//! Quorum: whether the segment of a split cluster that this node is in goes on
+//! (src/monitor/README.md, Quorum).
 
 use std::time::Duration;
 

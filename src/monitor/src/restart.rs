@@ -14,7 +14,7 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// 100 ms, 30 s, one minute (design.md, Supervision).
+    /// 100 ms, 30 s, one minute.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(100),

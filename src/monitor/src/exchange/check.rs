@@ -1,4 +1,5 @@
-//! What no message of ours may lack: deployed agents crash on it, all of them, again and again (cluster.md §d, §k).
+//! What no message of ours may lack: deployed agents crash on it, all of them, again and again
+//! (src/monitor/README.md, Cluster data).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Targets that peers have, taken over (orchestration.md §10, Adoption from peers).
+//! Targets that peers have, taken over (src/monitor/README.md, Targets).
 
 use model::{
     Aggregate, Frozen, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, ObjectPath,

@@ -1,4 +1,5 @@
-//! What happens without being asked: failover, flex, contested starts (orchestration.md §9).
+//! What happens without being asked: failover, flex, contested starts
+//! (src/monitor/README.md, Automatic orchestration).
 
 use std::collections::BTreeMap;
 

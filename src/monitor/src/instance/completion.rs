@@ -1,4 +1,4 @@
-//! Targets that are reached, and dropped (orchestration.md §10, Completion).
+//! Targets that are reached, and dropped (src/monitor/README.md, Targets).
 
 use model::{Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Status};
 

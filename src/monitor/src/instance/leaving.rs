@@ -1,4 +1,5 @@
-//! The node shuts down or drains: its instances are shut down, children first (orchestration.md §14).
+//! The node shuts down or drains: its instances are shut down, children first
+//! (src/monitor/README.md, Leaving).
 
 use model::MonitorStatus;
 

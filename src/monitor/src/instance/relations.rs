@@ -1,4 +1,4 @@
-//! Parents, children and slaves (orchestration.md §15).
+//! Parents, children and slaves (src/monitor/README.md, Relations).
 
 use model::{MonitorStatus, NodeName, ObjectPath, Provisioned, Status};
 

@@ -33,7 +33,7 @@ pub fn is_ended_by_abort(status: &MonitorStatus) -> bool {
     )
 }
 
-/// Whether a target is given up because of how its last step ended (orchestration.md §8, abort table).
+/// Whether a target is given up because of how its last step ended (src/monitor/README.md, Targets).
 #[must_use]
 pub fn drops_target(status: &MonitorStatus, target: &GlobalExpect, is_leader: bool) -> bool {
     use GlobalExpect as G;
@@ -60,12 +60,12 @@ pub fn drops_target(status: &MonitorStatus, target: &GlobalExpect, is_leader: bo
     }
 }
 
-/// Set STARTED of orchestration.md.
+/// Set STARTED of src/monitor/README.md: up, or nothing to bring up.
 pub(super) fn is_started(avail: Option<&Status>) -> bool {
     matches!(avail, Some(Status::NotApplicable | Status::Up))
 }
 
-/// Set STOPPED of orchestration.md.
+/// Set STOPPED of src/monitor/README.md: standby resources may be up.
 pub(super) fn is_stopped(avail: Option<&Status>) -> bool {
     matches!(
         avail,

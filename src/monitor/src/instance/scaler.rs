@@ -1,4 +1,4 @@
-//! A scaler keeps as many slices as its keyword `scale` asks for (orchestration.md §15).
+//! A scaler keeps as many slices as its keyword `scale` asks for (src/monitor/README.md, Relations).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

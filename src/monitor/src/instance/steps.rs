@@ -1,4 +1,4 @@
-//! Steps towards a target, one per pass (orchestration.md §10, Steps). The first that blocks wins.
+//! Steps towards a target, one per pass (src/monitor/README.md, Targets). The first that blocks wins.
 
 use model::{
     GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeName, Provisioned, Status, Timestamp,

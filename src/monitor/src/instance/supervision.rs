@@ -1,4 +1,5 @@
-//! Supervision of the resources: restarts, and the monitor action when they are used up (orchestration.md §11).
+//! Supervision of the resources: restarts, and the monitor action when they are used up
+//! (src/monitor/README.md, Supervision).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How often standby resources are started again (orchestration.md §11).
+//! How often standby resources are started again (src/monitor/README.md, Supervision).
 
 use serde_json::{Value, json};
 

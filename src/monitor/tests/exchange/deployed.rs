@@ -1,4 +1,4 @@
-//! The exchange as deployed agents do it (cluster.md §c), with the weaknesses that ours has to live with.
+//! The exchange as deployed agents do it, with the weaknesses that ours has to live with.
 
 use std::collections::BTreeMap;
 

@@ -293,7 +293,7 @@ impl Machine {
         });
     }
 
-    /// Takes a message of a peer over (cluster.md §c).
+    /// Takes a message of a peer over, as the exchange would.
     pub(crate) fn receive(
         &mut self,
         now: f64,

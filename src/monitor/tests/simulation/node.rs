@@ -207,7 +207,7 @@ impl Machine {
         }
     }
 
-    /// Takes the data of a peer over, as cluster.md §c says. Whether anything is new.
+    /// Takes the data of a peer over, as the exchange would. Whether anything is new.
     pub(crate) fn receive(
         &mut self,
         now: f64,
