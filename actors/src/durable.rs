@@ -43,7 +43,7 @@ pub fn write_at(file: &Path, content: &[u8], mode: u32, modified: SystemTime) ->
 }
 
 /// As [`write()`], with a modification time after that of the file it replaces, whatever the clock says: the clocks of
-/// nodes differ, and a changed configuration with an older time would lose against what it changes (cluster.md §g).
+/// nodes differ, and a changed configuration with an older time would lose against what it changes.
 ///
 /// # Errors
 ///

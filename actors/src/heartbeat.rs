@@ -1,4 +1,4 @@
-//! Heartbeats: what nodes tell each other, over any number of drivers (cluster.md §b).
+//! Heartbeats: what nodes tell each other, over any number of drivers (actors/README.md, The life of a heartbeat).
 //!
 //! Each section `hb#n` has two workers, `hb#n.tx` and `hb#n.rx`, both a [`Worker`], on a thread that runs nothing else:
 //! what blocks (opening large messages, disks) is done elsewhere. A driver is an `async fn` that carries bytes: a

@@ -1,4 +1,5 @@
-//! The quorum: asks the arbitrators, and judges whether this segment of a split cluster goes on (cluster.md §h).
+//! The quorum: asks the arbitrators, and judges whether this segment of a split cluster goes on
+//! (src/monitor/README.md, Quorum).
 //!
 //! Hears: lost peers from the membership, those heard again, monitors that noticed a lost split late, changes of the
 //! configuration. Tells: the cluster data; after a lost split the node monitor or the kernel. Restart: always; the

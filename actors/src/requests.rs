@@ -67,7 +67,7 @@ pub struct Caller {
     pub addr: Option<IpAddr>,
     /// How it came in.
     pub transport: Transport,
-    /// The envelope names the cluster `join`: only what design.md lists for it may be asked.
+    /// The envelope names the cluster `join`: it joins, uses the relay, or asks for a vote.
     pub clustername_is_join: bool,
     /// The memory that the request, and what peers reply to it, hold.
     pub purse: Purse,

@@ -35,7 +35,7 @@ use crate::quorum;
 use crate::routes::Routes;
 use crate::supervision::{ChildEvent, ChildId};
 
-/// Longest wait of a reply to [`StopThread`] and [`StartThread`] (design.md).
+/// Longest wait of a reply to [`StopThread`] and [`StartThread`].
 const THREAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the names of the nodes are looked up: addresses change, and a name service may come later than we do.
@@ -44,7 +44,7 @@ const RESOLVE_PAUSE: Duration = Duration::from_secs(60);
 /// Longest wait for the announcement of a stop.
 const ANNOUNCE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Longest wait for the peers to know of the announcement. Deployed agents always wait that long (orchestration.md §6).
+/// Longest wait for the peers to know of the announcement. Deployed agents always wait that long.
 const ACK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What subscribers get to read the announcement, and the requester to read its reply.
@@ -80,7 +80,7 @@ pub enum ThreadError {
     Late,
 }
 
-/// Whether a child is a thread that an operator may stop and start (design.md). Without the others the daemon would not
+/// Whether a child is a thread that an operator may stop and start. Without the others the daemon would not
 /// answer, or answer what is not so any more.
 #[must_use]
 pub fn is_thread(id: &str) -> bool {

@@ -282,7 +282,7 @@ impl Scheduler {
         self.sleep(ctx);
     }
 
-    /// Nothing runs while the node starts or ends (orchestration.md §4).
+    /// Nothing runs while the node starts or ends.
     fn is_node_ready(&self) -> bool {
         let snapshot = self.snapshot.load();
         let monitor = snapshot.local().and_then(|local| local.data.monitor.as_ref());

@@ -30,7 +30,7 @@ const STOP: Duration = Duration::from_secs(30);
 /// How long it may take to accept: it tells its peers before, at most 5 s.
 const STOP_ANSWER: Duration = Duration::from_secs(10);
 
-/// How long a thread may take (design.md: 5 s), and the reply to come back.
+/// How long a thread may take, 5 s, and the reply to come back.
 const THREAD: Duration = Duration::from_secs(10);
 
 pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option<&str>) -> Done {

@@ -143,7 +143,7 @@ pub(super) struct Selected {
     pub(super) is_one_named: bool,
 }
 
-/// The objects that an action means something to: the others have nothing to do (orchestration.md §12). To name one of
+/// The objects that an action means something to: the others have nothing to do. To name one of
 /// those is a mistake, unless it is another agent that asks us to run it here: there, it is nothing to do.
 fn applicable(
     selected: &Selected,

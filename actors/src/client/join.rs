@@ -2,7 +2,7 @@
 //!
 //! Each step leaves what the next run of the same command can start from: the node is frozen first, both configuration
 //! files are written beside the old ones before either is replaced, and what the other side did before a crash it answers
-//! again (cluster.md §f).
+//! again.
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};

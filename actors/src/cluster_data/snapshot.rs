@@ -345,7 +345,7 @@ impl Snapshot {
         self.local().map_or(0, |local| local.status.json_bytes() + local.config.json_bytes())
     }
 
-    /// The data of a node without its objects; empty for a node never heard since the daemon started (cluster.md §d).
+    /// The data of a node without its objects; empty for a node never heard since the daemon started.
     /// `gen` of a peer is cut down to the local node's entry.
     pub(super) fn node_head(&self, name: &NodeName, node: &NodeEntry) -> Map<String, Value> {
         if *name == self.nodename {

@@ -19,7 +19,7 @@ use super::{Emit, NodeEntry, SetNode, SharedMap, Snapshot, View};
 use crate::config::LoadedConfig;
 pub(super) use dirty::Dirty;
 
-/// Compatibility level of the deployed agents: never to be changed (cluster.md, hazards).
+/// Compatibility level of the deployed agents. With another one, no node of the cluster would start anything by itself.
 const COMPAT: u32 = 10;
 /// API level of the deployed agents.
 const API: u32 = 7;
@@ -133,7 +133,7 @@ impl State {
     }
 
     fn put(&mut self, path: ObjectPath, status: InstanceStatus) {
-        // Deployed agents crash on an instance without monitor (cluster.md, hazards).
+        // Deployed agents crash on an instance without monitor.
         debug_assert!(status.monitor.is_some(), "{path} without monitor");
         let status = Arc::new(status);
         let old = self.local().status.insert(path.clone(), status.clone());
@@ -158,7 +158,7 @@ impl State {
     /// The local instance was evaluated; its monitor stays.
     pub(super) fn set_instance(&mut self, path: ObjectPath, mut status: InstanceStatus) {
         let old = self.now.local_instance(&path);
-        // A peer of ours crashes on an instance without monitor (cluster.md, hazards).
+        // A deployed peer crashes on an instance without monitor.
         status.monitor = Some(old.and_then(|old| old.monitor.clone()).unwrap_or_default());
         status.preserved = false;
         if old.is_none_or(|old| **old != status) {
@@ -434,7 +434,7 @@ impl State {
         changed
     }
 
-    /// The document of an event (cluster.md §i).
+    /// The document of an event (actors/README.md, Events).
     pub(super) fn event(&self, event: &Emit, now: Timestamp) -> String {
         let mut data = Map::new();
         data.insert("id".to_owned(), event.id.clone().into());

@@ -1,4 +1,4 @@
-//! What a worker shows of itself in `daemon_status` (cluster.md §b, status block of a worker).
+//! What a worker shows of itself in `daemon_status`: `config`, `stats`, `peers` and `alerts`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,7 +16,7 @@ use super::inbox::{Inbox, Taken};
 use super::note::{Note, Notes, Severity};
 use super::worker::Outbox;
 
-/// Routers that a datagram may pass (cluster.md §b).
+/// Routers that a datagram may pass, as in deployed agents.
 const TTL: u32 = 32;
 
 /// Longest datagram.

@@ -29,7 +29,7 @@ use crate::evened;
 use crate::limits;
 use crate::listener::accept::{self, Accepted, BindError, Bound};
 
-/// Longest wait for a connection (cluster.md §b).
+/// Longest wait for a connection, as in deployed agents.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shortest limit of the time that sending a message may take; else the timeout of the section.

@@ -77,7 +77,7 @@ impl NodeMonitor {
         address
     }
 
-    /// An object without instance to start has a status nevertheless (orchestration.md §3).
+    /// An object without instance to start has a status nevertheless: its kind and a checksum.
     fn publish_other(&self, path: &ObjectPath, is_there: bool) {
         if !is_there {
             self.tell.remove.do_send(RemoveInstance(path.clone()));

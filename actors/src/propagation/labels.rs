@@ -1,5 +1,5 @@
 //! What nodes publish of themselves that selectors of nodes look at: kept in a file, for commands and for the time before
-//! the others are heard (cluster.md §d, `labels`).
+//! the others are heard (src/monitor/README.md, Cluster data).
 
 use std::collections::BTreeMap;
 

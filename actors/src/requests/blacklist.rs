@@ -13,8 +13,7 @@ pub(super) async fn clear(context: &Context) -> Outcome {
     }
 }
 
-/// GET `daemon_blacklist_status`: invalid messages by sender. An address of a cluster node is shown by its name
-/// (design.md).
+/// GET `daemon_blacklist_status`: invalid messages by sender. An address of a cluster node is shown by its name.
 pub(super) fn status(context: &Context) -> Outcome {
     let mut data = Map::new();
     for (sender, count) in context.routes.blacklist.view.entries() {

@@ -11,7 +11,7 @@ use wire::{Lock, Unlock};
 use super::{Context, NotNow, Outcome};
 use crate::cluster_data::{ClaimLock, ClusterData, ReleaseLock, WatchGeneration};
 
-/// Longest time without a look: publications tell when to look (cluster.md §f).
+/// Longest time without a look: publications tell when to look. Deployed agents look that often.
 const RETRY: Duration = Duration::from_millis(500);
 /// What the cluster data has for an answer, however short the wait.
 const LEAST_PATIENCE: Duration = Duration::from_millis(200);
@@ -64,7 +64,7 @@ async fn wait_for_news(published: &mut watch::Receiver<u64>, deadline: Instant) 
     true
 }
 
-/// Whether every node shows this claim, those included that were never heard (cluster.md §f).
+/// Whether every node shows this claim, those included that were never heard (src/monitor/README.md, Locks).
 fn is_held(context: &Context, name: &str, id: &str) -> bool {
     let snapshot = context.snapshot();
     monitor::is_held(snapshot.nodes().values().map(|node| &node.data.locks), name, id)

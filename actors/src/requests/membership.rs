@@ -14,7 +14,7 @@ use crate::crash;
 use crate::secret_keeper::Rotate;
 use crate::standing_keeper::Leaves;
 
-/// Name of the cluster lock of a join (cluster.md §f).
+/// Name of the cluster lock of a join (src/monitor/README.md, Locks).
 const LOCK: &str = "join";
 /// Longest wait for it, as in deployed agents.
 const LOCK_WAIT: Duration = Duration::from_secs(120);

@@ -22,7 +22,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long a new object may take to be known: its file is there, its instance not yet. Deployed agents look five
 /// times, 1 s apart.
 const NEW_OBJECT_PATIENCE: Duration = Duration::from_secs(5);
-/// How long an order for an object without a local instance is published (cluster.md §d).
+/// How long an order for an object without a local instance is published.
 const ORDER_LIFE: Duration = Duration::from_secs(3);
 /// Pause between two looks at it.
 const NEW_OBJECT_PAUSE: Duration = Duration::from_millis(200);
@@ -175,7 +175,7 @@ pub(super) async fn set_object(context: &Context, options: &SetObjectMonitor) ->
 }
 
 /// An order for an object without a local instance: nobody here carries it out, so it is published for a while, for the
-/// nodes that have one (cluster.md §d).
+/// nodes that have one.
 fn publish_order(context: &Context, path: ObjectPath, target: GlobalExpect) {
     // Before what the nodes that have it were asked earlier, whatever their clocks say.
     let snapshot = context.snapshot();

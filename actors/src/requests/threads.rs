@@ -8,7 +8,7 @@ use wire::{DaemonShutdown, DaemonStart, DaemonStop};
 use super::{Context, NotNow, Outcome, refusal, shorten};
 use crate::root::{ShutdownDaemon, StartThread, StopDaemon, StopSession, StopThread, ThreadError};
 
-/// The root answers within 5 s (design.md); a little more for its queue.
+/// The root answers within 5 s; a little more for its queue.
 const THREAD_PATIENCE: Duration = Duration::from_secs(7);
 /// A stop announces itself to the peers first.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);

@@ -17,7 +17,7 @@ use super::launch::Command;
 use super::launched::Launched;
 use super::processes::{Owner, Process, ProcessTable, main};
 
-/// How long an early end counts as a failed start (orchestration.md §13).
+/// How long an early end counts as the end of the start, as in deployed agents.
 const START_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How long processes may take to end.

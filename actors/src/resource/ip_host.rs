@@ -15,7 +15,7 @@ use super::exec::{Output, Program};
 use super::instance::Setup;
 use crate::durable::FileLock;
 
-/// How long a new address may take to answer, and an old one to fall silent (orchestration.md §13).
+/// How long a new address may take to answer, and an old one to fall silent.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 struct Ip {

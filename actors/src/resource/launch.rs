@@ -15,7 +15,7 @@ use super::exec_context::ExecContext;
 use super::instance::Setup;
 use crate::rooted::Place;
 
-/// Words that only a shell understands, each on its own (orchestration.md §13).
+/// Words that ask for a shell, each on its own; so does a word that ends with `;`.
 const SHELL_WORDS: [&str; 3] = ["|", "||", "&&"];
 
 /// Limits that keywords `limit_<name>` set, in bytes or counts. `cpu` is a duration.

@@ -1,4 +1,4 @@
-//! Locks of an instance: of its actions, and of its evaluation (orchestration.md, locks).
+//! Locks of an instance: of its actions, and of its evaluation (actors/README.md, Resource drivers).
 
 use std::io;
 use std::path::Path;

@@ -13,7 +13,7 @@ use crate::descriptor;
 use crate::durable::FileLock;
 use crate::paths::Paths;
 
-/// What the holder of an action lock writes in it (orchestration.md, locks).
+/// What the holder of an action lock writes in it (actors/README.md, Files).
 #[derive(Debug, Deserialize)]
 struct Holder {
     pid: i32,

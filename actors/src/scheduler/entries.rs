@@ -38,7 +38,7 @@ impl Work {
         }
     }
 
-    /// Whether an instance that is not provisioned does without (orchestration.md §4).
+    /// Whether it rests while the object is not provisioned everywhere, as in deployed agents.
     pub(super) fn needs_provisioned(self) -> bool {
         self != Self::Status
     }
