@@ -185,7 +185,7 @@ impl Paths {
         self.var.join("lock")
     }
 
-    /// `<var>/lsnr`, readable by the daemon's user only.
+    /// `<var>/lsnr`, where the control socket is: that is readable and writable by its owner only.
     #[must_use]
     pub fn listener_folder(&self) -> PathBuf {
         self.var.join("lsnr")

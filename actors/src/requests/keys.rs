@@ -2,7 +2,7 @@
 //!
 //! Section `data`: `literal:<text>` for one line of text, `base64:<bytes>` for the rest. Those of sec and usr are
 //! `crypt:<base64url of a classic envelope and its NUL>`, sealed with the cluster secret under the cluster name `join`;
-//! inside is the text as JSON, or the bytes when they are no text. (Observed on a deployed agent; the specs are silent.)
+//! inside is the text as JSON, or the bytes when they are no text. (Observed on a deployed agent.)
 //! Where no deployed agent is to read them, they are `sealed:<base64url of a sealed frame>` instead: keyed for that purpose
 //! only, naming the generation of the secret. Both are read everywhere.
 

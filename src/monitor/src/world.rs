@@ -14,7 +14,7 @@ use crate::{Ballot, Standing};
 pub struct Conditions {
     /// Keyword `node.ready_period` in seconds, default 5: how long peers may contest a start.
     pub ready_period_secs: f64,
-    /// Keyword `node.max_parallel`, default 10: objects that may have an action running at once.
+    /// Keyword `node.max_parallel`: objects that may have an action running at once.
     pub max_parallel: usize,
     /// Objects with an action running now ([`is_transition`](crate::is_transition)).
     pub transitions: usize,
