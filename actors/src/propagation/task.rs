@@ -144,12 +144,14 @@ impl Task {
     /// A cluster.conf is taken over only if this node is still a member, and could still open what members send.
     fn check_cluster(&self, fetched: &Fetched) -> Result<(), String> {
         let ini = Ini::parse(&fetched.text).map_err(|error| format!("unreadable: {error}"))?;
-        let is_in_node_conf = self.context.node.node.get("cluster", "nodes").is_some();
-        let nodes = ini.get("cluster", "nodes").unwrap_or_default();
-        let is_named = |nodes: &str| {
-            nodes.split_whitespace().any(|node| node.eq_ignore_ascii_case(self.nodename.as_str()))
-        };
-        let is_member = is_named(nodes) || ini.get("cluster", "drpnodes").is_some_and(is_named);
+        let conf = ObjectConf::parse(self.path.clone(), &fetched.text)
+            .map_err(|error| format!("unreadable: {error}"))?;
+        let node = &self.context.node;
+        let theirs = NodeConf::new(node.nodename.clone(), Arc::new(conf), node.node.clone());
+        let is_in_node_conf = node.node.get("cluster", "nodes").is_some();
+        let is_told = ini.get("cluster", "nodes").is_some_and(|nodes| !nodes.trim().is_empty());
+        let is_member = (is_told && theirs.cluster_nodes().contains(&self.nodename))
+            || theirs.cluster_drpnodes().contains(&self.nodename);
         if !is_member && !is_in_node_conf {
             return Err("this node is not a member there: join again, or leave".to_owned());
         }
@@ -159,10 +161,6 @@ impl Task {
         if !has_secret && self.context.node.node.get("cluster", "secret").is_none() {
             return Err("it has no secret".to_owned());
         }
-        let conf = ObjectConf::parse(self.path.clone(), &fetched.text)
-            .map_err(|error| format!("unreadable: {error}"))?;
-        let node = &self.context.node;
-        let theirs = NodeConf::new(node.nodename.clone(), Arc::new(conf), node.node.clone());
         let (ours, theirs) = (NodeSettings::new(node.clone()), NodeSettings::new(Arc::new(theirs)));
         if ours.secret_generation > theirs.secret_generation && is_member {
             return Err(format!(

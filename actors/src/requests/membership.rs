@@ -27,9 +27,10 @@ const CLUSTER_KEYWORDS: &[&str] = &["name", "nodes", "drpnodes", "id", "quorum",
 /// Sections of node.conf that a joiner gets.
 const SECTIONS: &[&str] = &["hb#", "stonith#", "pool#", "network#", "arbitrator#"];
 
-/// The members as a file writes them, none if it does not say.
+/// The members as a file writes them; none if it does not say, or says it by references: the members in force are written
+/// then.
 fn written_nodes(ini: &Ini) -> Option<Vec<String>> {
-    let nodes = ini.get("cluster", "nodes")?;
+    let nodes = ini.get("cluster", "nodes").filter(|nodes| !nodes.contains('{'))?;
     Some(nodes.split_whitespace().map(str::to_owned).collect())
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn internal(setup: &Setup<'_>, section: &SectionReader<'_>) -> Option
         options: vec![],
         is_options_reset: false,
         bandwidth: None,
-        max_delay: INTERNAL_MAX_DELAY,
+        max_delay: section.duration("sync_max_delay").ok().flatten().unwrap_or(INTERNAL_MAX_DELAY),
         nodes,
         drpnodes,
         is_internal: true,

@@ -410,11 +410,12 @@ impl<'a> Evaluation<'a> {
             Doc::Object(conf) if conf.path().kind() != Kind::Ccfg => "DEFAULT",
             Doc::Object(_) | Doc::Node(_) => {
                 let conf = &self.ctx.node;
-                let nodes = match (self.doc, group) {
-                    (Doc::Node(conf), "nodes") => conf.cluster_nodes(),
-                    (Doc::Node(conf), _) => conf.cluster_drpnodes(),
-                    (_, "nodes") => conf.cluster_nodes(),
-                    _ => conf.cluster_drpnodes(),
+                let conf = if let Doc::Node(node) = self.doc { node } else { conf };
+                let nodes = match group {
+                    "nodes" => conf.cluster_nodes(),
+                    "drpnodes" => conf.cluster_drpnodes(),
+                    // The others are groups of an object.
+                    _ => &[],
                 };
                 return nodes.iter().map(|node| node.as_str().to_owned()).collect();
             }

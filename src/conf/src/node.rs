@@ -61,18 +61,37 @@ impl NodeConf {
     /// The configuration that both documents make.
     #[must_use]
     pub fn new(nodename: NodeName, cluster: Arc<ObjectConf>, node: Ini) -> Self {
+        let plain =
+            Self { nodes: [nodename.clone()].into(), drpnodes: [].into(), nodename, cluster, node };
+        let plain = plain.with_members(|conf, keyword| {
+            conf.get(&format!("cluster.{keyword}")).unwrap_or_default()
+        });
+        let is_plain = ["nodes", "drpnodes"].iter().all(|keyword| {
+            plain.get(&format!("cluster.{keyword}")).is_none_or(|text| !text.contains('{'))
+        });
+        if is_plain {
+            return plain;
+        }
+        // Members that are references: what they stand for does not depend on who the members are.
+        let ctx = Context::new(Arc::new(plain.clone()));
+        plain.with_members(|conf, keyword| {
+            let found = Evaluation::new(Doc::Node(conf), &ctx).eval("cluster", keyword, true);
+            found.map(|found| found.value.to_string()).unwrap_or_default()
+        })
+    }
+
+    /// The same configuration with the members that `text` tells of.
+    fn with_members(self, text: impl Fn(&Self, &str) -> String) -> Self {
         let read = |keyword| {
-            let text =
-                node.get("cluster", keyword).or_else(|| cluster.ini().get("cluster", keyword));
             let words: Vec<String> =
-                text.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+                text(&self, keyword).split_whitespace().map(str::to_owned).collect();
             crate::eval::node_names(&words)
         };
         let (mut nodes, drpnodes) = (read("nodes"), read("drpnodes"));
         if nodes.is_empty() {
-            nodes.push(nodename.clone());
+            nodes.push(self.nodename.clone());
         }
-        Self { nodename, cluster, node, nodes: nodes.into(), drpnodes: drpnodes.into() }
+        Self { nodes: nodes.into(), drpnodes: drpnodes.into(), ..self }
     }
 
     /// `cluster.nodes` in their order, the local node when unset.

@@ -22,6 +22,29 @@ fn nothing_configured_means_the_defaults_of_the_field() {
 }
 
 #[test]
+fn members_that_are_references_are_the_same_for_all_who_ask() {
+    let cluster = "[cluster]\nnodes = {env.members} n3\ndrpnodes = {env.site}\n[env]\nmembers = n1 N2\nsite = d1\n";
+    let found = settings(cluster, "");
+    assert_eq!(found.nodes, ["n1", "n2", "n3"].map(|name| NodeName::new(name).unwrap()));
+    assert_eq!(found.conf.cluster_nodes(), found.nodes);
+    assert_eq!(found.conf.cluster_drpnodes(), [NodeName::new("d1").unwrap()]);
+    // What resolves to nothing names nobody but this node.
+    let lost = settings("[cluster]\nnodes = {env.nope}\n", "");
+    assert_eq!(lost.conf.cluster_nodes(), [NodeName::new("n1").unwrap()]);
+}
+
+#[test]
+fn a_scope_of_objects_is_no_group_of_the_cluster() {
+    let cluster = "[cluster]\nnodes = n1 n2\ndrpnodes = d1\n[listener]\nport@encapnodes = 2001\nport@drpnodes = 2002\nport = 2000\n";
+    let conf = settings(cluster, "").conf;
+    let port = |node: &str| {
+        let ctx = Context::new(conf.clone()).impersonating(&NodeName::new(node).unwrap());
+        conf.cluster.eval(&ctx, "listener", "port").unwrap().value.to_string()
+    };
+    assert_eq!((port("n2"), port("d1")), ("2000".to_owned(), "2002".to_owned()));
+}
+
+#[test]
 fn the_node_wins_over_the_cluster_keyword_by_keyword() {
     let cluster = "[cluster]\nname = Demo\nnodes = n1 N2\nsecret = abcdefghijklmnop\nquorum = true\n[node]\nenv = PRD\nready_period = 1\n[listener]\nport = 2000\n";
     let node = "[node]\nready_period = 2\nmin_avail_mem = 1g\n[listener]\naddr = 127.0.0.1\n[labels]\nzone = a\nzone@n2 = b\n";
