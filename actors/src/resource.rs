@@ -50,7 +50,7 @@ use std::sync::Arc;
 
 use model::{InstanceStatus, ObjectPath};
 
-pub(crate) use action::ORIGIN_VARIABLE;
+pub(crate) use action::{ORIGIN_VARIABLE, PART_VARIABLE};
 pub use action::{Others, action, end_by_signals, in_new_session, is_from_daemon};
 pub use cgroup::Cgroups;
 pub use container::is_usable;

@@ -41,6 +41,16 @@ pub fn is_from_daemon() -> bool {
     std::env::var(ORIGIN_VARIABLE).is_ok_and(|origin| origin == "daemon")
 }
 
+/// Set for a command that an action of ours runs on another object: the process id of that action. What it needs was judged
+/// where it began. Of use to its own child only: one that is exported or copied names another process.
+pub(crate) const PART_VARIABLE: &str = "OSVC_PART_OF";
+
+/// Whether this process is a part of an action on another object, such as the start of a volume for its service.
+fn is_part() -> bool {
+    let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().to_string());
+    parent.is_some() && std::env::var(PART_VARIABLE).ok() == parent
+}
+
 /// Set by the runner: the session of the action.
 const SESSION_VARIABLE: &str = "OSVC_SESSION_UUID";
 
@@ -130,6 +140,8 @@ pub(crate) struct Act<'a> {
     selection: Selection,
     /// Asked by the monitor: the daemon knows, and is not told.
     is_from_daemon: bool,
+    /// A part of an action on another object: where that may run was judged already.
+    is_part: bool,
     /// The action lock, once taken.
     lock: ArcSwapOption<InstanceLock>,
     /// Something was done since the states of the resources were found.
@@ -140,7 +152,7 @@ pub(crate) struct Act<'a> {
 /// failed. What went wrong is in the log.
 ///
 /// Targets of the monitor (`switch`, `giveback`, `takeover`, `abort`, `clear`) are no local actions: refused. So is what
-/// would start a second copy of what `others` have, unless it is forced or the daemon wants it.
+/// would start a second copy of what `others` have, unless it is forced, or the daemon or a service wants it.
 ///
 /// SIGTERM, SIGINT and SIGHUP end the running step, and with it the action, once [`end_by_signals`] was called.
 #[must_use]
@@ -160,6 +172,7 @@ pub fn action(
         options,
         selection: Selection::read(options),
         is_from_daemon,
+        is_part: is_part(),
         lock: ArcSwapOption::empty(),
         has_acted: AtomicBool::new(false),
     };
@@ -260,6 +273,7 @@ impl Act<'_> {
             options: self.options,
             selection: Selection::read(self.options),
             is_from_daemon: self.is_from_daemon,
+            is_part: self.is_part,
             lock: ArcSwapOption::new(self.lock.load_full()),
             has_acted: AtomicBool::new(true),
         }

@@ -77,6 +77,7 @@ pub(crate) struct Program {
     timeout: Option<Duration>,
     last_words: Duration,
     output: Output,
+    is_part: bool,
 }
 
 /// How a program ended.
@@ -135,6 +136,7 @@ impl Program {
             timeout: Some(LIMIT),
             last_words: LAST_WORDS_ASKED,
             output: Output::Captured,
+            is_part: false,
         }
     }
 
@@ -171,6 +173,12 @@ impl Program {
         self.timeout
     }
 
+    /// It is `om`, and does a part of this action on another object: what the action needs was judged here.
+    pub(crate) fn part(mut self) -> Self {
+        self.is_part = true;
+        self
+    }
+
     /// Tells its output.
     pub(crate) fn output(mut self, output: Output) -> Self {
         self.output = output;
@@ -195,6 +203,10 @@ impl Program {
         for name in PRIVATE {
             command.env_remove(name);
         }
+        match self.is_part {
+            true => command.env(super::PART_VARIABLE, std::process::id().to_string()),
+            false => command.env_remove(super::PART_VARIABLE),
+        };
         command.stdin(Stdio::null());
         if self.output == Output::Null {
             command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -195,7 +195,7 @@ impl Volume {
         let nodename = (NODENAME_VARIABLE.to_owned(), host.nodename.to_string());
         let program = Program::new(all).environment(root.into_iter().chain([nodename]));
         // What it does has limits of its own, and it rolls back when it is asked to end.
-        let program = program.timeout(None).last_words(ORDERLY_END);
+        let program = program.part().timeout(None).last_words(ORDERLY_END);
         scene.execute(&program.output(Output::LoggedAsInfo)).map(drop)
     }
 

@@ -8,7 +8,8 @@ use super::Act;
 impl Act<'_> {
     /// Refuses to start by hand what is active on another node, and may be on one only.
     pub(super) fn check_copies(&self, action: InstanceAction) -> Result<(), Failure> {
-        if self.is_from_daemon || self.options.force || !self.starts_a_copy(action) {
+        let is_judged = self.is_from_daemon || self.is_part;
+        if is_judged || self.options.force || !self.starts_a_copy(action) {
             return Ok(());
         }
         let (path, settings) = (&self.instance.path, &self.instance.settings);

@@ -17,7 +17,7 @@ impl Act<'_> {
         self.tell_skipped(verb, true);
         let is_meant = |is_standby: bool| verb == Verb::Start || is_standby;
         if verb == Verb::Start && self.selection.is_all() && !self.options.dry_run {
-            if !self.is_from_daemon && !self.options.force {
+            if !self.is_from_daemon && !self.is_part && !self.options.force {
                 self.check_affinities()?;
             }
             self.check_aborts()?;
@@ -32,21 +32,25 @@ impl Act<'_> {
             activated.clone_from(&done.activated);
             done.result()
         });
-        if done.is_err() {
+        if done.is_err() && self.rolls_back() {
             self.roll_back(&activated, &mut states)?;
         }
         done
     }
 
-    /// Stops what a failed start brought up.
+    /// Whether what fails is rolled back.
+    fn rolls_back(&self) -> bool {
+        self.instance.settings.rollback && !self.options.disable_rollback
+    }
+
+    /// Stops what an action brought up.
     fn roll_back(&self, activated: &[String], states: &mut States) -> Result<(), Failure> {
-        let is_wanted = self.instance.settings.rollback && !self.options.disable_rollback;
         let sets = super::super::order::sets(&self.instance, Direction::Stop, |resource| {
             !resource.is_standby
                 && !resource.is_untouchable()
                 && activated.iter().any(|rid| rid == resource.rid.as_str())
         });
-        if sets.is_empty() || !is_wanted {
+        if sets.is_empty() {
             return Ok(());
         }
         // A word that came after the last step has been heard.
@@ -191,7 +195,8 @@ impl Act<'_> {
             }
             Ok(())
         });
-        if done.is_err() || is_stopped_after {
+        // What is made runs where it is started then: that is no matter of failures.
+        if is_stopped_after || (done.is_err() && self.rolls_back()) {
             again.as_ref().unwrap_or(self).roll_back(&activated, &mut states)?;
         }
         done
