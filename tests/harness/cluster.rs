@@ -39,10 +39,7 @@ impl ClusterConf {
 
 /// Whether many more processes want to run than this machine has processors.
 fn is_busy() -> bool {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).unwrap_or(0.0);
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(processors).is_ok_and(|processors| load > 4.0 * f64::from(processors))
+    crate::load_per_processor() > 4.0
 }
 
 /// Nodes `n1`, `n2`, .. at 127.0.0.11, 127.0.0.12, .., each with ports of its own. Dropping it kills them.

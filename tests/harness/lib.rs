@@ -58,6 +58,31 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     wait_until(what, || condition().then_some(()));
 }
 
+/// How many processes want each processor of this machine, over the last minute.
+pub(crate) fn load_per_processor() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().and_then(|load| load.parse::<f64>().ok()).unwrap_or(0.0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    load / f64::from(u32::try_from(processors).unwrap_or(1))
+}
+
+/// A time that is enough on a quiet machine, as long as the load of this one makes it.
+#[must_use]
+pub fn at_this_load(time: Duration) -> Duration {
+    time.mul_f64(load_per_processor().max(1.0))
+}
+
+/// Lifts the limit of descriptors of this program to what it may have: an ordinary user has 1,024 at first.
+///
+/// # Panics
+///
+/// When the system refuses its own maximum.
+pub fn lift_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("our own limit");
+}
+
 /// Whether the suite runs as root: what needs it is skipped otherwise, and says so.
 #[must_use]
 pub fn is_root() -> bool {

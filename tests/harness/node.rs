@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -39,6 +40,8 @@ pub struct Node {
     environment: Vec<(String, String)>,
     program: PathBuf,
     daemon: Option<Child>,
+    /// What [`Self::spawn`] started.
+    spawned: Mutex<Vec<u32>>,
 }
 
 impl Node {
@@ -55,6 +58,7 @@ impl Node {
             environment: vec![],
             program: Self::built(),
             daemon: None,
+            spawned: Mutex::default(),
         };
         for folder in ["etc", "var", "log", "tmp"] {
             fs::create_dir_all(node.root().join(folder)).expect("a folder of the node");
@@ -265,6 +269,13 @@ impl Node {
         }
     }
 
+    /// Starts a command and remembers that it is of this node.
+    fn started_by(&self, command: &mut Command) -> Child {
+        let child = command.spawn().expect("om runs");
+        self.spawned.lock().expect("no test panics with it").push(child.id());
+        child
+    }
+
     /// Starts `om` with these words, and does not wait for it.
     ///
     /// # Panics
@@ -273,7 +284,7 @@ impl Node {
     #[must_use]
     pub fn spawn(&self, words: &[&str]) -> Child {
         let mut command = self.command(&self.program);
-        command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("om runs")
+        self.started_by(command.args(words).stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
     /// Starts `om` with these words, its output in `output`: a terminal, a pipe.
@@ -284,7 +295,7 @@ impl Node {
     #[must_use]
     pub fn spawn_into(&self, words: &[&str], output: impl Into<Stdio>) -> Child {
         let mut command = self.command(&self.program);
-        command.args(words).stdout(output).stderr(Stdio::null()).spawn().expect("om runs")
+        self.started_by(command.args(words).stdout(output).stderr(Stdio::null()))
     }
 
     /// Starts `om` with these words, its output and its errors in files.
@@ -300,7 +311,7 @@ impl Node {
         err: impl Into<Stdio>,
     ) -> Child {
         let mut command = self.command(&self.program);
-        command.args(words).stdout(out).stderr(err).spawn().expect("om runs")
+        self.started_by(command.args(words).stdout(out).stderr(err))
     }
 
     /// Runs `om`, which must exit with 0, and returns what it printed.
@@ -409,17 +420,16 @@ impl Node {
     #[must_use]
     pub fn processes(&self, condition: impl Fn(&str) -> bool) -> Vec<u32> {
         // All of them carry the root in their environment. That of `om` is read by root only: elsewhere, what descends from
-        // the daemon is meant, and what the test itself runs.
+        // the daemon is meant, and from what was started for this node. Other children of this program are daemons of tests
+        // beside this one.
         let marker = format!("OSVC_ROOT_PATH={}", self.root().display());
-        let daemon = self.daemon.as_ref().map(Child::id);
+        let mut roots = self.spawned.lock().expect("no test panics with it").clone();
+        roots.extend(self.daemon.as_ref().map(Child::id));
         let is_ours = |pid: &u32| match fs::read(format!("/proc/{pid}/environ")) {
             Ok(environment) => {
                 environment.split(|byte| *byte == 0).any(|word| word == marker.as_bytes())
             }
-            Err(_) => {
-                ancestors(*pid).next() == Some(std::process::id())
-                    || ancestors(*pid).any(|ancestor| Some(ancestor) == daemon)
-            }
+            Err(_) => std::iter::once(*pid).chain(ancestors(*pid)).any(|one| roots.contains(&one)),
         };
         crate::processes(condition).into_iter().filter(is_ours).collect()
     }
