@@ -10,7 +10,7 @@ use crate::{Context, Converter, Ini, NodeConf, ObjectConf, Value};
 
 mod references;
 
-pub(crate) use references::{left_out_of_dnsnodes, unresolved};
+pub(crate) use references::{Place, left_out_of_dnsnodes, unresolved};
 
 /// Why a keyword has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]

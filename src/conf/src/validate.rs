@@ -241,7 +241,7 @@ impl<'a> Validator<'a> {
 
     /// Tells of references that do not become what they look like.
     fn references(&mut self, section: &str, keyword: &str) {
-        if section != "DEFAULT" && !section.contains('#') {
+        if !matches!(section, "DEFAULT" | "env") && !section.contains('#') {
             return;
         }
         let (doc, ctx) = (self.doc, self.ctx);
@@ -257,10 +257,17 @@ impl<'a> Validator<'a> {
                 );
                 reasons.insert((Severity::Warning, line, reason));
             }
-            let is_command = values::is_command(keyword);
-            for (reference, near) in eval::unresolved(doc, ctx, section, raw, is_command) {
+            let place = match section {
+                "env" => eval::Place::Env,
+                _ if values::is_command(keyword) => eval::Place::Command,
+                _ => eval::Place::Value,
+            };
+            for (reference, near) in eval::unresolved(doc, ctx, section, raw, place) {
+                let group = reference[1..].split('.').next().unwrap_or_default();
+                let is_missing = group.contains('#') && !doc.ini().has_section(group);
                 let advice = match near {
-                    Some(near) => format!(": did you mean {{{near}}}?"),
+                    Some(near) => format!(": did you mean {near}?"),
+                    None if is_missing => format!(": there is no section {group}"),
                     None if reference.starts_with("{volume#") => {
                         ": the mount point of a volume is `mount_point`".to_owned()
                     }

@@ -211,6 +211,10 @@ impl Evaluation<'_> {
         if !is_devices || !section.contains('#') {
             return None;
         }
+        if !self.doc.ini().has_section(section) {
+            // Nobody will ever know them.
+            return Some(Target::Unknown);
+        }
         let known = self.ctx.facts.as_ref().and_then(|facts| facts.devices(section, option));
         Some(known.map_or(Target::Null, |words| Target::Text(words.join(" "))))
     }
@@ -331,15 +335,25 @@ fn modify(modifier: &str, text: &str) -> String {
     }
 }
 
-/// References of a text that resolve to nothing, and so stay as they are, each with the name that was probably meant. In a
-/// command, a word in braces may be meant for a shell.
+/// Where a reference stands: what in braces is none there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A value: each is meant.
+    Value,
+    /// A command: a word in braces may be meant for a shell or a program.
+    Command,
+    /// Section `env`: as in a command, and names without a section are read where the value is used.
+    Env,
+}
+
+/// References of a text that resolve to nothing, and so stay as they are, each with the reference that was probably meant.
 pub(crate) fn unresolved(
     doc: Doc<'_>,
     ctx: &Context,
     section: &str,
     text: &str,
-    is_command: bool,
-) -> Vec<(String, Option<&'static str>)> {
+    place: Place,
+) -> Vec<(String, Option<String>)> {
     let mut found = vec![];
     let mut from = 0;
     while let Some((start, end)) = next_reference(text, from) {
@@ -347,31 +361,56 @@ pub(crate) fn unresolved(
         let reference = &text[start..=end];
         let name = reference[1..reference.len() - 1].trim_start_matches('#');
         let name = name.rsplit_once(':').map_or(name, |(_, name)| name);
-        let near = match name.split_once('.') {
-            Some((group, _)) => {
-                let is_resource = group.contains('#')
-                    && keywords::is_resource_group(
-                        keywords::group_of(group.split('#').next().unwrap_or_default()).0,
-                    );
-                let is_section = matches!(group, "env" | "labels" | "data" | "node" | "DEFAULT");
-                if !is_resource && !is_section {
-                    continue;
-                }
-                None
+        let name = name.split_once('[').map_or(name, |(name, _)| name);
+        // `${x}` is a shell's.
+        let is_shell = place != Place::Value && text[..start].ends_with('$');
+        let (is_meant, near) = match name.split_once('.') {
+            Some((group, option)) => meant(doc, group, option),
+            None if place == Place::Env && BUILTINS.contains(&name) => continue,
+            None => {
+                let own = doc.ini().keywords(section).map(|(keyword, _)| keyword);
+                let near = model::nearest(name, BUILTINS.into_iter().chain(own));
+                // Nobody mistypes two letters.
+                let is_meant = near.is_some() && name.len() > 3;
+                (is_meant, near.map(str::to_owned))
             }
-            None if is_command => continue,
-            None => match model::nearest(name, BUILTINS) {
-                Some(near) => Some(near),
-                None => continue,
-            },
         };
+        if is_shell || (place != Place::Value && !is_meant) {
+            continue;
+        }
         let replaced = Evaluation::new(doc, ctx).replace_references(reference, section);
         if matches!(replaced, Ok(Some(text)) if text == reference) {
-            found.push((reference.to_owned(), near));
+            found.push((reference.to_owned(), near.map(|near| format!("{{{near}}}"))));
         }
     }
     found
 }
+
+/// Whether a reference with a section is one beyond doubt, and what was probably meant.
+fn meant(doc: Doc<'_>, group: &str, option: &str) -> (bool, Option<String>) {
+    let ini = doc.ini();
+    let in_section = |section: &str| {
+        let keywords = ini.keywords(section).map(|(keyword, _)| keyword);
+        model::nearest(option, keywords).map(|near| format!("{section}.{near}"))
+    };
+    if ini.has_section(group) {
+        let is_free = matches!(group, "env" | "labels" | "data");
+        let near = if is_free { in_section(group) } else { None };
+        return (true, near);
+    }
+    let is_index = group.contains('#');
+    let is_resource = is_index
+        && keywords::is_resource_group(
+            keywords::group_of(group.split('#').next().unwrap_or_default()).0,
+        );
+    let is_section = matches!(group, "env" | "labels" | "data" | "node" | "DEFAULT");
+    let near = model::nearest(group, ini.sections().chain(SECTIONS));
+    let near = near.filter(|near| *near != group).map(|near| format!("{near}.{option}"));
+    (is_resource || is_section || is_index || near.is_some(), near)
+}
+
+/// Sections that a reference may name, whether they are there or not.
+const SECTIONS: [&str; 4] = ["env", "labels", "node", "DEFAULT"];
 
 /// Names that a reference may have without a section.
 const BUILTINS: [&str; 31] = [

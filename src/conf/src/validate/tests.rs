@@ -92,9 +92,43 @@ fn a_reference_that_resolves_to_nothing_is_a_mistake() {
         [
             "Mistake web.conf line 14: fs#3.mnt: {volume#data.mountpoint} resolves to nothing, and stays \
              as it is: the mount point of a volume is `mount_point`",
-            "Mistake web.conf line 17: app#1.stop: {fs#2.mnt} resolves to nothing, and stays as it is",
+            "Mistake web.conf line 17: app#1.stop: {fs#2.mnt} resolves to nothing, and stays as it is: did you mean \
+             {fs#1.mnt}?",
         ]
     );
+}
+
+#[test]
+fn a_reference_to_what_is_not_there_is_told_wherever_it_stands() {
+    let text = "[DEFAULT]\nid = i\nnodes = n1\n[volume#data]\nname = v\nsize = 1m\n\
+                [env]\nport = 80\nline = {env.prt} {env.nope} {rindex} {unknown} ${nodenam} {clustrname}\n\
+                [fs#1]\ntype = ext4\ndev = {lv#1.exposed_devs[0]}\nmnt = /srv/{instance}\n\
+                [fs#2]\ntype = ext4\ndev = {disk#9.exposed_devs[0]}\nmnt = {volumes#data.mnt}/{evn.port}/{x.y}\n\
+                [app#1]\nstart = {volume#dta.mount_point}/run {evn.port} {nodenam} {print} ${nodenam} {a.b} {env.line}\n\
+                stop = {volume#data.mount_point}/a\ncheck = true\n";
+    let end = |text: &str| format!("{text} resolves to nothing, and stays as it is");
+    let expected = [
+        ("9: env.line: ", "{clustrname}", ": did you mean {clustername}?"),
+        ("9: env.line: ", "{env.nope}", ""),
+        ("9: env.line: ", "{env.prt}", ": did you mean {env.port}?"),
+        ("12: fs#1.dev: ", "{lv#1.exposed_devs[0]}", ": there is no section lv#1"),
+        ("13: fs#1.mnt: ", "{instance}", ""),
+        ("16: fs#2.dev: ", "{disk#9.exposed_devs[0]}", ": there is no section disk#9"),
+        ("17: fs#2.mnt: ", "{evn.port}", ": did you mean {env.port}?"),
+        ("17: fs#2.mnt: ", "{volumes#data.mnt}", ": did you mean {volume#data.mnt}?"),
+        ("17: fs#2.mnt: ", "{x.y}", ""),
+        ("19: app#1.start: ", "{evn.port}", ": did you mean {env.port}?"),
+        ("19: app#1.start: ", "{nodenam}", ": did you mean {nodename}?"),
+        (
+            "19: app#1.start: ",
+            "{volume#dta.mount_point}",
+            ": did you mean {volume#data.mount_point}?",
+        ),
+    ];
+    let expected = expected.map(|(place, reference, advice)| {
+        format!("Mistake web.conf line {place}{}{advice}", end(reference))
+    });
+    assert_eq!(told("web", text), expected);
 }
 
 #[test]
