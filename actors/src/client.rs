@@ -69,6 +69,10 @@ pub fn run(command: Command) -> ExitCode {
         complain(&format!("--filter: {error}"));
         return ExitCode::from(if answers(&command) { om::NOT_ASKED } else { 2 });
     }
+    if command.filter().is_some() && !command.writes_data() {
+        complain("--filter: this command writes nothing that a path selects from");
+        return ExitCode::from(if answers(&command) { om::NOT_ASKED } else { 2 });
+    }
     let answers = answers(&command);
     if let Err(failure) = tips::check_nodes(&command, &paths, &nodename) {
         failure.lines.iter().for_each(|line| complain(line));
@@ -332,6 +336,16 @@ fn complain(line: &str) {
 /// Writes to stderr. That nobody reads it changes nothing of what is done.
 pub(crate) fn say(text: &str) {
     _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Tells of a word alone what it may be: an object that is here, or one that is near it.
+pub(crate) fn say_object(words: &[String]) {
+    let [word] = words else { return };
+    let paths = Paths::from_env();
+    let known: Vec<String> =
+        crate::config::list_objects(&paths).into_keys().map(|path| path.to_string()).collect();
+    let Some(near) = model::nearest(word, known.iter().map(String::as_str)) else { return };
+    note(&format!("{near} is an object: `om {near} print status` shows it"));
 }
 
 /// Seconds as a duration; what is none is 0.

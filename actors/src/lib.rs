@@ -67,6 +67,7 @@ pub fn main() -> std::process::ExitCode {
     match om::parse(words.iter().cloned()) {
         Err(usage) => {
             client::say(&format!("{usage}\n"));
+            client::say_object(&words);
             std::process::ExitCode::from(om::usage_code(&words))
         }
         Ok(Command::Daemon(DaemonCommand {

@@ -240,6 +240,10 @@ fn an_action_on_many_leaves_alone_what_it_means_nothing_to() {
             (&["cfg/c*", "freeze"], 0, "", ""),
             (&["cfg/c1", "freeze"], 2, "", "freeze means nothing to it"),
             (&["cluster", "print", "config"], 0, "[cluster]", ""),
+            (&["node", "thaw", "--node", "*"], 0, "", "thaws n1"),
+            (&["w2", "create", "--node", "n1", "--env", "port=80"], 0, "create w2", ""),
+            (&["w2", "get", "--kw", "env.port"], 0, "80", ""),
+            (&["w2", "delete", "--local"], 0, "", "delete"),
             (&["ls"], 0, "cfg/c1\n", ""),
         ],
     );

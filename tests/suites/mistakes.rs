@@ -101,6 +101,34 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ("nosec delete", 1, "nosec.conf line 3:"),
     ("nosec status", 69, "nosec.conf line 3:"),
     ("nosec validate config", 1, "nosec.conf line 3:"),
+    // An option that would do nothing.
+    ("web abort --local", 2, "neither --local, nor --node, nor resources: om web abort"),
+    ("web abort --node n1", 2, "neither --local, nor --node, nor resources: om web abort"),
+    ("web abort --rid fs#1", 2, "`om web abort` takes no --rid"),
+    ("web print config mtime --filter nosuch", 2, "--filter: this command writes nothing"),
+    ("web start --filter nosuch", 2, "--filter: this command writes nothing"),
+    ("web start --local --filter nosuch", 2, "--filter: this command writes nothing"),
+    ("node freeze --filter nosuch", 2, "--filter: this command writes nothing"),
+    ("daemon stop --filter nosuch", 2, "--filter: this command writes nothing"),
+    ("web print config --node n1 --filter nosuch", 1, "--filter selects nothing"),
+    ("web print devs --node n1 --filter nosuch", 1, "--filter selects nothing"),
+    ("node print capabilities --node n1 --filter nosuch", 1, "--filter selects nothing"),
+    ("pool status --node n1 --filter nosuch", 1, "--filter selects nothing"),
+    ("w2 create --node n1 --force", 2, "create takes no --force with --node"),
+    ("w2 create --node n1 --provision --leader", 2, "create takes no --leader with --node"),
+    ("w2 create --kw a=1 --kw a=2", 2, "a is set twice: one of the values would be lost"),
+    ("web set --kw env.a=1 --kw env.a=2", 2, "env.a is set twice"),
+    (
+        "w2 create --resource {\"rid\":\"fs#1\",\"type\":\"flag\"} --resource {\"rid\":\"fs#1\",\"type\":\"tmpfs\"}",
+        2,
+        "fs#1 is given twice",
+    ),
+    ("node ls --node nope --server n1", 1, "nope is no node of the cluster: its nodes are n1"),
+    // What failed is no wrong usage, however many failed.
+    ("bad* start --local", 1, ""),
+    ("bad* start --node n1", 1, ""),
+    ("svc web start", 2, "om web start"),
+    ("wbe", 2, "web is an object: `om web print status` shows it"),
     // Wrong usage is no state of an instance.
     ("web status --nope", 64, "unexpected argument"),
     ("svc -s web status --nope", 64, "unexpected argument"),
@@ -116,6 +144,11 @@ fn what_does_not_exist_is_told_whatever_the_command() {
     node.write("etc/nosec.conf", "[DEFAULT]\nnodes = n1\n[fs#1\ntype = flag\n");
     node.om_ok(&["web", "create", "--kw", "fs#1.type=flag"]);
     node.om_ok(&["test/cfg/c1", "create"]);
+    for name in ["bad1", "bad2", "bad3"] {
+        let text = "[DEFAULT]\nnodes = n1\n[app#1]\ntype = forking\nstart = /bin/false\ncheck = /bin/false\n";
+        node.write(&format!("etc/{name}.conf"), text);
+        wait_for("the daemon knows it", || node.instance(name)["avail"] == "down");
+    }
     wait_for("the daemon knows web", || node.instance("web")["avail"] == "down");
     let mut wrong = vec![];
     for (line, code, told) in MISTAKES {

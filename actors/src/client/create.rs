@@ -52,7 +52,7 @@ pub(super) fn run(
         print(&format!("create {path}\n"));
         wait_until_loaded(link, &path);
         if options.provision {
-            code = code.saturating_add(provision(om, link, &path, options, target)?);
+            code = code.max(provision(om, link, &path, options, target)?);
         }
     }
     Ok(code)
@@ -218,10 +218,22 @@ fn read(file: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::new(format!("{}: is not UTF-8", file.display())))
 }
 
+/// All that the options set in a new object.
+fn edits(conf: &ObjectConf, options: &CreateOptions) -> Result<Vec<Edit>, Failure> {
+    let mut edits = resource_edits(conf, &options.resources)?;
+    edits.extend(options.keywords.iter().map(|edit| Edit::Set(edit.0.clone())));
+    edits.extend(options.env.iter().map(|(name, value)| Edit::SetValue {
+        param: format!("env.{name}"),
+        value: value.clone(),
+    }));
+    Ok(edits)
+}
+
 /// Sections of `--resource`: JSON with `rtype` (the group) and the keywords, or with `rid`.
 fn resource_edits(conf: &ObjectConf, resources: &[String]) -> Result<Vec<Edit>, Failure> {
     let mut taken: std::collections::BTreeSet<String> =
         conf.ini().sections().map(str::to_owned).collect();
+    let mut written = std::collections::BTreeSet::new();
     let mut edits = vec![];
     for text in resources {
         let mut data: Map<String, Value> = wire::parse_json(text.as_bytes())
@@ -242,6 +254,11 @@ fn resource_edits(conf: &ObjectConf, resources: &[String]) -> Result<Vec<Edit>, 
                 )));
             }
         };
+        if !written.insert(section.clone()) {
+            return Err(Failure::usage(format!(
+                "--resource {text}: {section} is given twice: one of them would be lost"
+            )));
+        }
         taken.insert(section.clone());
         for (keyword, value) in data {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -280,12 +297,7 @@ pub(super) fn create(
     conf.ensure_id(&config::random_uuid());
     let settings = config::load_node(&om.paths, om.nodename.clone())?;
     let context = config::context(&om.paths, &settings);
-    let mut edits: Vec<Edit> = resource_edits(&conf, &options.resources)?;
-    edits.extend(options.keywords.iter().map(|edit| Edit::Set(edit.0.clone())));
-    edits.extend(options.env.iter().map(|(name, value)| Edit::SetValue {
-        param: format!("env.{name}"),
-        value: value.clone(),
-    }));
+    let edits = edits(&conf, options)?;
     conf.edit(&context, &edits).map_err(|error| Failure::usage(error.to_string()))?;
     let context = judging(om, context, created, conf.text());
     let document = Document::Object(conf);
@@ -357,13 +369,22 @@ fn create_elsewhere(
     options: &CreateOptions,
     nodes: &str,
 ) -> Done {
+    let here_only = [
+        ("--force", options.force),
+        ("--leader", options.leader),
+        ("--disable-rollback", options.disable_rollback),
+    ];
+    if let Some((option, _)) = here_only.iter().find(|(_, is_given)| *is_given) {
+        return Err(Failure::usage(format!(
+            "create takes no {option} with --node: create it without --node on that node, the others get it by themselves"
+        )));
+    }
     let mut data = Map::new();
     let settings = config::load_node(&om.paths, om.nodename.clone())?;
     let context = config::context(&om.paths, &settings);
     for (path, text) in objects {
         let mut conf = parse(&path, &text)?;
-        let mut edits = resource_edits(&conf, &options.resources)?;
-        edits.extend(options.keywords.iter().map(|edit| Edit::Set(edit.0.clone())));
+        let edits = edits(&conf, options)?;
         conf.edit(&context, &edits).map_err(|error| Failure::usage(error.to_string()))?;
         data.insert(path.to_string(), conf.ini().to_json().into());
     }

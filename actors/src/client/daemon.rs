@@ -72,6 +72,9 @@ pub(super) fn run(om: &Om, action: DaemonAction, target: &Target, server: Option
         DaemonAction::Restart => restart(om, &link),
         DaemonAction::Shutdown { time } => {
             let within = time.map(|time| seconds(time) + ANSWER);
+            super::interrupted::ends_with(
+                "the shutdown goes on: `om daemon running` tells when it is over".to_owned(),
+            );
             let code = ask(Request::new(wire::DaemonShutdown { time: time.map(seconds) }), within)?;
             if !is_elsewhere {
                 wait_for_end(&om.paths, "shut the instances down and")?;

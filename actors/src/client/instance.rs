@@ -52,6 +52,13 @@ pub(super) fn run(
         )
         .map(|()| 0);
     }
+    if action == InstanceAction::Abort && (*target != Target::Default || options.is_local()) {
+        let selector = selected.paths.iter().map(ObjectPath::as_str).collect::<Vec<_>>().join(",");
+        return Err(Failure::usage(format!(
+            "abort ends what runs, on whichever node: it takes neither --local, nor --node, nor resources: \
+             om {selector} abort"
+        )));
+    }
     let paths = applicable(selected, action, target)?;
     let paths = &paths[..];
     if paths.is_empty() {
@@ -97,7 +104,7 @@ pub(super) fn run(
             if expect == GlobalExpect::Deleted && !options.force {
                 refuse_running(link, &ordered)?;
             }
-            Ok(code.saturating_add(target::set(om, link, &ordered, &expect, wait)?))
+            Ok(code.max(target::set(om, link, &ordered, &expect, wait)?))
         }
         _ => run_here(om, paths, action, options),
     }
@@ -235,7 +242,7 @@ fn to_args(options: &ActionOptions) -> Vec<String> {
 
 // Here
 
-/// Runs an action on the local instances. The exit code counts the objects that failed.
+/// Runs an action on the local instances. The exit code is 1 when one of them failed: 2 is wrong usage.
 pub(super) fn run_here(
     om: &Om,
     paths: &[ObjectPath],
@@ -272,7 +279,7 @@ fn in_children(
             .unwrap_or_else(|| (config::processors() / 2).max(2)),
         false => 1,
     };
-    let mut failed = 0_u8;
+    let mut failed = 0;
     let mut running: Vec<std::process::Child> = vec![];
     let mut reap = |running: &mut Vec<std::process::Child>| -> Result<(), Failure> {
         if running.is_empty() {
@@ -280,7 +287,7 @@ fn in_children(
         }
         let status = running.remove(0).wait()?;
         if !status.success() {
-            failed = failed.saturating_add(1);
+            failed = 1;
         }
         Ok(())
     };
@@ -306,10 +313,6 @@ fn in_children(
 }
 
 fn one_here(om: &Om, path: &ObjectPath, action: InstanceAction, options: &ActionOptions) -> Done {
-    // There is no target to drop in one instance.
-    if action == InstanceAction::Abort {
-        return Ok(0);
-    }
     let from_daemon = resource::is_from_daemon();
     if from_daemon {
         // First: nobody reads what it prints, and why it fails is to be found.

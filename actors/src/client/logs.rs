@@ -179,6 +179,7 @@ fn sort(entries: &mut [Value]) {
 
 fn write(om: &Om, entries: &[Value]) {
     if om.is_machine_readable() {
+        // No entry is nothing that a filter could select from.
         if !entries.is_empty() {
             om.show(&Value::Array(entries.to_vec()), om::render::json);
         }

@@ -10,7 +10,7 @@ use wire::reply::status_of;
 use wire::{NodeSpec, Request};
 
 use super::{
-    ANSWER, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, events,
+    ANSWER, AskError, Done, Failure, Link, Om, addressed, complain, config_edit, dequeue, events,
     interrupted, logs, mon, node_spec, note, object, print, seconds, stock,
 };
 use crate::durable;
@@ -35,13 +35,23 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::Drain(wait) => {
             let time = wait.time.map(seconds);
             let request = Request::new(wire::NodeDrain { wait: wait.wait, time });
-            let drained = match target {
-                Target::Nodes(selector) => selector.as_str(),
-                Target::Default | Target::Local => om.nodename.as_str(),
+            let link = link()?;
+            let drained = match (target, server) {
+                (Target::Nodes(selector), _) => expand(&link, selector),
+                (Target::Default | Target::Local, Some(server)) => vec![server.to_owned()],
+                (Target::Default | Target::Local, None) => vec![om.nodename.to_string()],
             };
-            note(&format!(
-                "drains {drained} alone: its instances are stopped, and it stays frozen until `om node thaw --local` there"
-            ));
+            match &drained[..] {
+                [one] => note(&format!(
+                    "drains {one} alone: its instances are stopped, and it stays frozen until `om node thaw --local` there"
+                )),
+                // Refused below.
+                [] => {}
+                many => note(&format!(
+                    "drains {}: their instances are stopped, and they stay frozen until `om node thaw`",
+                    many.join(", ")
+                )),
+            }
             let within = if wait.wait { time.map(|time| time + ANSWER) } else { Some(ANSWER) };
             if wait.wait {
                 interrupted::ends_with(
@@ -49,7 +59,7 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
                         .to_owned(),
                 );
             }
-            let reply = link()?.ask(&addressed(request, node_spec(target, None)), within)?;
+            let reply = link.ask(&addressed(request, node_spec(target, None)), within)?;
             om.report(&reply)
         }
         NodeAction::Logs(options) => {
@@ -60,14 +70,17 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         NodeAction::DequeueActions => dequeue::run(om),
         NodeAction::Ls => {
             let names = match target {
-                Target::Nodes(selector) if selector != "*" => {
-                    let names = expand(&link()?, selector);
+                Target::Nodes(selector) => {
+                    let names = selected(om, &link()?, server, selector)?;
                     if names.is_empty() {
                         return Err(Failure::new("no node is selected: `om node ls` lists them"));
                     }
                     names
                 }
-                Target::Nodes(_) | Target::Default | Target::Local => members(om)?,
+                Target::Default | Target::Local => match server {
+                    Some(_) => members_of(&link()?)?,
+                    None => members(om)?,
+                },
             };
             om.show(&json!(names), |_| {
                 names.iter().map(|name| format!("{}\n", printable(name))).collect()
@@ -97,6 +110,41 @@ pub(super) fn members(om: &Om) -> Result<Vec<String>, Failure> {
     Ok(settings.nodes.iter().map(ToString::to_string).collect())
 }
 
+/// The same, as the daemon of another node knows them.
+fn members_of(link: &Link) -> Result<Vec<String>, Failure> {
+    let data = mon::status(link, None, None)?;
+    let nodes = data.pointer("/cluster/nodes").and_then(Value::as_array);
+    Ok(nodes.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+/// The members that a selector means: by the daemon, or as configured where none runs here.
+fn selected(
+    om: &Om,
+    link: &Link,
+    server: Option<&str>,
+    selector: &str,
+) -> Result<Vec<String>, Failure> {
+    let request =
+        Request::new(wire::BlacklistStatus {}).on(NodeSpec::Selector(selector.to_owned()));
+    let is_down = matches!(link.ask(&request, Some(ANSWER)), Err(AskError::NotRunning(_)));
+    if server.is_none() && is_down {
+        let settings = crate::config::load_node(&om.paths, om.nodename.clone())?;
+        let context = crate::config::context(&om.paths, &settings);
+        let names = context.node_selector().expand(selector);
+        return Ok(names.iter().map(ToString::to_string).collect());
+    }
+    let known = if server.is_some() { members_of(link)? } else { members(om)? };
+    let is_known = |name: &String| known.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let (names, strange): (Vec<_>, Vec<_>) = expand(link, selector).into_iter().partition(is_known);
+    match strange.first() {
+        Some(name) => {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            Err(Failure::new(super::tips::no_such_node(name, &known)))
+        }
+        None => Ok(names),
+    }
+}
+
 /// The nodes of a selector, as the daemon expands it: it answers for each.
 pub(super) fn expand(link: &Link, selector: &str) -> Vec<String> {
     let is_name = !selector.contains([' ', '*', '?', '=', ',', '+', ':', '!', '[']);
@@ -111,9 +159,11 @@ pub(super) fn expand(link: &Link, selector: &str) -> Vec<String> {
             .and_then(Value::as_object)
             .map(|nodes| nodes.keys().cloned().collect())
             .unwrap_or_default(),
-        // Words of their own, when nobody can tell more.
+        // Words of their own, when nobody can tell more: a pattern is no name.
         Err(_) => {
-            selector.split([' ', ',']).map(str::to_owned).filter(|name| !name.is_empty()).collect()
+            let words = selector.split([' ', ',']).filter(|name| !name.is_empty());
+            let is_name = |word: &&str| !word.contains(['*', '?', '=', '+', ':', '!', '[']);
+            words.filter(is_name).map(str::to_owned).collect()
         }
     }
 }
@@ -167,9 +217,14 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
             wake(om, word);
             Ok(0)
         }
-        Target::Nodes(_) => {
-            let action = if is_freeze { "freeze" } else { "thaw" };
-            remote(om, &om.link(server)?, action, target)
+        Target::Nodes(selector) => {
+            let (action, what) = if is_freeze { ("freeze", "freezes") } else { ("thaw", "thaws") };
+            let link = om.link(server)?;
+            let names = expand(&link, selector);
+            if !names.is_empty() {
+                note(&format!("{what} {}", names.join(", ")));
+            }
+            remote(om, &link, action, target)
         }
         Target::Default => {
             let link = om.link(server)?;
@@ -218,11 +273,16 @@ fn whom(link: &Link, local: &NodeName, is_freeze: bool) -> Result<String, Failur
 
 /// Runs `om node <action> --local` on other nodes.
 fn remote(om: &Om, link: &Link, action: &str, target: &Target) -> Done {
+    let mut options: serde_json::Map<String, Value> =
+        [("local".to_owned(), Value::Bool(true))].into_iter().collect();
+    if let Some(filter) = &om.output.filter {
+        options.insert("filter".to_owned(), filter.as_str().into());
+    }
     let action = wire::NodeAction {
         sync: true,
         action_mode: true,
         action: Some(action.to_owned()),
-        options: [("local".to_owned(), Value::Bool(true))].into_iter().collect(),
+        options,
     };
     let request = addressed(Request::new(action), node_spec(target, None));
     object::show_outputs(om, &link.ask(&request, Some(ANSWER))?)
@@ -261,7 +321,10 @@ pub(super) fn wait_for(link: &Link, condition: &str, within: Option<Duration>) -
 
 /// A configuration command on other nodes: their own `om node` runs it.
 fn remote_config(om: &Om, link: &Link, action: &om::ConfigAction, target: &Target) -> Done {
-    let (action, options) = config_edit::as_request(action)?;
+    let (action, mut options) = config_edit::as_request(action)?;
+    if let Some(filter) = &om.output.filter {
+        options.insert("filter".to_owned(), filter.as_str().into());
+    }
     let request = wire::NodeAction { sync: true, action_mode: true, action: Some(action), options };
     let reply = link.ask(&addressed(Request::new(request), node_spec(target, None)), None)?;
     object::show_outputs(om, &reply)

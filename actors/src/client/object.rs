@@ -150,31 +150,46 @@ pub(super) fn remote(
     }
     let mut code = 0_u8;
     for path in paths {
+        let mut options = options.clone();
+        // What is written there is chosen there.
+        if let Some(filter) = &om.output.filter {
+            options.insert("filter".to_owned(), filter.as_str().into());
+        }
         let request = Request::new(wire::ObjectAction {
             path: path.to_string(),
             sync: true,
             cmd: vec![],
             command: vec![],
             action: Some(action.to_owned()),
-            options: options.clone(),
+            options,
         });
         // As long as the action takes.
         let reply = link.ask(&addressed(request, node_spec(target, None)), None)?;
-        let done = show_outputs(om, &reply);
+        let done = if action == "validate_config" {
+            show_counts(om, &reply)
+        } else {
+            show_outputs(om, &reply)
+        };
         // What one of many cannot do is no reason not to ask the others.
-        code = code.saturating_add(match done {
+        let done = match done {
             Err(failure) if paths.len() > 1 => {
                 failure.lines.iter().for_each(|line| complain(&format!("{path}: {line}")));
                 failure.code
             }
             done => done?,
-        });
+        };
+        code = if action == "validate_config" { code.saturating_add(done) } else { code.max(done) };
     }
     Ok(code)
 }
 
-/// Prints what commands on other nodes printed. The exit code sums theirs.
+/// Prints what commands on other nodes printed. The exit code is 1 when one of them failed: 2 is wrong usage.
 pub(super) fn show_outputs(om: &Om, reply: &Value) -> Done {
+    show_counts(om, reply).map(|sum| sum.min(1))
+}
+
+/// The same, for what is counted by its exit code: that sums theirs.
+fn show_counts(om: &Om, reply: &Value) -> Done {
     let empty = Map::new();
     let nodes = reply.get("nodes").and_then(Value::as_object);
     if let Some(nobody) = super::nobody(reply) {

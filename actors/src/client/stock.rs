@@ -96,7 +96,9 @@ fn elsewhere(
     if verbose {
         options.insert("verbose".to_owned(), true.into());
     }
-    if om.is_machine_readable() {
+    if let Some(filter) = &om.output.filter {
+        options.insert("filter".to_owned(), filter.as_str().into());
+    } else if om.is_machine_readable() {
         options.insert("format".to_owned(), "json".into());
     }
     let action =

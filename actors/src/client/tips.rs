@@ -30,7 +30,7 @@ pub(super) fn check_nodes(
     if lines.is_empty() { Ok(()) } else { Err(Failure { lines, code: 1 }) }
 }
 
-fn no_such_node(name: &str, known: &[&str]) -> String {
+pub(super) fn no_such_node(name: &str, known: &[&str]) -> String {
     let short: String = name.chars().take(80).collect();
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("{short} is no node of the cluster: did you mean {near}?"),

@@ -49,6 +49,62 @@ impl Command {
         };
         output.filter.as_deref()
     }
+
+    /// Whether the command writes data that `--filter` can select from: where not, it is refused.
+    #[must_use]
+    pub fn writes_data(&self) -> bool {
+        let writes = |action: &ConfigAction| {
+            matches!(action, ConfigAction::Get { .. } | ConfigAction::Print { .. })
+        };
+        match self {
+            Self::Daemon(command) => matches!(
+                command.action,
+                DaemonAction::Status
+                    | DaemonAction::Stats { .. }
+                    | DaemonAction::BlacklistStatus
+                    | DaemonAction::RelayStatus
+                    | DaemonAction::LockShow
+            ),
+            Self::Node(command) => match &command.action {
+                NodeAction::Config(action) => writes(action),
+                NodeAction::Logs(_)
+                | NodeAction::Events
+                | NodeAction::Ls
+                | NodeAction::PrintStatus
+                | NodeAction::PrintSchedule
+                | NodeAction::PrintCapabilities
+                // Its filter is its condition.
+                | NodeAction::Wait { .. } => true,
+                NodeAction::Ping
+                | NodeAction::Freeze(_)
+                | NodeAction::Thaw(_)
+                | NodeAction::Frozen
+                | NodeAction::Drain(_)
+                | NodeAction::DequeueActions => false,
+            },
+            Self::Object(command) => match &command.action {
+                ObjectAction::Config(action) => writes(action),
+                ObjectAction::Instance { options, .. } => options.dry_run,
+                ObjectAction::PrintStatus { .. }
+                | ObjectAction::PrintPid { .. }
+                | ObjectAction::PrintDevs { .. }
+                | ObjectAction::PrintSchedule
+                | ObjectAction::Ls
+                | ObjectAction::Logs(_)
+                | ObjectAction::Explain
+                | ObjectAction::Keys { .. } => true,
+                ObjectAction::Status { .. }
+                | ObjectAction::PrintConfigMtime
+                | ObjectAction::Frozen
+                | ObjectAction::Create(_)
+                | ObjectAction::Deploy(..)
+                | ObjectAction::Scale { .. }
+                | ObjectAction::Key(_) => false,
+            },
+            Self::Pool(_) | Self::Net(_) | Self::Monitor(_) => true,
+            Self::RotateSecret(_) | Self::Help(_) | Self::Demo(_) | Self::Complete(_) => false,
+        }
+    }
 }
 
 /// `om cluster rotate secret`: gives the cluster another secret.

@@ -74,9 +74,10 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
     let Line { selector, words } = arrange(args)?;
     let tree = tree(words.first().map(String::as_str), words.get(1).map(String::as_str));
     let group = words.first().cloned().unwrap_or_default();
-    let rendered = |error: &clap::Error| {
-        tips::as_typed(&error.render().ansi().to_string(), &group, selector.as_deref())
-    };
+    let service = service_of(&words);
+    let as_typed =
+        |text: &str| tips::as_typed(text, &group, selector.as_deref(), service.as_deref());
+    let rendered = |error: &clap::Error| as_typed(&error.render().ansi().to_string());
     let argv = std::iter::once("om").chain(words.iter().map(String::as_str));
     let matches = match tree.max_term_width(120).try_get_matches_from(argv) {
         Ok(matches) => matches,
@@ -86,8 +87,7 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
             return Ok(Command::Help(rendered(&error)));
         }
         Err(error) => {
-            let not_taken = not_taken(&error, &words)
-                .map(|Usage(text)| Usage(tips::as_typed(&text, &group, selector.as_deref())));
+            let not_taken = not_taken(&error, &words).map(|Usage(text)| Usage(as_typed(&text)));
             return Err(not_taken.unwrap_or_else(|| Usage(rendered(&error))));
         }
     };
@@ -130,6 +130,18 @@ pub fn parse<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Result<Comma
                 _ => object(group, selector, &reader, action),
             }
         }
+    }
+}
+
+/// The value of `-s`, `--service`.
+fn service_of(words: &[String]) -> Option<String> {
+    let at =
+        words.iter().position(|word| word.starts_with("-s") || word.starts_with("--service"))?;
+    let word = &words[at];
+    match word.strip_prefix("--service").or_else(|| word.strip_prefix("-s")) {
+        Some("") => words.get(at + 1).cloned(),
+        Some(rest) => Some(rest.trim_start_matches('=').to_owned()),
+        None => None,
     }
 }
 

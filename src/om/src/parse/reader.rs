@@ -144,6 +144,7 @@ impl Reader<'_> {
                 return Err(usage("--param needs --value, --add or --remove"));
             }
         }
+        set_once(&edits)?;
         if edits.is_empty() {
             return Err(usage("set needs --kw [section.]keyword=value, or --param and --value"));
         }
@@ -233,6 +234,7 @@ impl Reader<'_> {
         if let Some(edit) = keywords.iter().find(|edit| !edit.0.contains('=')) {
             return Err(usage(&format!("--kw {}: expected [section.]keyword=value", edit.0)));
         }
+        set_once(&keywords)?;
         Ok(CreateOptions {
             source,
             keywords,
@@ -273,4 +275,23 @@ impl Reader<'_> {
             env: self.pairs("env")?,
         })
     }
+}
+
+/// Refuses a keyword that is set twice: the first value would be lost without a word.
+fn set_once(edits: &[Edit]) -> Result<(), Usage> {
+    let mut seen = std::collections::BTreeSet::new();
+    for Edit(text) in edits {
+        let (keyword, _) = text.split_once('=').unwrap_or((text, ""));
+        // `+=`, `-=` and `|=` change what is there.
+        if keyword.ends_with(['+', '-', '|']) {
+            continue;
+        }
+        let name = keyword.strip_prefix("DEFAULT.").unwrap_or(keyword).trim();
+        if !seen.insert(name) {
+            return Err(usage(&format!(
+                "{name} is set twice: one of the values would be lost; a list is one value, as a=\"1 2\""
+            )));
+        }
+    }
+    Ok(())
 }

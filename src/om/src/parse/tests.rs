@@ -146,6 +146,8 @@ fn a_wrong_word_is_answered_with_the_right_one() {
         ("web set", "--kw"),
         ("web set --kw nodes", "sets nothing"),
         ("svc start", "no object is named"),
+        ("web create --kw a=1 --kw DEFAULT.a=2", "a is set twice"),
+        ("web set --kw env.a=1 --kw env.a=2", "env.a is set twice"),
         ("web get", "needs a keyword"),
         ("web print status --format yaml", "json or flat_json"),
         ("daemon join --secret s", "--node"),
@@ -221,6 +223,8 @@ fn a_tip_points_where_somebody_meant_to_go() {
             "error: \"strat\" is no action of the daemon: did you mean `om daemon start`?",
         ),
         ("svc start web", "error: the object comes first: om web start\n"),
+        ("svc web start", "error: \"web\" is no action of a service: om web start\n"),
+        ("vol v1 start", "error: \"v1\" is no action of such an object: om vol/v1 start\n"),
         ("cfg keys c1", "error: the object comes first: om cfg/c1 keys\n"),
         ("start web", "error: the object comes first: om web start\n"),
         ("strat web", "error: the object comes first: om web start\n"),
@@ -246,7 +250,11 @@ fn a_tip_points_where_somebody_meant_to_go() {
 fn usage_repeats_what_was_typed() {
     let text = refusal("web start --lcoal");
     assert!(text.contains("'--local'") && text.contains("Usage: om web start"), "{text}");
-    assert!(refusal("svc -s web start --lcoal").contains("Usage: om svc start"));
+    for line in ["svc -s web start --lcoal", "svc start --service=web --lcoal"] {
+        let text = refusal(line);
+        assert!(text.contains("Usage: om svc -s web start"), "{text}");
+        assert!(!text.contains("SELECTOR"), "{text}");
+    }
     let Command::Help(text) = command("web start --help") else { panic!("no help") };
     assert!(strip(&text).contains("Usage: om web start"), "{}", strip(&text));
 }

@@ -101,6 +101,17 @@ pub(super) fn unknown(group: &Group, selector: Option<&str>, found: &[&str]) -> 
             action.words
         );
     }
+    // `om svc web start`: the object between its kind and the action.
+    if let (None, [object, rest @ ..]) = (selector, found)
+        && model::Kind::from_word(group.name).is_some()
+        && let Some((action, _)) = group.find(rest)
+    {
+        let path = match group.name {
+            "svc" => (*object).to_owned(),
+            kind => format!("{kind}/{object}"),
+        };
+        return format!("{object:?} is no action of {}: om {path} {}", what(group), action.words);
+    }
     // `om strat web`, `om show web`: the action in the place of the object.
     if let (Some(word), [object]) = (selector, found) {
         if word == "wait" {
@@ -158,7 +169,22 @@ pub(super) fn surplus(
 }
 
 /// A text of clap, with the object where its usage names the group, as it was typed.
-pub(super) fn as_typed(text: &str, group: &str, selector: Option<&str>) -> String {
+pub(super) fn as_typed(
+    text: &str,
+    group: &str,
+    selector: Option<&str>,
+    service: Option<&str>,
+) -> String {
+    if let (None, Some(service)) = (selector, service) {
+        // `om svc -s web start`: where the object stood, and not where clap would have it.
+        let mut text = text.replace(&format!("om {group} "), &format!("om {group} -s {service} "));
+        let usage = text.find("Usage:").unwrap_or(text.len());
+        let at = |text: &str, word: &str| text[usage..].find(word).map(|at| usage + at);
+        if let (Some(start), Some(end)) = (at(&text, "--service"), at(&text, "<SELECTOR>")) {
+            text.replace_range(start..end + "<SELECTOR>".len(), "");
+        }
+        return text;
+    }
     let Some(selector) = selector else { return text.to_owned() };
     text.replace(&format!("om {group} "), &format!("om {selector} "))
 }
