@@ -89,15 +89,20 @@ fn byte(dice: &mut Dice) -> u8 {
 struct Soak<'a> {
     nodes: &'a [Node],
     scene: &'a Scene,
+    is_warm: &'a AtomicBool,
     is_over: &'a AtomicBool,
     done: &'a AtomicU64,
 }
 
 impl Soak<'_> {
     /// Does something again and again, after a pause each time, until the soak is over.
-    fn repeat(&self, pause: Duration, mut act: impl FnMut(usize)) {
+    fn repeat(&self, pause: Duration, act: impl FnMut(usize)) {
+        self.repeat_after(|| pause, act);
+    }
+
+    fn repeat_after(&self, pause: impl Fn() -> Duration, mut act: impl FnMut(usize)) {
         for round in 0.. {
-            let until = Instant::now() + pause;
+            let until = Instant::now() + pause();
             while Instant::now() < until {
                 if self.is_over.load(Ordering::Relaxed) {
                     return;
@@ -143,7 +148,12 @@ impl Soak<'_> {
     fn send_junk(&self) {
         let mut dice = Dice(2);
         let mut silent: Vec<TcpStream> = vec![];
-        self.repeat(Duration::from_millis(100), |_| {
+        // While it warms up, ten times as often: what is kept of strangers has a bound, which is reached then.
+        let pause = || match self.is_warm.load(Ordering::Relaxed) {
+            true => Duration::from_millis(100),
+            false => Duration::from_millis(10),
+        };
+        self.repeat_after(pause, |_| {
             let at = dice.below(MEASURED);
             let cluster = &self.scene.cluster;
             let from = Ipv4Addr::new(127, 1 + byte(&mut dice) % 250, byte(&mut dice), byte(&mut dice));
@@ -276,15 +286,18 @@ fn scene(options: &Options) -> Scene {
     })
 }
 
-/// Runs for `minutes`, of which three eighths are for warming up: tables fill, and the allocator finds its size.
+/// Measures for `minutes`, after half as many of warming up: tables fill, and the allocator finds its size.
 pub(crate) fn measure(options: &Options, minutes: u64) -> Vec<Row> {
+    let measured = Duration::from_secs(minutes * 60);
     println!("Soak of {minutes} minutes, {} services, load {}\n", FLAGS + APPS, load());
     let mut scene = scene(options);
     let mut mortal = scene.cluster.nodes.remove(MORTAL);
-    let (is_over, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (is_warm, is_over, done) =
+        (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
     let deaths = AtomicU64::new(0);
     let mut samples: Vec<Vec<Sample>> = (0..MEASURED).map(|_| vec![]).collect();
-    let soak = Soak { nodes: &scene.cluster.nodes, scene: &scene, is_over: &is_over, done: &done };
+    let nodes = &scene.cluster.nodes;
+    let soak = Soak { nodes, scene: &scene, is_warm: &is_warm, is_over: &is_over, done: &done };
     std::thread::scope(|scope| {
         scope.spawn(|| soak.ask());
         scope.spawn(|| soak.send_junk());
@@ -305,8 +318,9 @@ pub(crate) fn measure(options: &Options, minutes: u64) -> Vec<Row> {
             });
         });
         let since = Instant::now();
-        while since.elapsed() < Duration::from_secs(minutes * 60) {
+        while since.elapsed() < measured + measured / 2 {
             std::thread::sleep(INTERVAL);
+            is_warm.store(since.elapsed() >= measured / 2, Ordering::Relaxed);
             for (node, samples) in soak.nodes.iter().zip(&mut samples) {
                 samples.push(Sample::of(node, since));
             }
@@ -332,7 +346,7 @@ pub(crate) fn measure(options: &Options, minutes: u64) -> Vec<Row> {
     );
     let mut rows = vec![];
     for (at, samples) in samples.iter().enumerate() {
-        let samples = &samples[samples.len() * 3 / 8..];
+        let samples = &samples[samples.len() / 3..];
         let mut row = |what: &str, value, unit, target| {
             let name = format!("soak, n{}: {what}", at + 1);
             rows.push(Row {
