@@ -41,7 +41,7 @@ pub fn explain(world: &dyn World, now: Timestamp, path: &ObjectPath, facts: &Fac
     explanation.blockers = blockers(play.first_holds.iter().map(|(node, holds)| (node, &**holds)));
     explanation.timers = timers(world, &play, now, facts);
     explanation.next = play.steps;
-    explanation.summary = summary::sentence(&explanation);
+    explanation.summary = summary::sentence(&explanation, unwatched(world, path));
     explanation
 }
 
@@ -49,7 +49,12 @@ pub fn explain(world: &dyn World, now: Timestamp, path: &ObjectPath, facts: &Fac
 pub(crate) fn outcome(world: &dyn World, path: &ObjectPath, blockers: &[Blocker]) -> String {
     let mut explanation = as_it_is(world, world.local_node(), path);
     explanation.blockers = blockers.to_vec();
-    summary::sentence(&explanation)
+    summary::sentence(&explanation, unwatched(world, path))
+}
+
+/// A resource whose check would tell whether the object is up.
+fn unwatched<'w>(world: &'w dyn World, path: &'w ObjectPath) -> Option<&'w str> {
+    crate::requests::unwatched(&ObjectView::new(world, path))
 }
 
 /// What is there now, without what is to come of it.

@@ -304,6 +304,14 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
     }
 }
 
+/// A resource that could be up or down if it had a check, by its id.
+pub(crate) fn unwatched<'w>(view: &ObjectView<'w>) -> Option<&'w str> {
+    let mut resources = view.known().flat_map(|seen| seen.status.resources.iter().flatten());
+    let is_unwatched = |log: &String| log.starts_with("info: no check:");
+    let found = resources.find(|(_, resource)| resource.log.iter().any(is_unwatched));
+    found.map(|(rid, _)| rid.as_str())
+}
+
 /// Why a start or stop has nothing to do.
 fn why_nothing(view: &ObjectView<'_>, text: &str) -> String {
     let settings = view.settings;
@@ -316,10 +324,8 @@ fn why_nothing(view: &ObjectView<'_>, text: &str) -> String {
     match view.aggregate().avail {
         Some(Status::Undef) => format!("{text} is undef: its resources cannot be evaluated"),
         _ if view.known().any(has_resources) => {
-            let mut lines = view.known().flat_map(|seen| seen.status.resources.iter().flatten());
-            let is_unwatched = |log: &String| log.starts_with("info: no check:");
-            let unwatched = lines.find(|(_, resource)| resource.log.iter().any(is_unwatched));
-            let why = unwatched.map(|(rid, _)| format!(": give {rid} a check")).unwrap_or_default();
+            let why =
+                unwatched(view).map(|rid| format!(": give {rid} a check")).unwrap_or_default();
             format!("{text} is n/a: none of its resources can be up or down{why}")
         }
         _ => format!("{text} has no resource of its own"),

@@ -7,8 +7,8 @@ use model::{
 
 use super::{asked, is_usual};
 
-/// What a reader in a hurry has to know.
-pub(super) fn sentence(explanation: &Explanation) -> String {
+/// What a reader in a hurry has to know. `unwatched` is a resource that nobody can tell the state of for want of a check.
+pub(super) fn sentence(explanation: &Explanation, unwatched: Option<&str>) -> String {
     let path = &explanation.path;
     if explanation.candidates.is_empty() {
         return format!("{path} is not configured here");
@@ -88,7 +88,10 @@ pub(super) fn sentence(explanation: &Explanation) -> String {
             on_nodes(explanation, blocker),
             hint(explanation, &blocker.reason.id)
         ),
-        (None, None) => format!("{state}, and nothing is waited for"),
+        (None, None) => match unwatched.filter(|_| avail == &Status::NotApplicable) {
+            Some(rid) => format!("{state}: whether {rid} runs is not known: give it a check"),
+            None => format!("{state}, and nothing is waited for"),
+        },
     }
 }
 
