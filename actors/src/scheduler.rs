@@ -194,7 +194,7 @@ impl Scheduler {
     /// The last run of what was just read: its stamp; an evaluation has just been made, so the next ones are spread.
     fn first_last(&self, key: &Key, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
         if !matches!(key.work, Work::Status | Work::ResourceMonitor) {
-            return key.last_run(&self.paths);
+            return key.last_run(&self.paths, now);
         }
         let interval = entry.schedule.interval()?.as_secs_f64();
         Some(Timestamp(now.0 - interval * spread(&key.path)))

@@ -66,14 +66,15 @@ impl Key {
         )
     }
 
-    /// When it ran last, as this agent, a deployed one or an older one of ours noted it.
-    pub(super) fn last_run(&self, paths: &Paths) -> Option<Timestamp> {
+    /// When it ran last, as this agent, a deployed one or an older one of ours noted it. What is dated ahead was noted by a
+    /// clock that has been set back since: any other says more.
+    pub(super) fn last_run(&self, paths: &Paths, now: Timestamp) -> Option<Timestamp> {
         let older = self.file(paths, &format!("last_{}_{}", self.work.as_str(), self.rid));
         let stamps = [self.stamp(paths), older];
-        stamps
-            .iter()
-            .filter_map(|file| read_stamp(file))
-            .max_by(|one, other| one.0.total_cmp(&other.0))
+        let mut noted: Vec<Timestamp> = stamps.iter().filter_map(|file| read_stamp(file)).collect();
+        noted.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let newest = noted.iter().rev().find(|stamp| stamp.0 <= now.0);
+        newest.or(noted.first()).copied()
     }
 
     fn file(&self, paths: &Paths, name: &str) -> PathBuf {
@@ -314,6 +315,27 @@ mod tests {
         assert_eq!(entry.due(&key, now), Some(now));
         entry.last = Some(Timestamp(now.0 + 1e8));
         assert_eq!(entry.due(&key, now), Some(now), "the clock was ahead");
+    }
+
+    #[test]
+    fn a_stamp_that_is_dated_ahead_hides_no_other_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let path = ObjectPath::parse("svc1").unwrap();
+        let key = Key { path: path.clone(), work: Work::Run, rid: "task#1".into() };
+        let stamps = paths.var_dir(&path).join("scheduler");
+        std::fs::create_dir_all(&stamps).unwrap();
+        let now = Timestamp(1_790_000_000.0);
+        let note =
+            |name: &str, at: f64| std::fs::write(stamps.join(name), format!("{at}\n")).unwrap();
+        note("last_task#1", now.0 - 60.0);
+        note("last_run_task#1", now.0 + 1e8);
+        assert_eq!(key.last_run(&paths, now), Some(Timestamp(now.0 - 60.0)));
+        note("last_task#1", now.0 + 2e8);
+        assert_eq!(key.last_run(&paths, now), Some(Timestamp(now.0 + 1e8)));
+        note("last_task#1", now.0);
+        note("last_run_task#1", now.0 - 60.0);
+        assert_eq!(key.last_run(&paths, now), Some(now));
     }
 
     /// Runs a schedule through a day on which the clocks of Paris change, and returns the times in seconds since the first.
