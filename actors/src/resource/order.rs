@@ -37,10 +37,13 @@ fn place(resource: &Resource) -> Option<(usize, String)> {
     Some((rank * 2 + usize::from(is_inner), resource.set()))
 }
 
-/// A key whose number, if it ends in one, is compared as a number: `app#9` before `app#10`.
+/// A key whose number, if it ends in one, is compared as a number: `app#-10` before `app#-1`, `app#9` before `app#10`.
 fn numbered(key: &str) -> String {
-    match key.split_once('#').map(|(group, number)| (group, number.parse::<u64>())) {
-        Some((group, Ok(number))) => format!("{group}#{number:020}"),
+    match key.split_once('#').map(|(group, number)| (group, number.parse::<i64>())) {
+        Some((group, Ok(number))) => {
+            let above_the_least = i128::from(number) - i128::from(i64::MIN);
+            format!("{group}#{above_the_least:020}")
+        }
         _ => key.to_owned(),
     }
 }
@@ -101,4 +104,18 @@ pub(crate) fn cut(instance: &Instance, sets: Vec<Set>, last: &str) -> Vec<Set> {
         kept.push(set);
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_as_numbers_below_zero_too() {
+        let sorted = ["app#-10", "app#-1", "app#0", "app#9", "app#10", "app#100", "app#x"];
+        let mut keys = sorted;
+        keys.reverse();
+        keys.sort_by_key(|key| numbered(key));
+        assert_eq!(keys, sorted);
+    }
 }
