@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use super::mounts;
 
 /// How long a device may take to tell what is on it.
 const PROBE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of each end holds signatures: file systems, members of larger things, partition tables.
+const END_BYTES: u64 = 1 << 20;
 
 /// How blkid ends when it knows nothing on the device, and when it knows too much.
 const NOTHING: i32 = 2;
@@ -46,7 +49,7 @@ pub(crate) fn content(device: &Path, scene: &Scene<'_>) -> Result<Content, Failu
     if !is.file_type().is_block_device() && !is.is_file() {
         return Err(Failure::refused(format!("{name} is neither a device nor an image")));
     }
-    read_start(device).map_err(|error| {
+    read_ends(device).map_err(|error| {
         Failure::refused(format!("what is on {name} is not known: it cannot be read: {error}"))
     })?;
     let words = ["blkid", "-p", "-o", "export"].map(OsStr::new);
@@ -91,10 +94,25 @@ pub(crate) fn how_to_wipe(device: &Path) -> String {
     format!("not formatted: `wipefs -a {}` destroys what is there", device.display())
 }
 
-fn read_start(device: &Path) -> std::io::Result<()> {
-    let mut start = [0; 512];
-    let read = File::open(device)?.read(&mut start)?;
-    if read == 0 { Err(std::io::Error::other("it has no room")) } else { Ok(()) }
+/// Reads both ends of a device, where signatures are: what cannot be read there is not known, though a tool that passes over
+/// it finds nothing.
+fn read_ends(device: &Path) -> std::io::Result<()> {
+    let mut file = File::open(device)?;
+    // The end of a device is where a seek leads, whatever its metadata say.
+    let size = file.seek(SeekFrom::End(0))?;
+    read_ends_of(size, |bytes, at| file.read_exact_at(bytes, at))
+}
+
+fn read_ends_of(
+    size: u64,
+    read: impl Fn(&mut [u8], u64) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    if size == 0 {
+        return Err(std::io::Error::other("it has no room"));
+    }
+    let mut bytes = vec![0; usize::try_from(size.min(END_BYTES)).unwrap_or(0)];
+    read(&mut bytes, 0)?;
+    read(&mut bytes, size.saturating_sub(END_BYTES))
 }
 
 /// Whether blkid told of the device's place in a partition table, and nothing else.
@@ -217,6 +235,28 @@ mod tests {
         assert!(!is_place_only("DEVNAME=/dev/sda1\n"));
         assert!(!is_place_only("DEVNAME=/dev/sda1\nPART_ENTRY_SCHEME=dos\nLABEL=x\n"));
         assert!(!is_place_only(""));
+    }
+
+    #[test]
+    fn a_device_is_read_at_both_ends_and_what_cannot_be_read_is_not_empty() {
+        let bad = |sector: u64| {
+            move |bytes: &mut [u8], at: u64| {
+                let has_it = (at..at + bytes.len() as u64).contains(&(sector * 512));
+                if has_it { Err(std::io::Error::other("unreadable")) } else { Ok(()) }
+            }
+        };
+        let size = 8 << 20;
+        assert!(read_ends_of(size, bad(8 * 2048)).is_ok());
+        assert!(read_ends_of(size, bad(4 * 2048)).is_ok());
+        for sector in [0, 1, 127, 2047, 8 * 2048 - 1] {
+            assert!(read_ends_of(size, bad(sector)).is_err(), "{sector}");
+        }
+        assert!(read_ends_of(0, bad(1)).is_err());
+        assert!(read_ends_of(4096, bad(7)).is_err() && read_ends_of(4096, bad(8)).is_ok());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("image");
+        std::fs::write(&file, "x").unwrap();
+        assert!(read_ends(&file).is_ok() && read_ends(folder.path()).is_err());
     }
 
     #[test]
