@@ -14,6 +14,7 @@ mod device;
 mod devices;
 mod disk_loop;
 mod driver;
+mod ending;
 mod evaluation;
 pub(crate) mod exec;
 pub mod exec_context;
@@ -178,19 +179,21 @@ pub fn running(
     if let (None, Some(rids)) = (selected.peek(), rids) {
         return Err(format!("{} has no resource {rids}", instance.path));
     }
-    let mut found = vec![];
-    for resource in selected {
-        let rid = resource.rid.as_str();
-        let owner = processes::Owner {
-            id: instance.id.clone(),
-            rid: rid.to_owned(),
-            launched: launched::Launched::of(&instance.var_dir.join(rid)).read(),
-            ..processes::Owner::default()
-        };
-        let all = processes::ProcessTable::all(&owner);
-        found.extend(all.into_iter().map(|one| (rid.to_owned(), one.pid, one.command)));
-    }
-    Ok(found)
+    let meant: BTreeSet<&str> = selected.map(|resource| resource.rid.as_str()).collect();
+    let search = leftovers::Search {
+        paths: &host.paths,
+        path: &instance.path,
+        id: Some(&instance.id),
+        cgroups: &host.cgroups,
+        scan: None,
+        is_meant: &|rid| meant.contains(rid),
+        users: &|rid| instance.users_of(rid),
+    };
+    // All that a stop would end.
+    let found = search.find().into_iter();
+    Ok(found
+        .flat_map(|(rid, all)| all.into_iter().map(move |one| (rid.clone(), one.pid, one.command)))
+        .collect())
 }
 
 /// The newest status that was written, whatever its age.

@@ -10,6 +10,7 @@ mod resource {
     mod containers;
     mod destroying;
     mod launching;
+    mod left;
     mod networks;
     mod node;
     mod storage;

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod copies;
+mod left;
 mod lifecycle;
 mod sequence;
 mod toc;
@@ -480,6 +481,7 @@ impl Act<'_> {
                     self.freeze_before_stop()?;
                     if self.options.unprovision {
                         self.unprovision()?;
+                        self.end_left(left::Left::All)?;
                     } else if !self.options.dry_run {
                         self.stop_before_deletion()?;
                     }
@@ -490,6 +492,7 @@ impl Act<'_> {
                 if self.instance.path.kind().has_instances() {
                     self.freeze_before_stop()?;
                     self.unprovision()?;
+                    self.end_left(left::Left::All)?;
                 }
                 self.delete()
             }

@@ -11,6 +11,8 @@ use super::driver::{Driver, Failure, Phase, Report, Scene, check_cut};
 use super::exec::{Ended, Output, Program};
 use super::instance::Setup;
 use super::launch::{self, Command, Launch};
+use super::launched::Launched;
+use super::processes::Owner;
 use crate::durable::FileLock;
 
 pub(crate) use super::app_forking::read as forking;
@@ -145,6 +147,30 @@ impl App {
         Ok(Some(own))
     }
 
+    /// The start command; none where it cannot be told, as with one in a volume that is not here. What runs bears its marks
+    /// all the same.
+    pub(crate) fn start_command(&self, scene: &Scene<'_>) -> Option<Command> {
+        self.command(Verb::Start, scene).ok().flatten()
+    }
+
+    /// Whose processes are its own.
+    pub(crate) fn owner(&self, id: &str, scene: &Scene<'_>) -> Owner {
+        let command = self.start_command(scene);
+        let launched = Launched::of(&scene.folder());
+        // What runs was perhaps started when the section named another user.
+        let mut users = launched.users();
+        users.extend(command.map(|command| self.launch.users(&command)).unwrap_or_default());
+        Owner {
+            id: id.to_owned(),
+            rid: scene.resource.rid.as_str().to_owned(),
+            users,
+            older_ids: launched.ids(),
+            launched: launched.read(),
+            groups: scene.host.cgroups.folders(scene),
+            ..Owner::default()
+        }
+    }
+
     /// The program of a verb, none when there is nothing to run.
     pub(crate) fn program(
         &self,
@@ -184,23 +210,34 @@ impl App {
         Ok(Some(ended))
     }
 
-    /// Runs the stop command, if there is one. What counts is whether the app is down afterwards: that it ends badly is
-    /// told, and no more.
-    pub(crate) fn run_stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+    /// Runs the stop command, if there is one, and tells whether it ran. What counts is whether the app is down afterwards:
+    /// that it ends badly is told, and no more.
+    pub(crate) fn run_stop(&self, scene: &Scene<'_>) -> Result<bool, Failure> {
         let _lock = Self::lock(scene)?;
         match self.run(Verb::Stop, scene) {
-            Ok(Some(ended)) if ended.code != 0 => {
-                scene.journal.warn(format_args!("stop: exit code {}", ended.code));
+            Ok(Some(ended)) => {
+                if ended.code != 0 {
+                    scene.journal.warn(format_args!("stop: exit code {}", ended.code));
+                }
+                return Ok(true);
             }
-            Ok(_) => {}
+            Ok(None) if self.has(Verb::Stop) => {
+                scene.journal.warn(format_args!("stop: its program does not exist"));
+            }
+            Ok(None) => {}
             Err(error) => scene.journal.warn(format_args!("stop: {error}")),
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Whether there is a command for a verb.
+    fn has(&self, verb: Verb) -> bool {
+        !matches!(self.lines.get(verb.keyword()), None | Some(Line::Nothing))
     }
 
     /// Whether there is a check command.
     pub(crate) fn has_check(&self) -> bool {
-        !matches!(self.lines.get("check"), None | Some(Line::Nothing))
+        self.has(Verb::Check)
     }
 
     /// Runs the check command; its exit code is the state.
@@ -278,7 +315,7 @@ impl App {
 
     /// Whether the app has a start command.
     pub(crate) fn has_start(&self) -> bool {
-        !matches!(self.lines.get("start"), None | Some(Line::Nothing))
+        self.has(Verb::Start)
     }
 
     /// How long a start may take to come up, when that is set.

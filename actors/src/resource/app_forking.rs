@@ -1,21 +1,34 @@
 //! `app.forking`: programs that start, check and stop something that stays.
+//!
+//! What they started bears marks: what a stop command leaves of it is ended, whether there is a check or not.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use conf::SectionReader;
 use model::Status;
 
 use super::app::{self, App, Made, Verb};
 use super::driver::{Driver, Failure, Phase, Report, Scene};
+use super::ending::{self, Manner};
 use super::instance::Setup;
+use super::launched::Launched;
+use super::processes::{Process, ProcessTable, pids, roots};
+
+/// How long what the stop command asked to end may take to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
 
 struct Forking {
     app: App,
+    id: String,
     sort_key: Option<String>,
 }
 
 /// Reads the section.
 pub(crate) fn read(section: &SectionReader<'_>, setup: &Setup<'_>) -> Made {
     let app = App::read(section, setup)?;
-    Ok(Box::new(Forking { app, sort_key: App::start_order(section) }))
+    Ok(Box::new(Forking { app, id: setup.id.to_owned(), sort_key: App::start_order(section) }))
 }
 
 impl Driver for Forking {
@@ -57,6 +70,10 @@ impl Driver for Forking {
             return Ok(());
         }
         let lock = App::lock(scene)?;
+        let owner = self.app.owner(&self.id, scene);
+        if let Err(error) = Launched::of(&scene.folder()).note(&owner) {
+            scene.journal.warn(format_args!("what it starts is known by its marks only: {error}"));
+        }
         let ended = self.app.run(Verb::Start, scene)?;
         if let Some(ended) = ended.filter(|ended| ended.code != 0) {
             return Err(Failure::Exit {
@@ -74,11 +91,13 @@ impl Driver for Forking {
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        if self.is(scene, &Status::Down) {
+        let has_run = if self.is(scene, &Status::Down) {
             scene.journal.info(format_args!("{} is already stopped", self.label()));
-            return Ok(());
-        }
-        self.app.run_stop(scene)
+            false
+        } else {
+            self.app.run_stop(scene)?
+        };
+        self.end_rest(scene, if has_run { GRACE } else { Duration::ZERO })
     }
 
     fn may_hang(&self) -> bool {
@@ -95,6 +114,26 @@ impl Driver for Forking {
 }
 
 impl Forking {
+    /// Ends what bears the marks of this app and has not ended by itself in time. Those first that no other one of them
+    /// started: most programs end what they started.
+    fn end_rest(&self, scene: &Scene<'_>, grace: Duration) -> Result<(), Failure> {
+        let all = || ProcessTable::all(&self.app.owner(&self.id, scene));
+        let parents = OnceCell::new();
+        let first = |left: &[Process]| -> Vec<Process> {
+            let parents: &BTreeSet<(u32, u64)> =
+                parents.get_or_init(|| roots(left).iter().map(|it| (it.pid, it.start)).collect());
+            let is_parent = |it: &&Process| parents.contains(&(it.pid, it.start));
+            left.iter().filter(is_parent).cloned().collect()
+        };
+        let tell = |process: &Process| {
+            scene.journal.info(format_args!("kill {}, which no stop command ended", process.pid));
+        };
+        ending::end(all, Manner { grace, first: &first }, tell)
+            .map_err(|left| Failure::refused(ending::told(&pids(&left))))?;
+        Launched::of(&scene.folder()).forget_all();
+        Ok(())
+    }
+
     fn is(&self, scene: &Scene<'_>, wanted: &Status) -> bool {
         if let Some(is_up) = scene.is_known_up() {
             return is_up == (*wanted == Status::Up);

@@ -2,26 +2,22 @@
 //!
 //! What bears its marks belongs to it; the start command, as text, only tells which of these is the main process.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conf::SectionReader;
 use model::Status;
-use rustix::process::Signal;
 
 use super::app::{self, App, Made, Verb};
 use super::driver::{Driver, Failure, Phase, Report, Scene};
+use super::ending::{self, Manner};
 use super::exec::Output;
 use super::instance::Setup;
 use super::launch::Command;
 use super::launched::Launched;
-use super::processes::{Owner, Process, ProcessTable, main};
+use super::processes::{Owner, Process, ProcessTable, main, pids};
 
 /// How long an early end counts as the end of the start, as in deployed agents.
 const START_PATIENCE: Duration = Duration::from_millis(200);
-
-/// How long processes may take to end.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 struct Simple {
     app: App,
@@ -44,20 +40,13 @@ pub(crate) fn read(section: &SectionReader<'_>, setup: &Setup<'_>) -> Made {
 impl Simple {
     /// Whose processes are its own.
     fn owner(&self, scene: &Scene<'_>) -> Owner {
-        let command = self.command(scene);
-        Owner {
-            id: self.id.clone(),
-            rid: scene.resource.rid.as_str().to_owned(),
-            users: command.map(|command| self.app.launch.users(&command)).unwrap_or_default(),
-            launched: Launched::of(&scene.folder()).read(),
-            groups: scene.host.cgroups.folders(scene),
-        }
+        self.app.owner(&self.id, scene)
     }
 
     /// The start command; none where it cannot be told, as with one in a volume that is not here. What runs bears its marks
     /// all the same.
     fn command(&self, scene: &Scene<'_>) -> Option<Command> {
-        self.app.command(Verb::Start, scene).ok().flatten()
+        self.app.start_command(scene)
     }
 
     /// The start command, which is a part of the command line of the main process, unless that calls itself otherwise.
@@ -85,45 +74,18 @@ impl Simple {
     /// most programs end what they started.
     fn kill(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let line = self.line(scene);
-        let mut since = Instant::now();
-        let mut pause = Duration::from_millis(5);
-        let mut is_main_gone = self.is_tree_killed;
-        let mut signalled = BTreeSet::new();
-        loop {
-            // What was started meanwhile is ended too: a tree may grow while it falls.
-            let left = self.all(scene);
-            if left.is_empty() {
-                let launched = Launched::of(&scene.folder());
-                launched.forget(&launched.read());
-                return Ok(());
-            }
-            let main = main(&left, line.as_deref());
-            if main.is_empty() && !is_main_gone {
-                // They have as long as their parents had.
-                (is_main_gone, since) = (true, Instant::now());
-            }
-            for process in if is_main_gone { &left } else { &main } {
-                if signalled.insert((process.pid, process.start)) {
-                    scene.journal.info(format_args!("kill {}", process.pid));
-                    // Gone meanwhile: it is not found again.
-                    _ = process.signal(Signal::TERM);
-                }
-            }
-            if since.elapsed() >= STOP_PATIENCE {
-                let pids = pids(&left);
-                let text = format!("still running {STOP_PATIENCE:?} after SIGTERM: {pids}");
-                return Err(Failure::refused(text));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(100));
-        }
+        let first = |left: &[Process]| match self.is_tree_killed {
+            true => vec![],
+            false => main(left, line.as_deref()),
+        };
+        // What was started meanwhile is ended too: a tree may grow while it falls.
+        let all = || self.all(scene);
+        let tell = |process: &Process| scene.journal.info(format_args!("kill {}", process.pid));
+        ending::end(all, Manner { grace: Duration::ZERO, first: &first }, tell)
+            .map_err(|left| Failure::refused(ending::told(&pids(&left))))?;
+        Launched::of(&scene.folder()).forget_all();
+        Ok(())
     }
-}
-
-/// Process ids, for a reader.
-fn pids(processes: &[Process]) -> String {
-    let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
-    pids.join(" ")
 }
 
 impl Driver for Simple {
@@ -197,8 +159,9 @@ impl Driver for Simple {
         // It stays as long as it likes: no timeout.
         let program = program.output(Output::Null).timeout(None);
         scene.journal.info(format_args!("exec '{program}' as user {}", self.app.launch.user()));
+        let owner = self.owner(scene);
         let remember = |pid| {
-            if let Err(error) = Launched::of(&scene.folder()).add(pid) {
+            if let Err(error) = Launched::of(&scene.folder()).add(pid, &owner) {
                 scene
                     .journal
                     .warn(format_args!("process {pid} is known by its marks only: {error}"));

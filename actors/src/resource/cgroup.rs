@@ -20,6 +20,7 @@ use model::{ObjectPath, ResourceId};
 use super::driver::Scene;
 use super::instance::Instance;
 use super::journal::Journal;
+use crate::paths::Paths;
 use caps::{Caps, Now, Version};
 
 /// Controllers whose hierarchies a process enters with cgroup v1, as deployed agents have them.
@@ -251,12 +252,37 @@ impl Cgroups {
     /// The folders of the groups of a resource, in each hierarchy, whether they are there or not. Only root makes them,
     /// and puts processes into them. Agents under private roots of their own would share them: they have none.
     pub(crate) fn folders(&self, scene: &Scene<'_>) -> Vec<PathBuf> {
-        if !is_wanted(scene.instance) || *scene.host.paths != crate::paths::Paths::packaged() {
+        if !is_wanted(scene.instance) || *scene.host.paths != Paths::packaged() {
             return vec![];
         }
         let resource = scene.resource;
         let [.., own] = folders(&scene.instance.path, &resource.set(), &resource.rid);
         self.roots().into_iter().map(|root| root.join(&own)).collect()
+    }
+
+    /// The folders of the groups of an object that are there, by resource, whatever is configured. As with [`Self::folders`],
+    /// private roots have none. A container's tool looks after what is in its groups.
+    pub(crate) fn found(&self, paths: &Paths, path: &ObjectPath) -> BTreeMap<String, Vec<PathBuf>> {
+        let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        if *paths != Paths::packaged() {
+            return found;
+        }
+        let below = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        };
+        for root in self.roots() {
+            for set in below(&root.join(object_folder(path))) {
+                for entry in below(&set.path()) {
+                    let name = entry.file_name();
+                    let rid = name.to_str().and_then(rid_of);
+                    if let Some(rid) = rid.filter(|rid| !rid.starts_with("container#")) {
+                        found.entry(rid).or_default().push(entry.path());
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// The parent of the groups of a container, for its tool: from the root of the hierarchy.
@@ -332,6 +358,12 @@ fn folders(path: &ObjectPath, set: &str, rid: &ResourceId) -> [PathBuf; 3] {
     let of_set = object.join(name(set));
     let of_resource = of_set.join(name(rid.as_str()));
     [object, of_set, of_resource]
+}
+
+/// The resource whose group has this name.
+fn rid_of(name: &str) -> Option<String> {
+    let (group, index) = name.strip_suffix(".slice")?.split_once('.')?;
+    (!group.is_empty() && !index.is_empty()).then(|| format!("{group}#{index}"))
 }
 
 /// Reads `/proc/self/mounts`.
@@ -415,6 +447,13 @@ mod tests {
             told("svc1", "app:../../x", "app#1")[1],
             "opensvc.slice/svc1.slice/app.......x.slice"
         );
+    }
+
+    #[test]
+    fn a_group_names_its_resource() {
+        assert_eq!(rid_of("app.1.slice").as_deref(), Some("app#1"));
+        assert_eq!(rid_of("app.a.b.slice").as_deref(), Some("app#a.b"));
+        assert_eq!((rid_of("app.slice"), rid_of("app.1")), (None, None));
     }
 
     #[test]

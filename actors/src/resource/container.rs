@@ -3,6 +3,7 @@
 mod arguments;
 mod credentials;
 mod drift;
+pub(super) mod left;
 mod run;
 
 use std::path::{Path, PathBuf};

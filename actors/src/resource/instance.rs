@@ -304,6 +304,13 @@ impl Instance {
         self.resources.iter().find(|resource| resource.rid.as_str() == rid)
     }
 
+    /// The users that a section says its resource runs as.
+    pub(crate) fn users_of(&self, rid: &str) -> BTreeSet<u32> {
+        let user = self.section(rid).text("user").ok().flatten();
+        let user = user.and_then(|user| super::exec_context::find_user(&user).ok());
+        user.map(|user| user.uid.as_raw()).into_iter().collect()
+    }
+
     /// A section of the configuration.
     pub(crate) fn section<'a>(&'a self, name: &'a str) -> SectionReader<'a> {
         self.conf.section(&self.context, name)

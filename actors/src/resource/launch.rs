@@ -254,8 +254,8 @@ fn owner_not_root(file: &str) -> Option<String> {
     (is_other && super::exec_context::find_user(&uid.to_string()).is_ok()).then(|| uid.to_string())
 }
 
-/// The file that the first word of a command names: in the launchers folder when it is a bare name that is not found in
-/// `PATH`, below a volume when it is relative.
+/// The file that the first word of a command names: in the launchers folder when it is a bare name, below a volume when it
+/// is relative. Nothing is looked for in `PATH`, which differs from node to node.
 ///
 /// # Errors
 ///

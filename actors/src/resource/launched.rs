@@ -3,14 +3,19 @@
 //! A process id alone is that of another process one day; with the start it is that of one process of this boot. What is
 //! launched leads a session, which all that it starts stays in, unless that leads one itself.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::processes::Stat;
+use super::processes::{Owner, Stat};
 use crate::durable;
 
 /// Name of the file, in the private folder of the resource.
 pub(super) const FILE: &str = "launched";
+
+/// Before the id of a user, and that of the object.
+const USER: &str = "user ";
+const ID: &str = "id ";
 
 /// Most launches remembered: those of before are long gone, or many would run at once.
 const MOST: usize = 64;
@@ -38,25 +43,42 @@ impl Launched {
 
     /// What was launched since the boot.
     pub(crate) fn read(&self) -> Vec<Leader> {
+        let leader = |line: &String| {
+            let (pid, start) = line.split_once(' ')?;
+            Some(Leader { pid: pid.parse().ok()?, start: start.parse().ok()? })
+        };
+        self.lines().iter().filter_map(leader).collect()
+    }
+
+    /// The users that what was launched since the boot runs as.
+    pub(crate) fn users(&self) -> BTreeSet<u32> {
+        let user = |line: &String| line.strip_prefix(USER)?.parse().ok();
+        self.lines().iter().filter_map(user).collect()
+    }
+
+    /// The ids that the object had when something was launched since the boot.
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
+        let id = |line: &String| line.strip_prefix(ID).map(str::to_owned);
+        self.lines().iter().filter_map(id).collect()
+    }
+
+    /// What is in the file, if that is of this boot.
+    fn lines(&self) -> Vec<String> {
         let Ok(text) = crate::regular::read(&self.file, 64 << 10) else { return vec![] };
         let text = String::from_utf8_lossy(&text);
         let mut lines = text.lines();
         if lines.next() != Some(boot_id().as_str()) {
             return vec![];
         }
-        let leader = |line: &str| {
-            let (pid, start) = line.split_once(' ')?;
-            Some(Leader { pid: pid.parse().ok()?, start: start.parse().ok()? })
-        };
-        lines.filter_map(leader).collect()
+        lines.map(str::to_owned).collect()
     }
 
-    /// Remembers a process that was just started.
+    /// Remembers a process that was just started for an owner.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub(crate) fn add(&self, pid: u32) -> io::Result<()> {
+    pub(crate) fn add(&self, pid: u32, owner: &Owner) -> io::Result<()> {
         // Ended already: nothing to find.
         let Some(stat) = Stat::read(pid) else { return Ok(()) };
         let mut all = self.read();
@@ -64,11 +86,36 @@ impl Launched {
         all.retain(|leader| leader.pid != pid);
         all.push(Leader { pid, start: stat.start });
         let first = all.len().saturating_sub(MOST);
+        self.write(&all[first..], owner)
+    }
+
+    /// Remembers that a launcher is about to start something for an owner. Its own process id is no help: it ends
+    /// at once, and who bears that id later is a stranger.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub(crate) fn note(&self, owner: &Owner) -> io::Result<()> {
+        self.write(&self.read(), owner)
+    }
+
+    fn write(&self, leaders: &[Leader], owner: &Owner) -> io::Result<()> {
         let mut text = boot_id() + "\n";
-        for Leader { pid, start } in &all[first..] {
+        for user in &self.users() | &owner.users {
+            text += &format!("{USER}{user}\n");
+        }
+        for id in &self.ids() | &BTreeSet::from([owner.id.clone()]) {
+            text += &format!("{ID}{id}\n");
+        }
+        for Leader { pid, start } in leaders {
             text += &format!("{pid} {start}\n");
         }
         durable::write_cache(&self.file, text.as_bytes(), 0o600)
+    }
+
+    /// Forgets all, once nothing is left of it and nothing is being launched.
+    pub(crate) fn forget_all(&self) {
+        _ = std::fs::remove_file(&self.file);
     }
 
     /// Forgets what was launched, once nothing of it is left: its sessions may be those of others from then on. `known` is
@@ -80,7 +127,8 @@ impl Launched {
     }
 }
 
-fn boot_id() -> String {
+/// Names this boot of the machine.
+pub(super) fn boot_id() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().to_owned()
 }
@@ -95,9 +143,17 @@ mod tests {
         let launched = Launched::of(folder.path());
         assert_eq!(launched.read(), []);
         let own = std::process::id();
-        launched.add(own).unwrap();
-        launched.add(own).unwrap();
-        launched.add(u32::MAX).unwrap();
+        let owner = |id: &str, user: u32| Owner {
+            id: id.into(),
+            users: BTreeSet::from([user]),
+            ..Owner::default()
+        };
+        launched.add(own, &owner("one", 1)).unwrap();
+        launched.add(own, &owner("one", 65_534)).unwrap();
+        launched.add(u32::MAX, &Owner::default()).unwrap();
+        launched.note(&owner("two", 2)).unwrap();
+        assert_eq!(launched.users(), BTreeSet::from([1, 2, 65_534]));
+        assert_eq!(launched.ids(), BTreeSet::from(["one".to_owned(), "two".to_owned()]));
         let start = Stat::read(own).unwrap().start;
         let known = launched.read();
         assert_eq!(known, [Leader { pid: own, start }]);

@@ -1,106 +1,134 @@
-//! What runs on although nothing is configured any more that it was started for: a section was removed, or the object.
+//! What runs on of an object, whatever is configured: a section was removed, has another type, is disabled, or the object is
+//! gone.
 //!
-//! Known by what was noted when it was launched, and by the marks that it bears, whatever the configuration says now.
+//! Processes are known by the marks that they bear, by what was noted when they were launched, and by their control groups;
+//! containers by their labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::ObjectPath;
-use rustix::process::Signal;
 
+use super::cgroup::Cgroups;
+use super::ending::{self, Manner};
 use super::launched::{self, Launched};
-use super::processes::{Owner, Process, ProcessTable};
+use super::processes::{Owner, Process, Scan, pids};
+use super::{container, journal::Journal};
 use crate::cluster_data::SharedMap;
 use crate::config::LoadedObject;
 use crate::paths::Paths;
 
-/// How long processes may take to end.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Processes that are left of an object, by the id of the resource that they were started for.
 pub(crate) type Left = BTreeMap<String, Vec<Process>>;
 
-/// The resources that something was launched for, by the folders below that of an object.
-fn launched_for(folder: &Path) -> Vec<(String, PathBuf)> {
+/// Whose processes are looked for.
+pub(crate) struct Search<'a> {
+    /// Where the object has its folder.
+    pub paths: &'a Paths,
+    /// The object.
+    pub path: &'a ObjectPath,
+    /// Its id. Without one, what runs tells it.
+    pub id: Option<&'a str>,
+    /// Where its processes may be.
+    pub cgroups: &'a Cgroups,
+    /// All processes, where that has just been looked at.
+    pub scan: Option<&'a Scan>,
+    /// The resources that are meant, by id.
+    pub is_meant: &'a dyn Fn(&str) -> bool,
+    /// Users that one of them may run as, beside those noted when it was launched.
+    pub users: &'a dyn Fn(&str) -> BTreeSet<u32>,
+}
+
+/// The folders of resources, below that of an object.
+fn resource_folders(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let named =
         entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
-    named
-        .filter(|(rid, folder)| rid.contains('#') && folder.join(launched::FILE).exists())
-        .collect()
+    named.filter(|(rid, _)| rid.contains('#'))
 }
 
-/// What is left of an object, of whose resources these are configured. Without `id`, what was
-/// launched tells it.
-pub(crate) fn of_object(
-    paths: &Paths,
-    path: &ObjectPath,
-    id: Option<&str>,
-    configured: &BTreeSet<&str>,
-) -> Left {
-    let gone = launched_for(&paths.var_dir(path)).into_iter();
-    let gone = gone.filter(|(rid, _)| !configured.contains(rid.as_str()));
-    let found = gone.filter_map(|(rid, folder)| {
-        let launched = Launched::of(&folder);
-        let leaders = launched.read();
-        let id = id.map(str::to_owned).or_else(|| ProcessTable::id_of(&rid, &leaders));
-        let owner = Owner {
-            id: id.unwrap_or_default(),
-            rid: rid.clone(),
-            launched: leaders,
-            ..Owner::default()
-        };
-        let found = ProcessTable::all(&owner);
-        if found.is_empty() {
-            launched.forget(&owner.launched);
-        }
-        (!found.is_empty()).then_some((rid, found))
-    });
-    found.collect()
+/// The resources that something was launched for.
+fn launched_for(folder: &Path) -> BTreeSet<String> {
+    let noted = resource_folders(folder).filter(|(_, own)| own.join(launched::FILE).exists());
+    noted.map(|(rid, _)| rid).collect()
 }
 
-/// Ends what is left of an object. What does not end is named.
-pub(crate) fn end(
-    paths: &Paths,
-    path: &ObjectPath,
-    id: &str,
-    configured: &BTreeSet<&str>,
-    tell: impl Fn(&str),
-) -> Result<(), String> {
-    let since = Instant::now();
-    let mut pause = Duration::from_millis(5);
-    let mut signalled = BTreeSet::new();
-    loop {
-        let left = of_object(paths, path, Some(id), configured);
-        if left.is_empty() {
-            return Ok(());
-        }
-        for (rid, process) in left.iter().flat_map(|(rid, all)| all.iter().map(move |it| (rid, it)))
-        {
-            if signalled.insert((process.pid, process.start)) {
-                tell(&format!(
-                    "kill {}, started for {rid}, which is not configured any more",
-                    process.pid
-                ));
-                // Gone meanwhile: it is not found again.
-                _ = process.signal(Signal::TERM);
+/// The resources that have a folder and may have a container.
+fn container_rids(folder: &Path) -> impl Iterator<Item = String> + use<> {
+    resource_folders(folder).map(|(rid, _)| rid).filter(|rid| rid.starts_with("container#"))
+}
+
+impl Search<'_> {
+    /// What is left. Nothing that this process descends from: a service may be stopped from within.
+    pub(crate) fn find(&self) -> Left {
+        let folder = self.paths.var_dir(self.path);
+        let groups = self.cgroups.found(self.paths, self.path);
+        let own = if self.scan.is_none() { Some(Scan::new()) } else { None };
+        let Some(scan) = self.scan.or(own.as_ref()) else { return Left::new() };
+        let mut rids = launched_for(&folder);
+        rids.extend(scan.rids_of(self.id, self.path.as_str()));
+        rids.extend(groups.keys().cloned());
+        let own_line = scan.own_line();
+        let mut left = Left::new();
+        for rid in rids.into_iter().filter(|rid| (self.is_meant)(rid)) {
+            let launched = Launched::of(&folder.join(&rid));
+            let leaders = launched.read();
+            let id = self.id.map(str::to_owned).or_else(|| scan.id_of(&rid, &leaders));
+            let users = &launched.users() | &(self.users)(&rid);
+            let owner = Owner {
+                id: id.unwrap_or_default(),
+                older_ids: launched.ids(),
+                path: self.id.is_none().then(|| self.path.to_string()),
+                groups: groups.get(&rid).cloned().unwrap_or_default(),
+                rid: rid.clone(),
+                users,
+                launched: leaders,
+            };
+            let mut found = scan.members(&owner);
+            if found.is_empty() {
+                launched.forget(&owner.launched);
+            }
+            found.retain(|process| !own_line.contains(&process.pid));
+            if !found.is_empty() {
+                left.insert(rid, found);
             }
         }
-        if since.elapsed() >= PATIENCE {
-            return Err(format!("still running {PATIENCE:?} after SIGTERM: {}", named(&left)));
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(100));
+        left
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// What does not end is named.
+    pub(crate) fn end(&self, tell: impl Fn(&str)) -> Result<(), String> {
+        let of = std::cell::RefCell::new(BTreeMap::new());
+        let all = || {
+            let left = self.find();
+            let each = left.iter().flat_map(|(rid, all)| all.iter().map(move |it| (it.pid, rid)));
+            of.borrow_mut().extend(each.map(|(pid, rid)| (pid, rid.clone())));
+            left.into_values().flatten().collect()
+        };
+        let rid = |pid: u32| of.borrow().get(&pid).cloned().unwrap_or_default();
+        let tell = |process: &Process| {
+            let pid = process.pid;
+            tell(&format!("kill {pid}, started for {}", rid(pid)));
+        };
+        let manner = Manner { grace: Duration::ZERO, first: &|_| vec![] };
+        ending::end(all, manner, tell).map_err(|left| {
+            let mut named = Left::new();
+            for process in left {
+                named.entry(rid(process.pid)).or_default().push(process);
+            }
+            ending::told(&self::named(&named))
+        })
     }
 }
 
 /// `app#1: 12 34`.
 pub(crate) fn named(left: &Left) -> String {
-    let each = left.iter().map(|(rid, processes)| {
-        let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
-        format!("{rid}: {}", pids.join(" "))
-    });
+    let each = left.iter().map(|(rid, processes)| format!("{rid}: {}", pids(processes)));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -117,38 +145,66 @@ pub(crate) fn look(
     let gone = is_all.then(|| folders(paths)).into_iter().flatten();
     let gone = gone.filter(|path| !objects.contains_key(path));
     let all: BTreeSet<ObjectPath> = changed.into_iter().chain(gone).collect();
-    let instances = all.into_iter().filter(|path| path.kind().has_instances());
+    let is_meant = |path: &ObjectPath| {
+        // What never had a resource here left nothing.
+        path.kind().has_instances() && resource_folders(&paths.var_dir(path)).next().is_some()
+    };
+    let mut instances = all.into_iter().filter(is_meant).peekable();
+    if instances.peek().is_none() {
+        return Told::new();
+    }
+    // One look at all processes does for all objects.
+    let (cgroups, scan) = (Cgroups::detect(), Scan::new());
     let told = instances.filter_map(|path| {
-        let text = told(paths, &path, objects.get(&path).map(|object| &**object))?;
+        let object = objects.get(&path).map(|object| &**object);
+        let search = Search {
+            paths,
+            path: &path,
+            id: None,
+            cgroups: &cgroups,
+            scan: Some(&scan),
+            is_meant: &|_| true,
+            users: &|_| BTreeSet::new(),
+        };
+        let text = told(search, object)?;
         Some((path, text))
     });
     told.collect()
 }
 
-fn told(paths: &Paths, path: &ObjectPath, object: Option<&LoadedObject>) -> Option<String> {
-    if launched_for(&paths.var_dir(path)).is_empty() {
-        return None;
+fn told(search: Search<'_>, object: Option<&LoadedObject>) -> Option<String> {
+    let path = search.path;
+    let folder = search.paths.var_dir(path);
+    let conf = object.map(LoadedObject::conf);
+    let ini = conf.as_ref().map(|conf| conf.ini());
+    let id = ini.and_then(|ini| ini.get("DEFAULT", "id")).map(str::to_owned);
+    let configured: BTreeSet<&str> = ini.iter().flat_map(|ini| ini.sections()).collect();
+    let is_meant = |rid: &str| !configured.contains(rid);
+    let left = Search { id: id.as_deref(), is_meant: &is_meant, ..search }.find();
+    let mut lines: Vec<String> = vec![];
+    if !left.is_empty() {
+        lines.push(named(&left));
     }
-    let Some(object) = object else {
-        let left = of_object(paths, path, None, &BTreeSet::new());
-        return (!left.is_empty()).then(|| {
-            format!(
-                "{path} has no configuration here, and what it started runs on: {}: end these processes, or put its \
-                 configuration back and stop it",
-                named(&left)
-            )
-        });
-    };
-    let conf = object.conf();
-    let id = conf.ini().get("DEFAULT", "id").map(str::to_owned);
-    let configured: BTreeSet<&str> = conf.ini().sections().collect();
-    let left = of_object(paths, path, id.as_deref(), &configured);
-    (!left.is_empty()).then(|| {
-        format!(
-            "{path}: what removed sections started runs on: {}: `om {path} stop` ends it, too",
-            named(&left)
-        )
+    if may_have_containers(&folder, is_meant) {
+        let journal = Journal::new(path);
+        let found = container::left::of_object(path, None, &journal, &is_meant);
+        lines.extend(found.iter().map(ToString::to_string));
+    }
+    let lines = Some(lines.join(", ")).filter(|lines| !lines.is_empty())?;
+    Some(match object {
+        None => format!(
+            "{path} has no configuration here, and what it started runs on: {lines}: end these processes, or put its \
+             configuration back and stop it"
+        ),
+        Some(_) => format!(
+            "{path}: what removed sections started runs on: {lines}: `om {path} stop` ends it, too"
+        ),
     })
+}
+
+/// Whether a resource that is meant may have a container, by the folders of those that were evaluated.
+pub(crate) fn may_have_containers(folder: &Path, is_meant: impl Fn(&str) -> bool) -> bool {
+    container_rids(folder).any(|rid| is_meant(&rid))
 }
 
 /// The objects that have a folder.
@@ -189,10 +245,21 @@ mod tests {
         while !std::fs::read_to_string(&line).is_ok_and(|line| line.starts_with("/bin/sleep")) {
             std::thread::yield_now();
         }
-        Launched::of(&paths.var_dir(&path).join("app#1")).add(child.id()).unwrap();
-        let left = of_object(&paths, &path, None, &BTreeSet::new());
+        let launched = Launched::of(&paths.var_dir(&path).join("app#1"));
+        launched.add(child.id(), &Owner::default()).unwrap();
+        let (cgroups, users) = (Cgroups::none(), |_: &str| BTreeSet::new());
+        let search = |id, is_meant| Search {
+            paths: &paths,
+            path: &path,
+            id,
+            cgroups: &cgroups,
+            scan: None,
+            is_meant,
+            users: &users,
+        };
+        let left = search(None, &|_: &str| true).find();
         assert_eq!(named(&left), format!("app#1: {}", child.id()));
-        assert!(of_object(&paths, &path, None, &BTreeSet::from(["app#1"])).is_empty());
+        assert!(search(None, &|rid: &str| rid != "app#1").find().is_empty());
         let told = look(&paths, &SharedMap::default(), [], true);
         let line = told.get(&path).unwrap();
         assert!(
@@ -200,8 +267,36 @@ mod tests {
             "{line}"
         );
         let reaper = std::thread::spawn(move || child.wait().unwrap());
-        end(&paths, &path, "3", &BTreeSet::new(), |_| {}).unwrap();
+        search(Some("3"), &|_: &str| true).end(|_| {}).unwrap();
         reaper.join().unwrap();
+        assert!(look(&paths, &SharedMap::default(), [], true).is_empty());
+    }
+
+    #[test]
+    fn what_bears_the_path_of_an_object_is_left_of_it_whatever_was_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        paths.create().unwrap();
+        let path = ObjectPath::parse("left1/svc/web").unwrap();
+        // Its launcher ended, and it is the leader of a session of its own.
+        let mut sleep = std::process::Command::new("/usr/bin/setsid");
+        sleep
+            .args(["/bin/sleep", "1000.76"])
+            .env("OPENSVC_SVC_ID", "an id of before")
+            .env("OPENSVC_SVCPATH", path.as_str())
+            .env("OPENSVC_RID", "app#1");
+        let mut child = sleep.spawn().unwrap();
+        let line = format!("/proc/{}/cmdline", child.id());
+        while !std::fs::read_to_string(&line).is_ok_and(|line| line.starts_with("/bin/sleep")) {
+            std::thread::yield_now();
+        }
+        // Its resource was evaluated once.
+        std::fs::create_dir_all(paths.var_dir(&path).join("app#1")).unwrap();
+        let told = look(&paths, &SharedMap::default(), [], true);
+        let line = told.get(&path).unwrap();
+        assert!(line.contains(&format!("app#1: {}", child.id())), "{line}");
+        child.kill().unwrap();
+        child.wait().unwrap();
         assert!(look(&paths, &SharedMap::default(), [], true).is_empty());
     }
 }

@@ -36,6 +36,9 @@ const FRESH: Duration = Duration::from_millis(100);
 /// Set for what runs for a resource and is no part of it: checks, stop commands.
 pub(crate) const PASSING_VARIABLE: &str = "OPENSVC_PASSING";
 
+/// Set for what runs for an object: its path.
+const PATH_VARIABLE: &str = "OPENSVC_SVCPATH";
+
 /// The parent of kernel threads.
 const KTHREADD: u32 = 2;
 
@@ -44,6 +47,10 @@ const KTHREADD: u32 = 2;
 pub(crate) struct Owner {
     /// Id of the object.
     pub id: String,
+    /// Ids that the object had when something was launched for the resource.
+    pub older_ids: BTreeSet<String>,
+    /// Path of the object, where nothing tells its id.
+    pub path: Option<String>,
     /// Id of the resource.
     pub rid: String,
     /// Users that the resource may run as, beside root and us.
@@ -121,6 +128,8 @@ pub(crate) fn started_at(pid: u32) -> Option<u64> {
 struct Marks {
     id: String,
     rid: String,
+    /// Path of the object.
+    path: Option<String>,
     /// Users that it runs as, and that its program was started by. None if its program runs as another than who started it.
     users: Option<BTreeSet<u32>>,
 }
@@ -138,11 +147,14 @@ impl Marks {
         // Another node on this machine has instances of the same objects.
         let is_ours = is_same_root(variable(ROOT_VARIABLE).as_deref(), own_root().as_deref());
         let is_passing = variable(PASSING_VARIABLE).is_some();
-        (is_ours && !is_passing).then(|| Self { id, rid, users: users(pid) })
+        let path = variable(PATH_VARIABLE);
+        (is_ours && !is_passing).then(|| Self { id, rid, path, users: users(pid) })
     }
 
     fn is_of(&self, owner: &Owner) -> bool {
-        self.id == owner.id && self.rid == owner.rid
+        let is_path = owner.path.is_some() && self.path == owner.path;
+        let is_object = self.id == owner.id || owner.older_ids.contains(&self.id) || is_path;
+        is_object && self.rid == owner.rid
     }
 
     /// Whether they were written by one of these users, root or us.
@@ -196,8 +208,9 @@ impl Entry {
     }
 }
 
+/// All processes of the node, as they were once.
 #[derive(Debug)]
-struct Scan {
+pub(crate) struct Scan {
     began: Instant,
     found: BTreeMap<u32, Entry>,
 }
@@ -234,14 +247,6 @@ impl ProcessTable {
         Scan::new().members(owner)
     }
 
-    /// The id of the object that what was launched for a resource bears, as its configuration said then.
-    pub(crate) fn id_of(rid: &str, launched: &[Leader]) -> Option<String> {
-        let scan = Scan::new();
-        let is_of = |entry: &&Entry| launched.iter().any(|it| it.pid == entry.stat.session);
-        let marks = scan.found.values().filter(is_of).filter_map(|entry| entry.marks.as_ref());
-        marks.filter(|marks| marks.rid == rid).map(|marks| marks.id.clone()).next()
-    }
-
     fn scan(&self) -> Arc<Scan> {
         match self.scan.load_full() {
             Some(scan) if scan.began.elapsed() < FRESH => scan,
@@ -255,7 +260,8 @@ impl ProcessTable {
 }
 
 impl Scan {
-    fn new() -> Self {
+    /// All processes, now.
+    pub(crate) fn new() -> Self {
         let began = Instant::now();
         let mut found = BTreeMap::new();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -269,8 +275,37 @@ impl Scan {
         Self { began, found }
     }
 
+    /// The resources of an object that processes bear the marks of, whatever is configured. An object that has no id is known
+    /// by its path.
+    pub(crate) fn rids_of(&self, id: Option<&str>, path: &str) -> BTreeSet<String> {
+        let marks = self.found.values().filter_map(|entry| entry.marks.as_ref());
+        let is_of = |marks: &&Marks| match id {
+            Some(id) => marks.id == id,
+            None => marks.path.as_deref() == Some(path),
+        };
+        marks.filter(is_of).map(|marks| marks.rid.clone()).collect()
+    }
+
+    /// The id of the object that what was launched for a resource bears, as its configuration said then.
+    pub(crate) fn id_of(&self, rid: &str, launched: &[Leader]) -> Option<String> {
+        let is_of = |entry: &&Entry| launched.iter().any(|it| it.pid == entry.stat.session);
+        let marks = self.found.values().filter(is_of).filter_map(|entry| entry.marks.as_ref());
+        marks.filter(|marks| marks.rid == rid).map(|marks| marks.id.clone()).next()
+    }
+
+    /// This process, and those that it descends from.
+    pub(crate) fn own_line(&self) -> BTreeSet<u32> {
+        let mut line = BTreeSet::new();
+        let mut pid = std::process::id();
+        while line.insert(pid) {
+            let Some(entry) = self.found.get(&pid) else { break };
+            pid = entry.stat.parent;
+        }
+        line
+    }
+
     /// The processes of a resource.
-    fn members(&self, owner: &Owner) -> Vec<Process> {
+    pub(crate) fn members(&self, owner: &Owner) -> Vec<Process> {
         let mut members: BTreeSet<u32> =
             owner.groups.iter().flat_map(|folder| group_members(folder)).collect();
         let mut sessions = BTreeSet::new();
@@ -354,7 +389,18 @@ pub(crate) fn main(processes: &[Process], line: Option<&str>) -> Vec<Process> {
     if found.is_empty() {
         found = processes.iter().filter(|process| process.is_leader).cloned().collect();
     }
-    without_children(&found).into_iter().cloned().collect()
+    roots(&found)
+}
+
+/// Those that none of the others is the parent of.
+pub(crate) fn roots(processes: &[Process]) -> Vec<Process> {
+    without_children(processes).into_iter().cloned().collect()
+}
+
+/// Process ids, for a reader.
+pub(crate) fn pids(processes: &[Process]) -> String {
+    let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+    pids.join(" ")
 }
 
 /// Without those whose parent is among them, or descends from one that is.

@@ -16,10 +16,11 @@ if [ -e $d/no-daemon ]; then
   exit 1
 fi
 case "$1 $2" in
+"ps --quiet") test "$(cat $d/state 2>/dev/null)" = running && echo c1 ;;
 "container inspect")
   test -f $d/state || { echo "Error response from daemon: No such container: $3" >&2; exit 1; }
   running=false; test "$(cat $d/state)" = running && running=true
-  echo '[{"State":{"Running":'$running',"Status":"'$(cat $d/state)'","ExitCode":3},"Config":{"Image":"img:2","Labels":{"com.opensvc.id":"abc.container#1"}}}]' ;;
+  echo '[{"State":{"Running":'$running',"Status":"'$(cat $d/state)'","ExitCode":3},"Config":{"Image":"img:2","Labels":{"com.opensvc.id":"abc.container#1"}},"Id":"c1","Name":"/one"}]' ;;
 "container run"|"container start")
   echo "$TOKEN" >$d/token
   echo running >$d/state
@@ -49,7 +50,8 @@ fn node(keywords: &str) -> Node {
 /// What was asked of the tool, but for questions.
 fn changes(node: &Node) -> Vec<String> {
     let calls = node.lines("calls");
-    calls.into_iter().filter(|call| !call.contains(" inspect ")).collect()
+    let is_question = |call: &String| call.contains(" inspect ") || call.starts_with("ps ");
+    calls.into_iter().filter(|call| !is_question(call)).collect()
 }
 
 const LABELS: &str = "--label=com.opensvc.id=abc.container#1 --label=com.opensvc.path=svc1 \
@@ -295,4 +297,42 @@ fn a_container_runs_and_stops() {
         assert_eq!(node.act(Stop), 0);
         assert_eq!(node.state("container#1"), Status::Down);
     }
+}
+
+/// The same, where the tool tells all labels that a start gives.
+fn labelled() -> Node {
+    let node = node("");
+    let label = r#""Labels":{"com.opensvc.id":"abc.container#1"}"#;
+    let all = r#""Labels":{"com.opensvc.id":"abc.container#1","com.opensvc.path":"svc1","com.opensvc.rid":"container#1"}"#;
+    node.script("docker", &TOOL.replace(label, all));
+    node
+}
+
+#[test]
+fn a_container_of_a_section_that_is_gone_is_stopped_with_the_rest() {
+    let node = labelled();
+    assert_eq!(node.act(Start), 0);
+    // Its section was removed; another one has its file of what was evaluated.
+    node.configure(
+        &node.path,
+        "[DEFAULT]\nid = abc\ndocker_exe = {dir}/docker\n[fs#1]\ntype = flag\n",
+    );
+    assert_eq!(node.act(Stop), 0);
+    assert_eq!(changes(&node).last().unwrap(), "container stop -t 120 c1");
+    assert_eq!(node.lines("state"), ["exited"]);
+}
+
+#[test]
+fn a_container_that_is_disabled_while_it_runs_outlives_no_deletion() {
+    let node = labelled();
+    assert_eq!(node.act(Start), 0);
+    let text = "[DEFAULT]\nid = abc\ndocker_exe = {dir}/docker\n\
+                [container#1]\ntype = docker\nimage = img:1\ndisable = true\n";
+    node.configure(&node.path, text);
+    let file = node.host.paths.config_file(&node.path);
+    assert_eq!(node.act(om::InstanceAction::Delete), 1);
+    assert_eq!((node.lines("state"), file.exists()), (vec!["running".to_owned()], true));
+    let forced = om::ActionOptions { force: true, ..Default::default() };
+    assert_eq!(node.act_with(om::InstanceAction::Delete, &forced), 0);
+    assert_eq!((node.lines("state"), file.exists()), (vec!["exited".to_owned()], false));
 }

@@ -4,9 +4,9 @@ use model::{ObjectPath, Status};
 use om::SyncAction;
 
 use super::super::driver::Failure;
-use super::super::leftovers;
 use super::super::order::Direction;
 use super::super::{SyncTo, status_file};
+use super::left::Left;
 use super::sequence::States;
 use super::{Act, Verb};
 
@@ -21,6 +21,10 @@ impl Act<'_> {
                 self.check_affinities()?;
             }
             self.check_aborts()?;
+        }
+        if verb == Verb::Start {
+            // What a removed section started would run beside what is started now.
+            self.end_left(Left::Removed)?;
         }
         let sets = self.selected(Direction::Start, |resource| is_meant(resource.is_standby));
         let mut states = self.states();
@@ -66,6 +70,7 @@ impl Act<'_> {
     /// `stop`, `shutdown`.
     pub(super) fn stop(&self, verb: Verb, with_standby: bool) -> Result<(), Failure> {
         self.tell_skipped(verb, with_standby);
+        self.end_removed_before_stop();
         let sets = self.selected(Direction::Stop, |resource| with_standby || !resource.is_standby);
         let mut states = self.states();
         self.with_triggers(verb, || {
@@ -74,53 +79,14 @@ impl Act<'_> {
             })
             .result()
         })?;
+        if self.is_whole() {
+            self.end_left(Left::Stopped { with_standby })?;
+        }
         if !self.options.dry_run {
-            self.end_leftovers()?;
             // Those that a process is still in stay.
             self.host.cgroups.remove(&self.instance);
         }
         Ok(())
-    }
-
-    /// Ends what was started for resources that are not configured any more: it belongs to the instance.
-    fn end_leftovers(&self) -> Result<(), Failure> {
-        if !self.is_whole() {
-            return Ok(());
-        }
-        let (instance, paths) = (&self.instance, &self.host.paths);
-        let configured = instance.resources.iter().map(|resource| resource.rid.as_str()).collect();
-        let tell = |line: &str| instance.journal.info(format_args!("{line}"));
-        leftovers::end(paths, &instance.path, &instance.id, &configured, tell)
-            .map_err(Failure::refused)
-    }
-
-    /// Before a deletion: nothing of the instance runs on. An operator is asked to stop it first, or for `--force`.
-    pub(super) fn stop_before_deletion(&self) -> Result<(), Failure> {
-        let found = super::super::refresh(self.host, &self.instance, None, None, None).status;
-        let is_up = |status: &Status| matches!(status, Status::Up | Status::StdbyUp | Status::Warn);
-        let untouchable = |rid: &str| {
-            let mut resources = self.instance.resources.iter();
-            resources.any(|resource| resource.rid.as_str() == rid && resource.is_untouchable())
-        };
-        let up: Vec<&str> = found
-            .resources
-            .iter()
-            .flatten()
-            .filter(|(rid, resource)| is_up(&resource.status) && !untouchable(rid))
-            .map(|(rid, _)| rid.as_str())
-            .collect();
-        if up.is_empty() {
-            return self.end_leftovers();
-        }
-        let path = &self.instance.path;
-        if !self.is_from_daemon && !self.options.force {
-            return Err(Failure::refused(format!(
-                "{path} runs here ({}): stop it first, or `om {path} delete --force`, which stops it",
-                up.join(", ")
-            )));
-        }
-        self.instance.journal.info(format_args!("stop before the deletion: {}", up.join(", ")));
-        self.stop(Verb::Stop, true)
     }
 
     /// `boot`: forgets what a reboot ended, then brings up what is always up.
@@ -142,6 +108,7 @@ impl Act<'_> {
     pub(super) fn provision(&self) -> Result<(), Failure> {
         self.check_env()?;
         self.tell_skipped(Verb::Provision, true);
+        self.end_left(Left::Removed)?;
         let sets = self.selected(Direction::Start, |resource| resource.is_provisionable);
         let mut states = self.states();
         let mut activated = vec![];
@@ -205,6 +172,7 @@ impl Act<'_> {
     /// `unprovision`: stops and unmakes each resource in turn.
     pub(super) fn unprovision(&self) -> Result<(), Failure> {
         self.tell_skipped(Verb::Unprovision, true);
+        self.end_removed_before_stop();
         let sets = self.selected(Direction::Stop, |_| true);
         let mut states = self.states();
         let is_leader = self.is_leader();
@@ -235,7 +203,7 @@ impl Act<'_> {
             Ok(())
         })?;
         if self.is_whole() && !self.options.dry_run {
-            self.end_leftovers()?;
+            self.end_left(Left::Stopped { with_standby: true })?;
             self.host.cgroups.remove(&self.instance);
             self.forget_resources();
         }
