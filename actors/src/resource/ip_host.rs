@@ -1,6 +1,7 @@
 //! `ip.host`: an address of the host.
 
 mod kept;
+mod route;
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -229,30 +230,9 @@ impl Driver for Ip {
     }
 
     fn stop(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        self.give_default_route_back(scene)?;
-        let Ok(addr) = self.resolve() else { return Ok(()) };
-        if !self.link().exists() {
-            return Ok(());
-        }
-        let Some(address) = self.configured(scene, addr)? else {
-            scene.journal.info(format_args!("{addr} is already down on {}", self.dev));
-            return Ok(());
-        };
-        let lock =
-            FileLock::take(&scene.host.paths.locks().join("startip"), Duration::from_secs(30))
-                .map_err(Failure::io("lock"))?;
-        self.delete_address(scene, &address)?;
-        drop(lock);
-        if self.is_nonrouted {
-            return Ok(());
-        }
-        let start = Instant::now();
-        while self.ping(scene, addr) == Some(true) {
-            if start.elapsed() >= PATIENCE {
-                return Err(Failure::refused(format!("{addr} still answers after {PATIENCE:?}")));
-            }
-            std::thread::sleep(Duration::from_secs(1));
-        }
+        // The address first: that is what another node is going to have.
+        self.stop_address(scene)?;
+        self.give_default_route_back(scene);
         Ok(())
     }
 
@@ -296,6 +276,34 @@ impl Driver for Ip {
 }
 
 impl Ip {
+    /// Removes the address, and waits until it is silent.
+    fn stop_address(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let Ok(addr) = self.resolve() else { return Ok(()) };
+        if !self.link().exists() {
+            return Ok(());
+        }
+        let Some(address) = self.configured(scene, addr)? else {
+            scene.journal.info(format_args!("{addr} is already down on {}", self.dev));
+            return Ok(());
+        };
+        let lock =
+            FileLock::take(&scene.host.paths.locks().join("startip"), Duration::from_secs(30))
+                .map_err(Failure::io("lock"))?;
+        self.delete_address(scene, &address)?;
+        drop(lock);
+        if self.is_nonrouted {
+            return Ok(());
+        }
+        let start = Instant::now();
+        while self.ping(scene, addr) == Some(true) {
+            if start.elapsed() >= PATIENCE {
+                return Err(Failure::refused(format!("{addr} still answers after {PATIENCE:?}")));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        Ok(())
+    }
+
     /// Tells the neighbours who has the address now. Best effort: they would find out later.
     fn announce(&self, scene: &Scene<'_>, addr: IpAddr) {
         if !addr.is_ipv4() || self.dev == "lo" {

@@ -1,5 +1,6 @@
 //! Addresses, in a network of their own.
 
+use model::ObjectPath;
 use om::InstanceAction::Stop;
 
 use crate::resource::node::{Node, has_tool, is_root};
@@ -90,4 +91,72 @@ fn the_default_route_of_the_host_comes_back() {
     let (_, down) = run("", "ip route replace default via 192.0.2.252 dev v0; ");
     assert_eq!(down, ["default via 192.0.2.252 dev v0"]);
     assert_eq!(node.act(Stop), 0);
+}
+
+/// A stand-in for `ip` that keeps addresses and the default route as files, and knows no link `eth9`.
+const IP: &str = r#"d=$(dirname $0)/..
+case "$*" in
+*"addr show"*)
+  echo "[{\"ifname\":\"lo\",\"addr_info\":["
+  sep=; while read -r a; do echo "$sep{\"local\":\"${a%/*}\",\"prefixlen\":32}"; sep=,; done <$d/addresses
+  echo "]}]" ;;
+"addr add "*) echo "$3" >>$d/addresses ;;
+"addr del "*) grep -vx "$3" $d/addresses >$d/rest; mv $d/rest $d/addresses ;;
+*"route show default") cat $d/routes ;;
+*"route replace "*)
+  case "$*" in *"dev eth9"*) echo "Cannot find device eth9" >&2; exit 2 ;; esac
+  shift 3; echo "$*" >$d/routes ;;
+*"route del "*) : >$d/routes ;;
+esac"#;
+
+/// A node with this default route and two services of these gateways.
+fn routed(route: &str, gateways: [&str; 2]) -> Node {
+    let address = |index: u8, gateway: &str| {
+        format!(
+            "[ip#1]\nipname = 192.0.2.{index}\nipdev = lo\nnetmask = 32\ngateway = {gateway}\n\
+             tags = nonrouted\ncheck_carrier = false\n"
+        )
+    };
+    let node = Node::new(&address(1, gateways[0]));
+    node.configure(&ObjectPath::parse("svc2").unwrap(), &address(2, gateways[1]));
+    node.tool("ip", IP);
+    std::fs::write(node.file("addresses"), "").unwrap();
+    std::fs::write(node.file("routes"), format!("{route}\n")).unwrap();
+    node
+}
+
+#[test]
+fn a_default_route_that_cannot_come_back_keeps_no_address_up() {
+    let node = routed("default via 192.0.2.254 dev eth9", ["192.0.2.100", "192.0.2.100"]);
+    assert_eq!(node.om(&["svc1", "start", "--local"]).0, 0);
+    assert_eq!(node.lines("addresses"), ["192.0.2.1/32"]);
+    let (code, said) = node.om(&["svc1", "stop", "--local"]);
+    assert_eq!((code, node.lines("addresses")), (0, vec![]), "{said}");
+    assert!(said.contains("not given back"), "{said}");
+    // It is still noted: once it can, it comes back.
+    node.tool("ip", &IP.replace("eth9", "eth8"));
+    assert_eq!(node.om(&["svc1", "stop", "--local"]).0, 0);
+    assert_eq!(node.lines("routes"), ["default via 192.0.2.254 dev eth9"]);
+}
+
+#[test]
+fn the_default_route_of_the_node_comes_back_after_the_last_service_that_replaced_it() {
+    let host = "default proto static nexthop via 192.0.2.254 dev eth0 weight 1 \
+                nexthop via 192.0.2.253 dev eth1 weight 1";
+    let shown = host.replace(" nexthop", "\n\tnexthop");
+    for gateways in [["192.0.2.100", "192.0.2.101"], ["192.0.2.100", "192.0.2.100"]] {
+        let own = |index: usize| format!("default via {} dev lo", gateways[index]);
+        for first in ["svc1", "svc2"] {
+            let node = routed(&shown, gateways);
+            for service in ["svc1", "svc2"] {
+                assert_eq!(node.om(&[service, "start", "--local"]).0, 0);
+            }
+            assert_eq!(node.lines("routes"), [own(1)]);
+            let (other, left) = if first == "svc1" { ("svc2", own(1)) } else { ("svc1", own(0)) };
+            assert_eq!(node.om(&[first, "stop", "--local"]).0, 0);
+            assert_eq!(node.lines("routes"), [left], "{gateways:?} {first}");
+            assert_eq!(node.om(&[other, "stop", "--local"]).0, 0);
+            assert_eq!(node.lines("routes"), [host], "{gateways:?} {first}");
+        }
+    }
 }
