@@ -296,6 +296,11 @@ pub(crate) trait Driver: Send + Sync {
         None
     }
 
+    /// Where it is mounted, if it is a file system that comes and goes.
+    fn mount_point(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Runs a task.
     fn run(&self, _: &Scene<'_>) -> Result<(), Failure> {
         Err(Failure::refused("not a task"))

@@ -327,6 +327,10 @@ impl Driver for FileSystem {
         self.unmount_all(scene)
     }
 
+    fn mount_point(&self) -> Option<PathBuf> {
+        self.mnt.is_absolute().then(|| self.mnt.clone())
+    }
+
     fn sort_key(&self) -> Option<String> {
         let parent = self.mnt.parent().unwrap_or(&self.mnt);
         Some(parent.display().to_string())

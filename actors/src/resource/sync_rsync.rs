@@ -161,6 +161,39 @@ impl Rsync {
         is_up
     }
 
+    /// Why nothing is copied: below the mount point of a file system that is not up there is what it covers, or nothing, and
+    /// a copy of that deletes the good one.
+    fn check_sources_mounted(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        for resource in &scene.instance.resources {
+            let rid = resource.rid.as_str();
+            let is_up = matches!(scene.states.get(rid), Some(Status::Up | Status::StdbyUp));
+            if resource.rid.group() != "fs" || is_up {
+                continue;
+            }
+            let Some(mount) = resource.driver.mount_point() else { continue };
+            let real = std::fs::canonicalize(&mount).unwrap_or_else(|_| mount.clone());
+            // What is disabled is not evaluated, and perhaps mounted by somebody else.
+            let is_mounted =
+                || super::mounts::table().is_ok_and(|all| all.iter().any(|it| it.target == real));
+            if resource.is_disabled && is_mounted() {
+                continue;
+            }
+            let is_below = |source: &&String| {
+                let source = Path::new(source.as_str());
+                source.starts_with(&mount)
+                    || std::fs::canonicalize(source).is_ok_and(|it| it.starts_with(&real))
+            };
+            if let Some(source) = self.sources.iter().find(is_below) {
+                let state = scene.states.get(rid).map_or("not known", Status::as_str);
+                return Err(Failure::refused(format!(
+                    "{source} is below {}, the mount point of {rid}, which is {state}: nothing is copied",
+                    mount.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// What there is to copy: patterns are replaced by what they match, as a shell would.
     fn found_sources(&self) -> Vec<String> {
         let is_there = |source: &&String| !self.is_internal || Path::new(source).exists();
@@ -317,6 +350,9 @@ impl Driver for Rsync {
         if !Path::new(&self.destination).is_absolute() {
             let text = format!("dst {:?} is no absolute path: nothing is copied", self.destination);
             return Err(Failure::refused(text));
+        }
+        if !self.is_internal {
+            self.check_sources_mounted(scene)?;
         }
         let sources = self.found_sources();
         if sources.is_empty() {

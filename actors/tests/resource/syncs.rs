@@ -127,3 +127,24 @@ fn a_sync_that_nobody_wrote_colours_nothing() {
     node.configure(&node.path, &format!("{config}[sync#i0]\nschedule = @60\n"));
     assert_eq!(states(&node).1, Status::Down);
 }
+
+#[test]
+fn nothing_is_copied_from_below_a_mount_point_that_nothing_is_mounted_on() {
+    for optional in ["", "optional = true\n"] {
+        for src in ["{dir}/data", "{dir}/data/", "{dir}/data/a*", "{dir}/link"] {
+            let node = node("");
+            std::os::unix::fs::symlink(node.file("data/a1"), node.file("link")).unwrap();
+            let text = format!(
+                "[DEFAULT]\nnodes = n1 n2\n[fs#1]\ntype = flag\n\
+                 [fs#2]\ntype = ext4\ndev = /dev/no.such\nmnt = {{dir}}/data\n{optional}\
+                 [sync#1]\ntype = rsync\nsrc = {src}\ndst = /copy\ntarget = nodes\noptions = --delete\n"
+            );
+            node.configure(&node.path, &text);
+            let words = ["svc1", "sync", "all", "--rid", "sync#1", "--local", "--force"];
+            let (code, said) = node.om(&words);
+            assert_eq!(code, 1, "{src}: {said}");
+            assert!(said.contains("the mount point of fs#2, which is down"), "{src}: {said}");
+            assert_eq!(node.calls(&["rsync", "ssh"]), [] as [&str; 0], "{src}");
+        }
+    }
+}
