@@ -495,3 +495,20 @@ fn everything_else_than_services_and_volumes_has_no_resources() {
     assert_eq!(node.act(Delete), 0);
     assert!(!node.host.paths.config_file(&node.path).exists());
 }
+
+#[test]
+fn no_section_is_deleted_that_another_one_refers_to() {
+    let node = Node::new(
+        "[DEFAULT]\nid = delete-rid\n[fs#1]\ntype = flag\n[volume#data]\nname = data\nsize = 1m\n\
+         [app#1]\ntype = simple\nstart = {volume#data.name}/run\n",
+    );
+    let file = node.host.paths.config_file(&node.path);
+    let before = std::fs::read_to_string(&file).unwrap();
+    let (code, said) = node.om(&["svc1", "delete", "--rid", "volume#data", "--local"]);
+    assert_eq!((code, std::fs::read_to_string(&file).unwrap()), (1, before), "{said}");
+    assert!(said.contains("nothing is deleted") && said.contains("app#1"), "{said}");
+    let (code, said) = node.om(&["svc1", "delete", "--rid", "volume#data,app#1", "--local"]);
+    assert_eq!(code, 0, "{said}");
+    let after = std::fs::read_to_string(&file).unwrap();
+    assert!(!after.contains("volume#data") && after.contains("[fs#1]"), "{after}");
+}

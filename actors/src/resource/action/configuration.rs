@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use conf::Ini;
+use conf::{Complaint, Ini, ObjectConf, Severity};
 use model::NodeName;
 use serde_json::Value;
 
@@ -125,16 +125,45 @@ impl Act<'_> {
         })
     }
 
+    /// What is wrong with a configuration of the object.
+    fn mistakes(&self, ini: &Ini) -> Result<Vec<Complaint>, Failure> {
+        let (path, context) = (self.instance.path.clone(), &self.instance.context);
+        let conf = ObjectConf::parse(path, ini.text())
+            .map_err(|error| Failure::refused(error.to_string()))?;
+        let mut complaints = conf.validate(context);
+        Complaint::merge(&mut complaints, conf.settings(context).1);
+        Ok(complaints)
+    }
+
+    /// As any other edit, one that takes sections out adds no mistake, such as a reference to what is gone.
+    fn refuse_new_mistakes(
+        &self,
+        before: &[Complaint],
+        after: &[Complaint],
+    ) -> Result<(), Failure> {
+        let is_refused = |complaint: &&Complaint| match self.options.force {
+            true => complaint.severity == Severity::Error,
+            false => complaint.is_refused(),
+        };
+        let fresh = after.iter().filter(|complaint| !complaint.is_among(before));
+        let refused: Vec<String> = fresh.filter(is_refused).map(ToString::to_string).collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::refused(format!("nothing is deleted: {}", refused.join("; "))))
+    }
+
     /// `delete`: the object with all that belongs to it, or the named sections.
     pub(super) fn delete(&self) -> Result<(), Failure> {
         if !self.selection.is_all() {
             let dry = if self.options.dry_run { "dry run: would " } else { "" };
             return self.edit(|ini| {
+                let before = self.mistakes(ini)?;
                 for section in self.named_sections(ini)? {
                     self.instance.journal.info(format_args!("{dry}delete section {section}"));
                     ini.remove_section(&section);
                 }
-                Ok(())
+                self.refuse_new_mistakes(&before, &self.mistakes(ini)?)
             });
         }
         let paths = &self.host.paths;
