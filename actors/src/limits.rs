@@ -127,6 +127,8 @@ pub(crate) fn leave_daemon() {
     let Ok(soft) = std::env::var(VARIABLE) else { return };
     // Refused to whoever leads a group: it is out of reach of the daemon's terminal already.
     _ = rustix::process::setsid();
+    // Here, and not where programs are run: what an action starts through a tool has it too, containers and helpers of mounts.
+    leave_oom_score();
     if let Ok(soft) = soft.parse() {
         _ = set_descriptors(soft);
     }

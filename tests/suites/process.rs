@@ -56,6 +56,20 @@ fn no_core_is_written_of_the_daemon_and_its_services_have_what_it_was_given() {
         node.write(&format!("etc/{name}.conf"), &text);
     };
     sleeper("web", 91_001);
+    // What a tool starts inherits from that.
+    let podman = "case \"$1 $2\" in\n\
+        \"container run\") { cat /proc/self/oom_score_adj; ulimit -S -c; ulimit -S -n; } >\"$OSVC_ROOT_PATH/tmp/limits\" ;;\n\
+        \"container inspect\") test -e \"$OSVC_ROOT_PATH/tmp/limits\" || { echo no such container >&2; exit 1; }\n\
+        echo '[{\"State\":{\"Running\":true,\"Status\":\"running\"},\"Config\":{\"Image\":\"i\"}}]' ;;\n\
+        esac";
+    node.script("tmp/podman", podman);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", node.path("tmp").display());
+    node.set_env("PATH", Some(&path));
+    node.write(
+        "etc/box.conf",
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[container#1]\ntype = podman\nimage = i\n",
+    );
     node.start();
     assert_eq!(core_limit(&node.pid().to_string()), "0");
     assert_eq!(oom_score(node.pid()), score);
@@ -65,6 +79,11 @@ fn no_core_is_written_of_the_daemon_and_its_services_have_what_it_was_given() {
         "[DEFAULT]\nnodes = n1\n[app#1]\ntype = simple\nstart = /bin/sleep 91002\n",
     );
     node.om_ok(&["hand", "start", "--local"]);
+    node.wait_avail("box", "up");
+    let shell = Command::new("/bin/sh").args(["-c", "ulimit -S -n"]).output().expect("a shell");
+    let files = String::from_utf8_lossy(&shell.stdout).into_owned();
+    let core = if given == "0" { 0 } else { 100 };
+    assert_eq!(node.read("tmp/limits"), format!("0\n{core}\n{files}"));
     for line in ["/bin/sleep 91001", "/bin/sleep 91002"] {
         let [pid] = node.processes(|it| it == line)[..] else { panic!("one process: {line}") };
         assert_eq!(core_limit(&pid.to_string()), given, "{line}");

@@ -20,6 +20,7 @@ use om::{ActionOptions, InstanceAction, SyncAction};
 use super::driver::Failure;
 use super::host::Host;
 use super::instance::{Instance, Resource};
+use super::journal::Journal;
 use super::locks::{self, InstanceLock};
 use super::order::Direction;
 use super::select::Selection;
@@ -29,6 +30,9 @@ use crate::durable;
 
 /// How long what was stopped may take to be down: a stop command may return before what it asked to end has ended.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an action that was asked to end may take to hear it: longer than any program is given to end.
+const GIVE_UP: Duration = Duration::from_secs(90);
 
 /// Between two looks at it.
 const STOP_PAUSE: Duration = Duration::from_millis(200);
@@ -165,6 +169,8 @@ pub fn action(
     others: &Others<'_>,
 ) -> u8 {
     let is_from_daemon = is_from_daemon();
+    // What an operator's shell was given is no matter of the service either.
+    crate::limits::leave_oom_score();
     let act = Act {
         host,
         others,
@@ -316,6 +322,7 @@ impl Act<'_> {
             }
             is_begun.set(true);
             self.host.interrupt.arm();
+            self.give_up_in_time(action, told.map(|(_, failed)| failed));
             self.dispatch(action)
         });
         if !is_begun.get() {
@@ -337,6 +344,21 @@ impl Act<'_> {
             announce::monitor(&self.host.paths, &self.instance.path, status, expect, None);
         }
         done
+    }
+
+    /// Where a step waits in the kernel and does not hear that it is asked to end, the action is given up and its state told.
+    fn give_up_in_time(&self, action: InstanceAction, failed: Option<&'static str>) {
+        let (paths, path) = (self.host.paths.clone(), self.instance.path.clone());
+        self.host.interrupt.watch_over(GIVE_UP, move || {
+            let words = action.words();
+            Journal::new(&path).error(format_args!(
+                "{words}: given up: a step waits in the kernel, and does not end within {GIVE_UP:?}"
+            ));
+            if let Some(failed) = failed {
+                announce::monitor(&paths, &path, failed, None, None);
+            }
+            std::process::exit(1);
+        });
     }
 
     /// Evaluates after an action, publishes, and tells whether the instance is where the action should have brought it.

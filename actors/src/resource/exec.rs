@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -156,7 +157,7 @@ impl Program {
     }
 
     /// Ends it when it takes longer than this, none for no limit, [`LIMIT`] where nobody says: SIGTERM then, SIGKILL after
-    /// as long again, or after [`LAST_WORDS`]. A program that leads a session is ended with all it started.
+    /// as long again, or after [`LAST_WORDS`]. A program is ended with all that it started, unless that has a session of its own.
     pub(crate) fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
         self
@@ -185,8 +186,9 @@ impl Program {
         self
     }
 
+    /// A tool has a group of its own, so that its helpers end with it; what stays leads a session.
     fn leads_group(&self) -> bool {
-        self.context.as_ref().is_some_and(|context| context.is_session)
+        self.context.as_ref().is_none_or(|context| context.is_session)
     }
 
     fn spawn(&self, agent: &Path) -> io::Result<Child> {
@@ -195,7 +197,7 @@ impl Program {
             Some(context) => context.command(agent, &self.words),
             None => {
                 let mut command = Command::new(program);
-                command.args(rest);
+                command.args(rest).process_group(0);
                 command
             }
         };
@@ -484,6 +486,19 @@ mod tests {
         assert!(interrupt.take());
         let next = shell("echo out").run(AGENT.as_ref(), &interrupt, &journal).unwrap();
         assert_eq!(next.out, "out\n");
+    }
+
+    #[test]
+    fn the_helpers_of_a_tool_end_with_it() {
+        let tool = shell("sleep 1000.75 & echo $!; wait");
+        let ended = run(&tool.timeout(Some(Duration::from_millis(300))));
+        assert!(ended.is_late);
+        let stat = format!("/proc/{}/stat", ended.out.trim());
+        let started = Instant::now();
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(started.elapsed() < Duration::from_secs(10), "{stat} is still there");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -3,12 +3,16 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often an action may be asked to end before it is ended where it stands: its step, its rollback.
 const PATIENCE: u32 = 2;
+
+/// Between two looks whether the word was taken.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Whether the running action is to end. Shared by all that the action does.
 #[derive(Debug, Clone)]
@@ -20,12 +24,18 @@ struct Inner {
     event: Option<OwnedFd>,
     /// There is something to end in order.
     is_armed: AtomicBool,
+    /// Signals are the word: the process is that of one action.
+    has_signals: AtomicBool,
 }
 
 impl Default for Interrupt {
     fn default() -> Self {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
-        Self(Arc::new(Inner { event, is_armed: AtomicBool::new(false) }))
+        Self(Arc::new(Inner {
+            event,
+            is_armed: AtomicBool::new(false),
+            has_signals: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -60,9 +70,36 @@ impl Interrupt {
         self.0.is_armed.store(true, Ordering::Relaxed);
     }
 
+    /// Calls `give_up` when the word is not taken within this time: what runs waits in the kernel, for a file system that does
+    /// not answer. Only in a process that signals end.
+    pub(crate) fn watch_over(&self, patience: Duration, give_up: impl FnOnce() + Send + 'static) {
+        if !self.0.has_signals.load(Ordering::Relaxed) {
+            return;
+        }
+        let interrupt = self.clone();
+        let watch = move || {
+            loop {
+                let Some(event) = interrupt.event() else { return };
+                // Until it is raised: there is nothing to do, and nobody waits for this thread.
+                _ = poll(&mut [PollFd::new(event, PollFlags::IN)], None);
+                let since = Instant::now();
+                while interrupt.is_raised() {
+                    if since.elapsed() >= patience {
+                        return give_up();
+                    }
+                    std::thread::sleep(PAUSE.min(patience));
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("watch".into()).spawn(watch) {
+            log::warn!(error:% = error; "an action that hangs is not given up");
+        }
+    }
+
     /// Takes SIGTERM, SIGINT and SIGHUP as the word, in a thread of its own. The third one ends this process, and one that
     /// comes before the action has begun.
     pub(crate) fn listen_to_signals(&self) {
+        self.0.has_signals.store(true, Ordering::Relaxed);
         let interrupt = self.clone();
         let listen = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
@@ -112,5 +149,20 @@ mod tests {
         assert!(interrupt.is_raised());
         assert!(interrupt.take());
         assert!(!interrupt.is_raised() && !interrupt.take());
+    }
+
+    #[test]
+    fn an_action_that_does_not_take_the_word_is_given_up() {
+        let interrupt = Interrupt::default();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let give_up = |name: &'static str| {
+            let sender = sender.clone();
+            move || sender.send(name).unwrap()
+        };
+        interrupt.watch_over(Duration::ZERO, give_up("without signals"));
+        interrupt.0.has_signals.store(true, Ordering::Relaxed);
+        interrupt.watch_over(Duration::from_millis(20), give_up("with signals"));
+        interrupt.raise();
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(20)), Ok("with signals"));
     }
 }
