@@ -1,7 +1,8 @@
 //! The blacklist keeper: counts invalid messages, and publishes whom not to listen to.
 //!
 //! Hears: connections (a message did not open, or did), operators. Tells: subscribers of events, operators (alerts).
-//! Readers never ask: they look into the [`BlacklistView`]. Restart: from the view, nothing is forgotten.
+//! Readers never ask: they look into the [`BlacklistView`]. Restart: the list is in the view, with the ends of its entries
+//! and how often senders were on it; which floods were told is forgotten, and told again.
 
 mod view;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use monitor::{Blacklist, Episode, THRESHOLD};
+use monitor::{Episode, THRESHOLD};
 use serde_json::{Map, Value, json};
 
 pub use self::view::{BlacklistView, Verdict};
@@ -64,7 +65,6 @@ struct Look;
 /// The actor.
 #[derive(Debug)]
 pub struct BlacklistKeeper {
-    list: Blacklist,
     view: Arc<BlacklistView>,
     cluster_data: Addr<ClusterData>,
     root: Addr<Root>,
@@ -80,22 +80,15 @@ pub struct BlacklistKeeper {
 }
 
 impl BlacklistKeeper {
-    /// A keeper that starts from what the view says.
+    /// A keeper that goes on with what the view has.
     #[must_use]
     pub fn new(
         view: Arc<BlacklistView>,
         cluster_data: Addr<ClusterData>,
         root: Addr<Root>,
     ) -> Self {
-        let mut list = Blacklist::default();
         let now = view.now();
-        for (sender, count) in view.all() {
-            for _ in 0..count {
-                list.on_invalid(now, sender, view.is_known(sender));
-            }
-        }
         Self {
-            list,
             view,
             cluster_data,
             root,
@@ -110,7 +103,7 @@ impl BlacklistKeeper {
 
     fn report(&mut self) {
         self.reported = Some(self.view.now());
-        let blacklisted = self.list.blacklisted().saturating_sub(self.floods.len());
+        let blacklisted = self.view.list().blacklisted().saturating_sub(self.floods.len());
         let alerts = self.floods.keys().map(|sender| {
             let name = self.view.name(*sender);
             let who = name.map_or_else(
@@ -138,7 +131,7 @@ impl BlacklistKeeper {
 
     /// A stranger reached the threshold.
     fn on_refused(&mut self, now: Duration, sender: IpAddr, reason: &wire::Refusal) {
-        let refused = self.list.blacklisted();
+        let refused = self.view.list().blacklisted();
         if self.crowd.on_event(now) {
             self.told_at = refused.max(1).saturating_mul(10);
             log::warn!(reason:% = reason; "sender {sender} blacklisted");
@@ -202,7 +195,7 @@ impl Handler<Invalid> for BlacklistKeeper {
     fn handle(&mut self, Invalid { sender, reason }: Invalid, ctx: &mut Context<Self>) {
         let (now, sender) = (self.view.now(), sender.to_canonical());
         let is_known = self.view.is_known(sender);
-        let counted = self.list.on_invalid(now, sender, is_known);
+        let counted = self.view.list().on_invalid(now, sender, is_known);
         if let Some(forgotten) = counted.forgotten {
             self.view.set(forgotten, None);
         }
@@ -235,7 +228,8 @@ impl Handler<Valid> for BlacklistKeeper {
 
     fn handle(&mut self, Valid(sender): Valid, _: &mut Context<Self>) {
         let sender = sender.to_canonical();
-        if self.list.on_valid(sender) {
+        let is_forgotten = self.view.list().on_valid(sender);
+        if is_forgotten {
             self.view.set(sender, None);
         }
     }
@@ -245,7 +239,7 @@ impl Handler<Clear> for BlacklistKeeper {
     type Result = ();
 
     fn handle(&mut self, _: Clear, _: &mut Context<Self>) {
-        self.list.clear();
+        self.view.list().clear();
         self.view.clear();
         self.floods.clear();
         self.crowd = Episode::default();
@@ -260,7 +254,7 @@ impl Handler<Look> for BlacklistKeeper {
     fn handle(&mut self, _: Look, ctx: &mut Context<Self>) {
         self.is_look_due = false;
         let now = self.view.now();
-        let over = self.list.on_time(now);
+        let over = self.view.list().on_time(now);
         for sender in &over {
             self.view.set(*sender, None);
         }
@@ -273,7 +267,7 @@ impl Handler<Look> for BlacklistKeeper {
             self.floods.remove(sender);
             log::info!("known address {sender} sends nothing more that does not open");
         }
-        let has_listed = self.list.next_end().is_some();
+        let has_listed = self.view.list().next_end().is_some();
         if !has_listed && self.crowd.on_look(now) {
             log::info!("nobody is blacklisted any more");
         }
@@ -283,5 +277,34 @@ impl Handler<Look> for BlacklistKeeper {
         if has_listed || !self.floods.is_empty() || self.crowd.is_on() {
             self.look_soon(ctx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor::FIRST_BAN;
+
+    use super::*;
+
+    #[actix::test]
+    async fn a_restart_keeps_until_when_senders_are_refused_and_how_often_they_were() {
+        let view = Arc::new(BlacklistView::default());
+        let keeper = || {
+            BlacklistKeeper::new(view.clone(), Context::new().address(), Context::new().address())
+        };
+        let sender = IpAddr::from([10, 0, 0, 1]);
+        let start = Duration::from_secs(1_000);
+        let refuse = |now: Duration| {
+            let mut list = view.list();
+            (0..THRESHOLD).for_each(|_| _ = list.on_invalid(now, sender, false));
+            list.next_end()
+        };
+        let mut it = keeper();
+        assert_eq!(refuse(start), Some(start + FIRST_BAN));
+        it.restarting(&mut Context::new());
+        assert_eq!(view.list().next_end(), Some(start + FIRST_BAN));
+        assert_eq!(view.list().on_time(start + FIRST_BAN), [sender]);
+        it.restarting(&mut Context::new());
+        assert_eq!(refuse(start + FIRST_BAN), Some(start + 3 * FIRST_BAN));
     }
 }

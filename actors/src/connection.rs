@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use monitor::{Pool, Proof, STRANGER_FRAME};
+use monitor::{Pool, STRANGER_FRAME};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -36,7 +36,7 @@ use crate::root::TestPanic;
 use crate::routes::Routes;
 use crate::runner::DequeueActions;
 
-pub use classic::ClassicMemory;
+pub use classic::{ClassicMemory, HeartbeatOf};
 pub use gate::{Gate, GateCell, keyring};
 pub use lane::Lane;
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
@@ -256,11 +256,12 @@ impl Talk<'_> {
         }
     }
 
-    /// A message of the connection opened. False: it had to make room meanwhile.
-    fn prove(&self) -> bool {
-        if let Some(address) = self.session.address() {
+    /// A message of the connection opened. False: it had to make room meanwhile. A classic one may be a recording that
+    /// this node has not seen, so it tells nothing of the address that it came from.
+    fn prove(&self, reply_to: &ReplyTo) -> bool {
+        if let Some(address) = self.session.address().filter(|_| reply_to.is_sealed()) {
             let view = &self.shared.routes.blacklist.view;
-            view.on_opened(address, Proof::Request);
+            view.on_opened(address);
         }
         self.session.prove()
     }
@@ -319,11 +320,14 @@ impl Talk<'_> {
                 return Ok(false);
             }
             Examined::Silent => return Ok(false),
-            Examined::Refused { reply_to, reply, is_proof } => {
+            Examined::Refused { reply_to, reply, is_proof, accepted } => {
                 // What was heard before, or was for others, proves nothing of who sends it again.
                 if is_proof {
+                    if let Some(accepted) = accepted {
+                        self.shared.freshness.settle(accepted).await;
+                    }
                     self.forgive().await;
-                    if !self.prove() {
+                    if !self.prove(&reply_to) {
                         return Err(Close::Crowded);
                     }
                 }
@@ -343,7 +347,7 @@ impl Talk<'_> {
                     _ = tokio::task::spawn_blocking(move || classic.keep(id)).await;
                 }
                 self.forgive().await;
-                if !self.prove() {
+                if !self.prove(&reply_to) {
                     return Err(Close::Crowded);
                 }
                 self.session.on_validated();
@@ -383,9 +387,11 @@ impl Talk<'_> {
     ) -> Result<Examined, Close> {
         let gate = self.shared.gate.load_full();
         let uses = self.shared.routes.secret_use.load_full();
+        let address = self.session.address();
         if bytes.len() < LARGE {
             let classic = &self.shared.routes.classic;
-            match examine(&bytes, &gate, &uses, &self.shared.freshness, classic, Room::SMALL) {
+            let freshness = &self.shared.freshness;
+            match examine(&bytes, &gate, &uses, freshness, classic, address, Room::SMALL) {
                 Examined::TooLarge => {}
                 examined => return Ok(examined),
             }
@@ -405,7 +411,7 @@ impl Talk<'_> {
             let (bytes, gate, uses) = (bytes.clone(), gate.clone(), uses.clone());
             let freshness = self.shared.freshness.clone();
             let classic = self.shared.routes.classic.clone();
-            let work = move || examine(&bytes, &gate, &uses, &freshness, &classic, room);
+            let work = move || examine(&bytes, &gate, &uses, &freshness, &classic, address, room);
             match tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)? {
                 Examined::TooLarge => {}
                 examined => return Ok(examined),

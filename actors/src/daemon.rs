@@ -207,9 +207,9 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let here = Arbiter::current();
     let swept = paths.clone();
     actix_rt::spawn(async move {
-        loop {
+        for round in 0_u64.. {
             let paths = swept.clone();
-            _ = tokio::task::spawn_blocking(move || sweep::sweep(&paths)).await;
+            _ = tokio::task::spawn_blocking(move || sweep::sweep(&paths, round == 0)).await;
             tokio::time::sleep(sweep::PERIOD).await;
         }
     });

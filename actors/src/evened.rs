@@ -19,6 +19,11 @@ pub(crate) async fn refuse(arrived: Instant) {
     tokio::time::sleep(rest(arrived.elapsed())).await;
 }
 
+/// The same for who waits on a thread of its own.
+pub(crate) fn refuse_here(arrived: Instant) {
+    std::thread::sleep(rest(arrived.elapsed()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

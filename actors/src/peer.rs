@@ -24,7 +24,7 @@ use wire::{
 use crate::clock;
 use crate::cluster_data::{Snapshot, SnapshotCell};
 use crate::config::ConfigCell;
-use crate::connection::{Gate, GateCell};
+use crate::connection::{ClassicMemory, Gate, GateCell};
 use crate::evened;
 use crate::freshness::Freshness;
 use crate::heavy::{self, Purse, Room};
@@ -241,7 +241,8 @@ pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
             introduced?;
         }
         let limits = room.frame_limits(&identity.limits);
-        let (frame, form, is_reusable) = identity.exchange(&mut stream, request, limits).await?;
+        let (frame, form, is_reusable) =
+            identity.exchange(&mut stream, request, limits, None).await?;
         let arrived = Instant::now();
         let name = match identity.read(&frame.unwrap_or_default(), &form, room, None) {
             Err(PeerError::Reply(Refusal::Misdirected { nodename, .. })) => nodename,
@@ -257,7 +258,7 @@ pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
         if !is_reusable {
             stream = connect(&stranger.address).await?;
         }
-        let (frame, form, _) = identity.exchange(&mut stream, request, limits).await?;
+        let (frame, form, _) = identity.exchange(&mut stream, request, limits, None).await?;
         identity.read(&frame.unwrap_or_default(), &form, room, None)
     };
     tokio::time::timeout(patience, asked).await.unwrap_or(Err(PeerError::Late(patience)))
@@ -302,7 +303,7 @@ impl Identity {
         }
         let introduction = Prepared::new(&introduction());
         let limits = Room::SMALL.frame_limits(&self.limits);
-        let (frame, form, is_reusable) = self.exchange(stream, &introduction, limits).await?;
+        let (frame, form, is_reusable) = self.exchange(stream, &introduction, limits, None).await?;
         let _: Value = self.read(&frame.unwrap_or_default(), &form, Room::SMALL, None)?;
         if is_reusable { Ok(()) } else { Err(PeerError::Closed) }
     }
@@ -344,9 +345,10 @@ impl Identity {
         request: &Prepared,
         purse: &Purse,
         freshness: &Arc<Freshness>,
+        sent: Option<&Arc<ClassicMemory>>,
     ) -> Result<(Value, bool), PeerError> {
         let limits = Room::LARGE.frame_limits(&self.limits);
-        let (frame, form, is_reusable) = self.exchange(stream, request, limits).await?;
+        let (frame, form, is_reusable) = self.exchange(stream, request, limits, sent).await?;
         let arrived = Instant::now();
         let reply = self.take(frame.unwrap_or_default(), form, purse, freshness).await;
         if reply.is_err() && self.dialect == Dialect::Classic {
@@ -394,13 +396,14 @@ impl Identity {
         Err(PeerError::TooLong)
     }
 
-    /// Sends a request and takes the frame of its reply, none for an empty one; true when the connection may be used
+    /// Sends a request, which `sent` remembers, and takes the frame of its reply, none for an empty one; true when the connection may be used
     /// again.
     async fn exchange(
         &self,
         stream: &mut TcpStream,
         request: &Prepared,
         limits: Limits,
+        sent: Option<&Arc<ClassicMemory>>,
     ) -> Result<(Option<Vec<u8>>, Form, bool), PeerError> {
         let random = SystemRandom::new();
         let form = Form::request(self.dialect, &self.to, clock::stamp(), &random);
@@ -408,6 +411,9 @@ impl Identity {
             .sender
             .seal(&form, request, &random)
             .map_err(|error| PeerError::Secret(error.to_string()))?;
+        if let Some(classic) = sent {
+            classic.on_sent(&frame);
+        }
         stream.write_all(&frame).await.map_err(|error| closed_or(error.into()))?;
         let mut framing = Framing::of_replies(&limits);
         let mut growing = None;
@@ -495,6 +501,7 @@ struct Order {
     identity: Identity,
     kept: Option<Kept>,
     freshness: Arc<Freshness>,
+    classic: Option<Arc<ClassicMemory>>,
 }
 
 impl Order {
@@ -523,8 +530,10 @@ impl Order {
     }
 
     async fn ask(&self, stream: &mut TcpStream) -> Result<(Value, bool), PeerError> {
-        let AskPeer { request, purse, .. } = &self.ask;
-        self.identity.ask(stream, request, purse, &self.freshness).await
+        let AskPeer { request, purse, is_repeatable, .. } = &self.ask;
+        // What only reads does nothing when it is sent back to this node.
+        let sent = self.classic.as_ref().filter(|_| !is_repeatable);
+        self.identity.ask(stream, request, purse, &self.freshness, sent).await
     }
 
     fn keep(&self, stream: TcpStream) -> Kept {
@@ -540,6 +549,8 @@ pub struct Peers {
     gate: GateCell,
     snapshot: SnapshotCell,
     freshness: Arc<Freshness>,
+    /// What remembers the classic requests that are sent; none in tests.
+    classic: Option<Arc<ClassicMemory>>,
     kept: BTreeMap<NodeName, Vec<Kept>>,
     asked: usize,
 }
@@ -548,7 +559,9 @@ impl Peers {
     /// Asks in the name of the node that `routes` are of.
     #[must_use]
     pub fn new(routes: &Routes, freshness: Arc<Freshness>) -> Self {
-        Self::with(routes.config.clone(), routes.gate.clone(), routes.snapshot.clone(), freshness)
+        let (config, gate) = (routes.config.clone(), routes.gate.clone());
+        let classic = Some(routes.classic.clone());
+        Self { classic, ..Self::with(config, gate, routes.snapshot.clone(), freshness) }
     }
 
     /// Asks at the addresses of a configuration, with the keys of a gate, in the dialects that nodes published.
@@ -559,7 +572,7 @@ impl Peers {
         snapshot: SnapshotCell,
         freshness: Arc<Freshness>,
     ) -> Self {
-        Self { config, gate, snapshot, freshness, kept: BTreeMap::new(), asked: 0 }
+        Self { config, gate, snapshot, freshness, classic: None, kept: BTreeMap::new(), asked: 0 }
     }
 
     /// How long a connection may wait for its next request: half of what the peers, configured alike, allow.
@@ -598,7 +611,8 @@ impl Peers {
         let address = ask.address.clone().unwrap_or_else(said);
         let kept =
             if ask.is_repeatable { self.take_kept(&ask.peer, &address, &identity) } else { None };
-        Ok(Order { ask, address, identity, kept, freshness: self.freshness.clone() })
+        let (freshness, classic) = (self.freshness.clone(), self.classic.clone());
+        Ok(Order { ask, address, identity, kept, freshness, classic })
     }
 
     fn keep(&mut self, peer: NodeName, kept: Kept) {

@@ -1,7 +1,8 @@
 //! What a killed process left: temporary files, which may hold the secret of the cluster or keys.
 //!
 //! Each names its process (`durable::temporary_name`), so that those of processes that live are left alone. Copies of edits
-//! are for their editor to go on with (`edit config --recover`): they are kept for a day after the last touch.
+//! are for their editor to go on with (`edit config --recover`): they are kept for a day after the last touch; those of
+//! cluster.conf, which hold the secret, until the daemon starts.
 
 use std::fs::DirEntry;
 use std::io;
@@ -25,13 +26,14 @@ const DEPTH: u32 = 8;
 /// In the name of a copy that `edit config` made, and of what editors put beside it.
 const EDIT_MARK: &str = ".conf.tmp";
 
-/// Removes what was left, and tells how many files that were.
-pub(crate) fn sweep(paths: &Paths) -> usize {
+/// Removes what was left, and tells how many files that were. When the daemon starts, also the copies of cluster.conf that
+/// nobody edits, however young: they hold the secret of the cluster.
+pub(crate) fn sweep(paths: &Paths, is_start: bool) -> usize {
     let mut count = 0;
     for folder in [&paths.etc, &paths.var, &paths.tmp] {
         folder_swept(folder, DEPTH, &mut |entry| is_left_over(entry), &mut count);
     }
-    folder_swept(&paths.tmp, 1, &mut |entry| is_old_edit(entry), &mut count);
+    folder_swept(&paths.tmp, 1, &mut |entry| is_old_edit(entry, is_start), &mut count);
     if count > 0 {
         log::info!(count; "temporary files of processes that were killed are removed");
     }
@@ -72,19 +74,21 @@ fn is_left_over(entry: &DirEntry) -> bool {
     entry.file_name().to_str().is_some_and(durable::is_left_over) && is_own(entry)
 }
 
-fn is_old_edit(entry: &DirEntry) -> bool {
+fn is_old_edit(entry: &DirEntry, is_start: bool) -> bool {
     let name = entry.file_name().to_string_lossy().into_owned();
     if !name.contains(EDIT_MARK) || !is_own(entry) {
         return false;
     }
+    let stem = name.trim_start_matches('.').split(EDIT_MARK).next().unwrap_or_default().to_owned();
     let modified = entry.metadata().and_then(|metadata| metadata.modified());
-    // A time ahead is not old.
-    let age = modified.ok().and_then(|modified| clock::system().duration_since(modified).ok());
-    if age.is_none_or(|age| age < EDIT_KEPT) {
+    // A time ahead was given by a clock that was wrong: how old it is nobody knows.
+    let is_young = modified.is_ok_and(|modified| {
+        clock::system().duration_since(modified).is_ok_and(|age| age < EDIT_KEPT)
+    });
+    if is_young && !(is_start && stem == "cluster") {
         return false;
     }
     // That of an edit under way is held by it.
-    let stem = name.trim_start_matches('.').split(EDIT_MARK).next().unwrap_or_default().to_owned();
     let base = entry.path().with_file_name(format!("{stem}{EDIT_MARK}.base"));
     !base.exists() || FileLock::try_take(&base).is_ok_and(|lock| lock.is_some())
 }
@@ -133,9 +137,38 @@ mod tests {
         write(&target);
         let link = paths.etc.join(format!(".link.{dead}-1.0"));
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        assert_eq!(sweep(&paths), left.len());
+        assert_eq!(sweep(&paths, false), left.len());
         assert!(left.iter().all(|file| !file.exists()));
         assert!(kept.iter().all(|file| file.exists()) && target.exists() && link.is_symlink());
-        assert_eq!(sweep(&paths), 0);
+        assert_eq!(sweep(&paths, false), 0);
+    }
+
+    #[test]
+    fn a_copy_that_is_dated_ahead_goes_and_one_of_the_cluster_when_the_daemon_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        paths.create().unwrap();
+        let write = |name: &str, ahead_s: u64| {
+            let file = std::fs::File::create(paths.tmp.join(name)).unwrap();
+            file.set_modified(clock::system() + Duration::from_secs(ahead_s)).unwrap();
+        };
+        const YEAR: u64 = 365 * 86_400;
+        for name in ["svc1.conf.tmp", "svc1.conf.tmp.base", "svc2.conf.tmp", "svc2.conf.tmp.base"] {
+            write(name, YEAR);
+        }
+        let edited = |name: &str| FileLock::try_take(&paths.tmp.join(name)).unwrap().unwrap();
+        let held = edited("svc2.conf.tmp.base");
+        assert_eq!(sweep(&paths, false), 2, "of one that nobody works on");
+        drop(held);
+        assert_eq!(sweep(&paths, false), 2);
+        for name in ["cluster.conf.tmp", "cluster.conf.tmp.base", "svc1.conf.tmp"] {
+            write(name, 0);
+        }
+        assert_eq!(sweep(&paths, false), 0);
+        let held = edited("cluster.conf.tmp.base");
+        assert_eq!(sweep(&paths, true), 0);
+        drop(held);
+        assert_eq!(sweep(&paths, true), 2);
+        assert!(paths.tmp.join("svc1.conf.tmp").exists());
     }
 }

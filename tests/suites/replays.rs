@@ -1,9 +1,9 @@
 //! Promise: what was recorded on the wire does nothing, wherever, however and whenever it is sent again.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 
-use harness::{Cluster, Events, Node, PATIENCE, Peer, wait_for};
+use harness::{Cluster, ClusterConf, Events, Node, PATIENCE, Peer, wait_for};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 use wire::{ClusterSecret, Dialect, Form, Kind, Prepared, Sender};
@@ -136,4 +136,44 @@ fn what_a_dead_node_sent_for_other_ends_or_long_ago_is_no_beat() {
         document["data"]["id"] == "hb_beating" && document["data"]["nodename"] == "n2"
     });
     assert!(told["ts"].as_f64().is_some_and(|at| at >= since), "{told} {since}");
+}
+
+#[test]
+fn what_a_node_sends_in_the_classic_dialect_does_nothing_at_the_node_itself() {
+    let conf = ClusterConf { cluster: "envelope = classic\n".into(), ..ClusterConf::default() };
+    let mut cluster = Cluster::configured(2, &conf);
+    cluster.nodes[0].start();
+    // In place of n2, which hears it and answers nothing.
+    let other = TcpListener::bind((cluster.address(1), cluster.port(1))).expect("a free port");
+    let change = json!({
+        "action": "set_node_monitor", "method": "POST", "node": "n2",
+        "options": {"global_expect": "frozen"}
+    });
+    let frame = std::thread::scope(|scope| {
+        let heard = scope.spawn(|| {
+            loop {
+                let (mut stream, _) = other.accept().expect("a connection");
+                let mut frame = vec![];
+                _ = BufReader::new(&mut stream).read_until(0, &mut frame);
+                // The node asks for other things too.
+                let peer = Peer::classic(&cluster.nodes[0]);
+                if peer.open(&frame).to_string().contains("frozen") {
+                    return frame;
+                }
+            }
+        });
+        _ = cluster.nodes[0].request(&change);
+        heard.join().expect("it was sent")
+    });
+    let again = |cluster: &Cluster| {
+        let peer = Peer::classic(&cluster.nodes[0]).at(cluster.address(0)).to(cluster.port(0));
+        peer.from(77).ask_frame(&frame).expect("it opens")
+    };
+    assert_eq!(again(&cluster)["error"], "replayed message");
+    // Also after a restart.
+    cluster.nodes[0].kill();
+    cluster.nodes[0].start();
+    assert_eq!(again(&cluster)["error"], "replayed message");
+    let monitor = cluster.nodes[0].status()["monitor"]["nodes"]["n1"]["monitor"].clone();
+    assert_ne!(monitor["global_expect"], "frozen", "{monitor}");
 }

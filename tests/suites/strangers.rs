@@ -33,6 +33,16 @@ fn stranger(number: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 9, number[0], number[1])
 }
 
+/// So many times sixteen letters that no compression makes much shorter.
+fn noise(count: usize) -> String {
+    let mut seed = 1_u64;
+    let next = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{:016x}", seed ^ (seed >> 29))
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
 /// Lines of the node log that contain a text.
 fn lines(node: &Node, text: &str) -> usize {
     node.read("log/node.log").lines().filter(|line| line.contains(text)).count()
@@ -123,9 +133,7 @@ fn what_others_send_from_a_members_address_does_not_concern_the_member() {
 fn an_address_from_which_messages_opened_lately_is_not_refused() {
     let node = Node::started("n1");
     let client = || Peer::sealed(&node).from_address(stranger(1));
-    for _ in 0..5 {
-        assert_eq!(client().ask(&ping()).expect("served")["status"], 0);
-    }
+    assert_eq!(client().ask(&ping()).expect("served")["status"], 0);
     let bad = client().with_secret(WRONG);
     for _ in 0..8 {
         assert_eq!(bad.exchange(&bad.frame(&ping())), b"");
@@ -146,8 +154,62 @@ fn an_address_from_which_messages_opened_lately_is_not_refused() {
     assert_eq!(other().exchange(&other().frame(&ping())), b"", "it is no acquaintance");
 }
 
+/// A node that takes both dialects, and has `n1`, `n2` and `n3` for members.
+fn taking_both() -> Node {
+    let mut node = Node::new("n1");
+    node.write_cluster("envelope = any\nnodes = n1 n2 n3");
+    node.start();
+    node
+}
+
 #[test]
-fn a_proven_connection_of_a_blacklisted_stranger_goes_on() {
+fn what_is_recorded_and_refused_proves_nothing_however_often_it_is_sent() {
+    let node = taking_both();
+    let left = Peer::sealed(&node).named("n9").frame(&ping());
+    let classic = Peer::classic(&node).named("n3");
+    let unknown = classic.frame(&json!({"action": "no_such_action", "method": "GET"}));
+    let gone = Peer::classic(&node).named("n9").frame(&ping());
+    // Of a node that is no member any more, of one that asked for nothing that exists; sealed and classic.
+    let recorded = [(left, "not a cluster"), (unknown, "not supported"), (gone, "not a cluster")];
+    for (number, (frame, reason)) in recorded.iter().enumerate() {
+        let sender = Peer::sealed(&node).from_address(stranger(1 + number));
+        let replay = || {
+            let reply = sender.exchange(frame);
+            let told = sender.open(&reply).to_string();
+            assert!(told.contains(reason), "{told}");
+        };
+        for _ in 0..6 {
+            replay();
+        }
+        for count in 1..=5 {
+            assert_eq!(sender.exchange(b"{}\0"), b"");
+            assert_eq!(blacklist(&node)[stranger(1 + number).to_string()], count, "{reason}");
+            if count < 5 {
+                replay();
+            }
+        }
+        assert_eq!(sender.exchange(frame), b"", "{reason}: it is no acquaintance");
+        assert_eq!(sender.exchange(&sender.frame(&ping())), b"", "{reason}");
+    }
+}
+
+#[test]
+fn no_classic_request_makes_an_address_known() {
+    let node = taking_both();
+    let sender = || Peer::classic(&node).named("n3").from_address(stranger(1));
+    for _ in 0..6 {
+        assert_eq!(sender().ask(&ping()).expect("served")["status"], 0);
+        let change = json!({"action": "blacklist_clear", "method": "POST"});
+        assert_eq!(sender().ask(&change).expect("served")["status"], 0);
+    }
+    for _ in 0..5 {
+        assert_eq!(sender().exchange(b"{}\0"), b"");
+    }
+    assert_eq!(sender().exchange(&sender().frame(&ping())), b"", "the address is refused");
+}
+
+#[test]
+fn a_proven_connection_goes_on_while_others_misuse_its_address() {
     let node = Node::started("n1");
     let mut kept = Peer::sealed(&node).from_address(stranger(1));
     assert_eq!(kept.ask(&ping()).expect("served")["status"], 0);
@@ -155,9 +217,7 @@ fn a_proven_connection_of_a_blacklisted_stranger_goes_on() {
     for _ in 0..8 {
         assert_eq!(bad.exchange(&bad.frame(&ping())), b"");
     }
-    let other = Peer::sealed(&node).from_address(stranger(1));
-    assert_eq!(other.exchange(&other.frame(&ping())), b"", "the address is refused");
-    assert_eq!(kept.ask(&ping()).expect("who proved itself is not")["status"], 0);
+    assert_eq!(kept.ask(&ping()).expect("who proved itself is not slowed")["status"], 0);
 }
 
 #[test]
@@ -246,14 +306,7 @@ fn only_who_is_known_sends_what_is_large() {
         ),
     );
     node.start();
-    let mut seed = 1_u64;
-    let noise: String = std::iter::repeat_with(|| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        format!("{:016x}", seed ^ (seed >> 29))
-    })
-    .take(16_384)
-    .collect();
-    let large = json!({"action": "daemon_blacklist_status", "options": {"pad": noise}});
+    let large = json!({"action": "daemon_blacklist_status", "options": {"pad": noise(16_384)}});
     let mut fresh = Peer::sealed(&node).from_address(stranger(1));
     assert!(fresh.frame(&large).len() > 64 << 10);
     assert_eq!(fresh.ask(&large), None, "a stranger's first message is small");
@@ -372,5 +425,34 @@ fn when_a_classic_message_is_refused_does_not_tell_how_far_it_could_be_read() {
         let begin = Instant::now();
         assert_eq!(sender(1 + number, port).exchange(&bad), b"");
         assert!(begin.elapsed() >= Duration::from_secs(1), "{at} {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn what_names_another_cluster_or_dialect_is_refused_before_the_secret_touches_it() {
+    // A message that takes long to read, and is no small one.
+    let text = noise(2_048) + &"x".repeat(900 << 10);
+    for (envelope, cluster) in [("any", "other"), ("sealed", "demo")] {
+        let mut node = Node::new("n1");
+        node.write_cluster(&format!("envelope = {envelope}\nnodes = n1 n2"));
+        node.start();
+        let sender = |number: usize| {
+            let peer = Peer::classic(&node).named("n2").of_cluster(cluster);
+            peer.from_address(stranger(number))
+        };
+        let good = sender(0).frame(&json!({"action": "whoami", "x": text}));
+        let bad = sender(0).with_secret(WRONG).frame(&json!({"action": "whoami", "x": text}));
+        let took = |number: usize, frame: &[u8]| {
+            let begin = Instant::now();
+            assert_eq!(sender(number).exchange(frame), b"");
+            begin.elapsed()
+        };
+        let least = |from: usize, frame: &[u8]| (0..7).map(|at| took(from + at, frame)).min();
+        let (opens, does_not) = (least(1, &good), least(20, &bad));
+        let (opens, does_not) = (opens.expect("seven"), does_not.expect("seven"));
+        println!(
+            "measured: {envelope}: {opens:?} for what would open, {does_not:?} for what would not"
+        );
+        assert!(opens < does_not + Duration::from_millis(5), "{opens:?} {does_not:?}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use model::NodeName;
-use monitor::{Acquaintances, Pace, Proof, THRESHOLD};
+use monitor::{Acquaintances, Blacklist, Pace, THRESHOLD};
 
 /// Parts of the view: a change copies one of them.
 const SHARDS: usize = 256;
@@ -36,6 +36,8 @@ pub struct BlacklistView {
     /// Addresses from which messages opened. A lock that is held for a look: asked for strangers only.
     acquaintances: Mutex<Acquaintances>,
     pace: Mutex<Pace>,
+    /// All that the keeper knows: it outlives the keeper, who alone looks into it.
+    list: Mutex<Blacklist>,
     /// Senders in all parts: nearly always none.
     length: AtomicUsize,
     epoch: Instant,
@@ -49,6 +51,7 @@ impl Default for BlacklistView {
             members: ArcSwap::default(),
             acquaintances: Mutex::default(),
             pace: Mutex::default(),
+            list: Mutex::default(),
             length: AtomicUsize::new(0),
             epoch: Instant::now(),
         }
@@ -97,11 +100,11 @@ impl BlacklistView {
             || lock(&self.acquaintances).is_known(self.now(), address)
     }
 
-    /// A message of a connection from this address opened.
-    pub fn on_opened(&self, address: IpAddr, proof: Proof) {
+    /// A fresh message from this address opened: one that nobody can have recorded.
+    pub fn on_opened(&self, address: IpAddr) {
         let address = address.to_canonical();
         if !self.members.load().contains_key(&address) {
-            lock(&self.acquaintances).on_opened(self.now(), address, proof);
+            lock(&self.acquaintances).on_opened(self.now(), address);
         }
     }
 
@@ -129,6 +132,11 @@ impl BlacklistView {
         if **self.members.load() != members {
             self.members.store(Arc::new(members));
         }
+    }
+
+    /// What the keeper knows.
+    pub(super) fn list(&self) -> MutexGuard<'_, Blacklist> {
+        lock(&self.list)
     }
 
     pub(super) fn all(&self) -> Vec<(IpAddr, u32)> {
@@ -191,7 +199,7 @@ mod tests {
             assert_eq!(view.verdict(address), Verdict::Refused);
         }
         view.set_members([(member, NodeName::new("n2").unwrap())].into());
-        view.on_opened(lately, Proof::Heartbeat);
+        view.on_opened(lately);
         assert_eq!(view.verdict(stranger), Verdict::Refused);
         assert_eq!(view.verdict(member), Verdict::Slowed);
         assert_eq!(view.verdict(lately), Verdict::Slowed);

@@ -22,6 +22,7 @@ use wire::{
 };
 
 use crate::config;
+use crate::evened;
 use crate::paths::Paths;
 use crate::peer_address::{DEFAULT_PORT, PeerAddress};
 
@@ -362,13 +363,20 @@ impl Identity {
             .map_err(|error| AskError::Secret(error.to_string()))?;
         let server = conversation.server;
         conversation.run(stream, &sealed, &mut |frame| {
-            let opened = self
-                .sender
-                .open_reply(frame, &form, &self.limits)
-                .map_err(|refusal| AskError::Reply(server.clone(), refusal))?;
-            let value =
-                opened.read_within(MOST_REPLY).map_err(|_| AskError::Json(server.clone()))?;
-            Ok(on_item(value))
+            let arrived = Instant::now();
+            let read = || {
+                let opened = self
+                    .sender
+                    .open_reply(frame, &form, &self.limits)
+                    .map_err(|refusal| AskError::Reply(server.clone(), refusal))?;
+                opened.read_within(MOST_REPLY).map_err(|_| AskError::Json(server.clone()))
+            };
+            let value = read();
+            // When the connection is closed tells nothing of how far a classic reply could be read.
+            if value.is_err() && dialect == Dialect::Classic {
+                evened::refuse_here(arrived);
+            }
+            Ok(on_item(value?))
         })
     }
 }

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::NodeName;
@@ -24,6 +25,17 @@ const MOST_BYTES: u64 = 2 * (MOST_CHANGING * RECORD) as u64;
 
 /// Silence of the dialect after which it is told that nobody needs it.
 const UNUSED_AFTER: Duration = Duration::from_secs(3_600);
+
+/// What heard a heartbeat.
+#[derive(Debug, Clone, Copy)]
+pub struct HeartbeatOf<'a> {
+    /// Its section.
+    pub name: &'a str,
+    /// Keyword `timeout`.
+    pub timeout: Duration,
+    /// Whether nobody on the network can write what it hears.
+    pub is_guarded: bool,
+}
 
 /// The memory of the dialect.
 #[derive(Debug)]
@@ -78,6 +90,17 @@ impl ClassicMemory {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).take(id, is_changing)
     }
 
+    /// Remembers a request for a change that this node sends: it is for another one, and does nothing here. Nobody waits
+    /// until it is written down.
+    pub fn on_sent(self: &Arc<Self>, frame: &[u8]) {
+        if let Some(id) = wire::cipher_id(frame)
+            && self.take(id, true).is_ok()
+        {
+            let this = self.clone();
+            tokio::task::spawn_blocking(move || this.keep(id));
+        }
+    }
+
     /// Writes a message down that asks for a change. Waits for the disk.
     pub fn keep(&self, id: CipherId) {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,19 +113,29 @@ impl ClassicMemory {
         }
     }
 
-    /// Judges a heartbeat of a peer: whether it is of now.
-    pub fn judge(&self, hb: &str, peer: &NodeName, told: &Told, timeout: Duration) -> Judged {
+    /// Judges a heartbeat of a peer: whether it is of now. `generation` is that of the local data.
+    pub fn judge(
+        &self,
+        section: &HeartbeatOf<'_>,
+        peer: &NodeName,
+        told: &Told,
+        generation: u64,
+    ) -> Judged {
         let received = Received {
             now: clock::steady(),
             wall: clock::now(),
-            timeout,
+            timeout: section.timeout,
             least_generation: self.since_ms,
+            generation,
+            is_guarded: section.is_guarded,
         };
         let mut timelines = self.timelines.lock().unwrap_or_else(PoisonError::into_inner);
-        timelines.entry((hb.to_owned(), peer.clone())).or_default().judge(told, &received)
+        let key = (section.name.to_owned(), peer.clone());
+        timelines.entry(key).or_default().judge(told, &received)
     }
 
-    /// A message of a member was heard.
+    /// A heartbeat of a member was heard that is of now. Requests tell nothing: what was recorded may be sent again, to
+    /// each node that has not seen it.
     pub fn on_heard(&self) {
         self.heard.store(clock::steady().as_secs(), Ordering::Relaxed);
     }
@@ -128,6 +161,22 @@ fn unused(envelope: Envelope, silence: Duration) -> Option<String> {
              cluster set --kw cluster.envelope=sealed, for nothing authenticates what deployed agents send"
         )
     })
+}
+
+/// Whether an address is one of this machine's, so that what names this node may come from there. The kernel reaches such
+/// an address from itself.
+pub(super) fn is_of_this_machine(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        // Nothing is sent: the port does not matter.
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    };
+    address.is_loopback() || source().is_ok_and(|source: SocketAddr| source.ip() == address)
 }
 
 fn rewrite(file: &Path, seen: &SeenMessages) -> io::Result<()> {
@@ -170,6 +219,16 @@ mod tests {
         }
         memory.keep([4; 16]);
         assert_eq!(ClassicMemory::load(&file).take([4; 16], true), Err(Refusal::Replayed));
+    }
+
+    #[test]
+    fn the_addresses_of_this_machine_are_known() {
+        for ours in ["127.0.0.1", "127.9.8.7", "::1"] {
+            assert!(is_of_this_machine(ours.parse().unwrap()), "{ours}");
+        }
+        for other in ["192.0.2.7", "198.51.100.1", "2001:db8::7"] {
+            assert!(!is_of_this_machine(other.parse().unwrap()), "{other}");
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! From bytes to a request that may be asked, or to why not (src/wire/README.md, Refusals).
 
+use std::net::IpAddr;
+
 use model::NodeName;
 use serde_json::Value;
 use wire::{Accepted, Action, CipherId, JOIN, Opened, Refusal, ReplyTo, Request};
 
+use super::classic::is_of_this_machine;
 use super::{ClassicMemory, Gate};
 use crate::freshness::Freshness;
 use crate::heavy::{Purse, Room};
@@ -31,6 +34,8 @@ pub(super) enum Examined {
         reply: Value,
         /// Whether its sender holds the secret. One that was sent before may be sent again by anybody.
         is_proof: bool,
+        /// What a sealed one has to wait for before it proves anything.
+        accepted: Option<Accepted>,
     },
     /// It may be asked.
     Request {
@@ -62,6 +67,7 @@ pub(super) fn examine(
     uses: &SecretUse,
     freshness: &Freshness,
     classic: &ClassicMemory,
+    address: Option<IpAddr>,
     room: Room,
 ) -> Examined {
     let invalid = |reason: Refusal| {
@@ -93,53 +99,58 @@ pub(super) fn examine(
         return Examined::Silent;
     }
     let reply_to = opened.reply_to();
-    let refused = |refusal: &Refusal| match refusal.to_reply() {
+    // What was recorded opens for ever: only what is fresh proves who sends it, and nothing tells that of a classic message.
+    let refused = |refusal: &Refusal, accepted: Option<Accepted>| match refusal.to_reply() {
         Some(reply) => {
-            Examined::Refused { reply_to: reply_to.clone(), reply, is_proof: is_proof(refusal) }
+            let is_proof = accepted.is_some();
+            Examined::Refused { reply_to: reply_to.clone(), reply, is_proof, accepted }
         }
         None => invalid(refusal.clone()),
     };
     if let Err(refusal) = keyring.check_recipient(&opened) {
-        return refused(&refusal);
+        return refused(&refusal, None);
+    }
+    // A sealed request names its recipient; a classic one of this node to another one could be sent back to it.
+    let is_own = opened.cipher_id().is_some() && opened.nodename() == &*keyring.own.nodename;
+    if is_own && address.is_some_and(|address| !is_of_this_machine(address)) {
+        return refused(&Refusal::Own, None);
     }
     // Before its freshness: only members are remembered as such.
     if let Err(refusal) = keyring.check_sender(&opened, |node| gate.members.contains(node)) {
-        return refused(&refusal);
+        return refused(&refusal, None);
     }
     let accepted = match opened.stamp().map(|stamp| freshness.take(&opened, stamp, None)) {
         None => None,
         Some(Ok(accepted)) => Some(accepted),
-        Some(Err(refusal)) => return refused(&refusal),
+        Some(Err(refusal)) => return refused(&refusal, None),
     };
     let Ok(nodename) = NodeName::new(opened.nodename()) else {
-        return refused(&Refusal::NotMember {
+        let refusal = Refusal::NotMember {
             nodename: opened.nodename().chars().take(80).collect::<String>().into(),
             clustername: opened.clustername().into(),
-        });
+        };
+        return refused(&refusal, accepted);
     };
     let is_joining = opened.clustername() == JOIN;
     if is_joining && opened.body().len() > LONGEST_JOIN {
-        return refusal_of(reply_to, &wire::RequestError::TooHeavy);
+        return refusal_of(reply_to, &wire::RequestError::TooHeavy, accepted);
     }
     let (request, weight) = match parse(opened.body(), room.weight) {
         Ok(parsed) => parsed,
-        Err(error) => return refusal_of(reply_to, &error),
+        Err(error) => return refusal_of(reply_to, &error, accepted),
     };
     if is_handed_only && !is_hand_over(&request) {
         return Examined::Silent;
     }
     if let Err(refusal) = keyring.check_action(&opened, &request.action) {
-        return refused(&refusal);
+        return refused(&refusal, accepted);
     }
     let transport = if reply_to.is_sealed() { Transport::Sealed } else { Transport::Classic };
     let mut keep = None;
     if let Some(id) = opened.cipher_id() {
         let is_changing = is_changing(&request.action);
         if let Err(refusal) = classic.take(id, is_changing) {
-            return refused(&refusal);
-        }
-        if gate.members.contains(opened.nodename()) {
-            classic.on_heard();
+            return refused(&refusal, None);
         }
         keep = is_changing.then_some(id);
     }
@@ -205,19 +216,18 @@ pub(super) fn examine_plain(bytes: &[u8], nodename: &NodeName) -> Examined {
             accepted: None,
             keep: None,
         },
-        Err(error) => refusal_of(reply_to, &error),
+        Err(error) => refusal_of(reply_to, &error, None),
     }
 }
 
-/// Whether a message that was refused shows that its sender holds the secret now: not one that anybody may have heard
-/// before, on its way to this node or to another one.
-fn is_proof(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::NotMember { .. } | Refusal::DrpNode { .. })
-}
-
-fn refusal_of(reply_to: ReplyTo, error: &wire::RequestError) -> Examined {
+fn refusal_of(
+    reply_to: ReplyTo,
+    error: &wire::RequestError,
+    accepted: Option<Accepted>,
+) -> Examined {
+    let is_proof = accepted.is_some() || reply_to == ReplyTo::Plain;
     match error.to_reply() {
         Value::Null => Examined::Silent,
-        reply => Examined::Refused { reply_to, reply, is_proof: true },
+        reply => Examined::Refused { reply_to, reply, is_proof, accepted },
     }
 }

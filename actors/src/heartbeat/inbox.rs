@@ -20,7 +20,7 @@ use super::{Section, Ties};
 use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
 use crate::clock;
 use crate::cluster_data::{HeartbeatHeard, MOST_HEAD, Reading, is_heavy};
-use crate::connection::{self, Gate};
+use crate::connection::{self, Gate, HeartbeatOf};
 use crate::heavy::{self, Held, Room};
 use crate::peer::AskPeer;
 use crate::secret_keeper::NotUnderstood;
@@ -52,6 +52,16 @@ pub(super) enum Taken {
     Foreign,
     /// Nothing that a peer would send: counted.
     Invalid,
+}
+
+/// Whether the sender of a classic message is there.
+enum Presence {
+    /// It tells that it is.
+    Now,
+    /// It is to be asked.
+    Asked,
+    /// The message is no sign of it.
+    Past,
 }
 
 /// Takes frames. Clones share what they know.
@@ -162,18 +172,24 @@ impl Inbox {
                 return Taken::Old;
             }
         };
-        self.forgive(address).await;
         let is_sealed = accepted.is_some();
         if let Some(accepted) = accepted {
             self.ties.freshness.settle(accepted).await;
             self.on_skew(&peer, accepted.skew_ms);
+            self.forgive(address).await;
         }
         match message {
             Ok(message) => {
-                if let Some(id) = opened.cipher_id()
-                    && !self.is_of_now(&peer, id, &message, length)
-                {
-                    return Taken::Old;
+                if let Some(id) = opened.cipher_id() {
+                    match self.presence(&peer, id, &message) {
+                        // What was recorded is no excuse for what was sent before.
+                        Presence::Now => self.forgive(address).await,
+                        Presence::Past => return Taken::Old,
+                        Presence::Asked => {
+                            self.ask_for_sign(peer, message, length);
+                            return Taken::Old;
+                        }
+                    }
                 }
                 if !self.tell(&peer, message, turn).await {
                     // It is sent again until it is acknowledged.
@@ -306,11 +322,10 @@ impl Inbox {
     }
 
     /// A deployed agent repeats the bytes of a full, and so could whoever recorded it. The peer is asked for something that
-    /// nobody knows: every agent names what it does not support. If it answers, it beats.
-    fn ask_for_sign(&self, peer: &NodeName, length: usize) {
-        if !self
-            .is_question_due(peer, PROOF_PAUSE.min(self.section.settings.timeout / REPEATED_PART))
-        {
+    /// nobody knows: every agent names what it does not support. If it answers, it beats, and this is what it says.
+    fn ask_for_sign(&self, peer: NodeName, message: HeartbeatMessage, length: usize) {
+        let timeout = self.section.settings.timeout;
+        if !self.is_question_due(&peer, PROOF_PAUSE.min(timeout / REPEATED_PART)) {
             return;
         }
         let mut nonce = [0; 16];
@@ -319,19 +334,28 @@ impl Inbox {
         }
         let action = format!("sign_{:032x}", u128::from_be_bytes(nonce));
         let question = json!({"action": action, "method": "GET", "options": {}});
-        let patience = PROOF_PATIENCE.min(self.section.settings.timeout);
+        let patience = PROOF_PATIENCE.min(timeout);
         let answered = self.ties.ask.send(AskPeer::new(peer.clone(), &question, patience));
-        let (notes, peer) = (self.notes.clone(), peer.clone());
+        let this = self.clone();
         tokio::task::spawn_local(async move {
+            let notes = &this.notes;
             match answered.await {
-                Ok(Ok(answer)) if names(&answer, &action) => notes.beat(&peer, length),
+                Ok(Ok(answer)) if names(&answer, &action) => {
+                    this.ties.classic.on_heard();
+                    if !this.tell(&peer, message, None).await {
+                        notes.failed(None, "the cluster data is busy");
+                    }
+                    notes.beat(&peer, length);
+                }
                 Ok(Ok(_)) => {
                     notes.failed(None, format_args!("{peer}: its answer is of another time"))
                 }
                 Ok(Err(error)) => {
                     notes.failed(
                         None,
-                        format_args!("{peer} repeats a message, and is not there: {error}"),
+                        format_args!(
+                            "{peer} sends what may be a recording, and is not there: {error}"
+                        ),
                     );
                 }
                 Err(error) => notes.failed(None, format_args!("{peer}: {error}")),
@@ -340,49 +364,44 @@ impl Inbox {
     }
 
     /// Whether a classic message is of now, as far as it tells.
-    fn is_of_now(
-        &self,
-        peer: &NodeName,
-        id: CipherId,
-        message: &HeartbeatMessage,
-        length: usize,
-    ) -> bool {
+    fn presence(&self, peer: &NodeName, id: CipherId, message: &HeartbeatMessage) -> Presence {
         let generation = |node: &NodeName| message.r#gen.get(node).copied().unwrap_or(0);
+        let snapshot = self.ties.snapshot.load();
         let told = Told {
             id,
             is_full: matches!(message.content, Content::Full { .. }),
             updated: message.updated,
             generation: generation(peer),
-            acked: generation(self.ties.snapshot.load().nodename()),
+            acked: generation(snapshot.nodename()),
         };
+        let local = snapshot.local().and_then(|it| it.data.r#gen.get(snapshot.nodename()).copied());
         let settings = &self.section.settings;
-        let clock = format!("clock {peer}");
-        match self.ties.classic.judge(&settings.name, peer, &told, settings.timeout) {
+        // No listener on the network writes the slot of a disk.
+        let is_guarded = settings.kind == "disk";
+        let section = HeartbeatOf { name: &settings.name, timeout: settings.timeout, is_guarded };
+        match self.ties.classic.judge(&section, peer, &told, local.unwrap_or(0)) {
             Judged::Beat => {
                 self.ties.classic.on_heard();
-                true
+                Presence::Now
             }
-            Judged::Again => false,
-            // The slot was written anew: no listener on the network does that.
-            Judged::Repeated if settings.kind == "disk" => {
+            Judged::Again => Presence::Past,
+            Judged::Repeated if is_guarded => {
                 self.ties.classic.on_heard();
-                true
+                Presence::Now
             }
-            Judged::Repeated => {
-                self.ask_for_sign(peer, length);
-                false
-            }
+            Judged::Repeated | Judged::Unsigned => Presence::Asked,
             Judged::Old => {
                 self.notes.failed(None, format_args!("a message of {peer} comes late"));
-                false
+                Presence::Past
             }
             Judged::Unproven => {
                 let text = format!(
                     "{peer}: a message of another time: its clock was set, or an old message is sent again"
                 );
                 self.notes.failed(None, &text);
-                self.notes.alert(&clock, Some((Severity::Warning, text)));
-                false
+                let alert = Some((Severity::Warning, text));
+                self.notes.alert(&format!("clock {peer}"), alert);
+                if is_guarded { Presence::Past } else { Presence::Asked }
             }
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use model::NodeName;
-use monitor::{Pool, Proof, STRANGER_FRAME};
+use monitor::{Pool, STRANGER_FRAME};
 use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -325,7 +325,7 @@ async fn serve(
             match taken {
                 Taken::Heard { peer, is_sealed } => {
                     if proven.is_none_or(|proven| proven.elapsed() > ACQUAINTANCE_PAUSE) {
-                        inbox.blacklist().on_opened(address, Proof::Heartbeat);
+                        inbox.blacklist().on_opened(address);
                         proven = Some(Instant::now());
                     }
                     if !is_sealed {

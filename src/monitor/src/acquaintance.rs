@@ -7,9 +7,6 @@ use std::time::Duration;
 /// How long an address is known after a message from it opened.
 pub const LATELY: Duration = Duration::from_secs(3_600);
 
-/// Requests from an address that have to open before it is known: as many as what does not open blacklists it.
-pub const ENOUGH_REQUESTS: u32 = crate::THRESHOLD;
-
 /// Most addresses known: whoever holds the secret could fill the memory otherwise.
 const MOST: usize = 4_096;
 
@@ -25,42 +22,21 @@ pub fn origin(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// A heartbeat of a participant.
-    Heartbeat,
-    /// A request, by whoever holds the secret.
-    Request,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Acquaintance {
-    requests: u32,
-    last: Duration,
-}
-
-/// Addresses from which messages opened. Only what opened tells: a name in a header proves nothing.
+/// Addresses from which fresh messages opened, and when the last one did. Only what opened tells: a name in a header
+/// proves nothing, and neither does what was recorded and is sent again.
 #[derive(Debug, Clone, Default)]
 pub struct Acquaintances {
-    entries: BTreeMap<IpAddr, Acquaintance>,
+    entries: BTreeMap<IpAddr, Duration>,
     by_age: BTreeSet<(Duration, IpAddr)>,
 }
 
 impl Acquaintances {
-    /// A message from this address opened.
-    pub fn on_opened(&mut self, now: Duration, address: IpAddr, proof: Proof) {
+    /// A fresh message from this address opened.
+    pub fn on_opened(&mut self, now: Duration, address: IpAddr) {
         let address = address.to_canonical();
-        let old = self.entries.remove(&address);
-        if let Some(old) = old {
-            self.by_age.remove(&(old.last, address));
+        if let Some(last) = self.entries.insert(address, now) {
+            self.by_age.remove(&(last, address));
         }
-        let before = old.filter(|old| now < old.last + LATELY).map_or(0, |old| old.requests);
-        let requests = match proof {
-            Proof::Heartbeat => ENOUGH_REQUESTS,
-            Proof::Request => before.saturating_add(1),
-        };
-        self.entries.insert(address, Acquaintance { requests, last: now });
         self.by_age.insert((now, address));
         if self.entries.len() > MOST
             && let Some((_, oldest)) = self.by_age.pop_first()
@@ -69,12 +45,10 @@ impl Acquaintances {
         }
     }
 
-    /// Whether enough opened from there lately.
+    /// Whether one opened from there lately.
     #[must_use]
     pub fn is_known(&self, now: Duration, address: IpAddr) -> bool {
-        self.entries
-            .get(&address.to_canonical())
-            .is_some_and(|it| it.requests >= ENOUGH_REQUESTS && now < it.last + LATELY)
+        self.entries.get(&address.to_canonical()).is_some_and(|last| now < *last + LATELY)
     }
 }
 
@@ -149,18 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_or_five_requests_make_an_address_known_for_an_hour() {
+    fn a_message_makes_an_address_known_for_an_hour() {
         let mut known = Acquaintances::default();
-        known.on_opened(START, address(1), Proof::Heartbeat);
-        for _ in 1..ENOUGH_REQUESTS {
-            known.on_opened(START, address(2), Proof::Request);
-        }
+        known.on_opened(START, address(1));
         assert!(known.is_known(START, address(1)) && !known.is_known(START, address(2)));
-        known.on_opened(START, address(2), Proof::Request);
-        assert!(known.is_known(START + LATELY - Duration::from_secs(1), address(2)));
-        assert!(!known.is_known(START + LATELY, address(2)));
-        known.on_opened(START + LATELY, address(2), Proof::Request);
-        assert!(!known.is_known(START + LATELY, address(2)), "it begins anew");
+        assert!(known.is_known(START + LATELY - Duration::from_secs(1), address(1)));
+        assert!(!known.is_known(START + LATELY, address(1)));
+        known.on_opened(START + LATELY, address(1));
+        assert!(known.is_known(START + LATELY, address(1)));
+        assert_eq!((known.entries.len(), known.by_age.len()), (1, 1));
     }
 
     #[test]
@@ -169,7 +140,7 @@ mod tests {
         for number in 0..u32::try_from(MOST).unwrap() + 1 {
             let now = START + Duration::from_millis(u64::from(number));
             let address = IpAddr::from(number.to_be_bytes());
-            known.on_opened(now, address, Proof::Heartbeat);
+            known.on_opened(now, address);
         }
         assert_eq!((known.entries.len(), known.by_age.len()), (MOST, MOST));
         let now = START + Duration::from_secs(60);

@@ -42,7 +42,7 @@ pub mod timeline;
 mod unopened;
 mod world;
 
-pub use acquaintance::{Acquaintances, ENOUGH_REQUESTS, Episode, LATELY, Pace, Proof, origin};
+pub use acquaintance::{Acquaintances, Episode, LATELY, Pace, origin};
 pub use admission::{Admission, ConnectionLimits, Crowded};
 pub use aggregate::{aggregate, cluster_frozen};
 pub use beating::{Beating, Pulse};

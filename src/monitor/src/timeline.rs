@@ -3,10 +3,12 @@
 //! Nothing in it says so but what its sender tells of itself: the time of its clock, the generation of its data, and which
 //! generation of the local data it has. Of one peer these go forward, and its clock at the pace of the local one. What does
 //! not is an old message that somebody sends again, or the clock of the peer was set: then its messages go on at the new
-//! time, and a few of them prove it.
+//! time, and the first that has newer local data than any before proves it.
 //!
-//! A deployed agent repeats the very bytes of its newest full for as long as its data do not change and a node, maybe another
-//! one, lacks them. Nothing tells that from a recording: the peer has to be asked.
+//! Nothing else tells them from a recording that is sent again at its pace: the peer has to be asked, for each of them. So
+//! it is for a full of data that did not change lately, which does not say when it was sent; and for the newest full of a
+//! deployed agent, the very bytes of which it repeats for as long as its data do not change and a node, maybe another one,
+//! lacks them.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -21,9 +23,6 @@ const DRIFT: f64 = 0.001;
 const LEAST_LATE: f64 = 2.0;
 /// How far from the pace of the local clock messages may come that prove a new time, in seconds.
 const PACE: f64 = 1.0;
-/// Oldest data that a peer is heard with first, in seconds: a full says when they changed, not when it was sent.
-const OLDEST_FULL: f64 = 3_600.0;
-
 /// What a message says of itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Told {
@@ -50,6 +49,10 @@ pub struct Received {
     pub timeout: Duration,
     /// No generation of the local data is lower since the daemon started.
     pub least_generation: u64,
+    /// The generation of the local data.
+    pub generation: u64,
+    /// Whether nobody but the peer can have put it there: on a disk. Then its pace proves a new time.
+    pub is_guarded: bool,
 }
 
 /// What follows for a message.
@@ -65,6 +68,8 @@ pub enum Judged {
     Old,
     /// The clock of the peer may have been set: more of its messages will tell.
     Unproven,
+    /// Nothing tells it from a recording: a beat, and news, if the peer is there now.
+    Unsigned,
 }
 
 /// Where the clock of a peer is.
@@ -86,6 +91,8 @@ struct Claim {
     since: f64,
     newest: f64,
     count: u32,
+    /// Generation of the local data when it began.
+    generation: u64,
 }
 
 /// What is known of the messages of one peer over one heartbeat.
@@ -107,7 +114,8 @@ impl Timeline {
             return if is_newest { Judged::Repeated } else { Judged::Again };
         }
         let judged = self.place(told, received);
-        if judged != Judged::Old {
+        // Each time that one comes which only the peer can sign, the peer is asked.
+        if !matches!(judged, Judged::Old | Judged::Unsigned) {
             self.remember(told.id);
             self.full = told.is_full.then_some(told.id);
         }
@@ -146,10 +154,14 @@ impl Timeline {
                     && told.generation >= line.generation.max(1)
                     && told.acked >= line.acked
             }
-            None => !told.is_full || lateness <= OLDEST_FULL,
+            None => true,
         };
         if !is_of_now {
-            return if self.line.is_some() { Judged::Old } else { self.claim(told, received) };
+            return Judged::Old;
+        }
+        // The age of its data is all that a full tells.
+        if told.is_full && lateness > late && !received.is_guarded {
+            return Judged::Unsigned;
         }
         let before =
             self.line.unwrap_or(Line { offset: None, newest: f64::MIN, generation: 0, acked: 0 });
@@ -180,11 +192,9 @@ impl Timeline {
             return Judged::Old;
         }
         let is_older_data = self.line.is_some_and(|line| told.generation < line.generation);
-        if is_older_data && told.acked != 0 {
+        if is_older_data && told.acked != 0 && told.acked <= known {
             return Judged::Old;
         }
-        // It has local data that no message had before: it was sent after they were made.
-        let is_proof = self.line.is_some() && told.acked > known;
         let claim = match self.claim {
             Some(claim)
                 if told.updated.0 > claim.newest
@@ -192,15 +202,21 @@ impl Timeline {
             {
                 Claim { newest: told.updated.0, count: claim.count + 1, ..claim }
             }
-            _ => Claim { offset, since: now, newest: told.updated.0, count: 1 },
+            _ => {
+                let generation = received.generation;
+                Claim { offset, since: now, newest: told.updated.0, count: 1, generation }
+            }
         };
+        // It has local data that no message had before, or that were made since: it was sent after that.
+        let is_newer = self.line.is_some() && told.acked > known || told.acked > claim.generation;
+        let is_proof = is_newer && told.acked <= received.generation;
         let lasted = now - claim.since;
         let timeout = received.timeout.as_secs_f64();
         let is_long = lasted >= timeout / 4.0;
-        let is_proven = is_proof || claim.count >= 2 && is_long;
-        if !is_proven {
+        let has_pace = claim.count >= 2 && is_long;
+        if !is_proof && !(has_pace && received.is_guarded) {
             self.claim = Some(claim);
-            return Judged::Unproven;
+            return if has_pace { Judged::Unsigned } else { Judged::Unproven };
         }
         self.claim = None;
         self.line = Some(Line {
@@ -228,6 +244,9 @@ mod tests {
         ahead: f64,
         generation: u64,
         acked: u64,
+        /// Generation of the local data.
+        local: u64,
+        is_guarded: bool,
         count: u128,
     }
 
@@ -239,6 +258,8 @@ mod tests {
                 ahead: 0.2,
                 generation: 5,
                 acked: LIFE + 1,
+                local: LIFE + 1,
+                is_guarded: false,
                 count: 0,
             }
         }
@@ -266,6 +287,8 @@ mod tests {
                 wall: Timestamp(WALL + self.now),
                 timeout: Duration::from_secs(15),
                 least_generation: LIFE,
+                generation: self.local,
+                is_guarded: self.is_guarded,
             };
             self.timeline.judge(told, &received)
         }
@@ -343,34 +366,102 @@ mod tests {
         }
     }
 
+    const STEPS: [f64; 8] = [-86_400.0, -3_600.0, -60.0, -20.0, 20.0, 60.0, 3_600.0, 86_400.0];
+
     #[test]
-    fn a_clock_that_is_set_is_followed_before_the_peer_is_lost() {
-        for step in [-86_400.0, -3_600.0, -60.0, -20.0, 20.0, 60.0, 3_600.0, 86_400.0] {
-            for news in [0, 1] {
+    fn a_clock_that_is_set_is_followed_once_the_peer_has_newer_local_data() {
+        for step in STEPS {
+            let mut bench = Bench::new();
+            bench.beats(5);
+            bench.ahead += step;
+            bench.now += 5.0;
+            let patch = bench.patch();
+            assert_eq!(bench.judge(&patch), Judged::Unproven, "{step}");
+            // Until then each message is asked about.
+            for _ in 0..3 {
+                bench.now += 5.0;
+                bench.generation += 1;
+                let patch = bench.patch();
+                assert_eq!(bench.judge(&patch), Judged::Unsigned, "{step}");
+                assert_eq!(bench.judge(&patch), Judged::Unproven, "the same again has no pace");
+                bench.now += 5.0;
+                let patch = bench.patch();
+                assert_eq!(bench.judge(&patch), Judged::Unsigned, "{step}");
+            }
+            bench.acked += 1;
+            bench.local += 1;
+            bench.beats(5);
+            // One message is enough.
+            bench.ahead -= step;
+            bench.acked += 1;
+            bench.local += 1;
+            bench.beats(5);
+        }
+    }
+
+    #[test]
+    fn on_a_disk_the_pace_of_a_clock_that_is_set_proves_it() {
+        for step in STEPS {
+            let mut bench = Bench { is_guarded: true, ..Bench::new() };
+            bench.beats(5);
+            bench.ahead += step;
+            bench.now += 5.0;
+            let patch = bench.patch();
+            assert_eq!(bench.judge(&patch), Judged::Unproven, "{step}");
+            bench.beats(5);
+        }
+    }
+
+    #[test]
+    fn a_recording_of_a_node_that_is_dead_does_not_beat_whatever_it_says_it_has() {
+        // It heard nobody, or this node as it is: on another heartbeat, or to another node.
+        for acked in [0, LIFE + 1] {
+            for is_heard in [true, false] {
                 let mut bench = Bench::new();
-                bench.beats(5);
-                bench.ahead += step;
-                let mut silence = 0.0;
-                for _ in 0..10 {
+                bench.acked = acked;
+                let send = |bench: &mut Bench| {
                     bench.now += 5.0;
-                    bench.generation += news;
-                    let patch = bench.patch();
-                    match bench.judge(&patch) {
-                        Judged::Beat => silence = 0.0,
-                        judged => {
-                            assert_eq!(judged, Judged::Unproven);
-                            silence += 5.0;
-                            assert!(silence < 10.0, "{step}");
-                        }
-                    }
+                    bench.patch()
+                };
+                let recorded: Vec<Told> = (0..60).map(|_| send(&mut bench)).collect();
+                if is_heard {
+                    bench.beats(3);
                 }
-                bench.beats(5);
-                // New local data acknowledged: one message is enough.
-                bench.ahead -= step;
-                bench.acked += 1;
-                bench.beats(5);
+                bench.now += 40.0;
+                for told in &recorded {
+                    bench.now += 5.0;
+                    let judged = bench.judge(told);
+                    assert!(
+                        matches!(judged, Judged::Unproven | Judged::Unsigned),
+                        "{acked} {is_heard} {judged:?}"
+                    );
+                }
             }
         }
+    }
+
+    #[test]
+    fn fulls_of_the_last_hour_are_asked_about_one_by_one() {
+        let mut bench = Bench::new();
+        let send = |bench: &mut Bench| {
+            bench.now += 60.0;
+            bench.generation += 1;
+            bench.full(0.0)
+        };
+        let recorded: Vec<Told> = (0..50).map(|_| send(&mut bench)).collect();
+        bench.now += 16.0;
+        for told in &recorded {
+            bench.now += 5.0;
+            assert_eq!(bench.judge(told), Judged::Unsigned);
+            assert_eq!(bench.judge(told), Judged::Unsigned);
+        }
+        // Also once it is heard; of data before those it is known to have, they are old.
+        bench.beats(1);
+        assert_eq!(bench.judge(&recorded[49]), Judged::Unsigned);
+        assert_eq!(bench.judge(&recorded[48]), Judged::Old);
+        let mut bench = Bench { is_guarded: true, ..Bench::new() };
+        let full = bench.full(1_200.0);
+        assert_eq!(bench.judge(&full), Judged::Beat, "nobody else writes the slot");
     }
 
     #[test]
@@ -391,16 +482,17 @@ mod tests {
     #[test]
     fn a_full_is_of_now_by_what_it_tells_and_beats_once() {
         let mut bench = Bench::new();
-        // First contact: its data changed long ago.
-        let full = bench.full(1_200.0);
+        // First contact: its data changed just now.
+        let full = bench.full(10.0);
         assert_eq!(bench.judge(&full), Judged::Beat);
         bench.now += 5.0;
         assert_eq!(bench.judge(&full), Judged::Repeated);
         bench.beats(3);
         assert_eq!(bench.judge(&full), Judged::Again);
         // To another peer, the data as they are, made anew; never those of before.
-        let (again, mut older) = (bench.full(30.0), bench.full(40.0));
+        let (long, again, mut older) = (bench.full(30.0), bench.full(12.0), bench.full(13.0));
         older.generation -= 1;
+        assert_eq!(bench.judge(&long), Judged::Unsigned);
         assert_eq!(bench.judge(&again), Judged::Beat);
         assert_eq!(bench.judge(&older), Judged::Old);
         bench.now += 5.0;
@@ -434,6 +526,8 @@ mod tests {
             let patch = bench.patch();
             judged.push(bench.judge(&patch));
         }
-        assert_eq!(judged, [Judged::Unproven, Judged::Beat, Judged::Beat]);
+        assert_eq!(judged, [Judged::Unproven, Judged::Unsigned, Judged::Unsigned]);
+        (bench.local, bench.acked) = (LIFE + 2, LIFE + 2);
+        bench.beats(3);
     }
 }

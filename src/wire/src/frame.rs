@@ -307,6 +307,17 @@ pub fn is_sealed_frame(bytes: &[u8]) -> bool {
     Frame::parse(bytes, &limits).is_ok_and(|frame| frame.dialect() == Dialect::Sealed)
 }
 
+/// What names a frame of the classic dialect; none for any other bytes.
+#[must_use]
+pub fn cipher_id(bytes: &[u8]) -> Option<CipherId> {
+    let limits = Limits { max_frame: bytes.len(), max_message: 0 };
+    let frame = Frame::parse(bytes, &limits).ok()?;
+    match frame.cipher {
+        Cipher::Classic { .. } => base64url::decode_padded(&frame.data)?.last_chunk().copied(),
+        Cipher::Sealed(_) => None,
+    }
+}
+
 /// Does what failing to open a frame of that length costs, so that the time until a refusal does not tell its reason.
 pub(crate) fn spend_as_if_opening(length: usize, dialect: Dialect, secret: &ClusterSecret) {
     let text = "A".repeat(length / 4 * 4);

@@ -30,6 +30,10 @@ const MOST_FORGOTTEN: usize = 32;
 const DRIFT_PPM: i64 = 500;
 /// How far beyond the mapping that was saved last a sender may be without another save.
 const MARGIN_US: i64 = 20_000;
+/// How far from the time that it proved the messages of a machine may be that was set back, for as long as there are others
+/// of the same time.
+const UNDONE_US: i64 = 1_000_000;
+const UNDONE_MS: u64 = 1_000;
 /// Age of a saved state from which the next message waits for another one.
 const SAVE_AFTER_US: i64 = 60_000_000;
 /// The same, and the time that saving takes.
@@ -98,6 +102,8 @@ struct Epoch {
     seen: BTreeSet<(i64, MessageId)>,
     /// Per section, the newest beat.
     beats: BTreeMap<Box<str>, i64>,
+    /// The machine went back to a snapshot of itself: up to this `b` there are messages that it sent before it did.
+    undone_us: Option<i64>,
 }
 
 /// Decays with time, so that drift never ages anybody.
@@ -118,7 +124,26 @@ impl Epoch {
             heard_us: i64::MIN,
             seen: BTreeSet::new(),
             beats: BTreeMap::new(),
+            undone_us: None,
         }
+    }
+
+    /// The same boot at an earlier time, to which the machine was set back: what it sends now is as old as this stamp says.
+    fn set_back(&self, stamp: &Stamp) -> Self {
+        let last_us = self.newest_us.max(self.undone_us.unwrap_or(i64::MIN));
+        let seen = self.seen.range((stamp.at.b_us, MessageId([0; 16]))..).copied().collect();
+        Self { seen, undone_us: Some(last_us), ..Self::new(stamp, stamp.at.b_us) }
+    }
+
+    /// Whether a message may be of the time that was undone: it comes before its time, or by another wall clock.
+    fn is_undone(&self, stamp: &Stamp, age_us: Option<i64>) -> bool {
+        let at = stamp.at;
+        if self.undone_us.is_none_or(|last_us| at.b_us > last_us) {
+            return false;
+        }
+        let relation_ms = at.t_ms.saturating_sub(at.b_us / 1_000);
+        let moved_ms = relation_ms.saturating_sub(self.relation_ms).unsigned_abs();
+        moved_ms > UNDONE_MS || age_us.is_none_or(|age_us| age_us < -UNDONE_US)
     }
 
     /// How old a message is by the mapping. Negative: it is faster than any before.
@@ -141,6 +166,9 @@ impl Epoch {
         }
         if self.seen.contains(&(at.b_us, stamp.id)) {
             return Err(Refusal::Replayed);
+        }
+        if self.is_undone(stamp, age_us) {
+            return Err(late(age_us.unwrap_or_default()));
         }
         let limit_us = beat.map_or(window_us, |beat| window_us.min(beat.timeout_us));
         let skew_ms = now.t_ms.saturating_sub(at.t_ms);
@@ -511,6 +539,19 @@ impl Freshness {
             self.ids -= member.begin(Epoch::new(stamp, at.b_us));
         }
         let epoch = &mut member.epoch;
+        // A machine that was set back to a snapshot of itself has the same boot, and a clock that goes on from there: not
+        // even when it was asked was it as late as it was before.
+        let latest_us = at.b_us.saturating_sub(asked_us).saturating_add(UNDONE_US);
+        let is_back = epoch.offset.is_none_or(|offset| decayed(offset, now.b_us) > latest_us);
+        if is_back && at.b_us <= epoch.floor_us && at.b_us < epoch.newest_us {
+            let before = epoch.seen.len();
+            *epoch = epoch.set_back(stamp);
+            self.ids -= before - epoch.seen.len();
+        }
+        // Its wall clock may be set right afterwards.
+        if epoch.undone_us.is_some() {
+            epoch.relation_ms = at.t_ms.saturating_sub(at.b_us / 1_000);
+        }
         let (least_us, most_us) =
             (at.b_us.saturating_sub(now.b_us), at.b_us.saturating_sub(asked_us));
         let offset_us = match epoch.offset {

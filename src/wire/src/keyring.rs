@@ -104,16 +104,26 @@ impl Keyring {
             || self.drpnodes.values().any(|(clustername, _)| **clustername == *name);
         let is_spoken = self.envelope.accepts(frame.dialect());
         let is_request = frame.kind().is_none_or(|kind| kind == Kind::Request);
-        // Opened even when the answer is known: the time must not tell.
+        let known = match (is_named, is_spoken) {
+            (false, _) => Some(Refusal::ClusterName),
+            (true, false) => Some(Refusal::Dialect),
+            (true, true) => None,
+        };
+        // Nothing authenticates a classic frame: whatever is read of one that is refused anyway tells about it by the time
+        // that takes, so none of its bytes meet the secret.
+        if let (Some(refusal), Dialect::Classic) = (&known, frame.dialect()) {
+            spend_as_if_opening(bytes.len(), Dialect::Classic, &self.own.secret);
+            return Err(refusal.clone());
+        }
+        // A sealed one is opened even when the answer is known: the time must not tell.
         let opened = match self.drpnodes.get(frame.sender()) {
             Some((_, secret)) => frame.open(secret, limits),
             None => self.open_frame(frame, limits),
         };
-        match opened {
-            _ if !is_named => Err(Refusal::ClusterName),
-            _ if !is_spoken => Err(Refusal::Dialect),
-            _ if !is_request => Err(Refusal::Kind),
-            opened => opened,
+        match (known, opened) {
+            (Some(refusal), _) => Err(refusal),
+            (None, _) if !is_request => Err(Refusal::Kind),
+            (None, opened) => opened,
         }
     }
 

@@ -26,7 +26,7 @@ mod seen;
 mod weigh;
 mod zlib;
 
-pub use frame::{Dialect, Frame, Limits, Opened, is_sealed_frame};
+pub use frame::{Dialect, Frame, Limits, Opened, cipher_id, is_sealed_frame};
 pub use framing::{Framing, Incoming, TooLong};
 pub use freshness::{Accepted, Beat, Freshness, MOST_IDS, Source};
 pub use json::{JsonError, parse_json, to_ascii_json};

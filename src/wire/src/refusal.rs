@@ -57,6 +57,8 @@ pub enum Refusal {
     Replayed,
     /// Of one sender too many that is no member, or come when the daemon stops.
     Crowded,
+    /// It names this node as its sender, and comes from another machine.
+    Own,
     /// The sender is not a node of the cluster it names.
     NotMember {
         /// The sender.
@@ -93,6 +95,7 @@ impl Refusal {
             | Self::Retired
             | Self::Replayed
             | Self::Crowded
+            | Self::Own
             | Self::NotMember { .. }
             | Self::DrpNode { .. } => false,
         }
@@ -148,6 +151,7 @@ impl fmt::Display for Refusal {
             Self::Late { seconds } => write!(f, "late message: made {seconds} s ago"),
             Self::Retired => f.write_str("late message: made before the last boot of its sender"),
             Self::Replayed => f.write_str("replayed message"),
+            Self::Own => f.write_str("a request of this node, from another machine"),
             Self::Crowded => {
                 f.write_str("not now: too many nodes that are no members, or the daemon stops")
             }

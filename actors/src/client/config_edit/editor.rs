@@ -85,10 +85,12 @@ pub(super) fn edit(om: &Om, owner: &Owner, how: Editing, editor: &str) -> Result
         check_base(&original).map_err(kept)?;
     } else {
         durable::write(&base, original.as_bytes(), MODE)?;
-        durable::write(&copy, original.as_bytes(), MODE)?;
     }
     // As long as somebody edits, the copy is not swept, however old it gets. Editors rename over the copy, not over this.
     let _in_use = durable::FileLock::try_take(&base)?;
+    if !recover {
+        durable::write(&copy, original.as_bytes(), MODE)?;
+    }
     if let Err(failure) = open_editor(editor, &copy) {
         // Nothing typed, nothing to keep.
         let is_untouched = regular::read_text(&copy).is_ok_and(|text| text == original);

@@ -32,6 +32,8 @@ struct SavedEpoch {
     /// As of when it was saved.
     offset: Option<i64>,
     heard: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undone: Option<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,6 +68,7 @@ impl SavedEpoch {
             relation: epoch.relation_ms,
             offset: epoch.offset.map(|offset| decayed(offset, now_us)),
             heard: epoch.heard_us,
+            undone: epoch.undone_us,
         }
     }
 
@@ -92,6 +95,7 @@ impl SavedEpoch {
             heard_us: if before.is_same_boot { self.heard.min(before.now_us) } else { i64::MIN },
             seen: BTreeSet::new(),
             beats: BTreeMap::new(),
+            undone_us: self.undone,
         })
     }
 }

@@ -535,3 +535,65 @@ fn silence_for_days_and_drift_age_nobody() {
         }
     }
 }
+
+#[test]
+fn a_machine_that_is_set_back_within_its_boot_is_heard_once_it_answers_and_nothing_undone_passes() {
+    for is_restarted in [false, true] {
+        for is_set_right in [true, false] {
+            let mut it = freshness();
+            let mut id = 0;
+            let mut next = |peer: &Machine, true_us| {
+                id += 1;
+                peer.stamp(true_us, id)
+            };
+            // An hour of messages, all of which somebody recorded.
+            let mut recorded = vec![];
+            for second in 0..3_600 {
+                let at = second * SECOND;
+                let stamp = next(&PEER, at);
+                assert_eq!(taken(it.take(&LOCAL.at(at), N2, &stamp, Some(BEAT))), Ok(()));
+                recorded.push(stamp);
+            }
+            // It goes back by half an hour: to a wall clock of then, unless that is set right.
+            let mut now = 3_610 * SECOND;
+            let mut back = Machine { since_us: PEER.since_us + 1_800 * SECOND, ..PEER };
+            back.off_ms = if is_set_right { 0 } else { -1_800_000 };
+            if is_restarted {
+                it.close();
+                let bytes = it.snapshot(&LOCAL.at(now)).1;
+                it = Freshness::restore(WINDOW_MS, &LOCAL.at(now), &bytes).unwrap();
+            }
+            let early = next(&back, now);
+            assert!(it.take(&LOCAL.at(now), N2, &early, Some(BEAT)).is_err());
+            now += SECOND;
+            let answer = next(&back, now + 1);
+            it.prove(&LOCAL.at(now + 2), "n2", &answer, LOCAL.at(now).b_us);
+            for second in 0..3_600 {
+                now += SECOND;
+                let stamp = next(&back, now);
+                let beat = (second % 2 == 0).then_some(BEAT);
+                assert_eq!(taken(it.take(&LOCAL.at(now), N2, &stamp, beat)), Ok(()), "{second}");
+                assert_eq!(it.take(&LOCAL.at(now), N2, &stamp, beat), Err(Refusal::Replayed));
+                if is_set_right && second % 60 == 0 {
+                    let passed = recorded
+                        .iter()
+                        .filter(|stamp| it.take(&LOCAL.at(now), N2, stamp, None).is_ok());
+                    assert_eq!(passed.count(), 0, "{second}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reply_that_took_long_sets_nothing_back() {
+    let mut it = freshness();
+    for second in 0..100 {
+        let stamp = PEER.stamp(second * SECOND, second.unsigned_abs());
+        assert_eq!(taken(it.take(&LOCAL.at(second * SECOND), N2, &stamp, None)), Ok(()));
+    }
+    let slow = PEER.stamp(2 * SECOND, 1_000);
+    it.prove(&LOCAL.at(99 * SECOND), "n2", &slow, LOCAL.at(SECOND).b_us);
+    let again = PEER.stamp(50 * SECOND, 50);
+    assert!(it.take(&LOCAL.at(100 * SECOND), N2, &again, None).is_err());
+}
