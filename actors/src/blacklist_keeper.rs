@@ -15,7 +15,7 @@ use actix::prelude::*;
 use monitor::{Episode, THRESHOLD};
 use serde_json::{Map, Value, json};
 
-pub use self::view::{BlacklistView, Verdict};
+pub use self::view::{BlacklistView, LARGE_PATIENCE, Verdict};
 use crate::cluster_data::{ClusterData, Emit};
 use crate::root::{Root, ThreadReport};
 

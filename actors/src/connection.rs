@@ -20,12 +20,12 @@ use futures_util::FutureExt as _;
 use monitor::{Pool, STRANGER_FRAME};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::{Framing, Incoming, Limits, Prepared, ReplyTo};
 
 use self::examine::{Examined, examine, examine_plain};
 use self::socket::{Close, Kind, Socket};
-use crate::blacklist_keeper::{Invalid, Valid, Verdict};
+use crate::blacklist_keeper::{Invalid, LARGE_PATIENCE, Valid, Verdict};
 use crate::clock;
 use crate::evened;
 use crate::freshness::Freshness;
@@ -127,6 +127,8 @@ struct Leave {
     max_frame: usize,
     /// When the message has to be whole.
     last: Option<Instant>,
+    /// Whether it may send more in its turn: a deployed agent has no other way, for it sends one message per connection.
+    may_grow: bool,
 }
 
 impl Talk<'_> {
@@ -173,7 +175,8 @@ impl Talk<'_> {
     /// What the connection may send next. One that proved itself, and the control socket, may send all that the
     /// configuration allows; so may one from an address that is known, unless others misuse that address.
     fn leave(&self, begin: Instant, limits: &Limits) -> Leave {
-        let all = Leave { pool: Pool::Members, max_frame: limits.max_frame, last: None };
+        let all =
+            Leave { pool: Pool::Members, max_frame: limits.max_frame, last: None, may_grow: false };
         let Some(address) = self.session.address() else { return all };
         if self.session.is_proven() {
             return all;
@@ -182,10 +185,16 @@ impl Talk<'_> {
         let view = &self.shared.routes.blacklist.view;
         match view.verdict(address) {
             Verdict::Free if view.is_known(address) => all,
-            Verdict::Slowed => Leave { max_frame: small, ..all },
-            Verdict::Free | Verdict::Refused => {
-                Leave { pool: Pool::Strangers, max_frame: small, last: Some(begin + STALL) }
+            Verdict::Slowed => {
+                let gate = self.shared.gate.load();
+                Leave { max_frame: small, may_grow: gate.takes_classic(), ..all }
             }
+            Verdict::Free | Verdict::Refused => Leave {
+                pool: Pool::Strangers,
+                max_frame: small,
+                last: Some(begin + STALL),
+                may_grow: false,
+            },
         }
     }
 
@@ -199,9 +208,21 @@ impl Talk<'_> {
         patience: Duration,
     ) -> Result<Option<Incoming>, Close> {
         let mut start = None;
+        let mut large: Option<OwnedSemaphorePermit> = None;
+        let mut last = leave.last;
         loop {
             if let Some(incoming) = framing.next_frame() {
                 return Ok(Some(incoming));
+            }
+            if leave.may_grow
+                && large.is_none()
+                && framing.pending() + socket::READ > leave.max_frame
+                && let Some(address) = self.session.address()
+            {
+                let view = &self.shared.routes.blacklist.view;
+                large = Some(view.large_turn(address).await.ok_or(Close::Slow)?);
+                last = Some(Instant::now() + LARGE_PATIENCE);
+                framing.set_max_frame(limits.max_frame);
             }
             if framing.pending() > 0 {
                 start.get_or_insert_with(Instant::now);
@@ -222,8 +243,15 @@ impl Talk<'_> {
                 self.socket.readable(patience, leave.last).await?;
                 self.shared.lane.turn().await;
             }
-            let receive = self.socket.receive(framing, start, patience, leave.last, grant);
-            let length = receive.await?;
+            let receive = self.socket.receive(framing, start, patience, last, grant);
+            let length = match receive.await {
+                // The small limit is for what others send from this address: it counts against nobody.
+                Err(Close::TooLong) if leave.pool == Pool::Members && large.is_none() => {
+                    let is_small = leave.max_frame < limits.max_frame;
+                    return Err(if is_small { Close::Slow } else { Close::TooLong });
+                }
+                received => received?,
+            };
             self.session.on_received(length);
             if length == 0 {
                 return Ok(framing.finish());

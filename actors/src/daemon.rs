@@ -51,7 +51,8 @@ pub use background::start_background;
 pub use instance::running_pid;
 
 /// Set for the tests of supervision: serves the request `test_panic` on the control socket. Beside it, `OSVC_TEST_CRASH`
-/// kills the process at a point that it names, and `OSVC_TEST_CLOCK` steps its clock: [`clock::VARIABLE`].
+/// kills the process at a point that it names, `OSVC_TEST_CLOCK` steps its clock ([`clock::VARIABLE`]), and
+/// `OSVC_TEST_DIALECT_SILENCE` shortens the hour after which nobody needs the classic dialect.
 const PANIC_VARIABLE: &str = "OSVC_TEST_PANIC";
 
 /// Messages that may wait for an actor before its senders do.

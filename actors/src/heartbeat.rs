@@ -176,6 +176,8 @@ pub struct Ties {
     pub classic: Arc<ClassicMemory>,
     /// The memory of messages that are on their way, shared with the listener.
     pub unopened: Arc<Unopened>,
+    /// What came in datagrams and is no message yet.
+    fragments: Arc<multicast::Fragments>,
     /// Who is known, and whose messages wait their turn.
     pub blacklist: Arc<BlacklistView>,
     /// Counts what did not open.
@@ -217,6 +219,7 @@ impl Ties {
             freshness: shared.freshness.clone(),
             classic: routes.classic.clone(),
             unopened: shared.unopened.clone(),
+            fragments: Arc::default(),
             blacklist: routes.blacklist.view.clone(),
             invalid: routes.blacklist.keeper.clone().recipient(),
             valid: routes.blacklist.keeper.clone().recipient(),

@@ -83,6 +83,18 @@ fn all_clocks_that_are_set_cost_no_node_and_no_service() {
 }
 
 #[test]
+fn two_of_three_clocks_that_are_set_back_soon_after_the_start_run_no_service_twice() {
+    for pair in [[0, 1], [1, 2]] {
+        let mut scene = scene(false);
+        for at in pair {
+            scene.cluster.nodes[at].step_clock(-10.0);
+        }
+        is_unmoved(&scene, 0);
+        goes_on(&mut scene);
+    }
+}
+
+#[test]
 fn clocks_that_were_ahead_at_the_start_are_set_right() {
     let conf = ClusterConf::default();
     let mut scene = Scene::of(Cluster::configured(3, &conf).with_clocks(), &[("web", "")], |it| {

@@ -122,6 +122,93 @@ fn an_agent_that_repeats_its_full_is_heard_while_it_is_there_and_not_after() {
     assert!(!stays_beating(&cluster, &frame, 2));
 }
 
+/// Sends what was recorded of a dead n2, in order, at its pace: whether n1 ever says that it beats.
+fn ever_beats(cluster: &Cluster, recorded: &[Value]) -> bool {
+    let peer = Peer::classic(&cluster.nodes[1]);
+    recorded.iter().any(|message| {
+        send(cluster, &peer.beat(&Prepared::new(message)));
+        std::thread::sleep(Duration::from_millis(250));
+        cluster.is_beating(0, "hb#1.rx", 1)
+    })
+}
+
+#[test]
+fn what_a_dead_agent_sent_while_nobody_heard_it_is_no_beat_however_long_the_recording_is() {
+    let mut cluster = Cluster::configured(2, &mixed());
+    cluster.nodes[0].start();
+    let since = actors::clock::now().0;
+    // It heard nobody, so it has nothing of n1.
+    let ping = |number: u32| {
+        json!({
+            "kind": "ping", "compat": 10, "gen": {"n2": 3},
+            "monitor": {"status": "idle", "status_updated": since - 900.0},
+            "updated": since - 600.0 + 0.25 * f64::from(number)
+        })
+    };
+    let pings: Vec<Value> = (0..12).map(ping).collect();
+    assert!(!ever_beats(&cluster, &pings));
+    // Its data as they were, each minute of the last half hour.
+    let fulls = (0..12).map(|number| full(since - 1_800.0 + 60.0 * f64::from(number)));
+    assert!(!ever_beats(&cluster, &fulls.collect::<Vec<Value>>()));
+}
+
+#[test]
+fn an_agent_whose_data_are_old_or_whose_clock_is_off_is_heard_because_it_answers() {
+    for ahead in [-1_200.0, 1_200.0] {
+        let mut cluster = Cluster::configured(2, &mixed());
+        cluster.nodes[0].start();
+        let _listener = Listener::start((cluster.address(1), cluster.port(1)));
+        let peer = Peer::classic(&cluster.nodes[1]);
+        wait_for("n2 is heard, and what it says", || {
+            let updated = actors::clock::now().0 + ahead;
+            send(&cluster, &peer.beat(&Prepared::new(&full(updated))));
+            std::thread::sleep(Duration::from_millis(200));
+            cluster.is_beating(0, "hb#1.rx", 1)
+                && cluster.nodes[0].status()["monitor"]["nodes"]["n2"]["env"] == "TST"
+        });
+    }
+}
+
+#[test]
+fn the_data_of_an_agent_are_heard_while_others_misuse_its_address() {
+    let mut cluster = Cluster::configured(2, &mixed());
+    cluster.nodes[0].start();
+    let _listener = Listener::start((cluster.address(1), cluster.port(1)));
+    let from_n2 = |port: u16| {
+        let peer = Peer::classic(&cluster.nodes[1]);
+        peer.from_address(cluster.address(1)).at(cluster.address(0)).to(port)
+    };
+    let misuse = || assert_eq!(from_n2(cluster.port(0)).exchange(b"{}\0"), b"");
+    (0..6).for_each(|_| misuse());
+    let mut message = full(actors::clock::now().0);
+    let mut seed = 7_u64;
+    for number in 0..200 {
+        let mut noise = String::new();
+        for _ in 0..64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            noise += &format!("{:016x}", seed ^ (seed >> 29));
+        }
+        let config = json!({"updated": 1.5, "csum": noise, "scope": ["n2"]});
+        message["services"]["config"][format!("svc{number}")] = config;
+    }
+    let heartbeat = from_n2(cluster.heartbeat_port(0));
+    let frame = heartbeat.beat(&Prepared::new(&message));
+    assert!(frame.len() > 100 << 10, "{}", frame.len());
+    wait_for("n1 has the data of n2", || {
+        misuse();
+        _ = heartbeat.exchange(&frame);
+        let services = &cluster.nodes[0].status()["monitor"]["nodes"]["n2"]["services"];
+        services["config"].as_object().is_some_and(|it| it.len() == 200)
+    });
+    // A large request of it is answered too, and nothing of this counts.
+    let large =
+        json!({"action": "whoami", "method": "GET", "options": {"pad": message["services"]}});
+    let asked = from_n2(cluster.port(0));
+    let frame = asked.frame(&large);
+    assert!(frame.len() > 64 << 10, "{}", frame.len());
+    assert_ne!(asked.exchange(&frame), b"");
+}
+
 #[test]
 fn a_node_that_is_a_deployed_agent_again_gets_what_it_can_open() {
     // Its data are kept while it is replaced.
@@ -160,6 +247,28 @@ fn a_node_that_is_a_deployed_agent_again_gets_what_it_can_open() {
         }
         heard.contains(&Dialect::Classic)
     });
+}
+
+#[test]
+fn that_no_deployed_agent_is_heard_shows_in_mon_and_no_request_silences_it() {
+    let mut cluster = Cluster::configured(2, &mixed()).with_env("OSVC_TEST_DIALECT_SILENCE", "2");
+    cluster.nodes[0].start();
+    let node = &cluster.nodes[0];
+    let shows = || {
+        let shown = node.om(&["mon"]);
+        (shown.out + &shown.err).contains("no deployed agent was heard for an hour")
+    };
+    wait_for("it is shown", shows);
+    let member = || Peer::classic(&cluster.nodes[1]).at(cluster.address(0)).to(cluster.port(0));
+    let begin = std::time::Instant::now();
+    // The node looks each 10 s.
+    while begin.elapsed() < Duration::from_secs(12) {
+        let ping = json!({"action": "daemon_blacklist_status", "method": "GET"});
+        assert_eq!(member().ask(&ping).expect("served")["status"], 0);
+        let alerts = node.status()["listener"]["alerts"].to_string();
+        assert!(alerts.contains("no deployed agent was heard"), "{alerts}");
+    }
+    assert!(shows());
 }
 
 #[test]

@@ -10,9 +10,16 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use model::NodeName;
 use monitor::{Acquaintances, Blacklist, Pace, THRESHOLD};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Parts of the view: a change copies one of them.
 const SHARDS: usize = 256;
+
+/// Addresses above which those where nobody waits for a turn are forgotten.
+const MOST_LARGE: usize = 256;
+
+/// Longest wait for a turn, and how long one lasts: what a member sends takes less.
+pub const LARGE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is done with a message on a connection that proved nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +45,8 @@ pub struct BlacklistView {
     pace: Mutex<Pace>,
     /// All that the keeper knows: it outlives the keeper, who alone looks into it.
     list: Mutex<Blacklist>,
+    /// Whose turn it is to send what is large, by address.
+    large: Mutex<BTreeMap<IpAddr, Arc<Semaphore>>>,
     /// Senders in all parts: nearly always none.
     length: AtomicUsize,
     epoch: Instant,
@@ -52,6 +61,7 @@ impl Default for BlacklistView {
             acquaintances: Mutex::default(),
             pace: Mutex::default(),
             list: Mutex::default(),
+            large: Mutex::default(),
             length: AtomicUsize::new(0),
             epoch: Instant::now(),
         }
@@ -84,6 +94,20 @@ impl BlacklistView {
             _ if self.is_known(sender) => Verdict::Slowed,
             _ => Verdict::Refused,
         }
+    }
+
+    /// Waits until a connection that proved nothing may send a large message, from an address that others misuse: one after
+    /// the other. None when it took too long.
+    pub async fn large_turn(&self, address: IpAddr) -> Option<OwnedSemaphorePermit> {
+        let turn = {
+            let mut turns = lock(&self.large);
+            if turns.len() >= MOST_LARGE {
+                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
+            let fresh = || Arc::new(Semaphore::new(1));
+            turns.entry(address.to_canonical()).or_insert_with(fresh).clone()
+        };
+        tokio::time::timeout(LARGE_PATIENCE, turn.acquire_owned()).await.ok()?.ok()
     }
 
     /// How long a message of a sender that is not free waits for its turn.

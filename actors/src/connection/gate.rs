@@ -74,6 +74,13 @@ impl Gate {
         self.keyring.as_ref().map_or_else(Limits::default, |keyring| keyring.limits)
     }
 
+    /// Whether messages are taken that nothing authenticates.
+    #[must_use]
+    pub fn takes_classic(&self) -> bool {
+        let keyring = self.keyring.as_ref();
+        keyring.is_some_and(|keyring| keyring.envelope != wire::Envelope::Sealed)
+    }
+
     /// How long a connection may say nothing before its first byte, and between sealed frames: a node that also speaks
     /// classic closes silent connections after 5 s, as the deployed agents do.
     #[must_use]

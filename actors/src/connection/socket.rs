@@ -15,7 +15,7 @@ use super::STALL;
 use crate::descriptor;
 
 /// Bytes of one read.
-const READ: usize = 16 * 1024;
+pub(super) const READ: usize = 16 * 1024;
 
 /// A message or a reply in progress has this long, and what its bytes allow.
 const GRACE: Duration = Duration::from_secs(20);

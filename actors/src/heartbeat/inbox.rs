@@ -13,8 +13,9 @@ use monitor::timeline::{Judged, Told};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 use wire::heartbeat::Unheard;
-use wire::{Accepted, Beat, CipherId, Envelope, Frame, Limits, Opened, Refusal};
+use wire::{Accepted, Beat, CipherId, Frame, Limits, Opened, Refusal};
 
+use super::multicast::Fragments;
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
 use crate::blacklist_keeper::{BlacklistView, Invalid, Valid};
@@ -99,13 +100,17 @@ impl Inbox {
 
     /// Whether messages are taken that nothing authenticates.
     pub(super) fn takes_classic(&self) -> bool {
-        let gate = self.ties.gate.load();
-        gate.keyring.as_ref().is_some_and(|keyring| keyring.envelope != Envelope::Sealed)
+        self.ties.gate.load().takes_classic()
     }
 
     /// Who is known, and whose messages wait their turn. Heartbeats that name a participant never ask who is refused.
     pub(super) fn blacklist(&self) -> &BlacklistView {
         &self.ties.blacklist
+    }
+
+    /// What came in datagrams, over all sections.
+    pub(super) fn fragments(&self) -> &Fragments {
+        &self.ties.fragments
     }
 
     /// The memory of messages that are on their way.

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use monitor::Rate;
+use monitor::{Datagrams, Trust};
 use rustix::net::sockopt;
 use serde_json::{Map, Value};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
-use wire::heartbeat::multicast::{Reassembly, split};
+use wire::heartbeat::multicast::{Completed, Reassembly, Standing, split};
 
 use super::Section;
 use super::inbox::{Inbox, Taken};
@@ -27,11 +28,6 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Fragments sent without a pause, so that the sockets of receivers do not overflow.
 const BURST: usize = 16;
-
-/// Datagrams of senders that are not known that are taken at once, and the pause between those beyond: one message of
-/// the longest, and 2,000 datagrams in a second.
-const STRANGER_BURST: u32 = 1_024;
-const STRANGER_SPACING: Duration = Duration::from_micros(500);
 
 /// Timeouts of silence, one's own messages included, after which the group is joined anew: the interface may be another.
 const SILENT_TIMEOUTS: u32 = 3;
@@ -158,10 +154,8 @@ pub(super) async fn receive(inbox: Inbox) -> String {
         Err(reason) => return reason,
     };
     let patience = inbox.section().settings.timeout * SILENT_TIMEOUTS;
-    let begin = Instant::now();
-    let mut reassembly = Reassembly::default();
+    let section = inbox.section().settings.name.clone();
     let mut buffer = vec![0; LONGEST];
-    let mut strangers = Rate::new(STRANGER_SPACING, STRANGER_BURST);
     loop {
         let socket = match group.receiver() {
             Ok(socket) => socket,
@@ -176,21 +170,69 @@ pub(super) async fn receive(inbox: Inbox) -> String {
                     Ok(Err(error)) => return group.failure("receive from", &error),
                     Err(_) => break,
                 };
-            let is_known = inbox.blacklist().is_known(source.ip());
-            let now = begin.elapsed();
-            // Those of strangers beyond that are lost, as datagrams are: what is left of the thread is for members.
-            if !is_known && !strangers.take_now(now) {
-                continue;
-            }
-            let completed = reassembly.take(now, &source, is_known, &buffer[..length]);
-            let Some(mut completed) = completed else { continue };
+            let is_named = inbox.blacklist().is_known(source.ip());
+            let taken = inbox.fragments().take(&section, source, is_named, &buffer[..length]);
+            let Some(mut completed) = taken else { continue };
             for frame in std::mem::take(&mut completed.frames) {
-                if matches!(inbox.take(frame, None).await, Taken::Heard { .. } | Taken::Old) {
-                    reassembly.on_opened(&source, &completed);
+                let taken = inbox.take(frame, None).await;
+                if let Taken::Heard { .. } = taken {
+                    inbox.fragments().on_beat(source);
+                }
+                if matches!(taken, Taken::Heard { .. } | Taken::Old) {
+                    inbox.fragments().on_opened(&section, source, &completed);
                     break;
                 }
             }
         }
+    }
+}
+
+/// What came in datagrams and is no message yet, over all sections.
+///
+/// A lock, held for a datagram: all who hear them run on one thread.
+#[derive(Debug)]
+pub(super) struct Fragments {
+    state: Mutex<(Datagrams, Reassembly<(String, SocketAddr)>)>,
+    epoch: Instant,
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        Self { state: Mutex::default(), epoch: Instant::now() }
+    }
+}
+
+impl Fragments {
+    fn lock(&self) -> MutexGuard<'_, (Datagrams, Reassembly<(String, SocketAddr)>)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The frames that a datagram completes. What is beyond the budget of its source is lost, as datagrams are: what is left
+    /// of the thread is for members.
+    fn take(
+        &self,
+        section: &str,
+        source: SocketAddr,
+        is_named: bool,
+        datagram: &[u8],
+    ) -> Option<Completed> {
+        let now = self.epoch.elapsed();
+        let (datagrams, reassembly) = &mut *self.lock();
+        let standing = match datagrams.take(now, source, is_named)? {
+            Trust::Stranger => Standing::Stranger,
+            Trust::Named => Standing::Named,
+            Trust::Proven => Standing::Proven,
+        };
+        reassembly.take(now, &(section.to_owned(), source), standing, datagram)
+    }
+
+    fn on_beat(&self, source: SocketAddr) {
+        let now = self.epoch.elapsed();
+        self.lock().0.on_beat(now, source);
+    }
+
+    fn on_opened(&self, section: &str, source: SocketAddr, completed: &Completed) {
+        self.lock().1.on_opened(&(section.to_owned(), source), completed);
     }
 }
 

@@ -129,6 +129,7 @@ impl Bench {
             freshness: Arc::new(Freshness::new(Duration::from_secs(30))),
             classic: Arc::new(ClassicMemory::load(std::path::Path::new("/nonexistent"))),
             unopened: Arc::default(),
+            fragments: Arc::default(),
             blacklist: Arc::default(),
             invalid: ear.clone().recipient(),
             valid: ear.clone().recipient(),

@@ -18,13 +18,14 @@ use monitor::{Pool, STRANGER_FRAME};
 use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use wire::{Framing, Incoming, Limits};
 
 use self::connections::Connections;
 use super::inbox::{Inbox, Taken};
 use super::worker::Outbox;
-use crate::blacklist_keeper::Verdict;
+use crate::blacklist_keeper::{LARGE_PATIENCE, Verdict};
 use crate::evened;
 use crate::limits;
 use crate::listener::accept::{self, Accepted, BindError, Bound};
@@ -278,15 +279,23 @@ async fn serve(
     let opened = Instant::now();
     let mut begun: Option<Instant> = None;
     let mut proven: Option<Instant> = None;
+    let mut large: Option<(OwnedSemaphorePermit, Instant)> = None;
     loop {
         let leave = leave(&inbox, address, proven.is_some(), &limits);
-        framing.set_max_frame(leave.max_frame);
+        if leave.may_grow && large.is_none() && framing.pending() + READ > leave.max_frame {
+            let Some(turn) = inbox.blacklist().large_turn(address).await else { return };
+            large = Some((turn, Instant::now()));
+        }
+        framing.set_max_frame(if large.is_some() { limits.max_frame } else { leave.max_frame });
         let mut wait = match begun {
             None => patience,
             Some(begun) => STALL.min(MESSAGE_PATIENCE.saturating_sub(begun.elapsed())),
         };
         if leave.pool == Pool::Strangers {
             wait = wait.min(STALL.saturating_sub(opened.elapsed()));
+        }
+        if let Some((_, since)) = &large {
+            wait = wait.min(LARGE_PATIENCE.saturating_sub(since.elapsed()));
         }
         match tokio::time::timeout(wait, stream.readable()).await {
             Ok(Ok(())) => {}
@@ -322,6 +331,7 @@ async fn serve(
             let arrived = Instant::now();
             let taken = inbox.take(bytes, Some(address)).await;
             account.release();
+            large = None;
             match taken {
                 Taken::Heard { peer, is_sealed } => {
                     if proven.is_none_or(|proven| proven.elapsed() > ACQUAINTANCE_PAUSE) {
@@ -355,18 +365,22 @@ async fn serve(
 struct Leave {
     pool: Pool,
     max_frame: usize,
+    /// Whether it may send more in its turn: a deployed agent has no other way, for it sends one message per connection.
+    may_grow: bool,
 }
 
 /// What a connection may send next. One that brought a beat may send all that the configuration allows; so may one from
 /// an address that is known, unless others misuse that address.
 fn leave(inbox: &Inbox, address: IpAddr, is_proven: bool, limits: &Limits) -> Leave {
     let small = STRANGER_FRAME.min(limits.max_frame);
-    let all = Leave { pool: Pool::Members, max_frame: limits.max_frame };
+    let all = Leave { pool: Pool::Members, max_frame: limits.max_frame, may_grow: false };
     match inbox.blacklist().verdict(address) {
         _ if is_proven => all,
         Verdict::Free if inbox.blacklist().is_known(address) => all,
-        Verdict::Slowed => Leave { max_frame: small, ..all },
-        Verdict::Free | Verdict::Refused => Leave { pool: Pool::Strangers, max_frame: small },
+        Verdict::Slowed => Leave { max_frame: small, may_grow: inbox.takes_classic(), ..all },
+        Verdict::Free | Verdict::Refused => {
+            Leave { pool: Pool::Strangers, max_frame: small, ..all }
+        }
     }
 }
 

@@ -25,6 +25,12 @@ impl Rate {
         turn.saturating_sub(now)
     }
 
+    /// Whether it rested long enough to be as good as new.
+    #[must_use]
+    pub fn is_rested(&self, now: Duration) -> bool {
+        self.next + self.spacing * self.burst <= now
+    }
+
     /// Takes the next turn if it is now.
     pub fn take_now(&mut self, now: Duration) -> bool {
         let mut taken = *self;

@@ -208,13 +208,14 @@ impl Timeline {
             }
         };
         // It has local data that no message had before, or that were made since: it was sent after that.
-        let is_newer = self.line.is_some() && told.acked > known || told.acked > claim.generation;
+        let is_newer = told.acked > claim.generation || self.line.is_some() && told.acked > known;
         let is_proof = is_newer && told.acked <= received.generation;
         let lasted = now - claim.since;
         let timeout = received.timeout.as_secs_f64();
         let is_long = lasted >= timeout / 4.0;
         let has_pace = claim.count >= 2 && is_long;
-        if !is_proof && !(has_pace && received.is_guarded) {
+        let is_proven = is_proof || has_pace && received.is_guarded;
+        if !is_proven {
             self.claim = Some(claim);
             return if has_pace { Judged::Unsigned } else { Judged::Unproven };
         }

@@ -158,6 +158,108 @@ fn a_million_recorded_blocks_are_put_together_to_nothing() {
     assert!(found.len() >= 3, "{found:?}");
 }
 
+/// Bits, as deflate packs them.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Bits {
+    fn push(&mut self, value: u16, length: usize) {
+        for bit in 0..length {
+            if self.count.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            *self.bytes.last_mut().unwrap() |= u8::from(value >> bit & 1 == 1) << (self.count % 8);
+            self.count += 1;
+        }
+    }
+}
+
+/// A whole stream of one block with fixed codes.
+fn fixed_stream(text: &[u8; 9]) -> Vec<u8> {
+    let mut bits = Bits::default();
+    bits.push(0x9c78, 16);
+    bits.push(0b011, 3);
+    for letter in text {
+        // Codes go most significant bit first.
+        bits.push(u16::from((0x30 + letter).reverse_bits()), 8);
+    }
+    bits.push(0, 7);
+    [&bits.bytes[..], &adler32(text).to_be_bytes()].concat()
+}
+
+#[test]
+fn what_begins_with_fixed_codes_finds_no_end_among_a_million_recorded_blocks() {
+    let recorded = Recorded::new();
+    let keyring = keyring();
+    let streams: Vec<Vec<u8>> = texts_by_checksum().values().take(256).map(fixed_stream).collect();
+    let mut inflated = vec![];
+    flate2::Decompress::new(true)
+        .decompress_vec(
+            &streams[0],
+            {
+                inflated.reserve(64);
+                &mut inflated
+            },
+            flate2::FlushDecompress::Finish,
+        )
+        .unwrap();
+    assert_eq!(streams[0].len(), 17, "one byte of the checksum is left for the second block");
+    assert!(inflated.starts_with(b"{\"") && inflated.len() == 9);
+    let search = |from: usize, to: usize| {
+        let mut found = 0;
+        for second in from..to {
+            let made = xor(&recorded.0[second].1, &recorded.0[0].0);
+            // Of many texts, one whose checksum ends as the second block begins.
+            let fitting = streams.iter().find(|stream| stream[16] == made[0]);
+            let stream = fitting.unwrap_or(&streams[0]);
+            let first: Block = stream[..16].try_into().unwrap();
+            let forged = Forged::new(&first, &recorded, &[0, second]);
+            found += u32::from(second.is_multiple_of(16) && forged.opened_leniently().is_some());
+            let opened = keyring.open(forged.frame().as_bytes());
+            assert_eq!(opened, Err(Refusal::NotOpened), "{second}");
+        }
+        found
+    };
+    let found = std::thread::scope(|scope| {
+        let half = scope.spawn(|| search(1, RECORDED / 2));
+        search(RECORDED / 2, RECORDED) + half.join().unwrap()
+    });
+    assert!(found >= 100, "the rules of before let it find some: {found}");
+}
+
+#[test]
+fn messages_of_three_recorded_blocks_open_whatever_codes_they_begin_with_never() {
+    let recorded = Recorded::new();
+    let keyring = keyring();
+    let mut text = br#"{"action":"daemon_status"}"#.to_vec();
+    text.extend(text.clone().repeat(20));
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, &text).unwrap();
+    let dynamic = encoder.finish().unwrap();
+    assert_eq!(dynamic[2] >> 1 & 3, 2, "codes of its own");
+    let firsts: [Block; 3] = [
+        first_block(9 + 16, b"{\"action\""),
+        fixed_stream(b"{\"action\"")[..16].try_into().unwrap(),
+        dynamic[..16].try_into().unwrap(),
+    ];
+    let search = |from: usize, to: usize| {
+        for second in from..to {
+            let first = &firsts[second % firsts.len()];
+            let blocks = [0, second, (second * 7_919) % RECORDED];
+            let forged = Forged::new(first, &recorded, &blocks);
+            let opened = keyring.open(forged.frame().as_bytes());
+            assert_eq!(opened, Err(Refusal::NotOpened), "{second}");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| search(1, RECORDED / 2));
+        search(RECORDED / 2, RECORDED);
+    });
+}
+
 /// The messages of a deployed agent, and one of each kind that are like them.
 fn recorded_messages() -> Vec<(Value, Vec<u8>)> {
     let vectors: Value = serde_json::from_str(include_str!("vectors/heartbeats.json")).unwrap();

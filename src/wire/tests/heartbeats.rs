@@ -12,7 +12,7 @@ use common::{Seeded, T, keyring, list, moment, sender, text};
 use serde_json::{Value, json};
 use wire::heartbeat::Unheard;
 use wire::heartbeat::disk::{self, Message, Names};
-use wire::heartbeat::multicast::{Reassembly, split};
+use wire::heartbeat::multicast::{Reassembly, Standing, split};
 use wire::{Beat, Dialect, Envelope, Form, Freshness, Keyring, Kind, Prepared, Refusal, Source};
 
 fn vectors() -> Value {
@@ -44,7 +44,8 @@ fn recorded_datagrams_make_their_frame_and_are_cut_as_recorded() {
         let mut whole = None;
         for datagram in &datagrams {
             assert_eq!(whole, None, "whole before the last fragment");
-            let completed = reassembly.take(std::time::Duration::ZERO, &1, true, datagram);
+            let completed =
+                reassembly.take(std::time::Duration::ZERO, &1, Standing::Proven, datagram);
             whole = completed.and_then(|mut completed| completed.frames.pop());
         }
         let frame = text(recorded, "frame").as_bytes();

@@ -62,6 +62,16 @@ async fn heard(bench: &mut Bench) -> (NodeName, Value) {
     }
 }
 
+/// A socket that sends to the group from an address of the loopback.
+fn from_address(bench: &Bench, last: u8) -> UdpSocket {
+    let group = Group::of(&bench.section).unwrap();
+    let socket = group.socket().unwrap();
+    socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into()).unwrap();
+    socket.connect(&SocketAddr::from(group.address).into()).unwrap();
+    UdpSocket::from_std(socket.into()).unwrap()
+}
+
 /// Sends datagrams to the group from a socket of its own.
 async fn send(bench: &Bench, datagrams: impl IntoIterator<Item = Vec<u8>>) {
     let (socket, _) = Group::of(&bench.section).unwrap().sender().unwrap();
@@ -123,4 +133,46 @@ async fn a_lost_fragment_loses_its_message_only_and_order_does_not_matter() {
     let mut all = vec![heard(&mut receiving.bench).await, heard(&mut receiving.bench).await];
     all.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(all, [(node("n2"), second), (node("n3"), third)]);
+}
+
+#[actix::test]
+async fn a_flood_to_the_group_costs_no_member_a_beat_though_nothing_tells_its_address() {
+    let mut receiving = Receiving::new(free_port()).await;
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    // 20,000 in a second, from one address: half of them whole messages that name n2, half begin a long one.
+    let flooding = from_address(&receiving.bench, 77).into_std().unwrap();
+    let wrong =
+        frame("n2", "81ec81d6e68c11f1ae3f02fcffffffff", Dialect::Sealed, &full("n2", 1, 100));
+    let whole = split(wrong.strip_suffix(b"\0").unwrap(), "x").unwrap().remove(0);
+    let end = is_over.clone();
+    let flood = std::thread::spawn(move || {
+        let (begin, mut sent) = (Instant::now(), 0_u32);
+        while !end.load(std::sync::atomic::Ordering::Relaxed) {
+            while f64::from(sent) < begin.elapsed().as_secs_f64() * 20_000.0 {
+                let begun = format!("{{\"id\": \"{sent}\", \"i\": 1, \"n\": 900, \"c\": \"x\"}}\0");
+                let datagram = if sent.is_multiple_of(2) { begun.as_bytes() } else { &whole };
+                _ = flooding.send(datagram);
+                sent += 1;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        sent
+    });
+    // The burst of strangers is used up.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let member = from_address(&receiving.bench, 12);
+    let mut missed = 0;
+    for generation in 1..=30 {
+        let message = full("n2", generation, 100);
+        let frame = frame("n2", SECRET, Dialect::Sealed, &message);
+        for datagram in split(frame.strip_suffix(b"\0").unwrap(), "one").unwrap() {
+            member.send(&datagram).await.unwrap();
+        }
+        let told = tokio::time::timeout(Duration::from_secs(2), heard(&mut receiving.bench)).await;
+        missed += u32::from(told != Ok((node("n2"), message["labels"]["long"].clone())));
+    }
+    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let sent = flood.join().unwrap();
+    assert!(sent > 20_000, "{sent}");
+    assert!(missed <= 1, "{missed} of 30 beats were lost");
 }

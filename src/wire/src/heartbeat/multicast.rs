@@ -19,13 +19,32 @@ pub const MOST_FRAGMENTS: usize = 1_000;
 /// them than what is thrown in between.
 pub const MOST_MESSAGES: usize = 100;
 
-/// Most sources whose fragments are kept; a cluster has some tens of nodes.
-const MOST_SOURCES: usize = 256;
+/// Most sources whose fragments are kept; a cluster has some tens of nodes, and some sections.
+const MOST_SOURCES: usize = 512;
 
-/// Most bytes kept of sources that are known, and of others: whoever can send to the group could fill the memory
-/// otherwise.
-const MOST_KNOWN_BYTES: usize = 16 << 20;
-const MOST_OTHER_BYTES: usize = 2 << 20;
+/// Whose fragments are kept, each sort in memory of its own: whoever can send to the group could fill it otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nobody knows them.
+    Stranger,
+    /// They have the address of a member, which anybody can write.
+    Named,
+    /// A beat of theirs opened lately.
+    Proven,
+}
+
+impl Standing {
+    /// Most bytes kept of all of this sort. Strangers, and who only seems to be a member, are strangers alike: both have a
+    /// part of the 8 MiB for those.
+    const fn most_bytes(self) -> usize {
+        match self {
+            Self::Stranger | Self::Named => 2 << 20,
+            Self::Proven => 16 << 20,
+        }
+    }
+
+    const ALL: [Self; 3] = [Self::Stranger, Self::Named, Self::Proven];
+}
 
 /// How long a message may take to arrive.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -92,9 +111,9 @@ struct Message {
 /// Which message of a source: its id and its number of fragments.
 type Key = (String, usize);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Source {
-    is_known: bool,
+    standing: Standing,
     messages: BTreeMap<Key, Message>,
 }
 
@@ -131,25 +150,24 @@ pub struct Completed {
 #[derive(Debug)]
 pub struct Reassembly<S> {
     sources: BTreeMap<S, Source>,
-    /// Bytes kept of sources that are known, and of others.
-    bytes: [usize; 2],
+    /// Bytes kept, by standing.
+    bytes: [usize; Standing::ALL.len()],
     number: u64,
 }
 
 impl<S> Default for Reassembly<S> {
     fn default() -> Self {
-        Self { sources: BTreeMap::new(), bytes: [0; 2], number: 0 }
+        Self { sources: BTreeMap::new(), bytes: [0; Standing::ALL.len()], number: 0 }
     }
 }
 
 impl<S: Ord + Clone> Reassembly<S> {
-    /// Takes a datagram that came at `now`; the frames that it completes. What is no fragment is ignored. `is_known`: the
-    /// source has the address of a member, or seems to.
+    /// Takes a datagram that came at `now`; the frames that it completes. What is no fragment is ignored.
     pub fn take(
         &mut self,
         now: Duration,
         source: &S,
-        is_known: bool,
+        standing: Standing,
         datagram: &[u8],
     ) -> Option<Completed> {
         let end = datagram.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
@@ -161,12 +179,12 @@ impl<S: Ord + Clone> Reassembly<S> {
         if n == 1 {
             return Some(Completed { frames: vec![c.into_bytes()], number: self.number });
         }
-        self.make_room(now, source, is_known);
+        self.make_room(now, source, standing);
         let Self { sources, bytes, number } = self;
         let source = sources
             .entry(source.clone())
-            .or_insert_with(|| Source { is_known, messages: BTreeMap::new() });
-        let held = &mut bytes[usize::from(source.is_known)];
+            .or_insert_with(|| Source { standing, messages: BTreeMap::new() });
+        let held = &mut bytes[source.standing as usize];
         let key = (id, n);
         if !source.messages.contains_key(&key) && source.messages.len() >= MOST_MESSAGES {
             *held -= source.drop_one();
@@ -189,8 +207,10 @@ impl<S: Ord + Clone> Reassembly<S> {
         let is_whole = message.chunks.len() == n;
         let frames = if is_whole { message.frames(i) } else { vec![] };
         let number = message.number;
-        while self.bytes[0] > MOST_OTHER_BYTES || self.bytes[1] > MOST_KNOWN_BYTES {
-            self.drop_one();
+        while let Some(full) =
+            Standing::ALL.into_iter().find(|it| self.bytes[*it as usize] > it.most_bytes())
+        {
+            self.drop_one(full);
         }
         (!frames.is_empty()).then_some(Completed { frames, number })
     }
@@ -200,23 +220,23 @@ impl<S: Ord + Clone> Reassembly<S> {
         let Some(entry) = self.sources.get_mut(source) else { return };
         let before = entry.bytes();
         entry.messages.retain(|_, message| message.number > completed.number);
-        self.bytes[usize::from(entry.is_known)] -= before - entry.bytes();
+        self.bytes[entry.standing as usize] -= before - entry.bytes();
         if entry.messages.is_empty() {
             self.sources.remove(source);
         }
     }
 
-    /// Forgets what is too old, and of too many sources the one that was quiet longest. A source that is known by now
-    /// is one from now on.
-    fn make_room(&mut self, now: Duration, source: &S, is_known: bool) {
+    /// Forgets what is too old, and of too many sources the one that was quiet longest. What is known of a source by now
+    /// is so from now on.
+    fn make_room(&mut self, now: Duration, source: &S, standing: Standing) {
         if let Some(entry) = self.sources.get_mut(source) {
             let before = entry.bytes();
-            self.bytes[usize::from(entry.is_known)] -= before;
+            self.bytes[entry.standing as usize] -= before;
             entry.messages.retain(|_, message| now < message.begun + LONGEST);
-            entry.is_known = is_known;
-            self.bytes[usize::from(is_known)] += entry.bytes();
+            entry.standing = standing;
+            self.bytes[standing as usize] += entry.bytes();
         } else if self.sources.len() >= MOST_SOURCES {
-            let rank = |(_, entry): &(&S, &Source)| (entry.is_known, entry.newest());
+            let rank = |(_, entry): &(&S, &Source)| (entry.standing, entry.newest());
             if let Some((quietest, _)) = self.sources.iter().min_by_key(rank) {
                 let quietest = quietest.clone();
                 self.forget(&quietest);
@@ -226,16 +246,15 @@ impl<S: Ord + Clone> Reassembly<S> {
 
     fn forget(&mut self, source: &S) {
         if let Some(entry) = self.sources.remove(source) {
-            self.bytes[usize::from(entry.is_known)] -= entry.bytes();
+            self.bytes[entry.standing as usize] -= entry.bytes();
         }
     }
 
     /// Drops a message of the source that holds most, of those that hold too much together.
-    fn drop_one(&mut self) {
-        let is_known = self.bytes[1] > MOST_KNOWN_BYTES;
-        let theirs = self.sources.iter_mut().filter(|(_, entry)| entry.is_known == is_known);
+    fn drop_one(&mut self, standing: Standing) {
+        let theirs = self.sources.iter_mut().filter(|(_, entry)| entry.standing == standing);
         let Some((source, entry)) = theirs.max_by_key(|(_, entry)| entry.bytes()) else { return };
-        self.bytes[usize::from(is_known)] -= entry.drop_one();
+        self.bytes[standing as usize] -= entry.drop_one();
         if entry.messages.is_empty() {
             let source = source.clone();
             self.sources.remove(&source);
@@ -298,7 +317,7 @@ mod tests {
 
     /// Takes a datagram of a member, and opens what it completes: the frames of this test open as they are.
     fn take(it: &mut Reassembly<u16>, source: u16, datagram: &[u8]) -> Option<Vec<u8>> {
-        let mut completed = it.take(NOW, &source, true, datagram)?;
+        let mut completed = it.take(NOW, &source, Standing::Proven, datagram)?;
         it.on_opened(&source, &completed);
         assert_eq!(completed.frames.len(), 1);
         completed.frames.pop()
@@ -306,7 +325,7 @@ mod tests {
 
     /// The frames that a datagram completes; those that do not open.
     fn tried(it: &mut Reassembly<u16>, datagram: &[u8]) -> Vec<String> {
-        let completed = it.take(NOW, &1, true, datagram);
+        let completed = it.take(NOW, &1, Standing::Named, datagram);
         let frames = completed.map(|completed| completed.frames).unwrap_or_default();
         frames.into_iter().map(|frame| String::from_utf8(frame).unwrap()).collect()
     }
@@ -419,10 +438,10 @@ mod tests {
     #[test]
     fn what_does_not_arrive_in_time_is_forgotten() {
         let mut it = Reassembly::default();
-        assert_eq!(it.take(NOW, &1, true, &fragment("a", 1, 2, "a1")), None);
-        assert_eq!(it.take(NOW + LONGEST, &1, true, &fragment("b", 1, 2, "b1")), None);
+        assert_eq!(it.take(NOW, &1, Standing::Named, &fragment("a", 1, 2, "a1")), None);
+        assert_eq!(it.take(NOW + LONGEST, &1, Standing::Named, &fragment("b", 1, 2, "b1")), None);
         assert_eq!(it.sources[&1].messages.len(), 1);
-        assert_eq!(it.take(NOW + LONGEST, &1, true, &fragment("a", 2, 2, "a2")), None);
+        assert_eq!(it.take(NOW + LONGEST, &1, Standing::Named, &fragment("a", 2, 2, "a2")), None);
     }
 
     #[test]
@@ -447,26 +466,26 @@ mod tests {
 
     #[test]
     fn a_flood_takes_bounded_memory_and_spares_the_source_that_holds_little() {
-        for is_known in [true, false] {
+        for standing in Standing::ALL {
             let mut it = Reassembly::default();
-            assert_eq!(it.take(NOW, &1, is_known, &fragment("honest", 1, 2, "one ")), None);
+            assert_eq!(it.take(NOW, &1, standing, &fragment("honest", 1, 2, "one ")), None);
             let text = "x".repeat(60_000);
             for i in 0..2_000 {
                 let datagram = fragment(&format!("m{}", i / 900), i % 900 + 1, 1_000, &text);
-                assert_eq!(it.take(NOW, &2, is_known, &datagram), None);
-                assert!(it.bytes[0] <= MOST_OTHER_BYTES && it.bytes[1] <= MOST_KNOWN_BYTES);
+                assert_eq!(it.take(NOW, &2, standing, &datagram), None);
+                assert!(it.bytes[standing as usize] <= standing.most_bytes());
             }
-            let whole = it.take(NOW, &1, is_known, &fragment("honest", 2, 2, "two")).unwrap();
+            let whole = it.take(NOW, &1, standing, &fragment("honest", 2, 2, "two")).unwrap();
             assert_eq!(whole.frames, [b"one two"]);
             for i in 0..150 {
-                _ = it.take(NOW, &3, is_known, &fragment(&format!("id{i}"), 1, 2, "x"));
+                _ = it.take(NOW, &3, standing, &fragment(&format!("id{i}"), 1, 2, "x"));
             }
             assert_eq!(it.sources[&3].messages.len(), MOST_MESSAGES);
             for source in 10..1_000 {
-                _ = it.take(NOW, &source, false, &fragment("a", 1, 2, "x"));
+                _ = it.take(NOW, &source, Standing::Stranger, &fragment("a", 1, 2, "x"));
             }
             assert!(it.sources.len() <= MOST_SOURCES);
-            if is_known {
+            if standing != Standing::Stranger {
                 assert!(it.sources.contains_key(&3), "who is known stays");
             }
         }
