@@ -27,10 +27,10 @@ pub const PROVEN_FOR: Duration = Duration::from_secs(60);
 const PROVEN: Rate = Rate::new(Duration::from_micros(200), 8_192);
 /// The same of all others that have one address of a member: two messages of the longest, and then 1,000 in a second.
 const NAMED: Rate = Rate::new(Duration::from_millis(1), 2_048);
-/// The same of one address of a stranger, or a /64 of IPv6: one message of the longest, and then 200 in a second.
-const STRANGER: Rate = Rate::new(Duration::from_millis(5), 1_024);
+/// The same of one address of a stranger, or a /64 of IPv6: two messages of the longest, and then 500 in a second.
+const STRANGER: Rate = Rate::new(Duration::from_millis(2), 2_048);
 /// The same of all strangers together, 2,000 in a second.
-const STRANGERS: Rate = Rate::new(Duration::from_micros(500), 2_048);
+const STRANGERS: Rate = Rate::new(Duration::from_micros(500), 4_096);
 
 /// Most sources of each sort that are remembered.
 const MOST: usize = 1_024;
@@ -186,11 +186,11 @@ mod tests {
             taken
         };
         let one = taken(&|number| (source(1, number), false));
-        assert!((1_024..=1_024 + 410).contains(&one), "{one}");
+        assert!((2_048..=2_048 + 1_010).contains(&one), "{one}");
         let named = taken(&|number| (source(1, number), true));
         assert!((2_048..=2_048 + 2_010).contains(&named), "{named}");
         let many = taken(&|number| (source(u8::try_from(number).unwrap(), 1), false));
-        assert!((2_048..=2_048 + 4_010).contains(&many), "{many}");
+        assert!((4_096..=4_096 + 4_010).contains(&many), "{many}");
     }
 
     #[test]
