@@ -412,7 +412,7 @@ impl Identity {
             .seal(&form, request, &random)
             .map_err(|error| PeerError::Secret(error.to_string()))?;
         if let Some(classic) = sent {
-            classic.on_sent(&frame);
+            classic.on_sending(&frame).await;
         }
         stream.write_all(&frame).await.map_err(|error| closed_or(error.into()))?;
         let mut framing = Framing::of_replies(&limits);

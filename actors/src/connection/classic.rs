@@ -96,14 +96,15 @@ impl ClassicMemory {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).take(id, is_changing)
     }
 
-    /// Remembers a request for a change that this node sends: it is for another one, and does nothing here. Nobody waits
-    /// until it is written down.
-    pub fn on_sent(self: &Arc<Self>, frame: &[u8]) {
+    /// Remembers a request for a change that this node is about to send: it is for another one, and does nothing here, also
+    /// after a restart.
+    pub async fn on_sending(self: &Arc<Self>, frame: &[u8]) {
         if let Some(id) = wire::cipher_id(frame)
             && self.take(id, true).is_ok()
         {
             let this = self.clone();
-            tokio::task::spawn_blocking(move || this.keep(id));
+            // Done or not, it is told there.
+            _ = tokio::task::spawn_blocking(move || this.keep(id)).await;
         }
     }
 
