@@ -162,10 +162,11 @@ impl Setup<'_> {
     /// The obsolete form of standby.
     fn is_always_on(&self, section: &SectionReader<'_>) -> bool {
         let here = &self.host.nodename;
-        section.words("always_on").unwrap_or_default().iter().any(|word| match word.as_str() {
+        let words = section.words("always_on").unwrap_or_default();
+        words.iter().any(|word| match word.to_ascii_lowercase().as_str() {
             "nodes" => self.settings.nodes.contains(here),
             "drpnodes" => self.settings.drpnodes.contains(here),
-            name => name == here.as_str(),
+            name => here.as_str().eq_ignore_ascii_case(name),
         })
     }
 }

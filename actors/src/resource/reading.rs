@@ -228,11 +228,13 @@ fn each_keyword_of_a_node_is_read_or_told_to_be_read_by_nobody() {
     sources(&loader, &mut loading);
     sources(&crate_folder.join("src"), &mut all);
     all += &std::fs::read_to_string(crate_folder.join("../src/conf/src/node.rs")).unwrap();
+    let pools = std::fs::read_to_string(crate_folder.join("src/resource/pool.rs")).unwrap();
     let mut wrong = vec![];
     for (section, keyword, unread) in conf::node_keyword_list() {
         // Sections of which there may be several are read by a name that is not written.
         let is_named = matches!(section, "hb" | "arbitrator" | "listener");
         let is_read = all.contains(&format!("\"{section}.{keyword}\""))
+            || section == "pool" && pools.contains(&format!("get(\"{keyword}\")"))
             || loading.contains(&format!("\"{section}\", \"{keyword}\""))
             || loading.contains(&format!("threshold(\"{keyword}\""))
             || keyword == "secret" && loading.contains(&format!("secret(\"{section}\""))

@@ -165,6 +165,21 @@ fn claims(path: &ObjectPath, scene: &Scene<'_>) -> Vec<String> {
     .unwrap_or_default()
 }
 
+/// Whether two names are one: a list of claims is read in lower case.
+fn is_same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// The object that a claim names, as its file has it.
+fn written(child: &str, scene: &Scene<'_>) -> Option<ObjectPath> {
+    let path = ObjectPath::parse(child).ok()?;
+    if scene.host.paths.config_file(&path).exists() {
+        return Some(path);
+    }
+    let all = crate::config::list_objects(&scene.host.paths);
+    all.into_keys().find(|path| is_same(path.as_str(), child))
+}
+
 fn flag(scene: &Scene<'_>) -> PathBuf {
     scene.folder().join("flag")
 }
@@ -213,7 +228,7 @@ impl Volume {
     fn other_users(&self, path: &ObjectPath, scene: &Scene<'_>) -> Vec<String> {
         let own = scene.instance.path.as_str();
         let uses = |child: &String| {
-            let status = ObjectPath::parse(child).ok().and_then(|child| state(scene, &child));
+            let status = written(child, scene).and_then(|child| state(scene, &child));
             status.and_then(|status| status.resources).is_some_and(|resources| {
                 resources.values().any(|resource| {
                     resource.driver == "volume"
@@ -222,7 +237,8 @@ impl Volume {
                 })
             })
         };
-        claims(path, scene).into_iter().filter(|child| child != own && uses(child)).collect()
+        let others = claims(path, scene).into_iter().filter(|child| !is_same(child, own));
+        others.filter(uses).collect()
     }
 
     /// The pool of a volume whose data does not follow a service to its other nodes.
@@ -294,12 +310,12 @@ impl Volume {
     fn claim(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let (path, own) = (self.path()?, scene.instance.path.as_str());
         let claims = claims(path, scene);
-        if claims.iter().any(|child| child == own) {
+        if claims.iter().any(|child| is_same(child, own)) {
             return Ok(());
         }
         let is_together = |child: &String| {
             let here = format!("{child}@{}", scene.host.nodename);
-            scene.instance.settings.parents.contains(&here)
+            scene.instance.settings.parents.iter().any(|parent| is_same(parent, &here))
         };
         let others: Vec<&str> =
             claims.iter().filter(|child| !is_together(child)).map(String::as_str).collect();
@@ -406,7 +422,7 @@ impl Driver for Volume {
     fn is_provisioned(&self, scene: &Scene<'_>) -> Option<bool> {
         let path = self.path.as_ref()?;
         let own = scene.instance.path.as_str();
-        if !claims(path, scene).iter().any(|child| child == own) {
+        if !claims(path, scene).iter().any(|child| is_same(child, own)) {
             return Some(false);
         }
         let status = state(scene, path)?;
@@ -425,7 +441,7 @@ impl Driver for Volume {
     /// The volume and its data stay: they are unprovisioned by an operator, as an object of their own.
     fn unprovision(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let (path, own) = (self.path()?, scene.instance.path.as_str());
-        if !claims(path, scene).iter().any(|child| child == own) {
+        if !claims(path, scene).iter().any(|child| is_same(child, own)) {
             return Ok(());
         }
         scene.journal.info(format_args!("unclaim volume {}", self.name));

@@ -1,5 +1,6 @@
 //! Which keywords exist: where, what they hold, and what they are when unset (src/conf/README.md, Keyword tables).
 
+pub(crate) use cluster::POOL_TYPES;
 use model::Kind;
 
 use crate::Converter;
@@ -469,6 +470,7 @@ pub fn node_keyword_list() -> Vec<(&'static str, &'static str, Option<&'static s
         ("hb", Some("disk")),
         ("hb", Some("relay")),
         ("arbitrator", None),
+        ("pool", None),
     ];
     let rows = sections.into_iter().flat_map(|(section, driver)| {
         let rows = cluster::all(section, driver).into_iter();

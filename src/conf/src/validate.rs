@@ -159,14 +159,18 @@ impl<'a> Validator<'a> {
         match tables.find(section, driver, keyword) {
             Lookup::Known(definition) => {
                 self.evaluate(section, keyword, Some(definition));
-                self.scopes(section, definition);
+                self.scopes(section, definition.name, definition);
                 self.unread(section, definition);
             }
-            Lookup::Free => self.evaluate(section, keyword, None),
+            Lookup::Free => {
+                self.evaluate(section, keyword, None);
+                self.mistyped(section, driver, keyword);
+            }
             Lookup::Unknown if section == "DEFAULT" => {
                 if let Some(new) = keywords::renamed(keyword) {
                     let reason = format!("deprecated, the name is {new}");
                     self.complain(Severity::Warning, section, keyword, &reason);
+                    self.older(section, driver, keyword, new);
                     return;
                 }
                 let of_driver = self.drivers.iter().find_map(|(group, driver)| {
@@ -180,7 +184,10 @@ impl<'a> Validator<'a> {
                 match of_driver {
                     None => self.unknown(section, driver, keyword),
                     // It is evaluated where it is inherited: here, as it is written.
-                    Some(Some(definition)) => self.plain_texts(section, definition, None),
+                    Some(Some(definition)) => {
+                        self.plain_texts(section, definition.name, definition, None);
+                        self.scopes(section, definition.name, definition);
+                    }
                     Some(None) => {}
                 }
             }
@@ -191,11 +198,35 @@ impl<'a> Validator<'a> {
                 };
                 let reason = format!("the name is {new} now");
                 self.complain(Severity::Notice, section, keyword, &reason);
-                if let Lookup::Known(new) = tables.find(section, driver, new) {
-                    self.evaluate(section, new.name, Some(new));
-                    self.unread(section, new);
-                }
+                self.older(section, driver, keyword, new);
             }
+        }
+    }
+
+    /// Judges a keyword that is written under an older name.
+    fn older(&mut self, section: &str, driver: Option<&str>, keyword: &str, new: &str) {
+        if let Lookup::Known(new) = self.doc.tables().find(section, driver, new) {
+            self.plain_texts(section, keyword, new, None);
+            self.scopes(section, keyword, new);
+            self.unread(section, new);
+        }
+    }
+
+    /// Tells of a keyword that is nearly one that all drivers of its group have, where the driver has no table here.
+    fn mistyped(&mut self, section: &str, driver: Option<&str>, keyword: &str) {
+        let tables = self.doc.tables();
+        let (group, _) = keywords::group_of(section);
+        let mut known = tables.all(section, driver);
+        if group == "fs" {
+            known.extend(tables.all(section, Some("ext4")));
+        }
+        let names = || known.iter().map(|known| known.name);
+        if !is_resource(self.doc, section) || names().any(|name| name == keyword) {
+            return;
+        }
+        if let Some(near) = nearest(keyword, names()) {
+            let reason = format!("unknown keyword: did you mean {near}?");
+            self.complain(Severity::Warning, section, keyword, &reason);
         }
     }
 
@@ -329,14 +360,20 @@ impl<'a> Validator<'a> {
             }
         };
         if let Some(definition) = definition {
-            self.plain_texts(section, definition, local);
+            self.plain_texts(section, definition.name, definition, local);
         }
     }
 
     /// Judges a keyword and its scopes as they are written, but for the text that the local node has of it, and for those
     /// that are evaluated first.
-    fn plain_texts(&mut self, section: &str, definition: &Keyword, local: Option<&str>) {
-        let texts: Vec<(&str, &str)> = self.written(section, definition.name).collect();
+    fn plain_texts(
+        &mut self,
+        section: &str,
+        name: &str,
+        definition: &Keyword,
+        local: Option<&str>,
+    ) {
+        let texts: Vec<(&str, &str)> = self.written(section, name).collect();
         for (written, text) in texts {
             let is_read = definition.is_scopable || !written.contains('@');
             if !is_read || text.contains('{') || text.contains("$(") || local == Some(text) {
@@ -370,7 +407,11 @@ impl<'a> Validator<'a> {
         value: &Value,
         written: &str,
     ) {
-        let mut faults = values::faults(definition, keyword, value, written);
+        // The local node may read a scope: the same line is judged alike on all nodes.
+        let is_plain =
+            self.doc.ini().get(section, base(keyword)).is_some_and(|text| text == written);
+        let is_scoped = keyword.contains('@') || (line.is_none() && !is_plain);
+        let mut faults = values::faults(definition, keyword, is_scoped, value, written);
         faults.extend(self.named(section, base(keyword), definition, value, written));
         for (severity, reason) in faults {
             let severity = match severity {

@@ -85,6 +85,7 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
         "umask" | "perm" | "dirperm" => {
             u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o7777)
         }
+        "pg_cpu_quota" => is_quota(text),
         _ => return None,
     };
     if fits {
@@ -92,9 +93,19 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
     }
     Some(match keyword {
         "retcodes" => "exit codes with their states, as 0:up 1:down",
+        "pg_cpu_quota" => "a share of the processors, as 50%, 50%@2, 50%@all or -1",
         "netmask" => "a netmask, as 24 or 255.255.255.0",
         _ => "an octal mode, as 027",
     })
+}
+
+/// `50%`, `50%@2`, `50%@all`, microseconds, or -1 for no limit.
+fn is_quota(text: &str) -> bool {
+    let is_number = |text: &str| text.trim().parse::<f64>().is_ok_and(|number| number >= 0.0);
+    let (share, processors) = text.split_once('@').unwrap_or((text, "all"));
+    let is_share = share.trim().strip_suffix('%').map_or_else(|| is_number(share), is_number);
+    let is_count = processors == "all" || processors.parse::<u32>().is_ok();
+    text == "-1" || (is_share && is_count)
 }
 
 #[cfg(test)]

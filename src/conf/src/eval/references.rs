@@ -369,6 +369,7 @@ pub(crate) fn unresolved(
             None if place == Place::Env && BUILTINS.contains(&name) => continue,
             None => {
                 let own = doc.ini().keywords(section).map(|(keyword, _)| keyword);
+                let own = own.take(MOST_CANDIDATES);
                 let near = model::nearest(name, BUILTINS.into_iter().chain(own));
                 // Nobody mistypes two letters.
                 let is_meant = near.is_some() && name.len() > 3;
@@ -391,6 +392,7 @@ fn meant(doc: Doc<'_>, group: &str, option: &str) -> (bool, Option<String>) {
     let ini = doc.ini();
     let in_section = |section: &str| {
         let keywords = ini.keywords(section).map(|(keyword, _)| keyword);
+        let keywords = keywords.take(MOST_CANDIDATES);
         model::nearest(option, keywords).map(|near| format!("{section}.{near}"))
     };
     if ini.has_section(group) {
@@ -404,10 +406,13 @@ fn meant(doc: Doc<'_>, group: &str, option: &str) -> (bool, Option<String>) {
             keywords::group_of(group.split('#').next().unwrap_or_default()).0,
         );
     let is_section = matches!(group, "env" | "labels" | "data" | "node" | "DEFAULT");
-    let near = model::nearest(group, ini.sections().chain(SECTIONS));
+    let near = model::nearest(group, ini.sections().take(MOST_CANDIDATES).chain(SECTIONS));
     let near = near.filter(|near| *near != group).map(|near| format!("{near}.{option}"));
     (is_resource || is_section || is_index || near.is_some(), near)
 }
+
+/// How many sections or keywords are looked at for a tip: a document may have a reference in each of its lines.
+const MOST_CANDIDATES: usize = 100;
 
 /// Sections that a reference may name, whether they are there or not.
 const SECTIONS: [&str; 4] = ["env", "labels", "node", "DEFAULT"];

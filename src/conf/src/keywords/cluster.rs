@@ -26,6 +26,7 @@ fn tables(section: &str, driver: Option<&str>) -> Option<&'static [&'static [Key
         "dequeue_actions" | "sysreport" | "checks" | "packages" | "patches" | "asset" | "disks"
         | "rotate_root_pw" | "stats_collection" => &[SCHEDULE],
         "cni" => &[CNI],
+        "pool" => &[POOL, POOL_ELSEWHERE],
         "DEFAULT" => &[HEAD],
         _ => return None,
     })
@@ -49,7 +50,7 @@ pub(super) fn plain() -> impl Iterator<Item = &'static str> {
 }
 
 /// Sections of the field that nothing here reads: any keyword.
-const FREE: [&str; 5] = ["pool", "network", "switch", "array", "backup"];
+const FREE: [&str; 4] = ["network", "switch", "array", "backup"];
 
 pub(super) fn find(section: &str, driver: Option<&str>, keyword: &str) -> Lookup {
     let group = section.split_once('#').map_or(section, |(group, _)| group);
@@ -263,5 +264,70 @@ const REBOOT: &[Keyword] = &[kw("once").to(Boolean).or("true"), kw("pre"), kw("b
 const COMPLIANCE: &[Keyword] = &[kw("auto_update").to(Boolean)];
 
 const STATS: &[Keyword] = &[kw("disable").to(List)];
+
+/// Types of pools, those of which this agent makes volumes first.
+pub(crate) const POOL_TYPES: &[&str] = &[
+    "directory",
+    "loop",
+    "shm",
+    "vg",
+    "zpool",
+    "drbd",
+    "share",
+    "virtual",
+    "freenas",
+    "symmetrix",
+    "dorado",
+    "hcs",
+    "pure",
+];
+
+const POOL: &[Keyword] = &[
+    kw("type").or("directory").one_of(POOL_TYPES),
+    kw("path"),
+    kw("name"),
+    kw("fs_type").or("xfs"),
+    kw("mkfs_opt"),
+    kw("mnt_opt").at(),
+    kw("status_schedule"),
+    kw("comment").or("").describes(),
+];
+
+/// What only the pools of other agents have.
+const NO_POOL: &str = "this agent makes no volumes of such a pool";
+
+const POOL_ELSEWHERE: &[Keyword] = &[
+    kw("mkblk_opt").unread(NO_POOL),
+    kw("vg").unread(NO_POOL),
+    kw("zpool").unread(NO_POOL),
+    kw("addr").at().unread(NO_POOL),
+    kw("network").unread(NO_POOL),
+    kw("max_peers").to(Integer).or("0").unread(NO_POOL),
+    kw("template").unread(NO_POOL),
+    kw("volume_env").to(List).unread(NO_POOL),
+    kw("optional_volume_env").to(List).unread(NO_POOL),
+    kw("capabilities").to(List).unread(NO_POOL),
+    kw("array").unread(NO_POOL),
+    kw("diskgroup").unread(NO_POOL),
+    kw("pool").unread(NO_POOL),
+    kw("pod").unread(NO_POOL),
+    kw("volumegroup").unread(NO_POOL),
+    kw("domain").unread(NO_POOL),
+    kw("srp").unread(NO_POOL),
+    kw("slo").unread(NO_POOL),
+    kw("srdf").unread(NO_POOL),
+    kw("rdfg").unread(NO_POOL),
+    kw("label_prefix").unread(NO_POOL),
+    kw("delete_now").unread(NO_POOL),
+    kw("compression").unread(NO_POOL),
+    kw("dedup").unread(NO_POOL),
+    kw("sparse").unread(NO_POOL),
+    kw("blocksize").unread(NO_POOL),
+    kw("insecure_tpc").unread(NO_POOL),
+    kw("hypermetrodomain").unread(NO_POOL),
+    kw("volume_id_range_from").unread(NO_POOL),
+    kw("volume_id_range_to").unread(NO_POOL),
+    kw("vsm_id").unread(NO_POOL),
+];
 
 const CNI: &[Keyword] = &[kw("plugins").or("/opt/cni/bin"), kw("config").or("/opt/cni/net.d")];

@@ -7,11 +7,25 @@ use model::{NodeName, ObjectPath, nearest, resolve_path, validate_object_name};
 use super::values::Fault;
 use super::{Validator, is_cluster, is_node};
 use crate::eval::{Doc, Evaluation};
-use crate::keywords::Keyword;
+use crate::keywords::{Keyword, POOL_TYPES};
 use crate::{Converter, Severity, Value};
 
 /// Words that are scopes of an object without being nodes.
 const SCOPES: [&str; 5] = ["nodes", "drpnodes", "encapnodes", "flex_primary", "drp_flex_primary"];
+
+/// The type of a pool that a volume is to be made of.
+fn pool_type(value: &Value) -> Vec<(Fault, String)> {
+    let text = value.to_string();
+    if text.is_empty() || POOL_TYPES.contains(&text.as_str()) {
+        return vec![];
+    }
+    let known = POOL_TYPES.join(", ");
+    let reason = match nearest(&text, POOL_TYPES.iter().copied()) {
+        Some(near) => format!("{text:?} is no type of pool: did you mean {near}? They are {known}"),
+        None => format!("{text:?} is no type of pool: they are {known}"),
+    };
+    vec![(MISTAKE, reason)]
+}
 
 const MISTAKE: Fault = Fault::Sure(Severity::Mistake);
 
@@ -69,9 +83,9 @@ impl Validator<'_> {
     }
 
     /// Judges what stands after the `@` of a keyword.
-    pub(super) fn scopes(&mut self, section: &str, definition: &Keyword) {
+    pub(super) fn scopes(&mut self, section: &str, name: &str, definition: &Keyword) {
         let doc = self.doc;
-        let written = self.written(section, definition.name);
+        let written = self.written(section, name);
         let scoped: Vec<(&str, &str)> = written
             .filter_map(|(written, _)| Some((written, written.split_once('@')?.1)))
             .collect();
@@ -156,6 +170,7 @@ impl Validator<'_> {
                 "hard_affinity" | "hard_anti_affinity" | "soft_affinity" | "soft_anti_affinity",
             ) => self.objects(value, Severity::Notice),
             ("DEFAULT", _) => vec![],
+            (_, "type") if section.starts_with("volume#") => pool_type(value),
             (_, "always_on") => self.always_on(value),
             (_, "target") if section.starts_with("sync#") => targets(value),
             (_, "netns" | "ipcns" | "pidns" | "utsns" | "userns") => {

@@ -427,3 +427,65 @@ fn what_is_right_is_not_doubted() {
                 [env]\nl = x\nuser@somewhere = y\n";
     assert_eq!(told("web", text), [""; 0]);
 }
+
+#[test]
+fn an_empty_command_is_judged_alike_on_all_nodes() {
+    let text = "[DEFAULT]\nid = i\nnodes = n1 n2\n[app#1]\nstart = /bin/a\nstart@n1 =\ncheck = /bin/c\n\
+                [app#2]\nstart =\ncheck = /bin/c\n[app#3]\nstart = ''\ncheck = \"\"\n";
+    let told_on = |name: &str| -> Vec<String> {
+        let node =
+            NodeConf::parse(model::NodeName::new(name).unwrap(), "", "[cluster]\nnodes = n1 n2\n");
+        let context = Context::new(Arc::new(node.unwrap()));
+        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), text).unwrap();
+        let complaints = conf.validate(&context);
+        complaints.iter().map(|each| format!("{:?} {each}", each.severity)).collect()
+    };
+    let told = told_on("n1");
+    assert_eq!(told, told_on("n2"));
+    assert_eq!(
+        told,
+        [
+            "Mistake web.conf line 9: app#2.start: it is empty: expected a command, true to call the script, or no \
+             such line",
+            "Mistake web.conf line 12: app#3.start: \"''\" names no program: expected a command, or no such line",
+            "Mistake web.conf line 13: app#3.check: \"\\\"\\\"\" names no program: expected a command, or no such line",
+        ]
+    );
+}
+
+#[test]
+fn older_names_inherited_keywords_and_drivers_without_a_table_are_judged_as_well() {
+    let text = "[DEFAULT]\nid = i\nnodes = n1\nflex_max_nodes = abc\nstart@paris = /bin/a\npg_cpu_quota = abc\n\
+                [app#1]\ncheck = /bin/c\n[container#1]\ntype = docker\nrun_image@paris = img\nrun_image = img\n\
+                [volume#1]\ntype = directry\nname = v\n[fs#1]\ntype = none\noptonal = true\nwhatever = 1\n";
+    let told = told("web", text);
+    for expected in [
+        "Mistake web.conf line 4: DEFAULT.flex_max_nodes: \"abc\" is not a number",
+        "Mistake web.conf line 5: DEFAULT.start@paris: paris is no node of the cluster",
+        "Mistake web.conf line 6: DEFAULT.pg_cpu_quota: \"abc\" is not a share of the processors, as 50%",
+        "Mistake web.conf line 11: container#1.run_image@paris: paris is no node of the cluster",
+        "Mistake web.conf line 14: volume#1.type: \"directry\" is no type of pool: did you mean directory?",
+        "Warning web.conf line 18: fs#1.optonal: unknown keyword: did you mean optional?",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(expected)), "{expected}: {told:#?}");
+    }
+    assert!(!told.iter().any(|line| line.contains("whatever")), "{told:#?}");
+}
+
+#[test]
+fn keywords_of_pools_are_judged() {
+    let text = "[cluster]\nname = c\n[pool#a]\ntype = directry\n[pool#b]\ntype = vg\nname = data\n\
+                mkblk_opt = -x\n[pool#c]\nfs_typ = ext4\n";
+    let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), "", text).unwrap();
+    let context = Context::new(Arc::new(node));
+    let conf = ObjectConf::parse(ObjectPath::parse("cluster").unwrap(), text).unwrap();
+    let told: Vec<String> =
+        conf.validate(&context).iter().map(|each| format!("{:?} {each}", each.severity)).collect();
+    for expected in [
+        "Error cluster.conf line 4: pool#a.type: \"directry\" is not one of directory, loop, shm",
+        "Warning cluster.conf line 8: pool#b.mkblk_opt: not read: this agent makes no volumes of such a pool",
+        "Warning cluster.conf line 10: pool#c.fs_typ: unknown keyword: did you mean fs_type?",
+    ] {
+        assert!(told.iter().any(|line| line.starts_with(expected)), "{expected}: {told:#?}");
+    }
+}

@@ -20,11 +20,11 @@ const MISTAKE: Fault = Fault::Sure(Severity::Mistake);
 pub(super) fn faults(
     definition: Option<&Keyword>,
     keyword: &str,
+    is_scoped: bool,
     value: &Value,
     written: &str,
 ) -> Vec<(Fault, String)> {
     let mut faults = vec![];
-    let is_scoped = keyword.contains('@');
     let keyword = base(keyword);
     let (converter, candidates, least) = match definition {
         Some(found) => (found.converter, found.candidates, found.least),
@@ -52,11 +52,17 @@ pub(super) fn faults(
         }
         return faults;
     }
-    if is_command(keyword)
-        && definition.is_some_and(|found| found.converter == Converter::Text)
-        && let Err(expected) = split_words(written)
-    {
-        faults.push((MISTAKE, format!("{:?} is not {expected}", short())));
+    if is_command(keyword) && definition.is_some_and(|found| found.converter == Converter::Text) {
+        match split_words(written) {
+            Err(expected) => faults.push((MISTAKE, format!("{:?} is not {expected}", short()))),
+            // Quotes around nothing name no program.
+            Ok(words) if words.first().is_some_and(String::is_empty) => {
+                let reason =
+                    format!("{:?} names no program: expected a command, or no such line", short());
+                faults.push((MISTAKE, reason));
+            }
+            Ok(_) => {}
+        }
     }
     if converter != Converter::Nodes {
         if let Some(expected) = converter.doubt(written).or_else(|| doubt_of(keyword, written)) {
