@@ -247,7 +247,7 @@ fn an_action_on_many_leaves_alone_what_it_means_nothing_to() {
             (&["ls"], 0, "cfg/c1\n", ""),
         ],
     );
-    assert_eq!(node.om_ok(&["svc", "ls"]), "web\n");
+    wait_for("the deletion is known", || node.om_ok(&["svc", "ls"]) == "web\n");
 }
 
 #[test]
