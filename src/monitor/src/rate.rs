@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Rate {
     spacing: Duration,
     burst: u32,
-    /// When the next one is due.
+    /// When the next one is due, later by the time that the burst takes: all of it is there from the first moment on.
     next: Duration,
 }
 
@@ -20,15 +20,15 @@ impl Rate {
 
     /// Takes the next turn: how long it is waited for.
     pub fn take(&mut self, now: Duration) -> Duration {
-        let turn = self.next.max(now.saturating_sub(self.spacing * self.burst));
+        let turn = self.next.max(now);
         self.next = turn + self.spacing;
-        turn.saturating_sub(now)
+        turn.saturating_sub(now + self.spacing * self.burst)
     }
 
     /// Whether it rested long enough to be as good as new.
     #[must_use]
     pub fn is_rested(&self, now: Duration) -> bool {
-        self.next + self.spacing * self.burst <= now
+        self.next <= now
     }
 
     /// Takes the next turn if it is now.
@@ -59,6 +59,17 @@ mod tests {
         assert_eq!(rate.take(start + 3 * SPACING), SPACING);
         let later = start + 100 * SPACING;
         assert_eq!((0..9).filter(|_| rate.take(later).is_zero()).count(), 4);
+    }
+
+    #[test]
+    fn nobody_has_to_rest_before_the_first() {
+        for start in [Duration::ZERO, SPACING / 2] {
+            let mut rate = Rate::new(SPACING, 100);
+            assert!(rate.is_rested(start));
+            assert_eq!((0..200).filter(|_| rate.take_now(start)).count(), 101);
+            assert!(!rate.is_rested(start + 100 * SPACING));
+            assert!(rate.is_rested(start + 101 * SPACING));
+        }
     }
 
     #[test]
