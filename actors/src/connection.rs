@@ -29,7 +29,7 @@ use crate::blacklist_keeper::{Invalid, LARGE_PATIENCE, Valid, Verdict};
 use crate::clock;
 use crate::evened;
 use crate::freshness::Freshness;
-use crate::heavy::{self, Held, Room};
+use crate::heavy::{self, Held, Purse, Room};
 use crate::listener::SessionsChanged;
 use crate::requests::{self, Caller, Outcome};
 use crate::root::TestPanic;
@@ -39,6 +39,7 @@ use crate::runner::DequeueActions;
 pub use classic::{ClassicMemory, HeartbeatOf};
 pub use gate::{Gate, GateCell, keyring};
 pub use lane::Lane;
+pub(crate) use lane::owner;
 pub use session::{Session, SessionEvent, SessionGuard, SessionLog};
 pub use unopened::{Account, Unopened};
 
@@ -49,6 +50,9 @@ const STALL: Duration = Duration::from_secs(5);
 /// Messages from this size on are opened outside of the arbiter; so are replies sealed.
 const LARGE: usize = 16 * 1024;
 const LARGE_REPLY: usize = 512 * 1024;
+
+/// What a request keeps up to this weight is not counted.
+const KEPT_FREE: usize = 64 << 10;
 
 /// Longest wait for an actor of the daemon: a keeper that is being restarted must not hold connections for ever.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
@@ -241,7 +245,7 @@ impl Talk<'_> {
             };
             if leave.pool == Pool::Strangers {
                 self.socket.readable(patience, leave.last).await?;
-                self.shared.lane.turn().await;
+                self.turn(framing.pending() == 0, leave.last).await?;
             }
             let receive = self.socket.receive(framing, start, patience, last, grant);
             let length = match receive.await {
@@ -257,6 +261,14 @@ impl Talk<'_> {
                 return Ok(framing.finish());
             }
         }
+    }
+
+    /// Waits for the turn of a stranger, until its message has to be whole.
+    async fn turn(&self, is_first: bool, last: Option<Instant>) -> Result<(), Close> {
+        let Some(address) = self.session.address() else { return Ok(()) };
+        let turn = self.shared.lane.turn(address, is_first);
+        let last = last.unwrap_or_else(|| Instant::now() + STALL);
+        tokio::time::timeout_at(last.into(), turn).await.map_err(|_| Close::Slow)
     }
 
     /// Whether a message that arrived is opened, once it is its turn. A connection that proved itself is never asked.
@@ -362,10 +374,17 @@ impl Talk<'_> {
                 (reply_to, Err(reply))
             }
             Examined::Request { reply_to, caller, request, weight, accepted, keep } => {
-                if let Some(mut held) = held.take() {
-                    held.shrink(weight);
-                    caller.purse.put(held);
-                }
+                let request = match held.take() {
+                    None => request,
+                    // Most of what is large is not read: the request keeps what it is made of, for as long as it takes.
+                    Some(held) => {
+                        let work = move || (request.weight().min(weight), request);
+                        let weighed = tokio::task::spawn_blocking(work).await;
+                        let (weight, request) = weighed.map_err(|_| Close::Broken)?;
+                        caller.purse.put(held, if weight < KEPT_FREE { 0 } else { weight });
+                        request
+                    }
+                };
                 if let Some(accepted) = accepted {
                     self.shared.freshness.settle(accepted).await;
                 }
@@ -382,9 +401,12 @@ impl Talk<'_> {
                 (reply_to, Ok((caller, request)))
             }
         };
+        let mut purse = Purse::default();
         let outcome = match action {
             Err(reply) => Outcome::Json(reply),
             Ok((caller, request)) => {
+                // What peers replied is held until it is passed on.
+                purse = caller.purse.clone();
                 self.session.on_progress(request.action.route().names.first().copied());
                 let caller = Caller { addr: self.session.address(), ..caller };
                 self.handle(caller, *request).await
@@ -395,13 +417,16 @@ impl Talk<'_> {
         match outcome {
             Outcome::Json(Value::Null) | Outcome::Nothing => Ok(false),
             Outcome::Json(reply) => {
-                let body = Arc::new(Prepared::new(&reply));
                 // A client that does not read holds one copy of its reply, not two.
-                drop(reply);
+                let body = requests::prepared(reply).await.map_err(|_| Close::Broken)?;
                 self.reply(&reply_to, body).await.map(|()| is_kept)
             }
             Outcome::Prepared(body) => self.reply(&reply_to, body).await.map(|()| is_kept),
-            Outcome::Stream(items) => self.stream(&reply_to, items).await.map(|()| false),
+            Outcome::Stream(items) => {
+                // A stream lasts: nothing of its request is kept for it.
+                drop(purse);
+                self.stream(&reply_to, items).await.map(|()| false)
+            }
         }
     }
 
@@ -433,14 +458,18 @@ impl Talk<'_> {
             // The smaller share goes first: nobody waits for more with a part in hand.
             drop(held.take());
             let Some(share) = heavy::hold(room.bytes()).await else { break };
-            *held = Some(share);
             let _turn = self.shared.opening.acquire().await;
             account.on_opening();
             let (bytes, gate, uses) = (bytes.clone(), gate.clone(), uses.clone());
             let freshness = self.shared.freshness.clone();
             let classic = self.shared.routes.classic.clone();
-            let work = move || examine(&bytes, &gate, &uses, &freshness, &classic, address, room);
-            match tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)? {
+            // With its share: work that is begun goes on when the connection ends.
+            let work =
+                move || (examine(&bytes, &gate, &uses, &freshness, &classic, address, room), share);
+            let worked = tokio::task::spawn_blocking(work).await;
+            let (examined, share) = worked.map_err(|_| Close::Broken)?;
+            *held = Some(share);
+            match examined {
                 Examined::TooLarge => {}
                 examined => return Ok(examined),
             }
@@ -481,11 +510,16 @@ impl Talk<'_> {
     async fn reply(&self, reply_to: &ReplyTo, body: Arc<Prepared>) -> Result<(), Close> {
         let bytes = match reply_to {
             ReplyTo::Plain => {
-                // No copy: what the cluster data prepared is written as it is.
-                let text = body.json();
-                self.socket.send(&text).await?;
+                match body.parts() {
+                    [] => self.send_plain(&body).await?,
+                    parts => {
+                        for part in parts {
+                            self.send_plain(part).await?;
+                        }
+                    }
+                }
                 self.socket.send(b"\0").await?;
-                self.session.on_sent(text.len() + 1);
+                self.session.on_sent(body.len() + 1);
                 return Ok(());
             }
             ReplyTo::Classic | ReplyTo::Sealed { .. } => {
@@ -508,6 +542,21 @@ impl Talk<'_> {
         let bytes = bytes.ok_or(Close::Broken)?;
         self.session.on_sent(bytes.len());
         self.socket.send(&bytes).await
+    }
+
+    /// Sends a text as it is: what the cluster data prepared without a copy, and what is kept compressed once it is its
+    /// turn to be inflated.
+    async fn send_plain(&self, body: &Arc<Prepared>) -> Result<(), Close> {
+        if let Some(text) = body.plain() {
+            return self.socket.send(text).await;
+        }
+        let text = {
+            let _turn = self.shared.sealing.acquire().await;
+            let body = body.clone();
+            let inflate = move || body.json().into_owned();
+            tokio::task::spawn_blocking(inflate).await.map_err(|_| Close::Broken)?
+        };
+        self.socket.send(&text).await
     }
 
     /// Whether answers there would be sealed with the secret before the one in force, which opens the hand-over only.

@@ -8,17 +8,23 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Most memory, in bytes, of all that is held at once.
-pub(crate) const MOST: usize = 64 << 20;
+/// Most memory, in bytes, of all that is worked on at once.
+pub(crate) const MOST: usize = 56 << 20;
+
+/// Most memory, in bytes, of what long requests keep while they wait. Beyond, they keep a share of what is worked on.
+const MOST_KEPT: usize = 8 << 20;
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 1 << 10;
 
 /// How long a message waits for its share before its sender is told to try again.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What requests, and the replies of peers to them, hold.
 static REQUESTS: Semaphore = Semaphore::const_new(MOST / UNIT);
+
+/// What requests keep until they end: whatever they wait for, others are worked on meanwhile.
+static KEPT: Semaphore = Semaphore::const_new(MOST_KEPT / UNIT);
 
 /// What heartbeats hold: of their own, so that no burst of requests makes a peer late.
 static HEARTBEATS: Semaphore = Semaphore::const_new(1);
@@ -51,6 +57,11 @@ impl Room {
         self.text + self.weight
     }
 
+    /// The smaller one of both.
+    pub(crate) fn within(self, other: Self) -> Self {
+        Self { text: self.text.min(other.text), weight: self.weight.min(other.weight) }
+    }
+
     /// The limits of a frame that is opened into it.
     pub(crate) fn limits(self, limits: &wire::Limits) -> wire::Limits {
         wire::Limits { max_message: limits.max_message.min(self.text), ..*limits }
@@ -75,6 +86,22 @@ impl Held {
         let keep = units(bytes);
         let more = self.permit.num_permits().saturating_sub(keep);
         drop(self.permit.split(more));
+    }
+
+    /// Keeps no more than `bytes`, and not of what is worked on where that can be avoided; none for nothing.
+    fn settle(mut self, bytes: usize) -> Option<Self> {
+        if bytes == 0 {
+            return None;
+        }
+        let kept =
+            u32::try_from(units(bytes)).ok().and_then(|count| KEPT.try_acquire_many(count).ok());
+        match kept {
+            Some(permit) => Some(Self { permit }),
+            None => {
+                self.shrink(bytes);
+                Some(self)
+            }
+        }
     }
 }
 
@@ -104,9 +131,10 @@ pub(crate) async fn heartbeat_turn() -> Option<Held> {
 pub struct Purse(Arc<Mutex<Vec<Held>>>);
 
 impl Purse {
-    /// Keeps a share until the last clone is dropped.
-    pub(crate) fn put(&self, held: Held) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+    /// Keeps so much of a share until the last clone is dropped.
+    pub(crate) fn put(&self, held: Held, bytes: usize) {
+        let held = held.settle(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(held);
     }
 }
 
@@ -122,13 +150,16 @@ mod tests {
         assert!(now(UNIT).await.is_none(), "nothing is left");
         all.shrink(MOST - 2 * UNIT);
         let purse = Purse::default();
-        purse.put(now(2 * UNIT).await.expect("what was given back"));
-        assert!(now(1).await.is_none());
+        purse.put(now(2 * UNIT).await.expect("what was given back"), MOST_KEPT + 1);
+        assert!(now(1).await.is_none(), "there is no other place for so much");
         let clone = purse.clone();
         drop(purse);
         assert!(now(1).await.is_none());
         drop(clone);
-        assert!(now(2 * UNIT).await.is_some());
+        let rest = now(2 * UNIT).await.expect("what the purse had");
+        let purse = Purse::default();
+        purse.put(rest, UNIT);
+        assert!(now(2 * UNIT).await.is_some(), "what waits keeps nobody waiting");
         drop(all);
         assert!(now(MOST).await.is_some());
     }

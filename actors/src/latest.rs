@@ -84,6 +84,28 @@ where
     }
 }
 
+/// Sends a message that waits; it stays where there is no room for it. A closed mailbox is that of an actor that ends: nobody
+/// is left to be told. Never to a copy of an address that is made for it: each copy has a place of its own in the mailbox.
+pub(crate) fn post<M>(waiting: &mut Option<M>, send: impl FnOnce(M) -> Result<(), SendError<M>>) {
+    if let Some(message) = waiting.take()
+        && let Err(SendError::Full(message)) = send(message)
+    {
+        *waiting = Some(message);
+    }
+}
+
+/// The same to each of many, the last message a key.
+pub(crate) fn post_to<K: Ord, M>(
+    waiting: &mut BTreeMap<K, M>,
+    send: impl Fn(&K, M) -> Result<(), SendError<M>>,
+) {
+    for (key, message) in std::mem::take(waiting) {
+        if let Err(SendError::Full(message)) = send(&key, message) {
+            waiting.insert(key, message);
+        }
+    }
+}
+
 /// Calls `again` after [`AGAIN`], and so on, while it tells that something still waits.
 pub(crate) fn keep_on<A>(ctx: &mut Context<A>, again: fn(&mut A) -> bool)
 where
@@ -136,5 +158,29 @@ mod tests {
         // It is gone: nothing is kept for it.
         drop(mailbox);
         assert!(!latest.again() && latest.waiting.is_empty() && !latest.on_restart());
+    }
+
+    #[actix::test]
+    async fn of_many_actors_those_that_stand_still_hold_up_nobody_else() {
+        let (stalled, stalled_mailbox) = channel::channel::<Ear>(2);
+        let (well, well_mailbox) = channel::channel::<Ear>(1 << 20);
+        let all: BTreeMap<&str, Recipient<Said>> =
+            [("stalled", Addr::new(stalled).recipient()), ("well", Addr::new(well).recipient())]
+                .into();
+        let send = |name: &&str, said| all.get(name).map_or(Ok(()), |to| to.try_send(said));
+        let (mut one, mut many) = (None, BTreeMap::new());
+        for number in 0..10_000 {
+            one = Some(Said(number));
+            post(&mut one, |said| all["stalled"].try_send(said));
+            for name in ["stalled", "well", "gone"] {
+                many.insert(name, Said(number));
+            }
+            post_to(&mut many, send);
+        }
+        assert_eq!(one, Some(Said(9_999)), "it waits, instead of those before");
+        assert_eq!(many, [("stalled", Said(9_999))].into());
+        drop((stalled_mailbox, well_mailbox));
+        post_to(&mut many, send);
+        assert!(many.is_empty(), "nobody is left to be told");
     }
 }

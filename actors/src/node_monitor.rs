@@ -8,7 +8,7 @@ pub(crate) mod boot;
 mod instances;
 pub mod stats;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ use crate::cluster_data::{
 };
 use crate::config::LoadedConfig;
 use crate::durable;
-use crate::latest::{Latest, keep_on};
+use crate::latest::{Latest, keep_on, post, post_to};
 use crate::quorum::Surrender;
 use crate::routes::Routes;
 use crate::runner::{EvaluateLater, RunAction, StopActions};
-use crate::service_monitor::{self, SetMonitor, Shared, ViewChanged};
+use crate::service_monitor::{self, ConfigChanged, Leave, SetMonitor, Shared, ViewChanged};
 use crate::supervision::ChildEvent;
 
 /// Sets node monitor attributes; validated before by whoever took the request.
@@ -141,6 +141,30 @@ pub struct Neighbours {
     pub surrender: Recipient<Surrender>,
 }
 
+/// What others are to be told, and have no room for: the last of each.
+#[derive(Debug, Default)]
+struct Posts {
+    surrender: Option<Surrender>,
+    stop_actions: Option<StopActions>,
+    evaluate: BTreeSet<ObjectPath>,
+    monitors: BTreeMap<ObjectPath, SetMonitor>,
+    changed: BTreeMap<ObjectPath, ConfigChanged>,
+    leaving: BTreeMap<ObjectPath, Leave>,
+    /// They are told again after a while.
+    is_due: bool,
+}
+
+impl Posts {
+    fn has_any(&self) -> bool {
+        self.surrender.is_some()
+            || self.stop_actions.is_some()
+            || !self.evaluate.is_empty()
+            || !self.monitors.is_empty()
+            || !self.changed.is_empty()
+            || !self.leaving.is_empty()
+    }
+}
+
 /// The actor.
 #[derive(Debug)]
 pub struct NodeMonitor {
@@ -149,6 +173,10 @@ pub struct NodeMonitor {
     /// What the cluster data is told of the node.
     told: Latest<&'static str, SetNode>,
     core: NodeCore,
+    /// What had no room where it was sent.
+    unsent: Posts,
+    /// The objects whose monitors are seen to, some at a time.
+    to_follow: BTreeSet<ObjectPath>,
     /// The objects were read once.
     is_loaded: bool,
     /// The start of the node is under way.
@@ -200,6 +228,8 @@ impl NodeMonitor {
             told: Latest::new(tell.node.clone()),
             tell,
             core,
+            unsent: Posts::default(),
+            to_follow: BTreeSet::new(),
             is_loaded: false,
             is_beginning: false,
             is_resumed: false,
@@ -216,7 +246,8 @@ impl NodeMonitor {
             ctx.cancel_future(alarm);
         }
         // Without the objects, all of them would seem evaluated.
-        if !self.is_loaded && self.core.monitor().status == NodeMonitorStatus::Init {
+        let is_followed = self.is_loaded && self.to_follow.is_empty();
+        if !is_followed && self.core.monitor().status == NodeMonitorStatus::Init {
             return;
         }
         let before = self.core.monitor().status.clone();
@@ -245,17 +276,21 @@ impl NodeMonitor {
                 if let Err(error) = durable::touch(&self.shared.paths.instance_frozen(&path)) {
                     log::error!(path:% = path, error:% = error; "instance not frozen");
                 }
-                self.tell.evaluate.do_send(EvaluateLater(vec![path]));
+                self.unsent.evaluate.insert(path);
+                self.post(ctx);
             }
             NodeEffect::SetInstance { path, change } => {
-                let Some(monitor) = self.shared.registry.load().get(&path).cloned() else { return };
                 // It has to see what this node does before, or it would start what is to be shut down.
                 let published = self.tell.flush.send(Flush);
-                ctx.spawn(published.into_actor(self).map(move |_, _, _| {
-                    monitor.do_send(SetMonitor(change));
+                ctx.spawn(published.into_actor(self).map(move |_, this, ctx| {
+                    this.unsent.monitors.insert(path, SetMonitor(change));
+                    this.post(ctx);
                 }));
             }
-            NodeEffect::LoseSplit => self.tell.surrender.do_send(Surrender),
+            NodeEffect::LoseSplit => {
+                self.unsent.surrender = Some(Surrender);
+                self.post(ctx);
+            }
             NodeEffect::Released => {
                 for waiter in self.releases.drain(..) {
                     _ = waiter.send(());
@@ -285,6 +320,45 @@ impl NodeMonitor {
                 _ = self.tell.emit.try_send(Emit { id: event.id.to_owned(), path: None, data });
             }
         }
+    }
+
+    /// Tells others what they are to be told, and what has no room again and again.
+    fn post(&mut self, ctx: &mut Context<Self>) {
+        if self.post_again() && !std::mem::replace(&mut self.unsent.is_due, true) {
+            keep_on(ctx, |this: &mut Self| {
+                this.unsent.is_due = this.post_again();
+                this.unsent.is_due
+            });
+        }
+    }
+
+    /// True: something has no room.
+    fn post_again(&mut self) -> bool {
+        let registry = self.shared.registry.load_full();
+        let Posts { surrender, stop_actions, evaluate, monitors, changed, leaving, .. } =
+            &mut self.unsent;
+        post(surrender, |message| self.tell.surrender.try_send(message));
+        post(stop_actions, |message| self.tell.stop_actions.try_send(message));
+        post_to(monitors, |path, message| match registry.get(path) {
+            Some(monitor) => monitor.try_send(message),
+            None => Ok(()),
+        });
+        post_to(changed, |path, message| match registry.get(path) {
+            Some(monitor) => monitor.try_send(message),
+            None => Ok(()),
+        });
+        post_to(leaving, |path, message| match registry.get(path) {
+            Some(monitor) => monitor.try_send(message),
+            None => Ok(()),
+        });
+        if !evaluate.is_empty() {
+            let paths = std::mem::take(evaluate).into_iter().collect();
+            let asked = self.tell.evaluate.try_send(EvaluateLater(paths));
+            if let Err(SendError::Full(EvaluateLater(paths))) = asked {
+                evaluate.extend(paths);
+            }
+        }
+        self.unsent.has_any()
     }
 
     fn publish(&mut self, monitor: model::NodeMonitorData, ctx: &mut Context<Self>) {
@@ -416,7 +490,7 @@ impl Actor for NodeMonitor {
         }
         if self.is_resumed {
             self.is_loaded = true;
-            self.follow(&self.objects());
+            self.follow(self.objects(), ctx);
             self.pass_soon(ctx);
         } else {
             self.begin(ctx);
@@ -449,7 +523,7 @@ impl Handler<ObjectsChanged> for NodeMonitor {
     fn handle(&mut self, ObjectsChanged(paths): ObjectsChanged, ctx: &mut Context<Self>) {
         self.core.set_timing(timing(&self.shared.config.load()));
         if self.is_loaded {
-            self.follow(&paths);
+            self.follow(paths, ctx);
             self.pass(ctx);
         } else {
             self.begin(ctx);
@@ -501,7 +575,8 @@ impl Handler<ShutdownInstances> for NodeMonitor {
     type Result = ResponseFuture<Vec<Left>>;
 
     fn handle(&mut self, asked: ShutdownInstances, ctx: &mut Context<Self>) -> Self::Result {
-        self.tell.stop_actions.do_send(StopActions);
+        self.unsent.stop_actions = Some(StopActions);
+        self.post(ctx);
         self.core.shut_down(moment());
         self.released(asked.time, ctx)
     }

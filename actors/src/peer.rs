@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -15,10 +15,13 @@ use monitor::STRANGER_FRAME;
 use ring::rand::SystemRandom;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wire::reply::Part;
 use wire::{
-    ClusterSecret, Dialect, Form, Framing, Incoming, Limits, Prepared, Refusal, Sender, UNNAMED,
+    ClusterSecret, Dialect, Form, Framing, Incoming, JsonError, Limits, Prepared, Refusal, Sender,
+    TooLong, UNNAMED,
 };
 
 use crate::clock;
@@ -27,7 +30,7 @@ use crate::config::ConfigCell;
 use crate::connection::{ClassicMemory, Gate, GateCell};
 use crate::evened;
 use crate::freshness::Freshness;
-use crate::heavy::{self, Purse, Room};
+use crate::heavy::{self, Held, Purse, Room};
 use crate::peer_address::PeerAddress;
 use crate::routes::Routes;
 
@@ -35,10 +38,12 @@ use crate::routes::Routes;
 pub const CONNECT_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Most requests under way: beyond, who asks is refused.
 const MAX_ASKED: usize = 4_096;
-/// Frames from this size on are opened outside of the arbiter.
+/// Frames from this size on hold their share of the memory, and are made and opened outside of the arbiter.
 const LARGE: usize = 16 << 10;
-/// Bytes of an unfinished reply from which on it holds its share of the memory.
-const GROWN: usize = 1 << 20;
+/// Longest frame of a reply: compressed, and a key of 8 MiB that cannot be has its place.
+const LONGEST_REPLY: usize = 12 << 20;
+/// Most memory that reading a reply may take which is passed on as it is: the whole log of an object, in short lines.
+const HEAVIEST_PART: usize = 128 << 20;
 /// Most nodes outside of the cluster whose names are kept.
 const MAX_NAMES: usize = 256;
 /// Most connections kept per peer.
@@ -80,6 +85,11 @@ impl AskPeer {
         }
     }
 }
+
+/// Asks the same for a reply that is passed on as it is: nothing is made of its text, which may then be longer.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Part, PeerError>")]
+pub struct AskText(pub AskPeer);
 
 /// Why a peer gave no reply.
 #[derive(Debug)]
@@ -163,9 +173,9 @@ impl PeerError {
 /// # Errors
 ///
 /// [`PeerError`].
-pub async fn ask(peers: &Addr<Peers>, ask: AskPeer) -> Result<Value, PeerError> {
+pub async fn ask(peers: &Addr<Peers>, ask: AskText) -> Result<Part, PeerError> {
     // The actor keeps the deadline; this one is for the case that it falls meanwhile.
-    let patience = ask.patience.saturating_add(CONNECT_PATIENCE);
+    let patience = ask.0.patience.saturating_add(CONNECT_PATIENCE);
     match peers.send(ask).timeout(patience).await {
         Ok(answer) => answer,
         Err(MailboxError::Timeout) => Err(PeerError::Late(patience)),
@@ -212,7 +222,8 @@ impl Names {
     }
 }
 
-/// Asks a stranger under the cluster name `join`, over a connection of its own, never longer than `patience`.
+/// Asks a stranger under the cluster name `join`, over a connection of its own, never longer than `patience`. What a large
+/// answer takes is held until the share is dropped: one is read at a time.
 ///
 /// # Errors
 ///
@@ -220,16 +231,17 @@ impl Names {
 pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
     stranger: &Stranger,
     dialect: Dialect,
-    request: &Prepared,
+    request: &Arc<Prepared>,
     patience: Duration,
     room: Room,
-) -> Result<T, PeerError> {
+) -> Result<(T, Option<Share>), PeerError> {
     let mut identity = Identity {
         sender: Sender::new(wire::JOIN, stranger.nodename.as_str(), stranger.secret.clone()),
         to: stranger.names.get(&stranger.address),
         dialect,
         limits: stranger.limits,
     };
+    let lane = if room == Room::SLOT { Lane::Slots } else { Lane::Free };
     let asked = async {
         let mut stream = connect(&stranger.address).await?;
         let introduced = identity.introduce(&mut stream, request).await;
@@ -241,10 +253,9 @@ pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
             introduced?;
         }
         let limits = room.frame_limits(&identity.limits);
-        let (frame, form, is_reusable) =
-            identity.exchange(&mut stream, request, limits, None).await?;
-        let arrived = Instant::now();
-        let name = match identity.read(&frame.unwrap_or_default(), &form, room, None) {
+        let answer = identity.exchange(&mut stream, request, limits, &lane, None).await?;
+        let (arrived, is_reusable) = (Instant::now(), answer.is_reusable);
+        let name = match identity.read_aside(answer, room).await {
             Err(PeerError::Reply(Refusal::Misdirected { nodename, .. })) => nodename,
             Err(error) if dialect == Dialect::Classic => {
                 evened::refuse(arrived).await;
@@ -258,8 +269,8 @@ pub(crate) async fn ask_stranger<T: DeserializeOwned + Send + 'static>(
         if !is_reusable {
             stream = connect(&stranger.address).await?;
         }
-        let (frame, form, _) = identity.exchange(&mut stream, request, limits, None).await?;
-        identity.read(&frame.unwrap_or_default(), &form, room, None)
+        let answer = identity.exchange(&mut stream, request, limits, &lane, None).await?;
+        identity.read_aside(answer, room).await
     };
     tokio::time::timeout(patience, asked).await.unwrap_or(Err(PeerError::Late(patience)))
 }
@@ -297,29 +308,38 @@ impl Identity {
 
     /// On a new connection, before a large request: a node that does not know our address takes large messages only once a
     /// small one opened.
-    async fn introduce(&self, stream: &mut TcpStream, request: &Prepared) -> Result<(), PeerError> {
+    async fn introduce(
+        &self,
+        stream: &mut TcpStream,
+        request: &Arc<Prepared>,
+    ) -> Result<(), PeerError> {
         if self.dialect != Dialect::Sealed || request.seal_bytes() < STRANGER_FRAME / 2 {
             return Ok(());
         }
-        let introduction = Prepared::new(&introduction());
+        let introduction = Arc::new(Prepared::new(&introduction()));
         let limits = Room::SMALL.frame_limits(&self.limits);
-        let (frame, form, is_reusable) = self.exchange(stream, &introduction, limits, None).await?;
-        let _: Value = self.read(&frame.unwrap_or_default(), &form, Room::SMALL, None)?;
-        if is_reusable { Ok(()) } else { Err(PeerError::Closed) }
+        let answer = self.exchange(stream, &introduction, limits, &Lane::Free, None).await?;
+        let _: Value = self.read(&answer.frame, &answer.form, Room::SMALL, None, read_value)?;
+        if answer.is_reusable { Ok(()) } else { Err(PeerError::Closed) }
     }
 
     /// Opens and reads a reply to a request in this form, in this much memory. `freshness` learns from that of a member
     /// that it is there now, whatever its clocks say.
-    fn read<T: DeserializeOwned>(
+    fn read<T>(
         &self,
         frame: &[u8],
         form: &Form,
         room: Room,
         freshness: Option<&Freshness>,
+        read: ReadBody<T>,
     ) -> Result<T, PeerError> {
+        let wrong = |error: JsonError| match error.is_too_heavy() {
+            true => PeerError::TooLong,
+            false => PeerError::Json,
+        };
         // An empty answer is a null result.
         if frame.is_empty() {
-            return wire::parse_json(b"null").map_err(|_| PeerError::Closed);
+            return read(b"null".to_vec(), room).map_err(|_| PeerError::Closed);
         }
         let opened = self.sender.open_reply(frame, form, &room.limits(&self.limits));
         let opened = opened.map_err(|refusal| match refusal {
@@ -331,26 +351,48 @@ impl Identity {
         {
             freshness.prove(opened.nodename(), stamp, &asked.stamp.at);
         }
-        opened.read_within(room.weight).map_err(|error| match error.is_too_heavy() {
-            true => PeerError::TooLong,
-            false => PeerError::Json,
-        })
+        read(opened.into_body(), room).map_err(wrong)
+    }
+
+    /// Opens and reads what a stranger answers: outside of the arbiter when it is large.
+    async fn read_aside<T: DeserializeOwned + Send + 'static>(
+        &self,
+        answer: Answer,
+        room: Room,
+    ) -> Result<(T, Option<Share>), PeerError> {
+        let Answer { frame, form, share, .. } = answer;
+        if frame.len() < LARGE {
+            match self.read(&frame, &form, room.within(Room::SMALL), None, read_value) {
+                Err(PeerError::TooLong) if room.text > Room::SMALL.text => {}
+                read => return read.map(|read| (read, share)),
+            }
+        }
+        let share = match share {
+            Some(share) => Some(share),
+            // A small frame may inflate to a thousand times its size.
+            None if room.text > Room::SMALL.text => Some(Lane::Slots.enter(None).await?),
+            None => None,
+        };
+        let identity = self.clone();
+        // With its share: work that is begun goes on when nobody waits for it any more.
+        let work = move || Ok((identity.read(&frame, &form, room, None, read_value)?, share));
+        tokio::task::spawn_blocking(work).await.map_err(|_| PeerError::Busy)?
     }
 
     /// Sends a request and reads its reply: at once while it is small, outside of the arbiter, and in memory that
     /// `purse` holds, when it is not. True when the connection may be used again.
-    async fn ask(
+    async fn ask<T: Send + 'static>(
         &self,
         stream: &mut TcpStream,
-        request: &Prepared,
-        purse: &Purse,
-        freshness: &Arc<Freshness>,
-        sent: Option<&Arc<ClassicMemory>>,
-    ) -> Result<(Value, bool), PeerError> {
-        let limits = Room::LARGE.frame_limits(&self.limits);
-        let (frame, form, is_reusable) = self.exchange(stream, request, limits, sent).await?;
-        let arrived = Instant::now();
-        let reply = self.take(frame.unwrap_or_default(), form, purse, freshness).await;
+        order: &Order<T>,
+    ) -> Result<(T, bool), PeerError> {
+        let mut limits = Room::LARGE.frame_limits(&self.limits);
+        limits.max_frame = limits.max_frame.min(LONGEST_REPLY);
+        // What only reads does nothing when it is sent back to this node.
+        let sent = order.classic.as_ref().filter(|_| !order.ask.is_repeatable);
+        let answer = self.exchange(stream, &order.ask.request, limits, &order.lane, sent).await?;
+        let (arrived, is_reusable) = (Instant::now(), answer.is_reusable);
+        let reply = self.take(answer, order).await;
         if reply.is_err() && self.dialect == Dialect::Classic {
             evened::refuse(arrived).await;
         }
@@ -358,97 +400,219 @@ impl Identity {
     }
 
     /// Opens and reads a reply, in as much memory as it needs.
-    async fn take(
+    async fn take<T: Send + 'static>(
         &self,
-        frame: Vec<u8>,
-        form: Form,
-        purse: &Purse,
-        freshness: &Arc<Freshness>,
-    ) -> Result<Value, PeerError> {
-        let frame = Arc::new(frame);
-        if frame.len() < LARGE {
-            match self.read(&frame, &form, Room::SMALL, Some(freshness)) {
+        answer: Answer,
+        order: &Order<T>,
+    ) -> Result<T, PeerError> {
+        let Answer { frame, form, mut share, .. } = answer;
+        let freshness = &order.freshness;
+        let read = order.reading.read;
+        if frame.len() < LARGE && share.is_none() {
+            match self.read(&frame, &form, Room::SMALL, Some(freshness), read) {
                 Err(PeerError::TooLong) => {}
                 answer => return answer,
             }
         }
-        for room in [Room::MEDIUM, Room::LARGE] {
-            if frame.len() / 2 > room.text && room != Room::LARGE {
-                continue;
-            }
-            let mut held = heavy::hold(room.bytes()).await.ok_or(PeerError::Busy)?;
-            let (identity, frame, form) = (self.clone(), frame.clone(), form.clone());
-            let freshness = freshness.clone();
-            let work = move || {
-                let reply: Value = identity.read(&frame, &form, room, Some(&freshness))?;
-                Ok((wire::weigh_value(&reply), reply))
+        let frame = Arc::new(frame);
+        loop {
+            let entered = match share.take() {
+                Some(share) => share,
+                None => order.lane.enter(None).await?,
             };
-            match tokio::task::spawn_blocking(work).await.map_err(|_| PeerError::Busy)? {
-                Err(PeerError::TooLong) => drop(held),
+            let (identity, frame, form) = (self.clone(), frame.clone(), form.clone());
+            let (freshness, weigh, room) = (freshness.clone(), order.reading.weigh, entered.room);
+            // With its share: work that is begun goes on when nobody waits for it any more.
+            let work = move || {
+                let reply = identity.read(&frame, &form, room, Some(&freshness), read);
+                drop(frame);
+                (reply.map(|reply| (weigh(&reply), reply)), entered)
+            };
+            let worked = tokio::task::spawn_blocking(work).await;
+            let (reply, entered) = worked.map_err(|_| PeerError::Busy)?;
+            match reply {
+                Err(PeerError::TooLong) if room != Room::LARGE => {
+                    share = Some(order.lane.enter(Some(entered)).await?);
+                }
                 Err(error) => return Err(error),
                 Ok((weight, reply)) => {
-                    held.shrink(weight);
-                    purse.put(held);
+                    if let Some(held) = entered.held {
+                        order.ask.purse.put(held, weight);
+                    }
                     return Ok(reply);
                 }
             }
         }
-        Err(PeerError::TooLong)
     }
 
-    /// Sends a request, which `sent` remembers, and takes the frame of its reply, none for an empty one; true when the connection may be used
-    /// again.
+    /// Makes the frame of a request: outside of the arbiter when it is large.
+    async fn seal(&self, form: &Form, request: &Arc<Prepared>) -> Result<Vec<u8>, PeerError> {
+        let (identity, form, body) = (self.clone(), form.clone(), request.clone());
+        let seal = move || identity.sender.seal(&form, &body, &SystemRandom::new());
+        let sealed = if request.seal_bytes() < LARGE {
+            seal()
+        } else {
+            tokio::task::spawn_blocking(seal).await.map_err(|_| PeerError::Busy)?
+        };
+        sealed.map_err(|error| PeerError::Secret(error.to_string()))
+    }
+
+    /// Sends a request, which `sent` remembers, and takes the frame of its reply, empty for an empty one, with what it holds.
     async fn exchange(
         &self,
         stream: &mut TcpStream,
-        request: &Prepared,
+        request: &Arc<Prepared>,
         limits: Limits,
+        lane: &Lane,
         sent: Option<&Arc<ClassicMemory>>,
-    ) -> Result<(Option<Vec<u8>>, Form, bool), PeerError> {
-        let random = SystemRandom::new();
-        let form = Form::request(self.dialect, &self.to, clock::stamp(), &random);
-        let frame = self
-            .sender
-            .seal(&form, request, &random)
-            .map_err(|error| PeerError::Secret(error.to_string()))?;
+    ) -> Result<Answer, PeerError> {
+        let form = Form::request(self.dialect, &self.to, clock::stamp(), &SystemRandom::new());
+        let frame = self.seal(&form, request).await?;
         if let Some(classic) = sent {
             classic.on_sending(&frame).await;
         }
         stream.write_all(&frame).await.map_err(|error| closed_or(error.into()))?;
+        drop(frame);
         let mut framing = Framing::of_replies(&limits);
-        let mut growing = None;
-        let mut buffer = vec![0; 16 << 10];
+        let mut share: Option<Share> = None;
         let mut received = 0;
         loop {
-            let read = stream.read(&mut buffer).await;
+            let read = receive(stream, &mut framing).await;
             let read = read.map_err(|error| match received {
-                0 => closed_or(error.into()),
-                _ => error.into(),
+                0 => closed_or(error),
+                _ => error,
             })?;
             received += read;
-            let incoming = if read == 0 {
-                framing.finish()
-            } else {
-                framing.push(&buffer[..read]).map_err(|_| PeerError::TooLong)?;
-                // The reply of a peer that sends without an end is large while nobody knows what it is.
-                if growing.is_none() && framing.held_bytes() > GROWN {
-                    growing = Some(heavy::hold(limits.max_frame).await.ok_or(PeerError::Busy)?);
-                }
-                framing.next_frame()
-            };
+            let incoming = if read == 0 { framing.finish() } else { framing.next_frame() };
             match incoming {
-                Some(Incoming::Frame(bytes)) => {
+                Some(Incoming::Frame(frame)) => {
                     let is_reusable =
                         self.dialect == Dialect::Sealed && read > 0 && framing.pending() == 0;
-                    return Ok((Some(bytes), form, is_reusable));
+                    return Ok(Answer { frame, form, share, is_reusable });
                 }
                 None if read == 0 && received == 0 => return Err(PeerError::Closed),
                 // An empty answer is a null result.
-                Some(Incoming::DequeueActions) => return Ok((None, form, false)),
-                None if read == 0 => return Ok((None, form, false)),
-                None => {}
+                Some(Incoming::DequeueActions) => return Ok(Answer::empty(form)),
+                None if read == 0 => return Ok(Answer::empty(form)),
+                // The reply of a peer that sends without an end is large while nobody knows what it is.
+                None => {
+                    let most = share.as_ref().map_or(LARGE, |share| share.frame_bytes(&limits));
+                    if framing.held_bytes() > most {
+                        share = Some(lane.enter(share.take()).await?);
+                    }
+                }
             }
         }
+    }
+}
+
+/// Waits for bytes of a reply, and takes them. Whoever waits has no buffer.
+async fn receive(stream: &TcpStream, framing: &mut Framing) -> Result<usize, PeerError> {
+    let mut take = || -> io::Result<Result<usize, TooLong>> {
+        let mut buffer = [0; 16 << 10];
+        let read = stream.try_read(&mut buffer)?;
+        Ok(framing.push(&buffer[..read]).map(|()| read))
+    };
+    loop {
+        stream.readable().await?;
+        match take() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(PeerError::Io(error)),
+            Ok(taken) => return taken.map_err(|_| PeerError::TooLong),
+        }
+    }
+}
+
+/// How a body is read, in a room.
+type ReadBody<T> = fn(Vec<u8>, Room) -> Result<T, JsonError>;
+
+fn read_value<T: DeserializeOwned>(body: Vec<u8>, room: Room) -> Result<T, JsonError> {
+    wire::parse_within(&body, room.weight)
+}
+
+/// What is made of a reply, and what that takes.
+#[derive(Debug, Clone, Copy)]
+struct Reading<T> {
+    read: ReadBody<T>,
+    weigh: fn(&T) -> usize,
+}
+
+const VALUE: Reading<Value> = Reading { read: read_value, weigh: wire::weigh_value };
+const TEXT: Reading<Part> = Reading {
+    read: |body, _| Part::from_text(body, HEAVIEST_PART),
+    // And again when it is sealed.
+    weigh: |part| 2 * part.body().size_bytes(),
+};
+
+/// The frame of a reply.
+#[derive(Debug)]
+struct Answer {
+    frame: Vec<u8>,
+    form: Form,
+    share: Option<Share>,
+    /// The connection may be used again.
+    is_reusable: bool,
+}
+
+impl Answer {
+    fn empty(form: Form) -> Self {
+        Self { frame: vec![], form, share: None, is_reusable: false }
+    }
+}
+
+/// What a reply holds from the byte on that makes it large, until what was made of it is taken over.
+#[derive(Debug)]
+pub(crate) struct Share {
+    room: Room,
+    held: Option<Held>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Share {
+    /// Longest frame that it is enough for.
+    fn frame_bytes(&self, limits: &Limits) -> usize {
+        self.room.frame_limits(limits).max_frame
+    }
+}
+
+/// Where large replies wait for their turn: one is read at a time, of a peer or of all relays.
+#[derive(Debug, Clone)]
+enum Lane {
+    /// Replies are never large.
+    Free,
+    /// Messages at relays: as heartbeats, they do not wait for requests.
+    Slots,
+    /// Replies of a peer.
+    Peer(Arc<Semaphore>),
+}
+
+/// The turn of large answers of relays.
+static SLOTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(1)));
+
+impl Lane {
+    /// A share for a large reply, or the largest one instead of a smaller one. The smaller one goes first: nobody waits for
+    /// more with a part in hand.
+    async fn enter(&self, share: Option<Share>) -> Result<Share, PeerError> {
+        let (turns, is_counted) = match self {
+            Self::Free => return Err(PeerError::TooLong),
+            Self::Slots => (SLOTS.clone(), false),
+            Self::Peer(turns) => (turns.clone(), true),
+        };
+        let (turn, room) = match share {
+            Some(Share { _turn, held, .. }) => {
+                drop(held);
+                (_turn, Room::LARGE)
+            }
+            None => {
+                let turn = tokio::time::timeout(heavy::PATIENCE, turns.acquire_owned()).await;
+                (turn.ok().and_then(Result::ok).ok_or(PeerError::Busy)?, Room::MEDIUM)
+            }
+        };
+        let held = match is_counted {
+            true => Some(heavy::hold(room.bytes()).await.ok_or(PeerError::Busy)?),
+            false => None,
+        };
+        Ok(Share { room: if is_counted { room } else { Room::SLOT }, held, _turn: turn })
     }
 }
 
@@ -495,8 +659,10 @@ impl Kept {
 }
 
 /// One request on its way.
-struct Order {
+struct Order<T> {
     ask: AskPeer,
+    reading: Reading<T>,
+    lane: Lane,
     address: PeerAddress,
     identity: Identity,
     kept: Option<Kept>,
@@ -504,11 +670,11 @@ struct Order {
     classic: Option<Arc<ClassicMemory>>,
 }
 
-impl Order {
+impl<T: Send + 'static> Order<T> {
     /// Asks, over a kept connection where it may be, and tells which connection may be kept.
-    async fn carry_out(mut self) -> (Result<Value, PeerError>, Option<Kept>) {
+    async fn carry_out(mut self) -> (Result<T, PeerError>, Option<Kept>) {
         if let Some(mut kept) = self.kept.take() {
-            match self.ask(&mut kept.stream).await {
+            match self.identity.ask(&mut kept.stream, &self).await {
                 Ok((reply, is_reusable)) => {
                     return (Ok(reply), is_reusable.then(|| self.keep(kept.stream)));
                 }
@@ -520,20 +686,13 @@ impl Order {
         let asked = async {
             let mut stream = connect(&self.address).await?;
             self.identity.introduce(&mut stream, &self.ask.request).await?;
-            let (reply, is_reusable) = self.ask(&mut stream).await?;
+            let (reply, is_reusable) = self.identity.ask(&mut stream, &self).await?;
             Ok((reply, is_reusable.then_some(stream)))
         };
         match asked.await {
             Ok((reply, stream)) => (Ok(reply), stream.map(|stream| self.keep(stream))),
             Err(error) => (Err(error), None),
         }
-    }
-
-    async fn ask(&self, stream: &mut TcpStream) -> Result<(Value, bool), PeerError> {
-        let AskPeer { request, purse, is_repeatable, .. } = &self.ask;
-        // What only reads does nothing when it is sent back to this node.
-        let sent = self.classic.as_ref().filter(|_| !is_repeatable);
-        self.identity.ask(stream, request, purse, &self.freshness, sent).await
     }
 
     fn keep(&self, stream: TcpStream) -> Kept {
@@ -552,6 +711,8 @@ pub struct Peers {
     /// What remembers the classic requests that are sent; none in tests.
     classic: Option<Arc<ClassicMemory>>,
     kept: BTreeMap<NodeName, Vec<Kept>>,
+    /// Where large replies of each peer wait.
+    turns: BTreeMap<NodeName, Arc<Semaphore>>,
     asked: usize,
 }
 
@@ -572,7 +733,8 @@ impl Peers {
         snapshot: SnapshotCell,
         freshness: Arc<Freshness>,
     ) -> Self {
-        Self { config, gate, snapshot, freshness, classic: None, kept: BTreeMap::new(), asked: 0 }
+        let (kept, turns) = Default::default();
+        Self { config, gate, snapshot, freshness, classic: None, kept, turns, asked: 0 }
     }
 
     /// How long a connection may wait for its next request: half of what the peers, configured alike, allow.
@@ -598,7 +760,15 @@ impl Peers {
         None
     }
 
-    fn order(&mut self, ask: AskPeer) -> Result<Order, PeerError> {
+    /// The turns of a peer. Anybody may be asked for by name: those that nobody waits for go at some time.
+    fn turns_of(&mut self, peer: &NodeName) -> Arc<Semaphore> {
+        if self.turns.len() >= MAX_NAMES {
+            self.turns.retain(|_, turns| Arc::strong_count(turns) > 1);
+        }
+        self.turns.entry(peer.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
+    }
+
+    fn order<T>(&mut self, ask: AskPeer, reading: Reading<T>) -> Result<Order<T>, PeerError> {
         let gate = self.gate.load();
         let mut identity = Identity::of(&gate, &self.snapshot.load(), &ask.peer)?;
         if let (Some(generation), Some(keyring)) = (ask.generation, &gate.keyring) {
@@ -611,8 +781,9 @@ impl Peers {
         let address = ask.address.clone().unwrap_or_else(said);
         let kept =
             if ask.is_repeatable { self.take_kept(&ask.peer, &address, &identity) } else { None };
+        let lane = Lane::Peer(self.turns_of(&ask.peer));
         let (freshness, classic) = (self.freshness.clone(), self.classic.clone());
-        Ok(Order { ask, address, identity, kept, freshness, classic })
+        Ok(Order { ask, reading, lane, address, identity, kept, freshness, classic })
     }
 
     fn keep(&mut self, peer: NodeName, kept: Kept) {
@@ -655,11 +826,29 @@ impl Handler<AskPeer> for Peers {
     type Result = ResponseActFuture<Self, Result<Value, PeerError>>;
 
     fn handle(&mut self, ask: AskPeer, _: &mut Context<Self>) -> Self::Result {
+        self.carry_out(ask, VALUE)
+    }
+}
+
+impl Handler<AskText> for Peers {
+    type Result = ResponseActFuture<Self, Result<Part, PeerError>>;
+
+    fn handle(&mut self, AskText(ask): AskText, _: &mut Context<Self>) -> Self::Result {
+        self.carry_out(ask, TEXT)
+    }
+}
+
+impl Peers {
+    fn carry_out<T: Send + 'static>(
+        &mut self,
+        ask: AskPeer,
+        reading: Reading<T>,
+    ) -> ResponseActFuture<Self, Result<T, PeerError>> {
         if self.asked >= MAX_ASKED {
             return Box::pin(actix::fut::ready(Err(PeerError::Busy)));
         }
         let (peer, patience) = (ask.peer.clone(), ask.patience);
-        let order = match self.order(ask) {
+        let order = match self.order(ask, reading) {
             Ok(order) => order,
             Err(error) => return Box::pin(actix::fut::ready(Err(error))),
         };
@@ -677,9 +866,7 @@ impl Handler<AskPeer> for Peers {
             answer
         }))
     }
-}
 
-impl Peers {
     /// Looks again for as long as something is kept; an idle node sleeps.
     fn swept(&mut self, ctx: &mut Context<Self>) {
         self.sweep();

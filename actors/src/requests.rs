@@ -35,17 +35,21 @@ use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use model::{NodeName, ObjectPath};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use wire::{Action, Request};
+use tokio::sync::{Semaphore, mpsc};
+use wire::{Action, Prepared, Request};
 
 use crate::cluster_data::Snapshot;
 use crate::config::LoadedConfig;
+use crate::heavy;
 pub use crate::heavy::Purse;
 use crate::routes::Routes;
 
 /// How long an owner of state may take to answer a message. Far more than any takes; an actor that is restarting
 /// answers when it is back.
 const ASK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Messages from this weight on are made ready outside of the arbiter.
+const LARGE: usize = 256 << 10;
 
 /// How a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +83,7 @@ pub enum Outcome {
     /// One document.
     Json(Value),
     /// One document, serialized and compressed once for all who ask.
-    Prepared(Arc<wire::Prepared>),
+    Prepared(Arc<Prepared>),
     /// Documents, as JSON texts, until either side ends. An empty one is a lone NUL: it keeps the connection alive and
     /// notices a peer that went away. The queue is bounded: who reads too slowly is dropped.
     Stream(mpsc::Receiver<Arc<str>>),
@@ -251,7 +255,7 @@ impl Context {
 
 /// An actor did not answer: it is being restarted, or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct NotNow;
+pub(crate) struct NotNow;
 
 impl From<NotNow> for Value {
     fn from(NotNow: NotNow) -> Self {
@@ -268,6 +272,28 @@ impl From<NotNow> for Outcome {
 /// What a peer wrote, as an error text may repeat it.
 fn shorten(text: &str) -> String {
     text.chars().take(200).collect()
+}
+
+/// Selectors that are expanded at once: each may take a second of a processor.
+static SELECTING: Semaphore = Semaphore::const_new(2);
+
+/// Expands selectors on the blocking pool, few at a time.
+async fn selecting<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotNow> {
+    let turn = tokio::time::timeout(heavy::PATIENCE, SELECTING.acquire()).await;
+    let turn = turn.map_err(|_| NotNow)?;
+    // With its turn: work that is begun goes on when nobody waits for it any more.
+    let work = move || (work(), turn);
+    blocking(work).await.map(|(done, _)| done)
+}
+
+/// Makes a message ready: outside of the arbiter when it is large.
+pub(crate) async fn prepared(message: Value) -> Result<Arc<Prepared>, NotNow> {
+    if wire::is_lighter(&message, LARGE) {
+        return Ok(Arc::new(Prepared::new(&message)));
+    }
+    blocking(move || Arc::new(Prepared::new(&message))).await
 }
 
 /// Runs file work on the blocking pool.

@@ -8,7 +8,7 @@ mod restarts;
 mod shared;
 mod slice;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::cluster_data::{
     Concern, DisownInstance, Emit, Flush, RemoveInstance, SetInstanceMonitor, SharedMap, View,
 };
 use crate::config_watcher::Look;
-use crate::latest::{Latest, keep_on};
+use crate::latest::{Latest, keep_on, post, post_to};
 use crate::node_monitor::{Gone, SlotFreed, WaitSlot};
 use crate::propagation::Delete;
 use crate::quorum::Surrender;
@@ -124,6 +124,28 @@ fn status_of(action: &str) -> Option<MonitorStatus> {
     }
 }
 
+/// What others are to be told, and have no room for: the last of each.
+#[derive(Debug, Default)]
+struct Posts {
+    wait_slot: Option<WaitSlot>,
+    slot_freed: Option<SlotFreed>,
+    end_action: Option<EndAction>,
+    surrender: Option<Surrender>,
+    others: BTreeMap<ObjectPath, SetMonitor>,
+    /// They are told again after a while.
+    is_due: bool,
+}
+
+impl Posts {
+    fn has_any(&self) -> bool {
+        self.wait_slot.is_some()
+            || self.slot_freed.is_some()
+            || self.end_action.is_some()
+            || self.surrender.is_some()
+            || !self.others.is_empty()
+    }
+}
+
 /// The monitor of one object.
 #[derive(Debug)]
 pub struct ServiceMonitor {
@@ -141,6 +163,8 @@ pub struct ServiceMonitor {
     /// What the cluster data is told: the last of each, when it has no room.
     published: Latest<(), SetInstanceMonitor>,
     concern: Latest<(), Concern>,
+    /// What others are told by each pass: the last of each, where there is no room.
+    unsent: Posts,
     /// The restarts of its resources, as they are kept.
     kept: Kept,
 }
@@ -162,6 +186,7 @@ impl ServiceMonitor {
             core: InstanceCore::new(path, monitor).with_restarts(kept.restarts()),
             published: Latest::new(shared.tell.monitor.clone()),
             concern: Latest::new(shared.tell.concern.clone()),
+            unsent: Posts::default(),
             kept,
             shared,
             runs: VecDeque::new(),
@@ -207,7 +232,7 @@ impl ServiceMonitor {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
-        self.count();
+        self.count(ctx);
         let path = self.core.path().clone();
         let mut wake_after = f64::INFINITY;
         for effect in effects {
@@ -233,16 +258,22 @@ impl ServiceMonitor {
                 Effect::WakeAfter(seconds) => wake_after = wake_after.min(seconds),
                 Effect::WaitSlot => {
                     let priority = self.priority();
-                    self.shared.tell.wait_slot.do_send(WaitSlot { path: path.clone(), priority });
+                    self.unsent.wait_slot = Some(WaitSlot { path: path.clone(), priority });
+                    self.post(ctx);
                 }
-                Effect::EndAction => self.shared.tell.end_action.do_send(EndAction(path.clone())),
-                Effect::LoseSplit => self.shared.tell.surrender.do_send(Surrender),
+                Effect::EndAction => {
+                    self.unsent.end_action = Some(EndAction(path.clone()));
+                    self.post(ctx);
+                }
+                Effect::LoseSplit => {
+                    self.unsent.surrender = Some(Surrender);
+                    self.post(ctx);
+                }
                 Effect::Event(event) => self.emit(&event),
                 Effect::Warn(text) => log::warn!(path:% = path; "{text}"),
                 Effect::SetOther { path, change } => {
-                    if let Some(other) = self.shared.registry.load().get(&path) {
-                        other.do_send(SetMonitor(change));
-                    }
+                    self.unsent.others.insert(path, SetMonitor(change));
+                    self.post(ctx);
                 }
                 Effect::ResizeSlice { path: slice, flex_target } => {
                     slice::resize(&self.shared, slice, flex_target);
@@ -263,13 +294,44 @@ impl ServiceMonitor {
     }
 
     /// Keeps count of the instances with an action running.
-    fn count(&mut self) {
+    fn count(&mut self, ctx: &mut Context<Self>) {
         let is_acting = is_transition(&self.core.monitor().status);
         if is_acting && self.acting.is_none() {
             self.acting = Some(Acting::new(self.shared.clone()));
         } else if !is_acting && self.acting.take().is_some() {
-            self.shared.tell.slot_freed.do_send(SlotFreed);
+            self.free_slot(ctx);
         }
+    }
+
+    /// Tells that another instance may act.
+    fn free_slot(&mut self, ctx: &mut Context<Self>) {
+        self.unsent.slot_freed = Some(SlotFreed);
+        self.post(ctx);
+    }
+
+    /// Tells others what they are to be told, and what has no room again and again.
+    fn post(&mut self, ctx: &mut Context<Self>) {
+        if self.post_again() && !std::mem::replace(&mut self.unsent.is_due, true) {
+            keep_on(ctx, |this: &mut Self| {
+                this.unsent.is_due = this.post_again();
+                this.unsent.is_due
+            });
+        }
+    }
+
+    /// True: something has no room.
+    fn post_again(&mut self) -> bool {
+        let (tell, registry) = (&self.shared.tell, self.shared.registry.load_full());
+        let Posts { wait_slot, slot_freed, end_action, surrender, others, .. } = &mut self.unsent;
+        post(wait_slot, |message| tell.wait_slot.try_send(message));
+        post(slot_freed, |message| tell.slot_freed.try_send(message));
+        post(end_action, |message| tell.end_action.try_send(message));
+        post(surrender, |message| tell.surrender.try_send(message));
+        post_to(others, |path, message| match registry.get(path) {
+            Some(monitor) => monitor.try_send(message),
+            None => Ok(()),
+        });
+        self.unsent.has_any()
     }
 
     /// Watches for the end of a command that is not ours, while the monitor is what it told.
@@ -531,7 +593,7 @@ impl Handler<YourTurn> for ServiceMonitor {
         self.pass(ctx);
         if self.acting.is_none() {
             // The turn is not taken: it is the next one's.
-            self.shared.tell.slot_freed.do_send(SlotFreed);
+            self.free_slot(ctx);
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::{Node, Peer};
+use harness::{Cluster, ClusterConf, Node, Peer, Responder};
 use serde_json::{Value, json};
 use wire::Prepared;
 
@@ -71,6 +71,227 @@ fn longest_stretch(pid: u32, is_over: &AtomicBool) -> Duration {
     Duration::from_nanos(longest)
 }
 
+/// Rows that need nothing but a cluster.
+const PLAIN: usize = 8;
+
+/// What a row is aimed at.
+struct Target<'a> {
+    cluster: &'a Cluster,
+    others: &'a [Responder],
+}
+
+impl Target<'_> {
+    fn node(&self) -> &Node {
+        &self.cluster.nodes[0]
+    }
+
+    /// Somebody at an address that belongs to nobody.
+    fn stranger(&self, number: usize) -> Peer {
+        let [high, low] = u16::try_from(number).expect("a small crowd").to_be_bytes();
+        let peer = Peer::sealed(self.node()).from_address(Ipv4Addr::new(127, 9, high, low));
+        peer.at(self.cluster.address(0)).to(self.cluster.port(0))
+    }
+
+    /// A member that asks from an address of its own.
+    fn member(&self, number: usize) -> Peer {
+        self.stranger(200 + number)
+    }
+}
+
+/// A row that needs more.
+struct More {
+    name: &'static str,
+    most: f64,
+    prepare: fn(&[Responder]) -> Cluster,
+    attack: fn(&Target<'_>),
+}
+
+/// A cluster of one node, with these sections beside.
+fn with_sections(sections: String) -> Cluster {
+    crate::cluster_of(1, &ClusterConf { sections, ..ClusterConf::default() })
+}
+
+/// A text of 14 MiB that does not get shorter.
+fn noise() -> String {
+    let mut seed = 1_u64;
+    let words = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{:016x}", seed ^ (seed >> 29))
+    });
+    words.take(900_000).collect()
+}
+
+fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        for number in 0..count {
+            let work = &work;
+            scope.spawn(move || work(number));
+        }
+    });
+}
+
+/// Strangers that send without an end, and come again when they are closed.
+fn endless(target: &Target<'_>, port: u16) {
+    in_parallel(8, |thread| {
+        let begin = Instant::now();
+        let mut number = 0;
+        while begin.elapsed() < Duration::from_secs(6) {
+            let peer = target.stranger(thread * 32 + number % 32).to(port);
+            number += 1;
+            _ = peer.connect().write_all(&[b'x'; 60 << 10]);
+        }
+    });
+}
+
+/// Answers of arbitrators and relays, each 14 MiB.
+fn answers(target: &Target<'_>) {
+    for (other, name) in target.others.iter().zip(["arb", "relay"]) {
+        other.answer_all(
+            target.node(),
+            name,
+            Prepared::new(&json!({"status": 0, "data": noise()})),
+        );
+    }
+    std::thread::sleep(Duration::from_secs(8));
+}
+
+fn more() -> Vec<More> {
+    let plain = |_: &[Responder]| with_sections(String::new());
+    vec![
+        More {
+            name: "bounds: strangers without an end at heartbeats",
+            most: 8.0,
+            prepare: plain,
+            attack: |target| endless(target, target.cluster.heartbeat_port(0)),
+        },
+        More {
+            name: "bounds: strangers without an end at the relay",
+            most: 8.0,
+            prepare: plain,
+            attack: |target| endless(target, target.cluster.port(0)),
+        },
+        More {
+            name: "bounds: 1,024 silent connections from 16 addresses",
+            most: 16.0,
+            prepare: plain,
+            attack: |target| {
+                let silent: Vec<_> =
+                    (0..1_024).map(|number| target.stranger(number % 16).connect()).collect();
+                for mut stream in silent {
+                    _ = stream.read(&mut [0; 1]);
+                }
+            },
+        },
+        More {
+            name: "bounds: twelve replies of a peer, 14 MiB each",
+            most: 64.0,
+            prepare: |others| {
+                let address = others[0].address();
+                let (ip, port) = (address.ip(), address.port());
+                let cluster = with_sections(String::new());
+                let text = cluster.nodes[0].read("etc/cluster.conf");
+                let text = text.replace("nodes = n1", "nodes = n1 n2").replace(
+                    "[listener]\n",
+                    &format!("[listener]\naddr@n2 = {ip}\nport@n2 = {port}\n"),
+                );
+                cluster.nodes[0].write("etc/cluster.conf", &text);
+                cluster
+            },
+            attack: |target| {
+                let body = Prepared::new(&json!([noise()]));
+                target.others[0].answer(target.node(), "n2", body);
+                let request = json!({"action": "node_backlogs", "method": "GET", "node": "n2",
+                    "options": {"backlog": -1}});
+                in_parallel(12, |number| _ = target.member(number).ask(&request));
+            },
+        },
+        More {
+            name: "bounds: votes and relay answers of 14 MiB",
+            most: 64.0,
+            prepare: |others| {
+                let [arbitrator, relay] = [others[0].address(), others[1].address()];
+                let secret = "81ec81d6e68c11f1ae3f02fc00000001";
+                with_sections(format!(
+                    "[arbitrator#1]\nname = {arbitrator}\nsecret = {secret}\ntimeout = 5\n\
+                     [hb#2]\ntype = relay\nrelay = {relay}\nsecret = {secret}\ninterval = 1\ntimeout = 5\n"
+                ))
+            },
+            attack: answers,
+        },
+        More {
+            name: "bounds: 2,000 empty packets",
+            most: 8.0,
+            prepare: plain,
+            attack: |target| {
+                in_parallel(8, |thread| {
+                    for _ in 0..250 {
+                        pour(target.stranger(thread).connect(), b"\0");
+                    }
+                });
+            },
+        },
+        More {
+            name: "bounds: 400 members with 320 descriptors",
+            most: 32.0,
+            prepare: |_| {
+                let mut cluster = with_sections(String::new());
+                let program = crate::program().display().to_string();
+                let few = format!("ulimit -n 320; exec '{program}' \"$@\"");
+                cluster.nodes[0].script("tmp/few", &few);
+                let script = cluster.nodes[0].path("tmp/few");
+                cluster.nodes = cluster
+                    .nodes
+                    .into_iter()
+                    .map(|node| node.with_program(script.clone()))
+                    .collect();
+                cluster
+            },
+            attack: |target| {
+                let ping = json!({"action": "daemon_blacklist_status", "method": "GET"});
+                let held: Vec<Peer> = (0..400)
+                    .map(|number| {
+                        let mut peer = target.stranger(number / 50);
+                        _ = peer.ask(&ping);
+                        peer
+                    })
+                    .collect();
+                drop(held);
+            },
+        },
+        More {
+            name: "bounds: state files that are pipes or have 1 GiB",
+            most: 16.0,
+            prepare: |_| {
+                let cluster = with_sections(String::new());
+                let text = "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n";
+                cluster.nodes[0].write("etc/svc1.conf", text);
+                cluster
+            },
+            attack: |target| {
+                let node = target.node();
+                for (number, state) in
+                    ["status.json", "frozen", "fs#1/status.history", "fs#1/provisioned"]
+                        .into_iter()
+                        .enumerate()
+                {
+                    let file = node.path(&format!("var/svc/svc1/{state}"));
+                    _ = std::fs::remove_file(&file);
+                    _ = std::fs::create_dir_all(file.parent().expect("a folder"));
+                    if number % 2 == 0 {
+                        let huge = std::fs::File::create(&file).expect("a file");
+                        huge.set_len(1 << 30).expect("a hole");
+                    } else {
+                        _ = std::process::Command::new("mkfifo").arg(&file).status();
+                    }
+                }
+                for _ in 0..3 {
+                    _ = node.om(&["svc1", "status", "--refresh"]);
+                }
+            },
+        },
+    ]
+}
+
 /// Measures each row on a daemon of its own.
 pub(crate) fn measure(options: &Options) -> Vec<Row> {
     let ping = json!({"action": "daemon_blacklist_status", "method": "GET"});
@@ -93,13 +314,20 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         ("bounds: twelve selectors of 900 patterns", 64.0),
         ("bounds: 10,000 services of a peer, and all of them changed, with subscribers", 192.0),
     ];
+    let extra = more();
+    let names = names.into_iter().chain(extra.iter().map(|more| (more.name, more.most)));
     let data = [large("up", 1), large("down", 2)];
     let mut rows = vec![];
-    for (at, (name, most)) in names.into_iter().enumerate() {
+    for (at, (name, most)) in names.enumerate() {
         if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;
         }
-        let mut cluster = cluster();
+        let others: Vec<Responder> =
+            [2, 3].map(|last| Responder::new(Ipv4Addr::new(127, 0, 7, last))).into();
+        let mut cluster = match extra.get(at.wrapping_sub(PLAIN)) {
+            Some(more) => (more.prepare)(&others),
+            None => cluster(),
+        };
         cluster.nodes[0].start();
         let (node, beats) = (&cluster.nodes[0], cluster.heartbeat_port(0));
         let peer = |last: usize| Peer::sealed(node).from(u8::try_from(last).expect("a byte"));
@@ -128,6 +356,7 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
             6 => parallel(12, &|n| {
                 _ = peer(210 + n).ask(&selecting);
             }),
+            PLAIN.. => (extra[at - PLAIN].attack)(&Target { cluster: &cluster, others: &others }),
             _ => std::thread::scope(|scope| {
                 for options in [json!({"full": true}), json!({"full": true, "selector": "svc1*"})] {
                     scope.spawn(move || follow(node, &options));

@@ -6,6 +6,7 @@ mod memory;
 mod node;
 mod peer;
 mod ports;
+mod responder;
 mod scene;
 
 pub use cluster::{Cluster, ClusterConf};
@@ -13,6 +14,7 @@ pub use events::Events;
 pub use node::{Node, Output};
 pub use peer::{GIVES_UP, Peer};
 pub use ports::Port;
+pub use responder::Responder;
 pub use scene::{Scene, id_of};
 
 use std::time::{Duration, Instant};

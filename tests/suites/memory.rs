@@ -1,10 +1,11 @@
 //! Promise: whatever a member sends, the daemon takes no more than 64 MiB beyond what the largest legitimate message
 //! needs, gives it back afterwards, and answers meanwhile.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use harness::{Cluster, ClusterConf, Node, Peer, wait_for};
+use harness::{Cluster, ClusterConf, Node, Peer, Responder, wait_for};
 use serde_json::{Value, json};
 use wire::Prepared;
 
@@ -46,8 +47,9 @@ fn under(node: &Node, what: &str, attack: impl Fn() + Sync) {
     assert!(grown < MOST_KIB, "{what}: {grown} KiB\n{}", node.node_log());
     assert!(slowest < harness::at_this_load(PROMPT), "{what}: {slowest:?}\n{}", node.node_log());
     wait_for(&format!("the memory of {what} is given back"), || {
-        // Memory goes back when its thread allocates again.
+        // Memory goes back when its thread allocates again: so are those that peers are asked by.
         _ = node.request(&ping());
+        _ = node.request(&json!({"action": "node_checks", "method": "GET", "node": "*"}));
         node.resident_kib() < before + KEPT_KIB
     });
 }
@@ -167,11 +169,16 @@ fn the_control_socket_answers_while_members_ask_for_the_impossible() {
         json!({"action": "daemon_stats", "options": {"selector": selector("fs.x=1")}}),
         json!({"action": "wait", "options": {"condition": "..a..a..*=1".repeat(20), "duration": 3}}),
         json!({"action": "wait", "options": {"condition": "$..nothing=1", "duration": 3}}),
+        json!({"action": "wait", "options": {"condition": format!("x~{}", r"\w".repeat(400_000))}}),
+        json!({"action": "object_selector", "options": {"selector": format!("x~{}", r"\w".repeat(30_000))}}),
+        json!({"action": "node_backlogs", "node": vec!["x"; 5_000_000].join(",")}),
+        json!({"action": "node_backlogs", "node": format!("*{}", "[".repeat(60_000))}),
+        json!({"action": "node_backlogs", "node": vec!["x"; 200_000]}),
         json!({"action": "relay_status"}),
     ];
     under(&node, "selectors", || {
         std::thread::scope(|scope| {
-            for (request, last) in requests.iter().cycle().take(14).zip(150..) {
+            for (request, last) in requests.iter().cycle().take(24).zip(150..) {
                 let mut peer = Peer::sealed(&node).from(last);
                 scope.spawn(move || drop(peer.ask(request)));
             }
@@ -189,20 +196,130 @@ fn whole_logs_that_many_ask_for_at_once_are_told_in_little_memory() {
     node.write("log/svc1.log", &line.repeat((40 << 20) / line.len()));
     let request = json!({"action": "object_backlogs", "method": "GET",
         "options": {"path": "svc1", "backlog": -1}});
-    under(&node, "whole logs", || {
+    let mut everywhere = request.clone();
+    everywhere["node"] = "n1".into();
+    for (what, request) in [("whole logs", request), ("whole logs of a node", everywhere)] {
+        under(&node, what, || {
+            std::thread::scope(|scope| {
+                for last in 150..156 {
+                    let mut peer = Peer::sealed(&node).from(last);
+                    let request = &request;
+                    scope.spawn(move || {
+                        let answer = peer.ask(request).expect("an answer");
+                        let part = if answer.is_array() { &answer } else { &answer["nodes"]["n1"] };
+                        let told = part.as_array().map_or(0, Vec::len);
+                        let is_busy = answer["status"] == 503 || part["status"] == 503;
+                        assert!(told > 10_000 || is_busy, "{told} entries, {answer:.200}");
+                    });
+                }
+            });
+        });
+    }
+    let told = node.om_ok(&["svc1", "print", "status"]);
+    assert!(!told.is_empty(), "the control socket is read too");
+}
+
+/// A node whose peers answer at addresses of the test's own.
+fn with_peers(peers: &[(&str, &Responder)]) -> Node {
+    let mut node = Node::new("n1");
+    let port = node.port();
+    let names: Vec<&str> = peers.iter().map(|(name, _)| *name).collect();
+    let mut text = format!(
+        "[cluster]\nnodes = n1 {}\n[listener]\naddr = 127.0.0.1\nport = {port}\n",
+        names.join(" ")
+    );
+    for (name, peer) in peers {
+        text += &format!(
+            "addr@{name} = {}\nport@{name} = {}\n",
+            peer.address().ip(),
+            peer.address().port()
+        );
+    }
+    node.write("etc/node.conf", &text);
+    node.start();
+    node
+}
+
+#[test]
+fn large_replies_of_a_peer_are_read_one_after_the_other() {
+    let evil = Responder::new(Ipv4Addr::new(127, 0, 7, 2));
+    let node = with_peers(&[("evil", &evil)]);
+    let mut seed = 1_u64;
+    let noise: String = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{:016x}", seed ^ (seed >> 29))
+    })
+    .take(1_000_000)
+    .collect();
+    evil.answer(&node, "evil", Prepared::from_json(format!("[\"{noise}\"]").into_bytes()));
+    let request = json!({"action": "node_backlogs", "method": "GET", "node": "evil",
+        "options": {"backlog": -1}});
+    under(&node, "large replies of a peer", || {
         std::thread::scope(|scope| {
-            for last in 150..156 {
+            for last in 150..180 {
                 let mut peer = Peer::sealed(&node).from(last);
                 let request = &request;
-                scope.spawn(move || {
-                    let answer = peer.ask(request).expect("an answer");
-                    let told = answer.as_array().map_or(0, Vec::len);
-                    let is_busy = answer["status"] == 503;
-                    assert!(told > 10_000 || is_busy, "{told} entries, {answer:.200}");
-                });
+                scope.spawn(move || drop(peer.ask(request)));
             }
         });
     });
+}
+
+#[test]
+fn whole_logs_of_several_peers_come_in_one_reply() {
+    let others = [2, 3].map(|last| Responder::new(Ipv4Addr::new(127, 0, 7, last)));
+    let node = with_peers(&[("n2", &others[0]), ("n3", &others[1])]);
+    let entry = r#"{"t":1795364107.123,"l":"info","m":{"n":"n1","o":"svc1"},"x":"x"}"#;
+    let log = format!("[{}]", vec![entry; 30_000].join(","));
+    for (name, other) in ["n2", "n3"].into_iter().zip(&others) {
+        other.answer(&node, name, Prepared::from_json(log.clone().into_bytes()));
+    }
+    let request = json!({"action": "node_backlogs", "method": "GET", "node": ["n2", "n3"],
+        "options": {"backlog": -1}});
+    let begin = Instant::now();
+    let answer = Peer::sealed(&node).ask(&request).expect("an answer");
+    for name in ["n2", "n3"] {
+        let told = answer["nodes"][name].as_array().map_or(0, Vec::len);
+        assert_eq!(told, 30_000, "{name}: {:.300}", answer["nodes"][name]);
+    }
+    assert_eq!(answer["status"], 0);
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    // And on the control socket, where nothing is compressed.
+    let answer = node.request(&request);
+    assert_eq!(answer["nodes"]["n3"].as_array().map_or(0, Vec::len), 30_000);
+}
+
+#[test]
+fn streams_keep_nothing_of_what_was_sent_with_their_requests() {
+    let node = Node::started("n1");
+    let pad = "x".repeat((1 << 20) - 4_096);
+    let events =
+        json!({"action": "events", "method": "GET", "options": {"x": pad, "selector": "svc*"}});
+    let mut followers: Vec<_> = (0..72)
+        .map(|number| {
+            let peer = Peer::sealed(&node).from(160 + number % 8);
+            let mut stream = BufReader::new(peer.connect());
+            for request in [&ping(), &events] {
+                stream.get_mut().write_all(&peer.frame(request)).expect("it is read");
+                if *request != events {
+                    stream.read_until(0, &mut vec![]).expect("it proved itself");
+                }
+            }
+            stream
+        })
+        .collect();
+    for (number, stream) in followers.iter_mut().enumerate() {
+        let mut item = vec![];
+        stream.read_until(0, &mut item).expect("a stream");
+        assert!(!item.is_empty(), "stream {number} begins");
+    }
+    let mut member = Peer::sealed(&node).from(150);
+    assert_eq!(member.ask(&ping()).expect("served")["status"], 0);
+    let large = json!({"action": "daemon_blacklist_status", "method": "GET", "options": {"x": "y".repeat(900 << 10)}});
+    let begin = Instant::now();
+    assert_eq!(member.ask(&large).expect("a large request is served")["status"], 0);
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    drop(followers);
 }
 
 /// State files of an instance and of its node, each of which something reads before or while an object is evaluated.

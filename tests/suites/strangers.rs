@@ -239,8 +239,8 @@ fn a_crowd_of_blacklisted_senders_is_a_handful_of_lines() {
     });
 }
 
-/// What strangers may take, in KiB: 2 MiB of messages, and 200 connections, which are large in a build for tests.
-const MOST_KIB: u64 = 12 << 10;
+/// What strangers may take, in KiB: 1 MiB of messages, 200 connections, and what the allocator keeps of both.
+const MOST_KIB: u64 = 8 << 10;
 
 /// Connections of strangers, each of which sends without an end until it is closed: what the daemon grows by at most.
 fn grown_under_endless_messages(node: &Node, to: Ipv4Addr, port: u16) -> u64 {
@@ -349,6 +349,57 @@ fn a_silent_crowd_keeps_neither_members_nor_voters_out() {
     }
     let most = harness::at_this_load(Duration::from_secs(8));
     assert!(begin.elapsed() < most, "strangers have 5 s");
+}
+
+#[test]
+fn a_crowd_that_dribbles_keeps_no_voter_waiting() {
+    let node = Node::started("n1");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (node, is_over) = (&node, &is_over);
+            scope.spawn(move || {
+                let connect = |number: usize| {
+                    let peer = Peer::sealed(node).from_address(stranger(7 * thread + number % 7));
+                    let stream = peer.connect();
+                    stream.set_nonblocking(true).expect("a socket option");
+                    stream
+                };
+                let mut crowd: Vec<TcpStream> = (0..7 * 60).map(connect).collect();
+                while !is_over.load(Ordering::Relaxed) {
+                    for (number, stream) in crowd.iter_mut().enumerate() {
+                        match stream.write(b"x") {
+                            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => {
+                                *stream = connect(number);
+                            }
+                            _ => {}
+                        }
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+        let sessions = || node.status()["listener"]["stats"]["sessions"]["alive_count"].as_u64();
+        wait_for("the crowd is there", || sessions() > Some(1_000));
+        let mut slowest = Duration::ZERO;
+        for number in 0..6 {
+            // A vote in two pieces, from an address that was not heard before.
+            let voter = Peer::sealed(&node).of_cluster("join").from_address(stranger(900 + number));
+            let frame = voter.frame(&ping());
+            let begin = Instant::now();
+            let mut stream = voter.connect();
+            let (head, rest) = frame.split_at(frame.len() / 2);
+            stream.write_all(head).expect("it is read");
+            std::thread::sleep(Duration::from_millis(50));
+            stream.write_all(rest).expect("it is read");
+            let answered = stream.read(&mut [0; 16]).expect("an answer");
+            assert!(answered > 0, "the vote is given, {:?}", begin.elapsed());
+            slowest = slowest.max(begin.elapsed());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        println!("measured: a vote among 1,260 that dribble: {slowest:?}");
+        assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    });
 }
 
 #[test]

@@ -51,7 +51,8 @@ pub(super) fn run(om: &Om, link: &Link, target: &Target, server: Option<&str>) -
     }
     // The changes of the data are those that this node hears, if it is one of them.
     let teller = links.iter().position(|(name, _)| link.is_local(name)).unwrap_or_default();
-    let (sender, incoming) = mpsc::sync_channel(64);
+    // Whoever sends what is large waits until it is shown.
+    let (sender, incoming) = mpsc::sync_channel(1);
     for (at, (name, link)) in links.into_iter().enumerate() {
         let sender = sender.clone();
         std::thread::spawn(move || follow(&name, &link, at == teller, &sender));

@@ -17,8 +17,8 @@ use model::NodeName;
 use ring::rand::SystemRandom;
 use serde_json::Value;
 use wire::{
-    ANY_GENERATION, ClusterSecret, Dialect, Form, Limits, Prepared, Refusal, Request, Sender,
-    UNNAMED,
+    ANY_GENERATION, Action, ClusterSecret, Dialect, Form, Limits, Prepared, Refusal, Request,
+    Sender, UNNAMED,
 };
 
 use crate::config;
@@ -32,8 +32,39 @@ pub use error::AskError;
 /// Longest wait for a TCP connection: a node that is down does not answer at all.
 const CONNECT: Duration = Duration::from_millis(1_500);
 
-/// Most bytes of memory of a reply that is read: the status of a cluster of eight nodes with 10,000 services each.
-const MOST_REPLY: usize = 512 << 20;
+/// How large a reply may be that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Room {
+    /// Bytes of its text.
+    text: usize,
+    /// Bytes of what is read out of it.
+    weight: usize,
+}
+
+impl Room {
+    /// The status of a cluster of eight nodes with 10,000 services each, and what as many nodes answer together.
+    const LARGE: Self = Self { text: 80 << 20, weight: 512 << 20 };
+    /// Anything else: the whole log of an object is the largest.
+    const ORDINARY: Self = Self { text: 26 << 20, weight: 128 << 20 };
+
+    fn of(request: &Request) -> Self {
+        let is_large = match &request.action {
+            Action::DaemonStatus(_) | Action::ObjectCreate(_) => true,
+            // Of all data at first, not of changes alone.
+            Action::Events(options) => options.full,
+            _ => request.node.is_some(),
+        };
+        if is_large { Self::LARGE } else { Self::ORDINARY }
+    }
+
+    /// Reads a reply.
+    fn read(self, text: &[u8], server: &Server) -> Result<Value, AskError> {
+        wire::parse_within(text, self.weight).map_err(|error| match error.is_too_heavy() {
+            true => AskError::TooLarge(server.clone(), self.weight),
+            false => AskError::Json(server.clone()),
+        })
+    }
+}
 
 /// Which daemon is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +98,7 @@ struct Identity {
     /// Dialects to try, in order.
     dialects: Vec<Dialect>,
     limits: Limits,
+    room: Room,
 }
 
 /// Asks daemons in the name of this node.
@@ -226,7 +258,7 @@ impl Link {
             Some(_) => ANY_GENERATION,
             None => settings.secret_generation,
         };
-        Ok(Identity { sender, dialects, limits })
+        Ok(Identity { sender, dialects, limits, room: Room::ORDINARY })
     }
 
     /// Asks, and returns the reply. Null for an empty one. `within`: none waits for ever.
@@ -267,18 +299,20 @@ impl Link {
             Server::Socket(path) => {
                 let mut stream = connect_socket(path)?;
                 let body = [&wire::to_ascii_json(&request.to_value())[..], b"\0"].concat();
-                let limits =
-                    Limits { max_frame: Limits::default().max_message, ..Limits::default() };
+                let room = Room::of(request);
+                let limits = Limits { max_frame: room.text, max_message: room.text };
                 let mut conversation =
                     Conversation { server: &self.server, deadline, limits, started: false };
                 conversation.run(&mut stream, &body, &mut |frame| {
-                    let value = wire::parse_within(frame, MOST_REPLY)
-                        .map_err(|_| AskError::Json(self.server.clone()))?;
-                    Ok(on_item(value))
+                    Ok(on_item(room.read(frame, &self.server)?))
                 })
             }
             Server::Tcp { host, port, node } => {
-                let identity = self.identity()?;
+                let mut identity = self.identity()?;
+                identity.room = Room::of(request);
+                let (text, limits) = (identity.room.text, &mut identity.limits);
+                limits.max_message = limits.max_message.min(text);
+                limits.max_frame = limits.max_frame.min(text / 3 * 4 + (16 << 10));
                 let body = Prepared::new(&request.to_value());
                 let mut outcome = Err(AskError::Closed(self.server.clone()));
                 for dialect in &identity.dialects {
@@ -365,11 +399,12 @@ impl Identity {
         conversation.run(stream, &sealed, &mut |frame| {
             let arrived = Instant::now();
             let read = || {
-                let opened = self
-                    .sender
-                    .open_reply(frame, &form, &self.limits)
-                    .map_err(|refusal| AskError::Reply(server.clone(), refusal))?;
-                opened.read_within(MOST_REPLY).map_err(|_| AskError::Json(server.clone()))
+                let opened = self.sender.open_reply(frame, &form, &self.limits);
+                let opened = opened.map_err(|refusal| match refusal {
+                    Refusal::TooLong => AskError::TooLarge(server.clone(), self.limits.max_message),
+                    refusal => AskError::Reply(server.clone(), refusal),
+                })?;
+                self.room.read(opened.body(), server)
             };
             let value = read();
             // When the connection is closed tells nothing of how far a classic reply could be read.

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use model::NodeName;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,8 +17,11 @@ use super::note::{Note, Notes, Severity};
 use super::worker::Outbox;
 use crate::dialects;
 use crate::heavy::Room;
-use crate::peer::{Names, PeerError, Stranger, ask_stranger};
+use crate::peer::{Names, PeerError, Share, Stranger, ask_stranger};
 use crate::peer_address::PeerAddress;
+
+/// Beats from this size on are made ready outside of the arbiter.
+const LARGE: usize = 16 << 10;
 
 /// What counts of what a relay answers.
 #[derive(Deserialize)]
@@ -70,22 +74,22 @@ impl Relay {
         })
     }
 
-    /// Asks the relay. None: it did not do what was asked, which is told.
-    async fn ask(&self, request: &Value) -> Option<Answer> {
+    /// Asks the relay. None: it did not do what was asked, which is told. A large answer holds its turn with its share.
+    async fn ask(&self, request: Prepared) -> Option<(Answer, Option<Share>)> {
         let dialect = self.dialect.get();
         let patience = self.section.settings.timeout;
-        let request = Prepared::new(request);
+        let request = Arc::new(request);
         let asked =
             ask_stranger::<Answer>(&self.stranger, dialect, &request, patience, Room::SLOT).await;
         let reason = match asked {
-            Ok(answer)
+            Ok((answer, share))
                 if answer.status == Some(0) || answer.error.as_deref() == Some("no data") =>
             {
                 self.is_known.set(true);
                 self.notes.alert("relay", None);
-                return (answer.status == Some(0)).then_some(answer);
+                return (answer.status == Some(0)).then_some((answer, share));
             }
-            Ok(Answer { status, error, .. }) => {
+            Ok((Answer { status, error, .. }, _)) => {
                 let text: String = error.unwrap_or_default().chars().take(200).collect();
                 match status {
                     Some(status) => format!("answers status {status}: {text}"),
@@ -119,7 +123,7 @@ impl Relay {
         self.failed(&reason)
     }
 
-    fn failed(&self, reason: &str) -> Option<Answer> {
+    fn failed<T>(&self, reason: &str) -> Option<T> {
         self.notes.failed(None, reason);
         let text = format!("relay {}: {reason}", self.stranger.address);
         self.notes.alert("relay", Some((Severity::Error, text)));
@@ -139,21 +143,28 @@ pub(super) async fn transmit(mut outbox: Outbox) -> String {
             return "nothing is sent any more".to_owned();
         }
         let Some(beat) = outbox.beats.borrow_and_update().clone() else { continue };
-        let Some(frame) = beat.common_frame().and_then(|frame| std::str::from_utf8(frame).ok())
-        else {
-            continue;
+        let Some(bytes) = beat.common_frame().map(<[u8]>::len) else { continue };
+        let section = outbox.section.clone();
+        let prepare = move || {
+            let frame = std::str::from_utf8(beat.common_frame()?).ok()?;
+            Some(Prepared::new(&json!({
+                "action": "relay_tx",
+                "method": "POST",
+                "options": {
+                    "cluster_name": section.cluster_name,
+                    "cluster_id": section.cluster_id,
+                    "msg": frame,
+                },
+            })))
         };
-        let request = json!({
-            "action": "relay_tx",
-            "method": "POST",
-            "options": {
-                "cluster_name": outbox.section.cluster_name,
-                "cluster_id": outbox.section.cluster_id,
-                "msg": frame,
-            },
-        });
-        if relay.ask(&request).await.is_some() {
-            outbox.notes.tell(Note::BeatToAll { bytes: frame.len() });
+        let request = if bytes < LARGE {
+            prepare()
+        } else {
+            tokio::task::spawn_blocking(prepare).await.ok().flatten()
+        };
+        let Some(request) = request else { continue };
+        if relay.ask(request).await.is_some() {
+            outbox.notes.tell(Note::BeatToAll { bytes });
         }
     }
 }
@@ -172,41 +183,54 @@ pub(super) async fn receive(inbox: Inbox) -> String {
     let mut seen: BTreeMap<NodeName, f64> = BTreeMap::new();
     loop {
         let begun = tokio::time::Instant::now();
+        let mut take = async |(peer, reply): (&NodeName, Option<Left>)| {
+            let Some(Left { frame, updated, share }) = reply else { return };
+            // The clock of the relay only tells new from old.
+            if seen.insert(peer.clone(), updated) == Some(updated) {
+                return;
+            }
+            if inbox.take(frame.into_bytes(), None).await == Taken::Invalid {
+                log::debug!(peer:% = peer; "the message at the relay does not open");
+            }
+            drop(share);
+        };
         // The first one alone, until the dialect of the relay is known.
         let first = usize::from(!relay.is_known.get()).min(peers.len());
         let (alone, together) = peers.split_at(first);
-        let mut replies = vec![];
         for peer in alone {
-            replies.push((peer, fetch(&relay, peer).await));
+            take((peer, fetch(&relay, peer).await)).await;
         }
         if relay.is_known.get() {
             let relay = &relay;
             let asked = together.iter().map(|peer| async move { (peer, fetch(relay, peer).await) });
-            replies.extend(join_all(asked).await);
-        }
-        for (peer, reply) in replies {
-            let Some((frame, updated)) = reply else { continue };
-            // The clock of the relay only tells new from old.
-            if seen.insert(peer.clone(), updated) == Some(updated) {
-                continue;
-            }
-            if inbox.take(frame.into_bytes(), None).await == Taken::Invalid {
-                log::debug!(peer:% = peer; "the message at the relay does not open");
+            let mut asked: FuturesUnordered<_> = asked.collect();
+            // Each is taken before the next large one is read.
+            while let Some(reply) = asked.next().await {
+                take(reply).await;
             }
         }
         tokio::time::sleep_until(begun + section.settings.interval).await;
     }
 }
 
-/// The message that a peer left, and when.
-async fn fetch(relay: &Relay, peer: &NodeName) -> Option<(String, f64)> {
+/// What a peer left.
+struct Left {
+    frame: String,
+    /// When, by the clock of the relay.
+    updated: f64,
+    /// What it holds until it is taken.
+    share: Option<Share>,
+}
+
+/// The message that a peer left.
+async fn fetch(relay: &Relay, peer: &NodeName) -> Option<Left> {
     let request = json!({
         "action": "relay_rx",
         "method": "GET",
         "options": {"slot": peer, "cluster_id": relay.section.cluster_id},
     });
-    let answer = relay.ask(&request).await?;
-    Some((answer.data?, answer.updated?))
+    let (answer, share) = relay.ask(Prepared::new(&request)).await?;
+    Some(Left { frame: answer.data?, updated: answer.updated?, share })
 }
 
 #[cfg(test)]
@@ -229,7 +253,7 @@ mod tests {
             let mut bench = Bench::new(&keywords, "");
             let relay = Relay::of(&bench.section, &bench.notes).unwrap();
             for _ in 0..2 {
-                assert!(relay.ask(&json!({"action": "relay_rx"})).await.is_none());
+                assert!(relay.ask(Prepared::new(&json!({"action": "relay_rx"}))).await.is_none());
             }
             assert_eq!(deaf.heard(), heard);
             let told = std::iter::from_fn(|| bench.noted.try_recv().ok());

@@ -302,7 +302,11 @@ async fn serve(
             Ok(Err(_)) | Err(_) => return,
         }
         if leave.pool == Pool::Strangers {
-            connections.lane().turn().await;
+            let turn = connections.lane().turn(address, framing.pending() == 0);
+            let left = STALL.saturating_sub(opened.elapsed());
+            if tokio::time::timeout(left, turn).await.is_err() {
+                return;
+            }
         }
         let grant = |framing: &Framing, read: &[u8]| {
             // A message that came in one read is opened at once: nothing is held of it.

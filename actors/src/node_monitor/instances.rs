@@ -9,27 +9,49 @@ use monitor::Action;
 use super::{Gone, NodeMonitor, QUEUE, SlotFreed, WaitSlot, boot};
 use crate::clock::now;
 use crate::cluster_data::{RemoveInstance, SetInstance};
-use crate::runner::{EvaluateLater, RunAction};
+use crate::runner::RunAction;
 use crate::service_monitor::{ConfigChanged, Leave, ServiceMonitor, ViewChanged, YourTurn};
 use crate::supervision::{self, Child};
 
+/// Objects that are seen to at once: a few milliseconds of work.
+const AT_ONCE: usize = 200;
+
+/// Sees to the next objects, once others were heard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct FollowMore;
+
 impl NodeMonitor {
-    /// Starts and ends service monitors, and has instances evaluated.
-    pub(super) fn follow(&mut self, changed: &[ObjectPath]) {
+    /// Starts and ends service monitors, and has instances evaluated: as many at once as others can wait for.
+    pub(super) fn follow(
+        &mut self,
+        changed: impl IntoIterator<Item = ObjectPath>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.to_follow.extend(changed);
+        let some: Vec<ObjectPath> =
+            std::iter::from_fn(|| self.to_follow.pop_first()).take(AT_ONCE).collect();
+        self.follow_some(&some, ctx);
+        if !self.to_follow.is_empty() {
+            ctx.notify(FollowMore);
+        }
+    }
+
+    fn follow_some(&mut self, changed: &[ObjectPath], ctx: &mut Context<Self>) {
         let config = self.shared.config.load_full();
         let local = config.node.nodename.clone();
         let registry = self.shared.registry.load_full();
         let mut next = (*registry).clone();
-        let (mut is_changed, mut to_evaluate) = (false, vec![]);
+        let mut is_changed = false;
         for path in changed {
             let object = config.objects.get(path);
             // A scaler publishes its slices, and acts on them.
             if let Some((_, scaler)) = path.slice_of()
                 && config.objects.get(&scaler).is_some_and(|object| object.settings.scale.is_some())
-                && let Some(monitor) = registry.get(&scaler)
+                && registry.contains_key(&scaler)
             {
-                monitor.do_send(ConfigChanged);
-                to_evaluate.push(scaler);
+                self.unsent.changed.insert(scaler.clone(), ConfigChanged);
+                self.unsent.evaluate.insert(scaler);
             }
             if !path.kind().has_instances() {
                 // Of the kinds without instances, the dataset has a status for `cluster` only.
@@ -40,17 +62,19 @@ impl NodeMonitor {
             }
             let has_instance = object.is_some_and(|object| object.has_instance(&local));
             match (registry.get(path), has_instance) {
-                (Some(monitor), true) => {
-                    monitor.do_send(ConfigChanged);
-                    to_evaluate.push(path.clone());
+                (Some(_), true) => {
+                    self.unsent.changed.insert(path.clone(), ConfigChanged);
+                    self.unsent.evaluate.insert(path.clone());
                 }
                 (None, true) => {
                     next.insert(path.clone(), Arc::new(self.start_monitor(path)));
                     is_changed = true;
-                    to_evaluate.push(path.clone());
+                    self.unsent.evaluate.insert(path.clone());
                 }
                 // Deleted: its monitor sees to its target, then ends. Moved away: it ends.
-                (Some(monitor), false) if object.is_some() => monitor.do_send(Leave),
+                (Some(_), false) if object.is_some() => {
+                    self.unsent.leaving.insert(path.clone(), Leave);
+                }
                 (Some(monitor), false) => _ = monitor.try_send(ViewChanged),
                 (None, false) => {}
             }
@@ -58,9 +82,7 @@ impl NodeMonitor {
         if is_changed {
             self.shared.registry.store(Arc::new(next));
         }
-        if !to_evaluate.is_empty() {
-            self.tell.evaluate.do_send(EvaluateLater(to_evaluate));
-        }
+        self.post(ctx);
     }
 
     pub(super) fn objects(&self) -> Vec<ObjectPath> {
@@ -108,7 +130,7 @@ impl NodeMonitor {
                     this.tell.run.do_send(RunAction { path: path.clone(), action, priority: 0 });
                 }
             }
-            this.follow(&objects);
+            this.follow(objects, ctx);
             this.is_loaded = true;
             this.pass_soon(ctx);
         }));
@@ -144,16 +166,27 @@ impl Handler<SlotFreed> for NodeMonitor {
     }
 }
 
+impl Handler<FollowMore> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: FollowMore, ctx: &mut Context<Self>) {
+        self.follow([], ctx);
+        if self.to_follow.is_empty() {
+            self.pass_soon(ctx);
+        }
+    }
+}
+
 impl Handler<Gone> for NodeMonitor {
     type Result = ();
 
-    fn handle(&mut self, Gone(path): Gone, _: &mut Context<Self>) {
+    fn handle(&mut self, Gone(path): Gone, ctx: &mut Context<Self>) {
         let mut registry = (**self.shared.registry.load()).clone();
         registry.remove(&path);
         self.shared.registry.store(Arc::new(registry));
         // It came back while its monitor was ending.
         if self.shared.config.load().objects.contains_key(&path) {
-            self.follow(&[path]);
+            self.follow([path], ctx);
         }
     }
 }

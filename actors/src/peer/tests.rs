@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use conf::NodeSettings;
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use wire::{Envelope, Keyring};
 
@@ -28,6 +29,8 @@ enum Manner {
     Bombs,
     /// Answers what inflates to far more than anybody answers.
     Inflates,
+    /// Answers the whole log of an object.
+    Logs,
 }
 
 struct Peer {
@@ -81,6 +84,7 @@ async fn serve(mut stream: TcpStream, envelope: Envelope, manner: Manner) {
                 (Manner::Inflates, _) => {
                     Prepared::from_json(format!("\"{}\"", "a".repeat(64 << 20)).into())
                 }
+                (Manner::Logs, _) => Prepared::from_json(log()),
                 _ => Prepared::new(&json!({"status": 0, "data": asked, "by": opened.nodename()})),
             };
             let now = clock::stamp();
@@ -91,6 +95,15 @@ async fn serve(mut stream: TcpStream, envelope: Envelope, manner: Manner) {
             }
         }
     }
+}
+
+/// Tests that fill the memory of large replies, which all of this process share, do so one after the other.
+static MEMORY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// The entries of a long log.
+fn log() -> Vec<u8> {
+    let entry = r#"{"t":1795364107.123,"l":"info","m":{"n":"n1","o":"svc1"},"x":"x"},"#;
+    format!("[{}0]", entry.repeat(70_000)).into_bytes()
 }
 
 fn bomb() -> Vec<u8> {
@@ -121,7 +134,8 @@ fn question(method: &str) -> Value {
 }
 
 async fn ask_n2(peers: &Addr<Peers>, method: &str, patience: Duration) -> Result<Value, PeerError> {
-    ask(peers, AskPeer::new(NodeName::new("n2").unwrap(), &question(method), patience)).await
+    let ask = AskPeer::new(NodeName::new("n2").unwrap(), &question(method), patience);
+    peers.send(ask).await.unwrap()
 }
 
 fn answered(method: &str) -> Value {
@@ -200,10 +214,10 @@ async fn a_stranger_is_asked_as_who_joins() {
         limits: Limits::default(),
         names: Names::default(),
     };
-    let request = Prepared::new(&question("GET"));
+    let request = Arc::new(Prepared::new(&question("GET")));
     for dialect in [Dialect::Sealed, Dialect::Classic] {
         let asked = ask_stranger(&stranger, dialect, &request, PATIENCE, Room::VOTE);
-        let reply: Value = asked.await.unwrap();
+        let (reply, _): (Value, _) = asked.await.unwrap();
         assert_eq!(reply, answered("GET"), "{dialect}");
     }
     // Its name was asked for over the same connection, and is remembered.
@@ -211,18 +225,19 @@ async fn a_stranger_is_asked_as_who_joins() {
     for known in ["n2", "another", ""] {
         stranger.names.set(&stranger.address, known);
         let asked = ask_stranger(&stranger, Dialect::Sealed, &request, PATIENCE, Room::VOTE);
-        let reply: Value = asked.await.unwrap();
+        let (reply, _): (Value, _) = asked.await.unwrap();
         assert_eq!(reply, answered("GET"));
     }
     assert_eq!(stranger.names.get(&stranger.address), "n2".into());
     let wrong = Stranger { secret: ClusterSecret::new(&"x".repeat(32)), ..stranger };
     let asked = ask_stranger(&wrong, Dialect::Sealed, &request, PATIENCE, Room::VOTE);
-    let closed = asked.await.map(|_: Value| ()).unwrap_err();
+    let closed = asked.await.map(|_: (Value, _)| ()).unwrap_err();
     assert!(matches!(closed, PeerError::Closed), "{closed:?}");
 }
 
 #[actix::test]
 async fn what_a_peer_replies_is_read_within_a_budget_and_the_next_one_is_read_again() {
+    let _memory = MEMORY.lock().await;
     for manner in [Manner::Bombs, Manner::Inflates] {
         for envelope in ["sealed", "any"] {
             let peer = peer(Envelope::Any, manner).await;
@@ -236,7 +251,54 @@ async fn what_a_peer_replies_is_read_within_a_budget_and_the_next_one_is_read_ag
 }
 
 #[actix::test]
+async fn whole_logs_of_several_peers_fit_into_one_reply_and_what_waits_keeps_nobody_waiting() {
+    let _memory = MEMORY.lock().await;
+    let peer = peer(Envelope::Sealed, Manner::Logs).await;
+    let purse = Purse::default();
+    // Each is a peer of its own to whoever asks.
+    let all: Vec<_> = (0..3).map(|_| peers("sealed", peer.port)).collect();
+    let asked = all.iter().map(|peers| {
+        let request = question("GET");
+        let asked = AskPeer::new(NodeName::new("n2").unwrap(), &request, Duration::from_secs(60));
+        ask(peers, AskText(AskPeer { purse: purse.clone(), ..asked }))
+    });
+    let begin = Instant::now();
+    let parts = futures_util::future::join_all(asked).await;
+    for part in &parts {
+        let part = part.as_ref().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((part.status(), part.body().len()), (0, log().len()));
+        assert!(part.body().size_bytes() < 1 << 20, "it is kept as it is sent on");
+    }
+    let held = begin.elapsed();
+    let everything = heavy::hold(heavy::MOST).await;
+    assert!(everything.is_some(), "the purse keeps nobody waiting, {held:?}");
+    // As values they would take more than a request may.
+    let ask = AskPeer::new(NodeName::new("n2").unwrap(), &question("GET"), PATIENCE);
+    drop((everything, purse));
+    let refused = all[0].send(ask).await.unwrap().unwrap_err();
+    assert!(matches!(refused, PeerError::TooLong), "{refused:?}");
+}
+
+#[actix::test]
+async fn one_large_reply_of_a_peer_is_read_at_a_time() {
+    let _memory = MEMORY.lock().await;
+    let turns = Lane::Peer(Arc::new(Semaphore::new(1)));
+    let first = turns.enter(None).await.unwrap();
+    let next = || tokio::time::timeout(Duration::from_millis(50), turns.enter(None));
+    assert!(next().await.is_err(), "the first one is still read");
+    // What makes it larger waits for nobody of its own peer.
+    let first = turns.enter(Some(first)).await.unwrap();
+    assert!(next().await.is_err() && first.room == Room::LARGE);
+    let held = tokio::time::timeout(Duration::from_millis(50), heavy::hold(1 << 20)).await;
+    assert!(held.is_err(), "all that is worked on is in its hand, from its first byte to the last");
+    drop(first);
+    assert!(next().await.is_ok());
+    assert!(matches!(Lane::Free.enter(None).await, Err(PeerError::TooLong)));
+}
+
+#[actix::test]
 async fn a_vote_and_a_slot_are_small_whatever_is_answered() {
+    let _memory = MEMORY.lock().await;
     for manner in [Manner::Bombs, Manner::Inflates] {
         let peer = peer(Envelope::Any, manner).await;
         let stranger = Stranger {
@@ -246,11 +308,11 @@ async fn a_vote_and_a_slot_are_small_whatever_is_answered() {
             limits: Limits::default(),
             names: Names::default(),
         };
-        let request = Prepared::new(&question("GET"));
+        let request = Arc::new(Prepared::new(&question("GET")));
         for (dialect, room) in [(Dialect::Sealed, Room::VOTE), (Dialect::Classic, Room::SLOT)] {
             let patience = Duration::from_secs(60);
             let asked = ask_stranger(&stranger, dialect, &request, patience, room).await;
-            let refused = asked.map(|_: Value| ()).unwrap_err();
+            let refused = asked.map(|_: (Value, _)| ()).unwrap_err();
             assert!(matches!(refused, PeerError::TooLong), "{refused:?}");
         }
     }

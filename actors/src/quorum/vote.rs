@@ -1,5 +1,6 @@
 //! The vote of an arbitrator: any agent that answers, asked in the dialects that the configuration allows.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use conf::ArbitratorSettings;
@@ -44,12 +45,12 @@ pub(super) async fn ask(
         names,
     };
     let request = json!({"action": "daemon_blacklist_status", "method": "GET", "options": {}});
-    let request = Prepared::new(&request);
+    let request = Arc::new(Prepared::new(&request));
     let deadline = Instant::now() + arbitrator.timeout;
     for &dialect in dialects::to_try(arbitrator.envelope, known) {
         let left: Duration = deadline.saturating_duration_since(Instant::now());
         match ask_stranger::<Answer>(&stranger, dialect, &request, left, Room::VOTE).await {
-            Ok(answer) => return (answer.status == Some(0)).then_some(dialect),
+            Ok((answer, _)) => return (answer.status == Some(0)).then_some(dialect),
             // What an agent does to a dialect that it does not speak.
             Err(PeerError::Closed | PeerError::Reply(_)) => {}
             Err(error) => {

@@ -8,10 +8,10 @@ use conf::Ini;
 use futures_util::future::join_all;
 use model::{NodeName, ObjectPath};
 use serde_json::{Map, Value, json};
-use wire::reply::NodeReply;
-use wire::{ObjectCreate, Prepared, Request};
+use wire::reply::{NodeReply, Part};
+use wire::{ObjectCreate, Request};
 
-use super::{Context, Outcome, blocking, multiplex, refusal, shorten};
+use super::{Context, Outcome, blocking, multiplex, prepared, refusal, shorten};
 use crate::durable;
 use crate::runner::{CommandOutcome, RunCommand};
 
@@ -81,12 +81,16 @@ pub(super) async fn create_everywhere(context: &Context, options: &ObjectCreate)
         let reply = if is_local {
             multiplex::ask_here(context, &request).await
         } else {
-            let message = Arc::new(Prepared::new(&request.to_value()));
-            multiplex::ask_peer(context, node.as_str(), &message, false, PATIENCE).await
+            match prepared(request.to_value()).await {
+                Ok(message) => {
+                    multiplex::ask_peer(context, node.as_str(), &message, false, PATIENCE).await
+                }
+                Err(not_now) => Part::of(&not_now.into()),
+            }
         };
         NodeReply { nodename: node.to_string(), is_local, reply }
     });
-    wire::reply::fanned_out(join_all(asked).await).into()
+    Outcome::Prepared(Arc::new(wire::reply::fanned_out(join_all(asked).await)))
 }
 
 /// A file of its own, removed when dropped.

@@ -1,6 +1,7 @@
 //! The stream of changes and events: documents of kind `patch`, `event` and `full`.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,11 +13,14 @@ use tokio::sync::watch;
 use wire::Events;
 
 use super::selection::Scope;
-use super::{Context, Outcome};
+use super::{Caller, Context, Outcome, Purse};
 use crate::cluster_data::{ObjectFilter, Subscribe, WatchGeneration};
 
 /// Shortest pause between two expansions of the selector of a subscription.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What looking at objects that came since the last expansion may cost, in steps of about a nanosecond.
+const STEPS: u64 = 20_000_000;
 
 /// Of the time, one part in so many may go into expanding the selector of a subscription.
 const SHARE: u32 = 10;
@@ -36,14 +40,19 @@ struct Subscription {
     selector: String,
     is_live: bool,
     selected: ArcSwapOption<Selected>,
+    /// What looking at single objects may cost until the next expansion, in steps: it is done by the cluster data.
+    steps: AtomicU64,
 }
 
 impl Subscription {
     fn new(context: &Context, selector: String) -> Self {
-        let context = Context { routes: context.routes.clone(), caller: context.caller.clone() };
+        // A stream lasts: nothing of its request is kept for it.
+        let caller = Caller { purse: Purse::default(), ..context.caller.clone() };
+        let context = Context { routes: context.routes.clone(), caller };
         let is_live = selector.contains("$.")
             || selector.split([',', '+']).any(|part| part.trim_start_matches('!').starts_with('.'));
-        Self { context, selector, is_live, selected: ArcSwapOption::empty() }
+        let (selected, steps) = (ArcSwapOption::empty(), AtomicU64::new(STEPS));
+        Self { context, selector, is_live, selected, steps }
     }
 
     fn state(&self) -> (usize, usize, u64) {
@@ -64,6 +73,7 @@ impl Subscription {
         let all = scope.paths().into_iter().collect();
         let selected = Selected { state, all, paths: paths.into_iter().collect() };
         self.selected.store(Some(Arc::new(selected)));
+        self.steps.store(STEPS, Ordering::Relaxed);
         Ok(())
     }
 
@@ -71,7 +81,14 @@ impl Subscription {
     fn selects(&self, path: &ObjectPath) -> bool {
         match &*self.selected.load() {
             Some(selected) if selected.all.contains(path) => selected.paths.contains(path),
-            _ => Scope::new(&self.context).selects(&self.selector, path),
+            _ => {
+                let mut steps = self.steps.load(Ordering::Relaxed);
+                let is_selected =
+                    Scope::new(&self.context).selects(&mut steps, &self.selector, path);
+                self.steps.store(steps, Ordering::Relaxed);
+                // Too much at once: the next expansion tells.
+                is_selected.unwrap_or(false)
+            }
         }
     }
 }
@@ -81,7 +98,7 @@ async fn follow(subscription: Weak<Subscription>, mut generation: watch::Receive
     while generation.changed().await.is_ok() {
         let Some(held) = subscription.upgrade() else { return };
         let begun = Instant::now();
-        let expanded = super::blocking(move || held.expand()).await;
+        let expanded = super::selecting(move || held.expand()).await;
         if let Ok(Err(refusal)) = expanded {
             log::warn!(reason = refusal["error"].as_str().unwrap_or_default(); "a subscription stays with the objects that it had");
         }
@@ -97,7 +114,7 @@ pub(super) async fn events(context: &Context, options: &Events) -> Outcome {
         let subscription = Arc::new(Subscription::new(context, selector));
         let first = subscription.clone();
         // A selector that cannot be read is told at once, not by an empty stream.
-        match super::blocking(move || first.expand()).await {
+        match super::selecting(move || first.expand()).await {
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => return refusal.into(),
             Err(not_now) => return not_now.into(),

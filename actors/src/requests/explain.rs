@@ -50,7 +50,9 @@ fn holder(snapshot: &Snapshot, path: &ObjectPath) -> Option<NodeName> {
 async fn forward(context: &Context, node: &NodeName, options: &ObjectExplain) -> Outcome {
     let request = Request::new(options.clone()).to_peer_value();
     let request = Arc::new(Prepared::new(&request));
-    multiplex::ask_peer(context, node.as_str(), &request, true, multiplex::PATIENCE).await.into()
+    let part =
+        multiplex::ask_peer(context, node.as_str(), &request, true, multiplex::PATIENCE).await;
+    Outcome::Prepared(part.body().clone())
 }
 
 fn explain_here(

@@ -7,6 +7,7 @@
 //! only, naming the generation of the secret. Both are read everywhere.
 
 use std::fmt;
+use std::sync::Arc;
 
 use conf::{Ini, NodeSettings};
 use model::{Kind, ObjectPath};
@@ -326,19 +327,25 @@ pub(super) async fn get(context: &Context, path: &str, key: &str) -> Outcome {
     let stored = object.conf().ini().get(SECTION, key).map_or(0, str::len);
     let (object, key, keys) = (object.clone(), key.to_owned(), keys(context));
     let read = move || match decode(object.conf().ini(), &path, &key, keys.as_ref()) {
-        Ok(value) => json!({"status": 0, "data": String::from_utf8_lossy(&value)}),
-        Err(error) => refusal(1, error.to_string()),
+        Ok(value) => {
+            Ok(Prepared::new(&json!({"status": 0, "data": String::from_utf8_lossy(&value)})))
+        }
+        Err(error) => Err(refusal(1, error.to_string())),
     };
     // What is short may inflate all the same, to less than anybody notices.
-    if stored < SHORT {
-        return read().into();
-    }
-    let Some(held) = heavy::hold(4 * stored + MOST_STORED).await else {
-        return NotNow.into();
+    let read = if stored < SHORT {
+        Ok(read())
+    } else {
+        let Some(held) = heavy::hold(4 * stored + MOST_STORED).await else {
+            return NotNow.into();
+        };
+        // With its share: work that is begun goes on when nobody waits for it any more.
+        let work = move || (read(), held);
+        blocking(work).await.map(|(read, _)| read)
     };
-    context.caller.purse.put(held);
-    match blocking(read).await {
-        Ok(reply) => reply.into(),
+    match read {
+        Ok(Ok(reply)) => Outcome::Prepared(Arc::new(reply)),
+        Ok(Err(refusal)) => refusal.into(),
         Err(not_now) => not_now.into(),
     }
 }

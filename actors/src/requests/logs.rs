@@ -46,8 +46,10 @@ pub(super) fn object_log(context: &Context, path: &str) -> Result<PathBuf, Value
 /// Answers with the end of a log: one array of entries.
 pub(super) async fn backlogs(file: PathBuf, backlog: i64) -> Outcome {
     let shown = file.display().to_string();
-    let Ok(_held) = hold(backlog).await else { return NotNow.into() };
+    let Ok(held) = hold(backlog).await else { return NotNow.into() };
     let read = tokio::task::spawn_blocking(move || {
+        // Until it is done, whether somebody waits for it or not.
+        let _held = held;
         let (text, _) = read_backlog(&file, backlog)?;
         // Nothing but its text is kept for a slow reader.
         io::Result::Ok(Prepared::from_json(json(&text, Form::Entries).into_bytes()))
@@ -127,9 +129,9 @@ fn follow(file: PathBuf, form: Form, backlog: i64) -> Outcome {
                 // What is written in between comes next.
                 Some((text, end)) => Follower::behind(&file, text, end),
             };
-            (follower, (!text.is_empty()).then(|| document(&text, form)))
+            (follower, (!text.is_empty()).then(|| document(&text, form)), held)
         });
-        let Ok((mut follower, first)) = opened.await else { return };
+        let Ok((mut follower, first, held)) = opened.await else { return };
         drop(held);
         if let Some(first) = first
             && sender.send(first).await.is_err()

@@ -8,17 +8,20 @@ use conf::NodeSelector;
 use futures_util::future::join_all;
 use model::{NodeName, ObjectPath};
 use serde_json::{Value, json};
-use wire::reply::NodeReply;
+use wire::reply::{NodeReply, Part, status_of};
 use wire::{Action, NodeSpec, Prepared, Request};
 
 use super::forwarding::Forwarded;
-use super::{Caller, Context, Outcome, Transport, answer};
+use super::{Caller, Context, Outcome, Transport, answer, prepared, refusal};
 use crate::cluster_data::{NodeEntry, SharedMap, Snapshot};
 use crate::config::LoadedObject;
-use crate::peer::{self, AskPeer};
+use crate::peer::{self, AskPeer, AskText};
 
 /// Longest wait for a peer to answer what costs it nothing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+/// Most nodes that one request goes to.
+const MOST_NODES: usize = 1_000;
+
 /// Longest wait for a peer to run an action.
 const ACTION_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -39,8 +42,30 @@ fn has_object(
     snapshot.cluster().nodes.contains(node) && is_in_scope
 }
 
+/// The nodes that a node selector means: found outside of the arbiter, few selectors at a time.
+async fn selected(context: &Context, selector: &str) -> Result<Vec<String>, Value> {
+    let (snapshot, config, selector) = (context.snapshot(), context.config(), selector.to_owned());
+    let expand = move || {
+        // A member that is lost is one nevertheless: to leave it out would say that all is well.
+        let members: BTreeSet<&NodeName> =
+            snapshot.nodes().keys().chain(&snapshot.cluster().nodes).collect();
+        let nodes: Vec<NodeName> = members.into_iter().cloned().collect();
+        let mut labels = (*config.context.labels).clone();
+        let told =
+            |(node, entry): (&NodeName, &Arc<NodeEntry>)| (node.clone(), entry.data.labels.clone());
+        labels.extend(snapshot.nodes().iter().map(told));
+        NodeSelector { nodes: &nodes, labels: &labels, is_live: true }.try_expand(&selector)
+    };
+    let expanded = super::selecting(expand).await.map_err(Value::from)?;
+    expanded.map_err(|error| refusal(400, error.to_string()))
+}
+
 /// The nodes that a request goes to, or the reply when there is none.
-fn nodes(context: &Context, spec: &NodeSpec, path: Option<&str>) -> Result<Vec<String>, Value> {
+async fn nodes(
+    context: &Context,
+    spec: &NodeSpec,
+    path: Option<&str>,
+) -> Result<Vec<String>, Value> {
     let (snapshot, config) = (context.snapshot(), context.config());
     let local = context.routes.nodename.to_string();
     let path = path.map(ObjectPath::parse);
@@ -59,21 +84,16 @@ fn nodes(context: &Context, spec: &NodeSpec, path: Option<&str>) -> Result<Vec<S
                 None => Err(json!({"error": "unknown service", "status": 1})),
             };
         }
+        NodeSpec::Names(names) if names.len() > MOST_NODES => {
+            return Err(refusal(400, format!("more than {MOST_NODES} nodes")));
+        }
         // Names of nodes have no case.
         NodeSpec::Names(names) => names.iter().map(|name| name.to_ascii_lowercase()).collect(),
-        NodeSpec::Selector(selector) => {
-            // A member that is lost is one nevertheless: to leave it out would say that all is well.
-            let members: BTreeSet<&NodeName> =
-                snapshot.nodes().keys().chain(&snapshot.cluster().nodes).collect();
-            let nodes: Vec<NodeName> = members.into_iter().cloned().collect();
-            let mut labels = (*config.context.labels).clone();
-            let told = |(node, entry): (&NodeName, &Arc<NodeEntry>)| {
-                (node.clone(), entry.data.labels.clone())
-            };
-            labels.extend(snapshot.nodes().iter().map(told));
-            NodeSelector { nodes: &nodes, labels: &labels, is_live: true }.expand(selector)
-        }
+        NodeSpec::Selector(selector) => selected(context, selector).await?,
     };
+    if selected.len() > MOST_NODES {
+        return Err(refusal(400, format!("more than {MOST_NODES} nodes")));
+    }
     if selected.is_empty() {
         return Err(json!({"info": "empty node selection", "status": 0}));
     }
@@ -95,7 +115,7 @@ fn patience(request: &Request) -> Duration {
 }
 
 /// The part of the local node: asked under its own name.
-pub(super) async fn ask_here(context: &Context, request: &Request) -> Value {
+pub(super) async fn ask_here(context: &Context, request: &Request) -> Part {
     let here = Context {
         routes: context.routes.clone(),
         caller: Caller {
@@ -108,10 +128,15 @@ pub(super) async fn ask_here(context: &Context, request: &Request) -> Value {
     };
     // A request that is fanned out is never fanned out again, so the future does not hold itself.
     match Box::pin(answer(&here, request)).await {
-        Outcome::Json(reply) => reply,
-        Outcome::Prepared(reply) => wire::parse_json(&reply.json()).unwrap_or(Value::Null),
+        Outcome::Json(reply) => {
+            let status = status_of(&reply);
+            prepared(reply)
+                .await
+                .map_or_else(|not_now| Part::of(&not_now.into()), |body| Part::new(status, body))
+        }
+        Outcome::Prepared(body) => Part::prepared(body),
         // Streams of several nodes do not fit in one reply.
-        Outcome::Stream(_) | Outcome::Nothing => Value::Null,
+        Outcome::Stream(_) | Outcome::Nothing => Part::of(&Value::Null),
     }
 }
 
@@ -122,10 +147,10 @@ pub(super) async fn ask_peer(
     request: &Arc<Prepared>,
     is_repeatable: bool,
     patience: Duration,
-) -> Value {
+) -> Part {
     let peer = match NodeName::new(nodename) {
         Ok(peer) => peer,
-        Err(error) => return wire::reply::unreachable(&error.to_string(), None, false),
+        Err(error) => return Part::of(&wire::reply::unreachable(&error.to_string(), None, false)),
     };
     let ask = AskPeer {
         peer,
@@ -136,10 +161,8 @@ pub(super) async fn ask_peer(
         purse: context.caller.purse.clone(),
         generation: None,
     };
-    match peer::ask(&context.routes.peers, ask).await {
-        Ok(reply) => reply,
-        Err(error) => error.to_reply(),
-    }
+    let answer = peer::ask(&context.routes.peers, AskText(ask)).await;
+    answer.unwrap_or_else(|error| Part::of(&error.to_reply()))
 }
 
 /// Sends a request to the nodes it is for, and joins their replies.
@@ -149,13 +172,16 @@ pub(super) async fn fan_out(context: &Context, request: &Request) -> Outcome {
     }
     let Some(spec) = &request.node else { return answer(context, request).await };
     let options = request.action.to_options();
-    let nodes = match nodes(context, spec, options.get("path").and_then(Value::as_str)) {
+    let path = options.get("path").and_then(Value::as_str);
+    let nodes = match nodes(context, spec, path).await {
         Ok(nodes) => nodes,
         Err(reply) => return reply.into(),
     };
-    let message = request.to_peer_value();
-    let is_repeatable = message.get("method").and_then(Value::as_str) == Some("GET");
-    let message = Arc::new(Prepared::new(&message));
+    let is_repeatable = request.action.route().method == "GET";
+    let message = match prepared(request.to_peer_value()).await {
+        Ok(message) => message,
+        Err(not_now) => return not_now.into(),
+    };
     let patience = patience(request);
     let forwarded = Forwarded::of(context, request).await;
     let asked = nodes.into_iter().map(|nodename| {
@@ -169,10 +195,10 @@ pub(super) async fn fan_out(context: &Context, request: &Request) -> Outcome {
             let reply = match awaited {
                 _ if is_local => ask_here(context, request).await,
                 Ok(()) => ask_peer(context, &nodename, message, is_repeatable, patience).await,
-                Err(reply) => reply,
+                Err(reply) => Part::of(&reply),
             };
             NodeReply { nodename, is_local, reply }
         }
     });
-    wire::reply::fanned_out(join_all(asked).await).into()
+    Outcome::Prepared(Arc::new(wire::reply::fanned_out(join_all(asked).await)))
 }

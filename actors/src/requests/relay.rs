@@ -3,6 +3,7 @@
 //! Hears: requests. Tells: nobody. Restart: the slots are kept.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use wire::{RelayRx, RelayTx};
 
 use super::{Context as Request, Outcome, refusal};
 use crate::clock;
+use crate::connection::owner;
 
 /// Age beyond which a slot is dropped, as in deployed agents.
 const SLOT_LIFE_SECONDS: f64 = 24.0 * 3600.0;
@@ -25,7 +27,7 @@ const MOST_SLOTS: usize = 128;
 const MOST_OF_CLUSTER: usize = 4 << 20;
 /// Most clusters: a relay serves those of an organization.
 const MOST_CLUSTERS: usize = 512;
-/// Most bytes kept over all clusters. Who comes when it is full is told so: it pushes nobody out.
+/// Most bytes kept over all clusters. When it is full, whoever left most of it makes room.
 const MOST_BYTES: usize = 64 << 20;
 /// Longest id or name of a cluster, name of a node or address.
 const LONGEST_NAME: usize = 512;
@@ -39,7 +41,7 @@ pub enum NotKept {
     Name,
     /// It is longer than what is kept of one cluster.
     TooLong,
-    /// The messages of other clusters leave no room.
+    /// As many others, each with no more than this one has, leave no room.
     Full,
 }
 
@@ -50,7 +52,9 @@ impl NotKept {
             Self::TooLong => {
                 refusal(413, format!("a relay keeps at most {MOST_OF_CLUSTER} bytes of a cluster"))
             }
-            Self::Full => refusal(507, "the relay is full: it keeps messages of other clusters"),
+            Self::Full => {
+                refusal(507, "the relay is full: others have no more there than this cluster would")
+            }
         }
     }
 }
@@ -69,6 +73,8 @@ pub struct Store {
     pub ipaddr: String,
     /// The message, an envelope as text; none for an empty slot.
     pub msg: Option<String>,
+    /// The address that it came from.
+    pub from: Option<IpAddr>,
 }
 
 /// Fetches the last message of a node (`relay_rx`): the message, and when it was stored.
@@ -121,6 +127,8 @@ struct Slot {
     updated: Timestamp,
     /// When it was left, by the clock that is not set.
     left: Duration,
+    /// Where from.
+    from: Option<IpAddr>,
 }
 
 impl Slot {
@@ -147,6 +155,20 @@ impl Slots {
         self.bytes = self.by_node.iter().map(|(node, slot)| slot.bytes(node)).sum();
     }
 
+    /// The slot that was left last.
+    fn newest(&self) -> Option<&Slot> {
+        self.by_node.values().max_by_key(|slot| slot.left)
+    }
+
+    /// Bytes by the address that they came from.
+    fn bytes_by_address(&self) -> BTreeMap<Option<IpAddr>, usize> {
+        let mut bytes = BTreeMap::new();
+        for (node, slot) in &self.by_node {
+            *bytes.entry(slot.from).or_default() += slot.bytes(node);
+        }
+        bytes
+    }
+
     /// The node whose slot is the oldest.
     fn oldest(&self) -> Option<Box<str>> {
         let oldest = self.by_node.iter().min_by_key(|(_, slot)| slot.left);
@@ -165,6 +187,7 @@ pub(super) async fn store(request: &Request, options: &RelayTx) -> Outcome {
         nodename: request.caller.nodename.to_string(),
         ipaddr,
         msg: options.msg.clone(),
+        from: request.caller.addr.map(owner),
     };
     match request.ask(&request.routes.relay, store).await {
         Ok(Ok(())) => wire::reply::done().into(),
@@ -208,11 +231,12 @@ pub struct RelayKeeper {
 }
 
 impl RelayKeeper {
-    /// Keeps a message instead of the last one of its node. What has no room in its own cluster pushes out the oldest
-    /// slots of that cluster, and of no other.
+    /// Keeps a message instead of the last one of its node. What has no room in its own cluster pushes out the oldest slots of
+    /// that cluster; where there is none for another cluster, or for so many bytes, the address makes room from which most
+    /// came.
     fn store(&mut self, now: impl Into<Moment>, message: Store) -> Result<(), NotKept> {
         let now = now.into();
-        let Store { cluster_id, cluster_name, nodename, ipaddr, msg } = message;
+        let Store { cluster_id, cluster_name, nodename, ipaddr, msg, from } = message;
         let names = [&cluster_id, &cluster_name, &nodename, &ipaddr];
         if names.iter().any(|name| name.len() > LONGEST_NAME) {
             return Err(NotKept::Name);
@@ -223,23 +247,17 @@ impl RelayKeeper {
             msg: msg.map(Into::into),
             updated: now.wall,
             left: now.steady,
+            from,
         };
         let bytes = slot.bytes(&nodename);
         if bytes > MOST_OF_CLUSTER {
             return Err(NotKept::TooLong);
         }
-        let is_new = !self.clusters.contains_key(&*cluster_id);
-        if is_new && self.clusters.len() >= MOST_CLUSTERS {
-            return Err(NotKept::Full);
+        if !self.clusters.contains_key(&*cluster_id) && self.clusters.len() >= MOST_CLUSTERS {
+            self.make_room_for_a_cluster(from)?;
         }
-        let before = self.clusters.get(&*cluster_id);
-        let own = before.map_or(OVERHEAD + cluster_id.len(), |slots| slots.bytes);
-        let old = before.and_then(|slots| Some(slots.by_node.get(&*nodename)?.bytes(&nodename)));
-        let grown = (own - old.unwrap_or(0) + bytes).min(MOST_OF_CLUSTER);
-        if self.total_bytes - before.map_or(0, |slots| slots.bytes) + grown > MOST_BYTES {
-            return Err(NotKept::Full);
-        }
-        let slots = self.clusters.entry(cluster_id.into()).or_default();
+        // Its own slots first, as if nothing else was there.
+        let slots = self.clusters.entry(cluster_id.as_str().into()).or_default();
         self.total_bytes -= slots.bytes;
         slots.by_node.remove(&*nodename);
         slots.count();
@@ -249,10 +267,70 @@ impl RelayKeeper {
                 slots.bytes -= gone.bytes(&oldest);
             }
         }
-        slots.by_node.insert(nodename.into(), slot);
+        slots.by_node.insert(nodename.as_str().into(), slot);
         slots.count();
         self.total_bytes += slots.bytes;
+        while self.total_bytes > MOST_BYTES {
+            self.push_out((&cluster_id, &nodename));
+        }
+        let is_kept = self.get(&cluster_id, &nodename).is_some();
+        if is_kept { Ok(()) } else { Err(NotKept::Full) }
+    }
+
+    /// Forgets the cluster that was heard longest ago of those that the address with most clusters left.
+    fn make_room_for_a_cluster(&mut self, from: Option<IpAddr>) -> Result<(), NotKept> {
+        // By address: when each of its clusters was heard.
+        let mut by_address: BTreeMap<Option<IpAddr>, Vec<(Duration, &str)>> = BTreeMap::new();
+        for (id, slots) in &self.clusters {
+            let newest = slots.newest();
+            let left = newest.map_or(Duration::ZERO, |slot| slot.left);
+            by_address.entry(newest.and_then(|slot| slot.from)).or_default().push((left, id));
+        }
+        let own = by_address.get(&from).map_or(0, Vec::len);
+        // Whoever asks makes room before others that have as many.
+        let most = by_address.iter().max_by_key(|(address, all)| (all.len(), **address == from));
+        let all = most.map(|(_, all)| all).filter(|all| own > 0 || all.len() > 1);
+        let Some((_, oldest)) = all.and_then(|all| all.iter().min()) else {
+            return Err(NotKept::Full);
+        };
+        let oldest = Box::<str>::from(*oldest);
+        let gone = self.clusters.remove(&oldest);
+        self.total_bytes -= gone.map_or(0, |slots| slots.bytes);
         Ok(())
+    }
+
+    /// Forgets a slot of those that the address left of which most bytes are kept: the oldest one there of its largest
+    /// cluster, what was left just now at last.
+    fn push_out(&mut self, (cluster, node): (&str, &str)) {
+        let mut by_address: BTreeMap<Option<IpAddr>, usize> = BTreeMap::new();
+        for slots in self.clusters.values() {
+            for (address, bytes) in slots.bytes_by_address() {
+                *by_address.entry(address).or_default() += bytes;
+            }
+        }
+        let Some((address, _)) = by_address.into_iter().max_by_key(|(_, bytes)| *bytes) else {
+            return;
+        };
+        let mut of_address: Vec<(&str, &str, &Slot, usize)> = vec![];
+        for (id, slots) in &self.clusters {
+            let own = slots.by_node.iter().filter(|(_, slot)| slot.from == address);
+            of_address.extend(own.map(|(name, slot)| (&**id, &**name, slot, slots.bytes)));
+        }
+        let is_new = |id: &str, name: &str| id == cluster && name == node;
+        let first = of_address.into_iter().min_by_key(|(id, name, slot, bytes)| {
+            (is_new(id, name), std::cmp::Reverse(*bytes), slot.left)
+        });
+        let Some((id, name, ..)) = first else { return };
+        let (id, oldest) = (Box::<str>::from(id), Box::<str>::from(name));
+        let Some(slots) = self.clusters.get_mut(&id) else { return };
+        self.total_bytes -= slots.bytes;
+        slots.by_node.remove(&oldest);
+        slots.count();
+        self.total_bytes += slots.bytes;
+        if slots.by_node.is_empty() {
+            self.total_bytes -= slots.bytes;
+            self.clusters.remove(&id);
+        }
     }
 
     fn count(&mut self) {
@@ -347,7 +425,12 @@ mod tests {
             nodename: nodename.into(),
             ipaddr: String::new(),
             msg,
+            from: None,
         }
+    }
+
+    fn at(last: u8, store: Store) -> Store {
+        Store { from: Some(IpAddr::from([10, 0, 0, last])), ..store }
     }
 
     fn message(nodename: &str, msg: &str) -> Store {
@@ -410,6 +493,53 @@ mod tests {
     }
 
     #[test]
+    fn whoever_fills_the_relay_neither_silences_a_cluster_nor_keeps_one_out() {
+        let mut relay = RelayKeeper::default();
+        let message = |length: usize| Some("x".repeat(length));
+        for (last, node) in [(1, "n1"), (2, "n2")] {
+            let first = at(last, of("honest", node, message(1 << 20)));
+            relay.store(Timestamp(0.0), first).unwrap();
+        }
+        for i in 0..15 {
+            let full = of(&format!("greedy{i}"), "n1", message(MOST_OF_CLUSTER - 2_000));
+            relay.store(Timestamp(1.0), at(66, full)).unwrap();
+        }
+        assert!(relay.total_bytes > MOST_BYTES - (4 << 20));
+        // A beat that grew, of a cluster that is there and of one that comes.
+        for cluster in ["honest", "late"] {
+            let grown = at(1, of(cluster, "n1", message((2 << 20) + 1)));
+            assert_eq!(relay.store(Timestamp(2.0), grown), Ok(()), "{cluster}");
+        }
+        assert!(relay.get("honest", "n2").is_some(), "others made room");
+        // Whoever fills it goes on, at its own cost.
+        for i in 0..40 {
+            let full = of(&format!("greedy{i}"), "n1", message(MOST_OF_CLUSTER - 2_000));
+            assert_eq!(relay.store(Timestamp(3.0), at(66, full)), Ok(()));
+        }
+        for (cluster, node) in [("honest", "n1"), ("honest", "n2"), ("late", "n1")] {
+            assert!(relay.get(cluster, node).is_some(), "{cluster} {node}");
+        }
+        assert!(relay.total_bytes <= MOST_BYTES && relay.total_bytes == counted(&relay));
+    }
+
+    #[test]
+    fn empty_clusters_keep_no_cluster_out_and_no_address_has_the_place_of_all() {
+        let mut relay = RelayKeeper::default();
+        relay.store(Timestamp(0.0), at(1, of("honest", "n1", Some("kept".into())))).unwrap();
+        for i in 0..2 * MOST_CLUSTERS {
+            let empty = at(66, of(&format!("empty{i}"), "n1", None));
+            assert_eq!(relay.store(Timestamp(1.0 + i as f64), empty), Ok(()));
+        }
+        assert_eq!(relay.clusters.len(), MOST_CLUSTERS);
+        assert!(relay.get("honest", "n1").is_some(), "it was heard longest ago of all");
+        let late = at(2, of("late", "n1", Some("x".into())));
+        assert_eq!(relay.store(Timestamp(9e3), late), Ok(()));
+        assert!(relay.get("empty513", "n1").is_none() && relay.get("empty1023", "n1").is_some());
+        assert_eq!(relay.clusters.len(), MOST_CLUSTERS);
+        assert_eq!(relay.total_bytes, counted(&relay));
+    }
+
+    #[test]
     fn whoever_fills_the_relay_pushes_out_its_own_slots_only() {
         let mut relay = RelayKeeper::default();
         relay.store(Timestamp(0.0), of("honest", "n1", Some("kept".into()))).unwrap();
@@ -421,15 +551,14 @@ mod tests {
         assert!(relay.clusters["greedy"].bytes <= MOST_OF_CLUSTER);
         // Ever new clusters, by names, ids and addresses as well as by messages.
         let long = "y".repeat(LONGEST_NAME);
-        let mut is_full = false;
         for i in 0..2_000 {
             let mut store = of(&format!("{i:0>LONGEST_NAME$}"), &long, None);
             (store.cluster_name, store.ipaddr) = (long.clone(), long.clone());
             store.msg = (i % 2 == 0).then(|| "x".repeat(3 << 20));
-            is_full |= relay.store(Timestamp(100.0), store) == Err(NotKept::Full);
+            assert_eq!(relay.store(Timestamp(100.0), at(66, store)), Ok(()));
             assert!(relay.total_bytes <= MOST_BYTES && counted(&relay) <= relay.total_bytes);
         }
-        assert!(is_full && relay.clusters.len() <= MOST_CLUSTERS);
+        assert!(relay.clusters.len() <= MOST_CLUSTERS);
         assert_eq!(relay.get("honest", "n1").unwrap().msg.as_deref(), Some("kept"));
         // The honest one goes on.
         relay.store(Timestamp(200.0), of("honest", "n1", Some("new".into()))).unwrap();

@@ -27,7 +27,7 @@ pub(super) async fn select(
     let scope = Scope::new(context);
     let (selector, namespace) = (selector.map(str::to_owned), namespace.map(str::to_owned));
     let select = move || scope.select(selector.as_deref(), namespace.as_deref(), kind);
-    super::blocking(select).await.unwrap_or_else(|not_now| Err(not_now.into()))
+    super::selecting(select).await.unwrap_or_else(|not_now| Err(not_now.into()))
 }
 
 /// Reads object paths of lists that may carry a node: `svc1@n1`.
@@ -72,11 +72,17 @@ impl Scope {
         Ok(paths)
     }
 
-    /// Whether a selector selects this object: costs a look at this one only.
-    pub(super) fn selects(&self, selector: &str, path: &ObjectPath) -> bool {
+    /// Whether a selector selects this object: costs a look at this one only. `steps` is what that may cost, and what is
+    /// left of it; none when it was not enough.
+    pub(super) fn selects(
+        &self,
+        steps: &mut u64,
+        selector: &str,
+        path: &ObjectPath,
+    ) -> Option<bool> {
         let one = One { scope: self, path };
-        let selected = ObjectSelector::default().expand(selector, &one);
-        selected.is_ok_and(|selected| !selected.is_empty())
+        let selected = ObjectSelector::default().expand_within(steps, selector, &one);
+        selected.ok().map(|selected| !selected.is_empty())
     }
 
     /// Adds children, slaves and parents.

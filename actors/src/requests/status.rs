@@ -24,7 +24,7 @@ pub(super) async fn daemon_status(context: &Context, options: &DaemonStatus) -> 
         return Outcome::Prepared(context.snapshot().prepared().clone());
     }
     let (scope, snapshot, options) = (Scope::new(context), context.snapshot(), options.clone());
-    let text = super::blocking(move || {
+    let text = super::selecting(move || {
         let selected =
             scope.select(options.selector.as_deref(), options.namespace.as_deref(), None)?;
         let selected: BTreeSet<ObjectPath> = if options.relatives {
@@ -32,10 +32,10 @@ pub(super) async fn daemon_status(context: &Context, options: &DaemonStatus) -> 
         } else {
             selected.into_iter().collect()
         };
-        Ok::<String, Value>(snapshot.status_text(Some(&|path| selected.contains(path))))
+        Ok::<Outcome, Value>(prepared(snapshot.status_text(Some(&|path| selected.contains(path)))))
     });
     match text.await {
-        Ok(Ok(text)) => prepared(text),
+        Ok(Ok(status)) => status,
         Ok(Err(refusal)) => refusal.into(),
         Err(not_now) => not_now.into(),
     }

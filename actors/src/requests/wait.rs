@@ -71,6 +71,9 @@ struct Condition {
 
 impl Condition {
     fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST {
+            return Err("the condition is too long".to_owned());
+        }
         let (is_negated, text) = match text.strip_prefix('!') {
             Some(text) => (true, text),
             None => (false, text),
@@ -84,6 +87,11 @@ impl Condition {
                 Ok(Value::Array(list)) => list,
                 _ => value.split(',').map(|word| Value::from(word.trim())).collect(),
             }),
+            // Before it is made: a sign may stand for a class of thousands.
+            Operator::Matches if value.len() > conf::LONGEST_EXPRESSION => {
+                let most = conf::LONGEST_EXPRESSION;
+                return Err(format!("an expression of more than {most} bytes"));
+            }
             Operator::Matches => Test::Matches(
                 regex::RegexBuilder::new(value)
                     .size_limit(1 << 20)
@@ -111,9 +119,14 @@ impl Condition {
 /// Whether a condition holds now: found out outside of the arbiter, and by few at a time, because a condition without an
 /// object reads all of the cluster data.
 async fn holds(context: &Context, condition: &Arc<Condition>) -> Result<bool, Value> {
-    let _turn = LOOKING.acquire().await;
+    let turn = LOOKING.acquire().await;
     let (snapshot, condition) = (context.routes.snapshot.load_full(), condition.clone());
-    match super::blocking(move || condition.holds(&snapshot)).await {
+    // With its turn: work that is begun goes on when nobody waits for it any more.
+    let look = move || {
+        let _turn = turn;
+        condition.holds(&snapshot)
+    };
+    match super::blocking(look).await {
         Ok(Ok(holds)) => Ok(holds),
         Ok(Err(error)) => Err(refusal(400, error)),
         Err(not_now) => Err(not_now.into()),
@@ -204,10 +217,11 @@ pub(super) async fn wait(context: &Context, condition: &str, duration: Duration)
     if condition.is_empty() {
         return answer(true, json!(0));
     }
-    let condition = match Condition::parse(condition) {
-        _ if condition.len() > LONGEST => return refusal(400, "the condition is too long").into(),
-        Ok(condition) => Arc::new(condition),
-        Err(error) => return refusal(400, error).into(),
+    let text = condition.to_owned();
+    let condition = match super::selecting(move || Condition::parse(&text)).await {
+        Ok(Ok(condition)) => Arc::new(condition),
+        Ok(Err(error)) => return refusal(400, error).into(),
+        Err(not_now) => return not_now.into(),
     };
     let start = Instant::now();
     match holds(context, &condition).await {
@@ -319,6 +333,15 @@ mod tests {
         // The first operator counts, and none inside of a name.
         assert!(holds("monitor.services.'svc1'.avail~^u.=|up$"));
         assert!(!holds("monitor.services.'a=b'"));
+    }
+
+    #[test]
+    fn an_expression_is_measured_before_it_is_made() {
+        for long in [r"\w".repeat(600), "x".repeat(LONGEST)] {
+            let error = Condition::parse(&format!("a~{long}")).unwrap_err();
+            assert!(error.contains("more than") || error.contains("too long"), "{error}");
+        }
+        assert!(Condition::parse(&format!("a~{}", r"\w".repeat(10))).is_ok());
     }
 
     #[test]

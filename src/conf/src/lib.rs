@@ -37,7 +37,7 @@ pub use node::{
 pub use object::{ObjectConf, SectionReader};
 pub use rotate::{RotateError, drop_previous_secret, offer_secret, use_next_secret};
 pub use schedule::{Due, Schedule, ScheduleError};
-pub use select::{NodeSelector, ObjectSelector, Objects, SelectorError, glob};
+pub use select::{LONGEST_EXPRESSION, NodeSelector, ObjectSelector, Objects, SelectorError, glob};
 pub use value::Value;
 
 /// Splits `[section.]keyword`, DEFAULT when there is no section. Only a dot before a scope separates.

@@ -5,7 +5,66 @@ mod objects;
 mod path_query;
 
 pub use nodes::NodeSelector;
-pub use objects::{ObjectSelector, Objects, SelectorError};
+pub use objects::{ObjectSelector, Objects};
+
+use std::cell::Cell;
+
+/// Why a selector was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectorError(pub String);
+
+impl std::fmt::Display for SelectorError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "selector: {}", self.0)
+    }
+}
+
+impl std::error::Error for SelectorError {}
+
+/// Longest regular expression, in bytes: each sign of it may stand for a class of thousands, which takes 6 KiB before it is
+/// known how large the whole is.
+pub const LONGEST_EXPRESSION: usize = 1 << 10;
+
+/// Conditions of one selector: each costs a look at every object, or node.
+const MAX_ATOMS: usize = 1_000;
+
+/// Bytes of one selector.
+const MAX_LENGTH: usize = 64 << 10;
+
+/// Work of one selector, in steps of about a nanosecond: beyond, it is refused.
+const MAX_WORK: u64 = 1_000_000_000;
+
+/// What is left of the work that a selector may cost.
+struct Work(Cell<u64>);
+
+impl Work {
+    fn new(steps: u64) -> Self {
+        Self(Cell::new(steps))
+    }
+
+    fn left(&self) -> u64 {
+        self.0.get()
+    }
+
+    fn spend(&self, steps: u64) -> Result<(), SelectorError> {
+        let left = self.0.get().checked_sub(steps.max(1));
+        self.0.set(left.unwrap_or(0));
+        left.map(drop).ok_or_else(|| {
+            SelectorError("it takes more work than a selector may: ask for less at once".to_owned())
+        })
+    }
+}
+
+/// Refuses what is longer, or asks for more at once, than anybody writes.
+fn check_size(selector: &str) -> Result<(), SelectorError> {
+    if selector.len() > MAX_LENGTH {
+        return Err(SelectorError(format!("more than {MAX_LENGTH} bytes")));
+    }
+    if selector.split([',', '+']).count() > MAX_ATOMS {
+        return Err(SelectorError(format!("more than {MAX_ATOMS} conditions")));
+    }
+    Ok(())
+}
 
 /// Whether a text matches a shell pattern of `*`, `?`, `[..]` and `[!..]`, slashes included. Work is bounded by the
 /// product of both lengths.

@@ -17,8 +17,8 @@ pub const STRANGER_FRAME: usize = 64 << 10;
 pub const STRANGER_ORIGIN: usize = 256 << 10;
 
 /// Most bytes that strangers' messages take, all connections together. What strangers send in datagrams has 2 MiB
-/// beside it, and the connections and the allocator their share: 8 MiB in all.
-pub const STRANGERS: usize = 2 << 20;
+/// beside it; connections, and an allocator that keeps places of each length on each thread, have the rest: 8 MiB in all.
+pub const STRANGERS: usize = 1 << 20;
 
 /// What opening costs: the text, what it decodes to, and what that decrypts to.
 pub const OPENING_COST: usize = 3;

@@ -421,6 +421,15 @@ impl Opened {
         &self.message[self.body.clone()]
     }
 
+    /// The body's bytes, without what came around them.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        let Self { mut message, body, .. } = self;
+        message.truncate(body.end);
+        drop(message.drain(..body.start));
+        message
+    }
+
     /// Whether it may be a request: in the classic dialect an object with an action, as all are that deployed agents send.
     /// A few letters can be forged, so what asks for nothing proves nothing.
     #[must_use]

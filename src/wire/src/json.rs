@@ -60,6 +60,22 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     })
 }
 
+/// Reads a text as [`parse_json`] does and keeps it, mended: as it may be put into another one.
+pub(crate) fn read_and_keep<T: DeserializeOwned>(
+    bytes: Vec<u8>,
+) -> Result<(T, Vec<u8>), JsonError> {
+    let wrong = |error| JsonError(Reason::Text(error));
+    let text =
+        std::str::from_utf8(&bytes).map_err(|error| wrong(serde::de::Error::custom(error)))?;
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok((value, bytes)),
+        Err(error) => error,
+    };
+    let Some(mended) = mend(text) else { return Err(wrong(error)) };
+    let value = serde_json::from_str(&mended).map_err(wrong)?;
+    Ok((value, mended.into_bytes()))
+}
+
 /// The text with what only Python takes for JSON replaced; none when there is nothing of the kind.
 fn mend(text: &str) -> Option<String> {
     let surrogate = |at: usize| {

@@ -39,4 +39,4 @@ pub use sealed::{
 };
 pub use secret::{ClusterSecret, KeyError, Random};
 pub use seen::{CipherId, MOST_CHANGING, MOST_OTHERS, SeenMessages};
-pub use weigh::{is_within, parse_within, weigh, weigh_value};
+pub use weigh::{is_lighter, is_within, parse_within, weigh, weigh_value};

@@ -1,7 +1,7 @@
 //! A body made ready once and sent to many.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
@@ -19,6 +19,9 @@ use crate::{ClusterSecret, Dialect, JOIN, KeyError, Random, base64url, to_ascii_
 /// Bodies above this length are kept compressed only: a plain copy is inflated for the few who ask.
 const KEEP_PLAIN: usize = 4 << 20;
 
+/// Up to this length what is put together is one text.
+const JOIN_PLAIN: usize = 1 << 20;
+
 /// The body of a message: serialized once, compressed at most once, sealed for each who gets it.
 ///
 /// In the classic dialect its text goes as deployed agents write it, to the letter, however it was given.
@@ -31,6 +34,8 @@ pub struct Prepared {
     /// The text is written to the letter, or is none.
     is_classic: bool,
     length: usize,
+    /// What it is put together from; none for a body that is whole.
+    parts: Vec<Arc<Prepared>>,
 }
 
 #[derive(Debug)]
@@ -39,11 +44,25 @@ struct Deflated {
     piece: Vec<u8>,
     /// Checksum of the plain text.
     adler: u32,
+    /// Bytes of the plain text.
+    length: usize,
 }
 
 impl Deflated {
     fn new(plain: &[u8]) -> Self {
-        Self { piece: deflate_piece(plain), adler: adler32(plain) }
+        Self { piece: deflate_piece(plain), adler: adler32(plain), length: plain.len() }
+    }
+
+    /// Of texts one after the other.
+    fn joined<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let room = parts.clone().map(|part| part.piece.len()).sum();
+        let mut whole = Self { piece: Vec::with_capacity(room), adler: 1, length: 0 };
+        for part in parts {
+            whole.piece.extend_from_slice(&part.piece);
+            whole.adler = adler32_combine(whole.adler, part.adler, part.length);
+            whole.length += part.length;
+        }
+        whole
     }
 }
 
@@ -67,7 +86,34 @@ impl Prepared {
         } else {
             (None, OnceLock::from(Deflated::new(&json)))
         };
-        Self { plain, deflated, classic: OnceLock::new(), is_classic, length }
+        Self { plain, deflated, classic: OnceLock::new(), is_classic, length, parts: vec![] }
+    }
+
+    /// Puts bodies together, one after the other. What is long stays in its parts: nothing is copied, inflated or compressed
+    /// again.
+    #[must_use]
+    pub fn joined(parts: Vec<Arc<Self>>) -> Self {
+        let length = parts.iter().map(|part| part.length).sum();
+        let is_classic = parts.iter().all(|part| part.is_classic);
+        if length <= JOIN_PLAIN && parts.iter().all(|part| part.plain.is_some()) {
+            let text: Vec<u8> =
+                parts.iter().flat_map(|part| part.plain.iter()).flatten().copied().collect();
+            return Self::from_text(text, is_classic);
+        }
+        let (deflated, classic) = Default::default();
+        Self { plain: None, deflated, classic, is_classic, length, parts }
+    }
+
+    /// What it was put together from, in order; none for a body that is whole.
+    #[must_use]
+    pub fn parts(&self) -> &[Arc<Self>] {
+        &self.parts
+    }
+
+    /// The text, if it is kept as it is.
+    #[must_use]
+    pub fn plain(&self) -> Option<&[u8]> {
+        self.plain.as_deref()
     }
 
     /// Takes bytes that need not be JSON: keys of data objects are kept in classic envelopes so.
@@ -79,6 +125,7 @@ impl Prepared {
             classic: OnceLock::new(),
             is_classic: true,
             length: bytes.len(),
+            parts: vec![],
         }
     }
 
@@ -105,7 +152,9 @@ impl Prepared {
     pub fn size_bytes(&self) -> usize {
         let plain = self.plain.as_ref().map_or(0, |plain| plain.len());
         let deflated = [self.deflated.get(), self.classic.get()];
-        plain + deflated.into_iter().flatten().map(|deflated| deflated.piece.len()).sum::<usize>()
+        let parts: usize = self.parts.iter().map(|part| part.size_bytes()).sum();
+        let deflated = deflated.into_iter().flatten().map(|deflated| deflated.piece.len());
+        plain + parts + deflated.sum::<usize>()
     }
 
     /// The JSON text.
@@ -113,6 +162,11 @@ impl Prepared {
     pub fn json(&self) -> Cow<'_, [u8]> {
         match &self.plain {
             Some(plain) => Cow::Borrowed(plain),
+            None if !self.parts.is_empty() => {
+                let mut text = Vec::with_capacity(self.length);
+                self.parts.iter().for_each(|part| text.extend_from_slice(&part.json()));
+                Cow::Owned(text)
+            }
             None => {
                 let stream = zlib(self.deflated());
                 Cow::Owned(inflate(&stream, self.length).expect("it was compressed here"))
@@ -126,8 +180,10 @@ impl Prepared {
     }
 
     fn deflated(&self) -> &Deflated {
-        self.deflated
-            .get_or_init(|| Deflated::new(self.plain.as_deref().expect("one of the two is there")))
+        self.deflated.get_or_init(|| match &self.plain {
+            Some(plain) => Deflated::new(plain),
+            None => Deflated::joined(self.parts.iter().map(|part| part.deflated())),
+        })
     }
 
     /// What goes in a classic frame.
@@ -135,7 +191,11 @@ impl Prepared {
         if self.is_classic {
             return self.deflated();
         }
-        self.classic.get_or_init(|| Deflated::new(&rewrite(&self.json())))
+        // Parts begin and end between two words, so that each is written as it is in the whole.
+        self.classic.get_or_init(|| match self.parts.is_empty() {
+            true => Deflated::new(&rewrite(&self.json())),
+            false => Deflated::joined(self.parts.iter().map(|part| part.classic())),
+        })
     }
 
     /// The plaintext of a sealed frame, with room for the tag.
@@ -143,7 +203,7 @@ impl Prepared {
         let preamble = sealed::preamble(stamp);
         let preamble = preamble.as_bytes();
         if self.length + preamble.len() >= COMPRESS_FROM {
-            let Deflated { piece, adler } = self.deflated();
+            let Deflated { piece, adler, .. } = self.deflated();
             if piece.len() < self.length {
                 let adler = adler32_combine(adler32(preamble), *adler, self.length);
                 let adler = adler32_combine(adler, adler32(b"}"), 1);
@@ -167,7 +227,7 @@ impl Prepared {
 }
 
 /// A whole zlib stream, with room for the padding of a cipher.
-fn zlib(Deflated { piece, adler }: &Deflated) -> Vec<u8> {
+fn zlib(Deflated { piece, adler, .. }: &Deflated) -> Vec<u8> {
     let mut stream = Vec::with_capacity(piece.len() + 11 + BLOCK);
     stream.extend_from_slice(&HEADER);
     stream.extend_from_slice(piece);

@@ -11,7 +11,7 @@ pub use options::{Format, Size};
 pub use table::*;
 
 use crate::json::JsonError;
-use crate::weigh::parse_within;
+use crate::weigh::{parse_within, weigh_value};
 
 /// The nodes that a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -304,6 +304,17 @@ impl Request {
             message["multiplexed"] = true.into();
         }
         message
+    }
+
+    /// Bytes of memory that the request takes, about: what was sent with it and is no part of it does not count.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let node = match &self.node {
+            None | Some(NodeSpec::Any) => 0,
+            Some(NodeSpec::Selector(text)) => text.len(),
+            Some(NodeSpec::Names(names)) => names.iter().map(|name| 32 + name.len()).sum(),
+        };
+        node + weigh_value(&Value::Object(self.action.to_options()))
     }
 
     /// The message that a node sends to the peers that this one is for: names of older agents become current

@@ -33,9 +33,20 @@ const MOST_DEPTH: usize = 128;
 /// the number means nothing.
 #[must_use]
 pub fn weigh(text: &[u8]) -> usize {
+    measure(text).weight
+}
+
+/// What a text weighs, and how deep it is nested.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measure {
+    pub(crate) weight: usize,
+    pub(crate) levels: usize,
+}
+
+pub(crate) fn measure(text: &[u8]) -> Measure {
     // What is open, by level: its entries so far, and whether it is a map.
     let mut open = [(0_u32, false); MOST_DEPTH];
-    let (mut depth, mut weight, mut at) = (0_usize, 0_usize, 0);
+    let (mut depth, mut levels, mut weight, mut at) = (0_usize, 0, 0_usize, 0);
     while let Some(byte) = text.get(at) {
         at += 1;
         match byte {
@@ -61,6 +72,7 @@ pub fn weigh(text: &[u8]) -> usize {
                     *level = (0, is_map);
                 }
                 depth += 1;
+                levels = levels.max(depth);
                 if is_map {
                     weight += MAP;
                 } else if !is_closed(text, at) {
@@ -71,7 +83,7 @@ pub fn weigh(text: &[u8]) -> usize {
             _ => {}
         }
     }
-    weight
+    Measure { weight, levels }
 }
 
 /// Bytes of memory that a value takes, about.
@@ -88,6 +100,28 @@ pub fn weigh_value(value: &Value) -> usize {
             MAP + map.len().saturating_sub(MAP_ROOM as usize) * MAP_ENTRY + entries.sum::<usize>()
         }
     }
+}
+
+/// Whether a value takes no more than `budget` bytes of memory, about. No more of it is looked at than that takes.
+#[must_use]
+pub fn is_lighter(value: &Value, budget: usize) -> bool {
+    fn spend(value: &Value, left: &mut usize) -> bool {
+        let own = match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => TEXT,
+            Value::String(text) => TEXT + text.len(),
+            Value::Array(_) => LIST,
+            Value::Object(_) => MAP,
+        };
+        let Some(rest) = left.checked_sub(own) else { return false };
+        *left = rest;
+        match value {
+            Value::Array(list) => list.iter().all(|item| spend(item, left)),
+            Value::Object(map) => map.values().all(|item| spend(item, left)),
+            _ => true,
+        }
+    }
+    let mut left = budget;
+    spend(value, &mut left)
 }
 
 /// Where the quote stands that ends a text, or where everything ends.
@@ -168,6 +202,14 @@ mod tests {
         assert_eq!(weigh(br#""[[{{,,\",\\""#), TEXT + 11);
         assert_eq!(weigh(br#""not closed \"#), TEXT + 12);
         assert_eq!(weigh(b""), 0);
+    }
+
+    #[test]
+    fn what_is_light_is_found_out_without_looking_at_what_is_heavy() {
+        let many = |count: usize| Value::Array(vec![json!({"a": "b"}); count]);
+        assert!(is_lighter(&many(10), 10 << 10) && !is_lighter(&many(10_000), 10 << 10));
+        assert!(!is_lighter(&json!(["x".repeat(1 << 20)]), 1 << 20));
+        assert!(is_lighter(&Value::Null, 100));
     }
 
     #[test]

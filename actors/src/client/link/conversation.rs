@@ -63,9 +63,13 @@ impl Conversation<'_> {
                 Err(error) => return Err(self.broken(error)),
             };
             let is_end = count == 0;
-            framing
-                .push(&buffer[..count])
-                .map_err(|error| self.broken(io::Error::other(error.to_string())))?;
+            // Blanks before a document are nothing, however many.
+            let read = match framing.pending() {
+                0 => buffer[..count].trim_ascii_start(),
+                _ => &buffer[..count],
+            };
+            let too_large = |_| AskError::TooLarge(self.server.clone(), self.limits.max_frame);
+            framing.push(read).map_err(too_large)?;
             let last = |framing: &mut Framing| if is_end { framing.finish() } else { None };
             while let Some(incoming) = framing.next_frame().or_else(|| last(&mut framing)) {
                 // A lone NUL keeps a quiet stream alive.

@@ -25,6 +25,8 @@ pub enum AskError {
     Reply(Server, wire::Refusal),
     /// A reply that is not JSON.
     Json(Server),
+    /// A reply that is larger than any of its kind is.
+    TooLarge(Server, usize),
     /// This node has no secret, or one that keys nothing.
     Secret(String),
     /// The configuration that holds the secret cannot be read.
@@ -71,6 +73,12 @@ impl std::fmt::Display for AskError {
                 "the reply of {server} does not open ({refusal}): its cluster.secret or cluster.name differs from ours"
             ),
             Self::Json(server) => write!(f, "the reply of {server} is not JSON"),
+            Self::TooLarge(server, most) => write!(
+                f,
+                "the reply of {server} is larger than such replies are (more than {} MiB): it is not read; ask for less at \
+                 once, or look at what that node sends",
+                most >> 20
+            ),
             Self::Secret(reason) => {
                 write!(f, "{reason}: set it with `om cluster set --kw cluster.secret=..`")
             }

@@ -185,3 +185,38 @@ fn servers_are_read_as_operators_write_them() {
         assert_eq!(server(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_reply_is_no_larger_than_such_replies_are_and_blanks_are_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = paths(&folder, "sealed", SECRET);
+    let many = |count: usize| format!("[{}0]\0", "{},".repeat(count)).into_bytes();
+    let blanks = vec![b' '; 40 << 20];
+    let asked = |request: &Request, reply: Vec<u8>| {
+        let file = paths.lsnr_socket();
+        _ = std::fs::remove_file(&file);
+        let listener = UnixListener::bind(&file).unwrap();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = [0; 4096];
+            _ = stream.read(&mut asked);
+            _ = stream.write_all(&reply);
+        });
+        let answer = link(&paths, None).ask(request, Some(Duration::from_secs(60)));
+        answering.join().unwrap();
+        answer
+    };
+    let large = |answer: Result<Value, AskError>| {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, AskError::TooLarge(..)), "{error}");
+        assert!(error.to_string().contains("128 MiB") || error.to_string().contains("26 MiB"));
+    };
+    large(asked(&status(), many(300_000)));
+    large(asked(&status(), vec![b'1'; 27 << 20]));
+    assert!(asked(&status(), many(10_000)).is_ok());
+    let everything =
+        Request::new(wire::DaemonStatus { selector: None, namespace: None, relatives: false });
+    assert!(asked(&everything, many(300_000)).is_ok(), "a status may be larger");
+    let padded = [&blanks[..], b"{\"status\": 0}\0"].concat();
+    assert_eq!(asked(&status(), padded).unwrap(), json!({"status": 0}));
+}

@@ -86,7 +86,8 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn start(link: &Link, sources: &[Source], node: &Option<NodeSpec>) -> Self {
-        let (sender, incoming) = mpsc::sync_channel(64);
+        // Whoever sends what is large waits until it is shown.
+        let (sender, incoming) = mpsc::sync_channel(1);
         let links = links(link, node);
         let is_only = sources.len() * links.len() == 1;
         let mut streams = vec![];

@@ -2,7 +2,7 @@
 
 use model::NodeName;
 
-use super::glob;
+use super::{MAX_WORK, SelectorError, Work, check_size, glob_counted};
 use crate::Labels;
 
 /// Expands a node selector: `n1 n2`, `n[12]`, `zone=a+arch=x86`, `!label:`, `*`.
@@ -18,30 +18,46 @@ pub struct NodeSelector<'a> {
 
 impl NodeSelector<'_> {
     /// Names of the selected nodes, in order, without duplicates. Several plain words are taken as they are,
-    /// existing or not.
+    /// existing or not. None for what [`Self::try_expand`] refuses.
     #[must_use]
     pub fn expand(&self, selector: &str) -> Vec<String> {
+        self.try_expand(selector).unwrap_or_default()
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    ///
+    /// [`SelectorError`] for what is too long, or takes too much work.
+    pub fn try_expand(&self, selector: &str) -> Result<Vec<String>, SelectorError> {
         let selector = selector.trim();
+        check_size(selector)?;
+        let work = Work::new(MAX_WORK);
         if selector == "*" {
             let mut all = self.nodes.to_vec();
             if self.is_live {
                 all.sort();
             }
-            return texts(&all);
+            return Ok(texts(&all));
         }
         let words: Vec<&str> = selector.split_whitespace().collect();
         let has_sign = |word: &str| word.contains(['*', '?', '=', ',', '+', ':', '!', '[']);
         if words.len() > 1 && !selector.contains(['*', '?', '=', ',', '+']) {
             // Names of nodes have no case.
-            return unique(words.into_iter().map(str::to_ascii_lowercase));
+            return Ok(unique(words.into_iter().map(str::to_ascii_lowercase)));
         }
         if let [word] = words[..]
             && !has_sign(word)
         {
             let node = self.nodes.iter().find(|node| node.as_str().eq_ignore_ascii_case(word));
-            return node.map(|node| vec![node.to_string()]).unwrap_or_default();
+            return Ok(node.map(|node| vec![node.to_string()]).unwrap_or_default());
         }
-        unique(words.into_iter().flat_map(|word| texts(&self.word(word))))
+        let mut selected = vec![];
+        for word in words {
+            selected.extend(texts(&self.word(word, &work)?));
+            work.spend(selected.len() as u64 * 100)?;
+        }
+        Ok(unique(selected.into_iter()))
     }
 
     /// Why a selector cannot mean what it says: the part that is neither a name, a pattern nor a label.
@@ -69,30 +85,52 @@ impl NodeSelector<'_> {
     }
 
     /// One word: intersections of unions. Sorted.
-    fn word(&self, word: &str) -> Vec<NodeName> {
+    fn word(&self, word: &str, work: &Work) -> Result<Vec<NodeName>, SelectorError> {
         let mut selected = self.nodes.to_vec();
         selected.sort();
         selected.dedup();
         for part in word.split('+') {
             let atoms: Vec<&str> = part.split(',').collect();
-            selected.retain(|node| atoms.iter().any(|atom| self.matches(atom, node)));
+            let mut kept = vec![];
+            for node in selected {
+                work.spend(atoms.len() as u64 * 100)?;
+                let mut is_match = false;
+                for atom in &atoms {
+                    is_match = self.matches(atom, &node, work)?;
+                    if is_match {
+                        break;
+                    }
+                }
+                if is_match {
+                    kept.push(node);
+                }
+            }
+            selected = kept;
         }
-        selected
+        Ok(selected)
     }
 
-    fn matches(&self, atom: &str, node: &NodeName) -> bool {
+    fn matches(&self, atom: &str, node: &NodeName, work: &Work) -> Result<bool, SelectorError> {
         let positive = atom.trim_start_matches('!');
         let label = |name: &str| self.labels.get(node).and_then(|labels| labels.get(name));
         let is_match = match positive {
-            "" => return false,
+            "" => return Ok(false),
             "*" => true,
             _ => match (positive.split_once('='), positive.strip_suffix(':')) {
                 (Some((name, value)), _) => label(name).is_some_and(|label| label == value),
                 (None, Some(name)) => label(name).is_some(),
-                (None, None) => glob(&positive.to_ascii_lowercase(), node.as_str()),
+                (None, None) => {
+                    work.spend(positive.len() as u64 * 2)?;
+                    let pattern: Vec<char> = positive.to_ascii_lowercase().chars().collect();
+                    let name: Vec<char> = node.as_str().chars().collect();
+                    let mut steps = 0;
+                    let is_match = glob_counted(&pattern, &name, &mut steps);
+                    work.spend(steps * 4)?;
+                    is_match
+                }
             },
         };
-        is_match != atom.starts_with('!')
+        Ok(is_match != atom.starts_with('!'))
     }
 }
 
@@ -126,6 +164,26 @@ mod tests {
             ("az=fr1", &[]),
         ] {
             assert_eq!(selector.expand(text), selected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_takes_too_much_work_is_refused_and_what_people_type_is_not() {
+        let nodes: Vec<NodeName> =
+            (0..200).map(|n| NodeName::new(&format!("{}{n}", "a".repeat(50))).unwrap()).collect();
+        let labels = Labels::new();
+        let selector = NodeSelector { nodes: &nodes, labels: &labels, is_live: true };
+        for usual in ["*", "a*1", "n1 n2 n3", "az=fr1,az=fr2+env:", "!a*[13],b?"] {
+            assert!(selector.try_expand(usual).is_ok(), "{usual}");
+        }
+        for worst in [
+            vec!["x"; 1_001].join(","),
+            vec!["x,y"; 30_000].join(" "),
+            format!("*{}", "[".repeat(60_000)),
+            "n".repeat(65 << 10),
+        ] {
+            let refused = selector.try_expand(&worst).unwrap_err();
+            assert!(refused.0.contains("more"), "{worst:.40}: {refused}");
         }
     }
 

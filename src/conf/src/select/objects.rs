@@ -1,12 +1,14 @@
 //! Selectors of objects.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Kind, ObjectPath};
 use regex::RegexBuilder;
 
-use super::{glob_counted, path_query};
+use super::{
+    LONGEST_EXPRESSION, MAX_WORK, SelectorError, Work, check_size, glob_counted, path_query,
+};
 use crate::Value;
 
 /// What an object selector looks at.
@@ -25,18 +27,6 @@ pub trait Objects {
     fn status(&self, path: &ObjectPath) -> Option<serde_json::Value>;
 }
 
-/// Why a selector was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelectorError(pub String);
-
-impl std::fmt::Display for SelectorError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "selector: {}", self.0)
-    }
-}
-
-impl std::error::Error for SelectorError {}
-
 /// Expands an object selector: `svc*+!svc2,test/**,orchestrate=ha`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ObjectSelector<'a> {
@@ -46,40 +36,19 @@ pub struct ObjectSelector<'a> {
     pub kind: Option<Kind>,
 }
 
-/// Conditions of one selector: each costs a look at every object.
-const MAX_ATOMS: usize = 1_000;
-
-/// Bytes of one selector.
-const MAX_LENGTH: usize = 64 << 10;
-
-/// Work of one selector, in steps of about a nanosecond: beyond, it is refused.
-const MAX_WORK: u64 = 1_000_000_000;
-
 /// Steps of a look at a keyword, at the state of an object, of making an expression, and of each byte it is held to.
 const KEYWORD: u64 = 5_000;
 const STATUS: u64 = 40_000;
 const EXPRESSION: u64 = 2_000_000;
+const EXPRESSION_SIGN: u64 = 50_000;
 const EXPRESSION_BYTE: u64 = 100;
-
-/// What is left of the work that a selector may cost.
-struct Work(Cell<u64>);
-
-impl Work {
-    fn spend(&self, steps: u64) -> Result<(), SelectorError> {
-        let left = self.0.get().checked_sub(steps.max(1));
-        self.0.set(left.unwrap_or(0));
-        left.map(drop).ok_or_else(|| {
-            SelectorError("it takes more work than a selector may: ask for less at once".to_owned())
-        })
-    }
-}
 
 /// The objects of one expansion, each looked up and written out once.
 struct Known<'p> {
     by_path: BTreeMap<&'p str, &'p ObjectPath>,
     visible: Vec<&'p ObjectPath>,
     long: OnceCell<Vec<Vec<char>>>,
-    work: Work,
+    work: &'p Work,
 }
 
 impl<'p> Known<'p> {
@@ -110,18 +79,39 @@ impl ObjectSelector<'_> {
         selector: &str,
         objects: &dyn Objects,
     ) -> Result<Vec<ObjectPath>, SelectorError> {
-        if selector.len() > MAX_LENGTH {
-            return Err(SelectorError(format!("more than {MAX_LENGTH} bytes")));
-        }
-        if selector.split([',', '+']).count() > MAX_ATOMS {
-            return Err(SelectorError(format!("more than {MAX_ATOMS} conditions")));
-        }
+        self.expand_within(&mut { MAX_WORK }, selector, objects)
+    }
+
+    /// The same, for so many steps of work, of which it takes what it needs.
+    ///
+    /// # Errors
+    ///
+    /// [`SelectorError`], also when that is not enough.
+    pub fn expand_within(
+        &self,
+        steps: &mut u64,
+        selector: &str,
+        objects: &dyn Objects,
+    ) -> Result<Vec<ObjectPath>, SelectorError> {
+        check_size(selector)?;
+        let work = Work::new(*steps);
+        let expanded = self.expand_with(&work, selector, objects);
+        *steps = work.left();
+        expanded
+    }
+
+    fn expand_with(
+        &self,
+        work: &Work,
+        selector: &str,
+        objects: &dyn Objects,
+    ) -> Result<Vec<ObjectPath>, SelectorError> {
         let all = objects.paths();
         let known = Known {
             by_path: all.iter().map(|path| (path.as_str(), path)).collect(),
             visible: all.iter().filter(|path| self.is_visible(path)).collect(),
             long: OnceCell::new(),
-            work: Work(Cell::new(MAX_WORK)),
+            work,
         };
         let mut seen = BTreeSet::new();
         let mut selected = vec![];
@@ -156,7 +146,7 @@ impl ObjectSelector<'_> {
         known: &Known<'p>,
         objects: &dyn Objects,
     ) -> Result<Vec<&'p ObjectPath>, SelectorError> {
-        let (visible, work) = (&known.visible, &known.work);
+        let (visible, work) = (&known.visible, known.work);
         // Who is selected is compared with who was.
         work.spend(visible.len() as u64 * 100)?;
         let has_kind = |path: &&&ObjectPath| path.kind() == self.kind.unwrap_or(Kind::Svc);
@@ -173,10 +163,7 @@ impl ObjectSelector<'_> {
             Some(positive) => (positive, true),
             None => (atom, false),
         };
-        let condition = condition(positive)?;
-        if condition.as_ref().is_some_and(|condition| condition.regex.is_some()) {
-            work.spend(EXPRESSION)?;
-        }
+        let condition = condition(positive, work)?;
         let pattern: Option<Vec<char>> = match condition {
             Some(_) => None,
             None => self.pattern(positive).map(|pattern| pattern.chars().collect()),
@@ -219,7 +206,7 @@ impl ObjectSelector<'_> {
 }
 
 /// Reads `key<op>value`; none for a name.
-fn condition(text: &str) -> Result<Option<Condition<'_>>, SelectorError> {
+fn condition<'a>(text: &'a str, work: &Work) -> Result<Option<Condition<'a>>, SelectorError> {
     let first = OPERATORS
         .into_iter()
         .filter_map(|operator| Some((text.find(operator)?, operator)))
@@ -228,6 +215,12 @@ fn condition(text: &str) -> Result<Option<Condition<'_>>, SelectorError> {
     let (key, value) = (&text[..at], &text[at + operator.len()..]);
     let regex = match operator {
         "~" | "~=" => {
+            // Before it is made: a sign may stand for a class of thousands.
+            if value.len() > LONGEST_EXPRESSION {
+                let reason = format!("an expression of more than {LONGEST_EXPRESSION} bytes");
+                return Err(SelectorError(reason));
+            }
+            work.spend(EXPRESSION + value.len() as u64 * EXPRESSION_SIGN)?;
             let built =
                 RegexBuilder::new(value).size_limit(1 << 18).dfa_size_limit(1 << 18).build();
             match (built, operator) {
@@ -403,7 +396,8 @@ mod tests {
             repeated("x~a{1,99}", 900),
             repeated(&"*a".repeat(30), 900),
             format!("*{}", "[".repeat(60_000)),
-            "a".repeat(MAX_LENGTH + 1),
+            "a".repeat(65 << 10),
+            format!("x~{}", r"\w".repeat(30_000)),
         ] {
             let refused = select(&worst).unwrap_err();
             assert!(refused.0.contains("more"), "{worst:.40}: {refused}");
