@@ -333,13 +333,21 @@ impl Identity {
         freshness: Option<&Freshness>,
         read: ReadBody<T>,
     ) -> Result<T, PeerError> {
-        let wrong = |error: JsonError| match error.is_too_heavy() {
-            true => PeerError::TooLong,
-            false => PeerError::Json,
-        };
+        let body = self.open(frame, form, room, freshness)?;
+        read(body, room).map_err(|error| not_read(&error))
+    }
+
+    /// Opens a reply: its body.
+    fn open(
+        &self,
+        frame: &[u8],
+        form: &Form,
+        room: Room,
+        freshness: Option<&Freshness>,
+    ) -> Result<Vec<u8>, PeerError> {
         // An empty answer is a null result.
         if frame.is_empty() {
-            return read(b"null".to_vec(), room).map_err(|_| PeerError::Closed);
+            return Ok(b"null".to_vec());
         }
         let opened = self.sender.open_reply(frame, form, &room.limits(&self.limits));
         let opened = opened.map_err(|refusal| match refusal {
@@ -351,7 +359,7 @@ impl Identity {
         {
             freshness.prove(opened.nodename(), stamp, &asked.stamp.at);
         }
-        read(opened.into_body(), room).map_err(wrong)
+        Ok(opened.into_body())
     }
 
     /// Opens and reads what a stranger answers: outside of the arbiter when it is large.
@@ -414,24 +422,28 @@ impl Identity {
                 answer => return answer,
             }
         }
-        let frame = Arc::new(frame);
+        let mut frame = frame;
         loop {
             let entered = match share.take() {
                 Some(share) => share,
                 None => order.lane.enter(None).await?,
             };
-            let (identity, frame, form) = (self.clone(), frame.clone(), form.clone());
-            let (freshness, weigh, room) = (freshness.clone(), order.reading.weigh, entered.room);
+            let (identity, form, freshness) = (self.clone(), form.clone(), freshness.clone());
+            let (weigh, room) = (order.reading.weigh, entered.room);
             // With its share: work that is begun goes on when nobody waits for it any more.
             let work = move || {
-                let reply = identity.read(&frame, &form, room, Some(&freshness), read);
-                drop(frame);
-                (reply.map(|reply| (weigh(&reply), reply)), entered)
+                let body = identity.open(&frame, &form, room, Some(&freshness));
+                // Nobody opens it again: what is made of the body has its place.
+                let frame = if room == Room::LARGE { vec![] } else { frame };
+                let reply =
+                    body.and_then(|body| read(body, room).map_err(|error| not_read(&error)));
+                (reply.map(|reply| (weigh(&reply), reply)), frame, entered)
             };
             let worked = tokio::task::spawn_blocking(work).await;
-            let (reply, entered) = worked.map_err(|_| PeerError::Busy)?;
+            let (reply, kept, entered) = worked.map_err(|_| PeerError::Busy)?;
             match reply {
                 Err(PeerError::TooLong) if room != Room::LARGE => {
+                    frame = kept;
                     share = Some(order.lane.enter(Some(entered)).await?);
                 }
                 Err(error) => return Err(error),
@@ -521,6 +533,11 @@ async fn receive(stream: &TcpStream, framing: &mut Framing) -> Result<usize, Pee
             Ok(taken) => return taken.map_err(|_| PeerError::TooLong),
         }
     }
+}
+
+/// Why a body is no reply.
+fn not_read(error: &JsonError) -> PeerError {
+    if error.is_too_heavy() { PeerError::TooLong } else { PeerError::Json }
 }
 
 /// How a body is read, in a room.

@@ -186,6 +186,14 @@ impl Prepared {
         })
     }
 
+    /// What goes in a sealed frame, one after the other: that of parts is copied there only.
+    fn pieces(&self) -> Vec<&Deflated> {
+        match self.parts.is_empty() {
+            true => vec![self.deflated()],
+            false => self.parts.iter().flat_map(|part| part.pieces()).collect(),
+        }
+    }
+
     /// What goes in a classic frame.
     fn classic(&self) -> &Deflated {
         if self.is_classic {
@@ -203,15 +211,19 @@ impl Prepared {
         let preamble = sealed::preamble(stamp);
         let preamble = preamble.as_bytes();
         if self.length + preamble.len() >= COMPRESS_FROM {
-            let Deflated { piece, adler, .. } = self.deflated();
-            if piece.len() < self.length {
-                let adler = adler32_combine(adler32(preamble), *adler, self.length);
-                let adler = adler32_combine(adler, adler32(b"}"), 1);
-                let mut message = Vec::with_capacity(piece.len() + preamble.len() + 48);
+            let pieces = self.pieces();
+            let bytes: usize = pieces.iter().map(|deflated| deflated.piece.len()).sum();
+            if bytes < self.length {
+                let mut adler = adler32(preamble);
+                let mut message = Vec::with_capacity(bytes + preamble.len() + 48);
                 message.push(FLAG_ZLIB);
                 message.extend_from_slice(&HEADER);
                 append_stored(&mut message, preamble, false);
-                message.extend_from_slice(piece);
+                for deflated in pieces {
+                    adler = adler32_combine(adler, deflated.adler, deflated.length);
+                    message.extend_from_slice(&deflated.piece);
+                }
+                let adler = adler32_combine(adler, adler32(b"}"), 1);
                 append_stored(&mut message, b"}", true);
                 message.extend_from_slice(&adler.to_be_bytes());
                 return message;
