@@ -91,6 +91,8 @@ pub struct SetNode {
     pub monitor: Option<NodeMonitorData>,
     /// When the node was frozen, 0 if it is not.
     pub frozen: Option<Timestamp>,
+    /// Why, where that is no will of an operator; looked at with `frozen`.
+    pub frozen_by: Option<String>,
     /// Load and memory.
     pub stats: Option<NodeStats>,
     /// The arbitrators as this node reaches them.

@@ -197,6 +197,10 @@ fn end(runtime: Arc<tokio::runtime::Runtime>) {
     }
 }
 
+/// The nice value of the thread of heartbeats, which does little: on a machine that is busy with something else, peers would
+/// take this node for lost, and this node its peers.
+const BEATS_NICE: i32 = -15;
+
 /// Starts every actor; the root says when the control socket can be connected to.
 async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonError> {
     let mut loaded = LoadedConfig::empty(&paths, nodename.clone());
@@ -217,6 +221,12 @@ async fn start(paths: Arc<Paths>, nodename: NodeName) -> Result<Routes, DaemonEr
     let (network, writer) = (Arbiter::try_new()?, Arbiter::try_new()?);
     // Nothing else runs there: whatever blocks, the beats go on.
     let beats = Arbiter::try_new()?.handle();
+    beats.spawn_fn(|| {
+        // Of the calling thread, and of no child process. Without the right to, it is as it was.
+        if let Err(error) = rustix::process::setpriority_process(None, BEATS_NICE) {
+            log::debug!(error:% = error; "the beats have no priority");
+        }
+    });
     let workers = Workers::start(config::processors().clamp(1, MOST_WORKERS))?;
     // The operator is answered whatever the network keeps the others busy with.
     let own_worker = Workers::start(1)?;

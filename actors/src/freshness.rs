@@ -127,6 +127,12 @@ impl Freshness {
         self.save(number);
     }
 
+    /// Nothing is saved while this is held, as on a disk that hangs.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> impl Drop {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes the file unless that snapshot, or a later one, is there already. A disk that is full must not isolate the
     /// node: what cannot be kept is told once.
     fn save(&self, number: u64) {

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use model::{InstanceStatus, LocalExpect, MonitorStatus, NodeMonitorStatus, ObjectPath, Status};
+use model::{
+    InstanceStatus, LocalExpect, MonitorStatus, NodeData, NodeMonitorStatus, ObjectPath, Status,
+};
 use monitor::{NodeChange, NodeCore, NodeEffect, NodeTiming};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use crate::clock::moment;
+use crate::clock::{self, moment};
 use crate::cluster_data::{
     ConcernNode, Emit, Flush, NodeViewChanged, RemoveInstance, SetInstance, SetNode, View,
 };
@@ -84,6 +86,8 @@ pub struct ShutdownInstances {
 pub struct Drain {
     /// Longest wait, none for no limit.
     pub time: Option<Duration>,
+    /// It is the split action of the node.
+    pub is_after_split: bool,
 }
 
 /// Takes a decision now, on one object or on all (request `wake_monitor`).
@@ -270,8 +274,9 @@ impl NodeMonitor {
         log::trace!(effect:? = effect; "node effect");
         match effect {
             NodeEffect::Publish(monitor) => self.publish(*monitor, ctx),
-            NodeEffect::Freeze => self.freeze(true, ctx),
-            NodeEffect::Thaw => self.freeze(false, ctx),
+            NodeEffect::Freeze => self.freeze(Some(""), ctx),
+            NodeEffect::FreezeAfterSplit => self.freeze(Some(NodeData::FROZEN_BY_SPLIT), ctx),
+            NodeEffect::Thaw => self.freeze(None, ctx),
             NodeEffect::FreezeInstance(path) => {
                 if let Err(error) = durable::touch(&self.shared.paths.instance_frozen(&path)) {
                     log::error!(path:% = path, error:% = error; "instance not frozen");
@@ -373,10 +378,13 @@ impl NodeMonitor {
         }
     }
 
-    /// Sets or removes the flag of the node, and publishes it.
-    fn freeze(&mut self, is_wanted: bool, ctx: &mut Context<Self>) {
+    /// Sets the flag of the node, with its reason in it, or removes it, and publishes it.
+    fn freeze(&mut self, reason: Option<&str>, ctx: &mut Context<Self>) {
         let file = self.shared.paths.node_frozen();
-        let done = if is_wanted { durable::touch(&file) } else { durable::remove(&file) };
+        let done = match reason {
+            Some(reason) => durable::write_at(&file, reason.as_bytes(), 0o644, clock::system()),
+            None => durable::remove(&file),
+        };
         if let Err(error) = done {
             log::error!(error:% = error; "frozen flag of the node not changed");
         }
@@ -384,8 +392,10 @@ impl NodeMonitor {
     }
 
     fn publish_frozen(&mut self, ctx: &mut Context<Self>) {
-        let frozen = Some(boot::modified(&self.shared.paths.node_frozen()));
-        self.tell_node("frozen", SetNode { frozen, ..SetNode::default() }, ctx);
+        let file = self.shared.paths.node_frozen();
+        let frozen = Some(boot::modified(&file));
+        let frozen_by = crate::regular::words(&file).filter(|reason| !reason.is_empty());
+        self.tell_node("frozen", SetNode { frozen, frozen_by, ..SetNode::default() }, ctx);
     }
 
     /// Passes soon, if nothing else makes it pass before: it looks at all instances.
@@ -585,9 +595,13 @@ impl Handler<ShutdownInstances> for NodeMonitor {
 impl Handler<Drain> for NodeMonitor {
     type Result = ResponseFuture<Vec<Left>>;
 
-    fn handle(&mut self, Drain { time }: Drain, ctx: &mut Context<Self>) -> Self::Result {
-        self.core.drain(moment());
-        self.released(time, ctx)
+    fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        if drain.is_after_split {
+            self.core.drain_after_split(moment());
+        } else {
+            self.core.drain(moment());
+        }
+        self.released(drain.time, ctx)
     }
 }
 

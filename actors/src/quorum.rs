@@ -20,7 +20,7 @@ use monitor::{Ballot, Loss, Standing, last_words};
 use serde_json::{Map, Value, json};
 use wire::Dialect;
 
-use crate::cluster_data::{Emit, Flush, SetNode, SnapshotCell};
+use crate::cluster_data::{Emit, Flush, SetNode, SnapshotCell, View};
 use crate::config::ConfigCell;
 use crate::durable;
 use crate::node_monitor::Drain;
@@ -226,13 +226,18 @@ impl Quorum {
             .local()
             .and_then(|local| local.data.frozen)
             .is_some_and(|since| since.0 != 0.0);
+        let has_nothing_to_lose = {
+            let (snapshot, config) = (self.snapshot.load(), self.config.load());
+            monitor::has_nothing_to_lose(&View::new(&snapshot, &config, true))
+        };
         let loss = Loss {
+            has_nothing_to_lose,
             has_quorum: self.config.load().node.quorum,
             is_frozen,
             was_shutting: lost.was_shutting,
         };
         if !loss.is_to_judge() {
-            log::info!(peer:% = lost.peer, quorum = loss.has_quorum, frozen = is_frozen; "no split to judge");
+            log::info!(peer:% = lost.peer, quorum = loss.has_quorum, frozen = is_frozen, starting = has_nothing_to_lose; "no split to judge");
             self.lost.pop_front();
             // What they said before the loss counts no more.
             self.poll(ctx);
@@ -359,7 +364,7 @@ impl Quorum {
 
     /// Freezes the node and stops its instances. The daemon goes on, and may be part of the cluster again.
     fn drain(&mut self, ctx: &mut Context<Self>) {
-        let drained = self.tell.drain.send(Drain { time: None });
+        let drained = self.tell.drain.send(Drain { time: None, is_after_split: true });
         ctx.spawn(drained.into_actor(self).map(|left, this, ctx| {
             match left {
                 Ok(left) if left.is_empty() => log::warn!("the instances are stopped"),

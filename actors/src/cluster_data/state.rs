@@ -233,6 +233,7 @@ impl State {
         }
         if let Some(frozen) = change.frozen {
             data.frozen = Some(frozen);
+            data.frozen_by = change.frozen_by;
         }
         if let Some(stats) = change.stats {
             data.stats = stats;

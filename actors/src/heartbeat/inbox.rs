@@ -1,5 +1,7 @@
 //! From the bytes of a driver to a message that is heard.
 
+mod unsaved;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use wire::heartbeat::Unheard;
 use wire::{Accepted, Beat, CipherId, Frame, Limits, Opened, Refusal};
 
+use self::unsaved::{Unsaved, Waiting};
 use super::multicast::Fragments;
 use super::note::{Notes, Severity};
 use super::{Section, Ties};
@@ -75,14 +78,16 @@ pub(super) struct Inbox {
     asked: Rc<RefCell<BTreeMap<NodeName, Instant>>>,
     /// Whether one name is that of two machines, and of which that is told.
     namesakes: Rc<RefCell<(Namesakes, BTreeSet<NodeName>)>>,
+    /// Messages that a restart would not refuse yet.
+    unsaved: Rc<RefCell<Unsaved>>,
     random: Rc<SystemRandom>,
 }
 
 impl Inbox {
     pub(super) fn new(section: Arc<Section>, ties: Arc<Ties>, notes: Notes) -> Self {
         let random = Rc::new(SystemRandom::new());
-        let (asked, namesakes) = Default::default();
-        Self { section, ties, notes, asked, namesakes, random }
+        let (asked, namesakes, unsaved) = Default::default();
+        Self { section, ties, notes, asked, namesakes, unsaved, random }
     }
 
     pub(super) fn section(&self) -> &Arc<Section> {
@@ -177,40 +182,114 @@ impl Inbox {
                 return Taken::Old;
             }
         };
-        let is_sealed = accepted.is_some();
-        if let Some(accepted) = accepted {
-            self.ties.freshness.settle(accepted).await;
-            self.on_skew(&peer, accepted.skew_ms);
-            self.forgive(address).await;
+        let Some(accepted) = accepted else {
+            return self.hear_classic(peer, &opened, message, length, turn, address).await;
+        };
+        self.forgive(address);
+        self.on_skew(&peer, accepted.skew_ms);
+        let boot = opened.stamp().map(|stamp| stamp.at.boot);
+        let mut waiting = Waiting { boot, accepted, message, turn, length, is_noted: false };
+        if accepted.saved_by.is_some() {
+            // Who beats goes on, however slow the disk is: what is queued behind would be late, and the peer given up.
+            waiting.is_noted = self.unsaved.borrow().knows(&peer, boot);
+            if waiting.is_noted {
+                self.notes.beat(&peer, length);
+            }
+            self.hear_once_saved(&peer, waiting);
+        } else {
+            self.hear(&peer, waiting).await;
         }
+        Taken::Heard { peer, is_sealed: true }
+    }
+
+    /// Hears a sealed message that a restart would refuse.
+    async fn hear(&self, peer: &NodeName, waiting: Waiting) {
+        let Waiting { boot, message, turn, length, is_noted, .. } = waiting;
+        self.unsaved.borrow_mut().learn(peer, boot);
         match message {
-            Ok(message) => {
-                if let Some(id) = opened.cipher_id() {
-                    match self.presence(&peer, id, &message) {
-                        // What was recorded is no excuse for what was sent before.
-                        Presence::Now => self.forgive(address).await,
-                        Presence::Past => return Taken::Old,
-                        Presence::Asked => {
-                            self.ask_for_sign(peer, message, length);
-                            return Taken::Old;
-                        }
-                    }
-                }
-                if !self.tell(&peer, message, turn).await {
-                    // It is sent again until it is acknowledged.
-                    self.notes.failed(None, "the cluster data is busy");
+            Ok(message) => self.hand_over(peer, message, turn, (!is_noted).then_some(length)).await,
+            // Whoever says something strange is alive.
+            Err(error) => {
+                self.notes.failed(None, format_args!("{peer}: {error}"));
+                if !is_noted {
+                    self.notes.beat(peer, length);
                 }
             }
-            // Nothing says when it was sent.
-            Err(error) if !is_sealed => {
+        }
+    }
+
+    /// Hears a message once a restart would refuse it, and those that came meanwhile after it.
+    fn hear_once_saved(&self, peer: &NodeName, waiting: Waiting) {
+        if !self.unsaved.borrow_mut().wait(peer, waiting) {
+            return;
+        }
+        let (this, peer) = (self.clone(), peer.clone());
+        tokio::task::spawn_local(async move {
+            loop {
+                let next = this.unsaved.borrow_mut().next(&peer);
+                let Some(waiting) = next else { return };
+                this.ties.freshness.settle(waiting.accepted).await;
+                this.hear(&peer, waiting).await;
+            }
+        });
+    }
+
+    /// Hears a classic message, of which nothing says when it was sent unless it can be read.
+    async fn hear_classic(
+        &self,
+        peer: NodeName,
+        opened: &Opened,
+        message: Message,
+        length: usize,
+        turn: Option<Held>,
+        address: Option<IpAddr>,
+    ) -> Taken {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
                 self.notes.failed(None, format_args!("{peer}: {error}"));
                 return Taken::Old;
             }
-            // Whoever says something strange is alive.
-            Err(error) => self.notes.failed(None, format_args!("{peer}: {error}")),
+        };
+        if let Some(id) = opened.cipher_id() {
+            match self.presence(&peer, id, &message) {
+                // What was recorded is no excuse for what was sent before.
+                Presence::Now => self.forgive(address),
+                Presence::Past => return Taken::Old,
+                Presence::Asked => {
+                    self.ask_for_sign(peer, message, length);
+                    return Taken::Old;
+                }
+            }
         }
-        self.notes.beat(&peer, length);
-        Taken::Heard { peer, is_sealed }
+        self.hand_over(&peer, message, turn, Some(length)).await;
+        Taken::Heard { peer, is_sealed: false }
+    }
+
+    /// Notes the beat, if it is to be, and hands over what it says: first, unless that may take a while.
+    async fn hand_over(
+        &self,
+        peer: &NodeName,
+        message: HeartbeatMessage,
+        turn: Option<Held>,
+        beat: Option<usize>,
+    ) {
+        let is_slow = turn.is_some() || is_heavy(&self.ties.snapshot.load(), peer, &message);
+        let note = || {
+            if let Some(length) = beat {
+                self.notes.beat(peer, length);
+            }
+        };
+        if is_slow {
+            note();
+        }
+        if !self.tell(peer, message, turn, is_slow).await {
+            // It is sent again until it is acknowledged.
+            self.notes.failed(None, "the cluster data is busy");
+        }
+        if !is_slow {
+            note();
+        }
     }
 
     /// Hands a message to the cluster data, which only takes over what a large one makes of the data of its sender. False:
@@ -220,10 +299,11 @@ impl Inbox {
         peer: &NodeName,
         mut message: HeartbeatMessage,
         turn: Option<Held>,
+        is_slow: bool,
     ) -> bool {
         let from = peer.clone();
         let mut turn = turn;
-        if turn.is_none() && is_heavy(&self.ties.snapshot.load(), peer, &message) {
+        if turn.is_none() && is_slow {
             turn = heavy::heartbeat_turn().await;
             if turn.is_none() {
                 return false;
@@ -347,10 +427,7 @@ impl Inbox {
             match answered.await {
                 Ok(Ok(answer)) if names(&answer, &action) => {
                     this.ties.classic.on_heard();
-                    if !this.tell(&peer, message, None).await {
-                        notes.failed(None, "the cluster data is busy");
-                    }
-                    notes.beat(&peer, length);
+                    this.hand_over(&peer, message, None, Some(length)).await;
                 }
                 Ok(Ok(_)) => {
                     notes.failed(None, format_args!("{peer}: its answer is of another time"))
@@ -420,12 +497,12 @@ impl Inbox {
         }
     }
 
-    async fn forgive(&self, address: Option<IpAddr>) {
+    /// Never waits: the next message forgives as well.
+    fn forgive(&self, address: Option<IpAddr>) {
         if let Some(sender) = address
             && self.ties.blacklist.count(sender) > 0
         {
-            let forgiven = self.ties.valid.send(Valid(sender));
-            _ = tokio::time::timeout(KEEPER_PATIENCE, forgiven).await;
+            _ = self.ties.valid.try_send(Valid(sender));
         }
     }
 }

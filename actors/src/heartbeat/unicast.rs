@@ -33,6 +33,10 @@ use crate::listener::accept::{self, Accepted, BindError, Bound};
 /// Longest wait for a connection, as in deployed agents.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Where beats follow faster than that, their interval is the limit, and this at least: to a machine that stood still, or was
+/// cut off, a question that was lost is not asked again within the second.
+const LEAST_CONNECT_PATIENCE: Duration = Duration::from_millis(250);
+
 /// Shortest limit of the time that sending a message may take; else the timeout of the section.
 const LEAST_SEND_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -79,7 +83,10 @@ pub(super) async fn transmit(outbox: Outbox) -> String {
 async fn send_to(peer: NodeName, outbox: Rc<Outbox>) {
     let mut beats = outbox.beats.clone();
     let Some((host, port)) = outbox.section.settings.peers.get(&peer).cloned() else { return };
-    let patience = outbox.section.settings.timeout.max(LEAST_SEND_PATIENCE);
+    let settings = &outbox.section.settings;
+    let patience = settings.timeout.max(LEAST_SEND_PATIENCE);
+    let connecting = settings.interval.clamp(LEAST_CONNECT_PATIENCE, CONNECT_PATIENCE);
+    let to = Receiver { host: &host, port, connecting };
     let mut kept: Option<TcpStream> = None;
     loop {
         if beats.changed().await.is_err() {
@@ -90,10 +97,10 @@ async fn send_to(peer: NodeName, outbox: Rc<Outbox>) {
         let Some((is_sealed, frame)) = beat.frame(&peer) else { continue };
         let sent = tokio::time::timeout(patience, async {
             if is_sealed {
-                send_kept(&mut kept, &host, port, beat.introduction(), frame).await
+                send_kept(&mut kept, &to, beat.introduction(), frame).await
             } else {
                 kept = None;
-                send_once(&host, port, frame).await
+                to.send_once(frame).await
             }
         });
         let sent = sent.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -107,26 +114,36 @@ async fn send_to(peer: NodeName, outbox: Rc<Outbox>) {
     }
 }
 
-async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let connected = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect((host, port)));
-    let stream = connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(stream)
+/// Where a peer listens.
+struct Receiver<'a> {
+    host: &'a str,
+    port: u16,
+    /// Longest wait for a connection.
+    connecting: Duration,
 }
 
-/// One connection for one message.
-async fn send_once(host: &str, port: u16, frame: &[u8]) -> io::Result<()> {
-    let mut stream = connect(host, port).await?;
-    stream.write_all(frame).await?;
-    stream.shutdown().await
+impl Receiver<'_> {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((self.host, self.port));
+        let connected = tokio::time::timeout(self.connecting, stream).await;
+        let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        Ok(stream)
+    }
+
+    /// One connection for one message.
+    async fn send_once(&self, frame: &[u8]) -> io::Result<()> {
+        let mut stream = self.connect().await?;
+        stream.write_all(frame).await?;
+        stream.shutdown().await
+    }
 }
 
 /// Over the connection kept, or a new one when the peer closed it.
 async fn send_kept(
     kept: &mut Option<TcpStream>,
-    host: &str,
-    port: u16,
+    to: &Receiver<'_>,
     introduction: Option<&Arc<[u8]>>,
     frame: &[u8],
 ) -> io::Result<()> {
@@ -137,7 +154,7 @@ async fn send_kept(
         *kept = Some(stream);
         return Ok(());
     }
-    let mut stream = connect(host, port).await?;
+    let mut stream = to.connect().await?;
     if let Some(introduction) = introduction {
         stream.write_all(introduction).await?;
     }

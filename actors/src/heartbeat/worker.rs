@@ -62,7 +62,8 @@ impl Worker {
     /// A worker that knows of nobody.
     #[must_use]
     pub fn new(direction: Direction, section: Arc<Section>, ties: Arc<Ties>) -> Self {
-        let beating = Beating::new(section.settings.timeout, section.peers().cloned());
+        let settings = &section.settings;
+        let beating = Beating::new(settings.timeout, settings.interval, section.peers().cloned());
         let signs = Latest::new(ties.membership.clone());
         Self {
             direction,
@@ -362,10 +363,10 @@ impl Handler<Reconfigure> for Worker {
     fn handle(&mut self, Reconfigure(section): Reconfigure, ctx: &mut Context<Self>) {
         log::info!("{} reconfigured", self.id());
         let old = std::mem::replace(&mut self.section, section);
-        let (timeout, peers) = (self.section.settings.timeout, self.section.peers().cloned());
-        let peers: Vec<NodeName> = peers.collect();
+        let (timeout, interval) = (self.section.settings.timeout, self.section.settings.interval);
+        let peers: Vec<NodeName> = self.section.peers().cloned().collect();
         let lasts: Vec<_> = self.beating.peers().iter().map(|(n, p)| (n.clone(), p.last)).collect();
-        for gone in self.beating.reconfigure(timeout, peers) {
+        for gone in self.beating.reconfigure(timeout, interval, peers) {
             let last = lasts.iter().find(|(name, _)| *name == gone).map(|(_, last)| *last);
             let grace = old.settings.timeout;
             self.on_sign(&gone, Sign::Ended { grace }, last.unwrap_or_default(), ctx);

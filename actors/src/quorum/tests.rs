@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use model::Timestamp;
+use model::{NodeMonitorData, NodeMonitorStatus, Timestamp};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -68,6 +68,7 @@ struct Setup {
     nodes: &'static str,
     keywords: &'static str,
     is_frozen: bool,
+    status: NodeMonitorStatus,
     arbitrator_answers: bool,
     sysrq_works: bool,
 }
@@ -76,6 +77,7 @@ const USUAL: Setup = Setup {
     nodes: "n1 n2 n3",
     keywords: "",
     is_frozen: false,
+    status: NodeMonitorStatus::Idle,
     arbitrator_answers: false,
     sysrq_works: true,
 };
@@ -89,7 +91,7 @@ fn lost(peer: &str) -> PeerLost {
 }
 
 impl Case {
-    fn new(setup: &Setup) -> Self {
+    async fn new(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::under(folder.path());
         paths.create().unwrap();
@@ -108,13 +110,12 @@ impl Case {
         let snapshot: Snapshot = ClusterData::first(node("n1"), public, &loaded);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let config = Arc::new(ArcSwap::from_pointee(loaded));
-        if setup.is_frozen {
-            let data = ClusterData::new(snapshot.clone(), config.clone()).start();
-            let frozen = Some(Timestamp(1.0));
-            data.do_send(SetNode { frozen, ..SetNode::default() });
-            let flushed = data.send(Flush);
-            actix_rt::spawn(async move { flushed.await.unwrap() });
-        }
+        let data = ClusterData::new(snapshot.clone(), config.clone()).start();
+        let frozen = setup.is_frozen.then_some(Timestamp(1.0));
+        let status = setup.status.clone();
+        let monitor = Some(NodeMonitorData { status, ..NodeMonitorData::default() });
+        data.send(SetNode { frozen, monitor, ..SetNode::default() }).await.unwrap();
+        data.send(Flush).await.unwrap();
         let (tell, told) = mpsc::unbounded_channel();
         let sysrq_tell = tell.clone();
         let neighbour = Neighbour(tell).start();
@@ -154,7 +155,7 @@ impl Case {
 
 #[actix::test]
 async fn a_node_alone_with_neither_peer_nor_arbitrator_crashes_itself() {
-    let mut case = Case::new(&USUAL);
+    let mut case = Case::new(&USUAL).await;
     case.skip_first_answer("down").await;
     // n3 was never heard: it has no vote, and the arbitrator cannot tip the balance, so that it is not waited for.
     case.quorum.do_send(lost("n2"));
@@ -167,7 +168,7 @@ async fn a_node_alone_with_neither_peer_nor_arbitrator_crashes_itself() {
 
 #[actix::test]
 async fn an_arbitrator_saves_the_segment_that_it_answers() {
-    let mut case = Case::new(&Setup { nodes: "n1 n2", arbitrator_answers: true, ..USUAL });
+    let mut case = Case::new(&Setup { nodes: "n1 n2", arbitrator_answers: true, ..USUAL }).await;
     case.skip_first_answer("up").await;
     case.quorum.do_send(lost("n2"));
     // Asked again for the verdict, and nothing follows.
@@ -179,11 +180,11 @@ async fn an_arbitrator_saves_the_segment_that_it_answers() {
 
 #[actix::test]
 async fn the_split_action_can_be_a_reboot_or_a_stop_of_the_instances() {
-    let mut case = Case::new(&Setup { keywords: "[node]\nsplit_action = reboot\n", ..USUAL });
+    let mut case = Case::new(&Setup { keywords: "[node]\nsplit_action = reboot\n", ..USUAL }).await;
     case.quorum.do_send(lost("n2"));
     while case.next().await != Told::Sysrq('b') {}
 
-    let mut case = Case::new(&Setup { keywords: "[node]\nsplit_action = stop\n", ..USUAL });
+    let mut case = Case::new(&Setup { keywords: "[node]\nsplit_action = stop\n", ..USUAL }).await;
     case.quorum.do_send(lost("n2"));
     loop {
         match case.next().await {
@@ -196,7 +197,7 @@ async fn the_split_action_can_be_a_reboot_or_a_stop_of_the_instances() {
 
 #[actix::test]
 async fn a_node_that_cannot_be_taken_down_stops_its_instances() {
-    let mut case = Case::new(&Setup { sysrq_works: false, ..USUAL });
+    let mut case = Case::new(&Setup { sysrq_works: false, ..USUAL }).await;
     case.quorum.do_send(lost("n2"));
     while case.next().await != Told::Sysrq('c') {}
     assert_eq!(case.next().await, Told::Drained);
@@ -205,15 +206,18 @@ async fn a_node_that_cannot_be_taken_down_stops_its_instances() {
 #[actix::test]
 async fn nothing_is_judged_on_a_frozen_node_or_when_the_peer_said_goodbye() {
     let goodbye = PeerLost { was_shutting: true, ..lost("n2") };
-    for (setup, loss) in [(&Setup { is_frozen: true, ..USUAL }, lost("n2")), (&USUAL, goodbye)] {
-        let mut case = Case::new(setup);
+    // Nor in the start of a node on which nothing runs.
+    let starting = &Setup { status: NodeMonitorStatus::Rejoin, ..USUAL };
+    let frozen = &Setup { is_frozen: true, ..USUAL };
+    for (setup, loss) in [(frozen, lost("n2")), (starting, lost("n2")), (&USUAL, goodbye)] {
+        let mut case = Case::new(setup).await;
         case.skip_first_answer("down").await;
         tokio::task::yield_now().await;
-        case.quorum.send(loss).await.unwrap();
+        case.quorum.send(loss.clone()).await.unwrap();
         case.quorum.send(Reconfigure).await.unwrap();
         // Asked again, because what was answered before the loss counts no more, and for the new configuration. Who said
         // goodbye is told too.
-        let told = if setup.is_frozen { 2 } else { 3 };
+        let told = if loss.was_shutting { 3 } else { 2 };
         for _ in 0..told {
             assert!(matches!(case.next().await, Told::Arbitrators(_)));
         }
@@ -223,7 +227,7 @@ async fn nothing_is_judged_on_a_frozen_node_or_when_the_peer_said_goodbye() {
 
 #[actix::test]
 async fn a_split_that_a_monitor_notices_late_is_lost_once() {
-    let mut case = Case::new(&USUAL);
+    let mut case = Case::new(&USUAL).await;
     case.skip_first_answer("down").await;
     case.quorum.do_send(Surrender);
     case.quorum.do_send(Surrender);

@@ -236,7 +236,7 @@ pub(super) async fn run_done(context: &Context, options: &RunDone) -> Outcome {
 
 /// POST `node_drain`: freezes the node and shuts its instances down; told at once unless asked to wait.
 pub(super) async fn drain(context: &Context, options: &NodeDrain) -> Outcome {
-    let drain = Drain { time: options.time };
+    let drain = Drain { time: options.time, is_after_split: false };
     if !options.wait {
         if context.routes.node_monitor.try_send(drain).is_err() {
             return NotNow.into();

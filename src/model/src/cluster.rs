@@ -445,6 +445,9 @@ pub struct NodeData {
         serialize_with = "serialize_some_frozen"
     )]
     pub frozen: Option<Timestamp>,
+    /// Why it is frozen, where that is no will of an operator: [`Self::FROZEN_BY_SPLIT`]. Never of deployed agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_by: Option<String>,
     /// Keyword `node.env`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
@@ -475,6 +478,11 @@ pub struct NodeData {
     /// When the data changed last.
     #[serde(default)]
     pub updated: Timestamp,
+}
+
+impl NodeData {
+    /// The node lost a split, and froze itself.
+    pub const FROZEN_BY_SPLIT: &'static str = "split";
 }
 
 /// State of an object over all its instances: `monitor.services.<path>`. All absent for kinds without instances.

@@ -12,8 +12,12 @@ const LOOKS: u32 = 5;
 /// out): the silence is its own then. Stale peers are promised to be noticed within the same tenth.
 const LATE: u32 = 10;
 
-/// Part of the timeout that peers get after the process stood still: what they sent meanwhile waits in the sockets.
-const EXCUSE: u32 = 4;
+/// Intervals that peers get after the process stood still. What they sent meanwhile waits in the sockets where it was the
+/// process alone; where it was the machine, it is lost, the connections too, and the beat that is due just then with them.
+const EXCUSE_INTERVALS: u32 = 2;
+
+/// Part of the timeout that they get at least.
+const LEAST_EXCUSE: u32 = 4;
 
 /// What is known of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -33,16 +37,22 @@ pub struct Pulse {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beating {
     timeout: Duration,
+    interval: Duration,
     peers: BTreeMap<NodeName, Pulse>,
     /// When the worker should have run again at the latest.
     planned: Option<Duration>,
 }
 
 impl Beating {
-    /// Peers that were never heard. `timeout`: silence that makes one stale, keyword `hb#n.timeout`.
-    pub fn new(timeout: Duration, peers: impl IntoIterator<Item = NodeName>) -> Self {
+    /// Peers that were never heard. `timeout`: silence that makes one stale, keyword `hb#n.timeout`; `interval`: how long
+    /// they may be silent between two beats, keyword `hb#n.interval`.
+    pub fn new(
+        timeout: Duration,
+        interval: Duration,
+        peers: impl IntoIterator<Item = NodeName>,
+    ) -> Self {
         let peers = peers.into_iter().map(|peer| (peer, Pulse::default())).collect();
-        Self { timeout, peers, planned: None }
+        Self { timeout, interval, peers, planned: None }
     }
 
     /// Takes new settings over. Peers that stay keep what is known of them, a shorter timeout counts from their last
@@ -50,9 +60,10 @@ impl Beating {
     pub fn reconfigure(
         &mut self,
         timeout: Duration,
+        interval: Duration,
         peers: impl IntoIterator<Item = NodeName>,
     ) -> Vec<NodeName> {
-        let mut old = std::mem::replace(self, Self::new(timeout, peers));
+        let mut old = std::mem::replace(self, Self::new(timeout, interval, peers));
         self.planned = old.planned;
         for (peer, pulse) in &mut self.peers {
             if let Some(known) = old.peers.remove(peer) {
@@ -94,7 +105,8 @@ impl Beating {
         if planned.is_none_or(|planned| now <= planned + late) {
             return;
         }
-        let until = now + self.timeout / EXCUSE;
+        let excuse = (self.interval * EXCUSE_INTERVALS).max(self.timeout / LEAST_EXCUSE);
+        let until = now + excuse.min(self.timeout);
         for pulse in self.peers.values_mut().filter(|pulse| pulse.is_beating) {
             if pulse.deadline < until && !std::mem::replace(&mut pulse.is_excused, true) {
                 pulse.deadline = until;
@@ -135,6 +147,9 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
+    /// The excuse is a fourth of the timeout then.
+    const INTERVAL: Duration = Duration::from_secs(1);
+
     fn s(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
     }
@@ -144,7 +159,7 @@ mod tests {
     }
 
     fn beating() -> Beating {
-        Beating::new(TIMEOUT, [node("n2"), node("n3")])
+        Beating::new(TIMEOUT, INTERVAL, [node("n2"), node("n3")])
     }
 
     fn at(seconds: f64) -> Timestamp {
@@ -196,6 +211,32 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_stood_still_gives_its_peers_the_time_to_connect_and_to_beat() {
+        // The default times: its peers beat 1.1 s after it stopped for 9 s, and 5 s and 10 s later.
+        let (timeout, interval) = (s(15.0), s(5.0));
+        let mut it = Beating::new(timeout, interval, [node("n2")]);
+        _ = it.on_beat(s(100.0), at(0.0), &node("n2"));
+        for look in [103.0, 104.0] {
+            assert_eq!(it.on_look(s(look)), []);
+        }
+        // From 103.9 to 112.9: the beats of 105 and 110 are lost.
+        for look in [112.9, 115.0, 115.1, 117.9] {
+            assert_eq!(it.on_look(s(look)), [], "at {look}");
+        }
+        assert_eq!(it.on_beat(s(118.0), at(18.0), &node("n2")), Some(false));
+        // One that is gone is noticed all the same, and not later than the timeout after.
+        let mut it = Beating::new(s(3.0), s(5.0), [node("n2")]);
+        _ = it.on_beat(s(0.0), at(0.0), &node("n2"));
+        assert_eq!(it.on_look(s(60.0)), []);
+        let mut now = s(60.0);
+        while let Some(next) = it.next_look() {
+            now = next;
+            _ = it.on_look(now);
+        }
+        assert_eq!(now, s(63.0));
+    }
+
+    #[test]
     fn a_message_that_is_read_first_excuses_the_others_too() {
         let mut it = beating();
         _ = it.on_beat(s(0.0), at(0.0), &node("n2"));
@@ -210,11 +251,11 @@ mod tests {
         let mut it = beating();
         _ = it.on_beat(s(1.0), at(1.0), &node("n2"));
         _ = it.on_beat(s(2.0), at(2.0), &node("n3"));
-        assert_eq!(it.reconfigure(s(3.0), [node("n2"), node("n4")]), [node("n3")]);
+        assert_eq!(it.reconfigure(s(3.0), INTERVAL, [node("n2"), node("n4")]), [node("n3")]);
         assert_eq!(it.on_look(s(3.9)), []);
         assert_eq!(it.next_look(), Some(s(4.0)));
         assert_eq!(it.peers().keys().cloned().collect::<Vec<_>>(), [node("n2"), node("n4")]);
-        assert_eq!(it.reconfigure(s(30.0), [node("n2")]), []);
+        assert_eq!(it.reconfigure(s(30.0), INTERVAL, [node("n2")]), []);
         assert_eq!(it.on_look(s(30.9)), [], "excused");
         assert_eq!(it.on_stop(), [node("n2")]);
         assert_eq!((it.on_stop(), it.next_look()), (vec![], None));

@@ -193,6 +193,8 @@ pub enum NodeEffect {
     Publish(Box<NodeMonitorData>),
     /// Create the node frozen flag.
     Freeze,
+    /// The same after a lost split, saying so: the nodes that come back do not follow it.
+    FreezeAfterSplit,
     /// Remove the node frozen flag.
     Thaw,
     /// Freeze this instance: a peer's is, and was frozen while this node was away.

@@ -74,7 +74,7 @@ pub use load::{is_overloaded, node_stats, score};
 pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use moment::Moment;
 pub use namesakes::Namesakes;
-pub use node::{NodeChange, NodeCore, NodeTiming};
+pub use node::{NodeChange, NodeCore, NodeTiming, has_nothing_to_lose};
 pub use peers::{Decision, Forget, Peers, Sign};
 pub use placement::{
     Discard, Filters, candidates, counts_as_up, discarded, is_leader, is_natural_leader, leaders,

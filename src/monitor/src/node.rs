@@ -10,7 +10,7 @@ use model::{
 };
 
 use crate::instance::{ALARM_MARGIN_SECS, is_exclusive};
-use crate::{Change, Event, Freezes, Moment, NodeEffect, Standing, World, live_nodes};
+use crate::{Change, Event, Freezes, Life, Moment, NodeEffect, Standing, World, live_nodes};
 
 /// How long a node drains at least.
 const DRAINING_SECS: f64 = 1.0;
@@ -212,8 +212,20 @@ impl NodeCore {
 
     /// The instances are to be shut down, and the node frozen. [`NodeEffect::Released`] tells when it is done.
     pub fn drain(&mut self, now: impl Into<Moment>) {
-        self.set_status(now.into(), NodeMonitorStatus::Draining);
+        self.begin_drain(now.into());
         self.freeze("drain", None);
+    }
+
+    /// The same, as its split action: the nodes that come back are not to follow its freeze.
+    pub fn drain_after_split(&mut self, now: impl Into<Moment>) {
+        self.begin_drain(now.into());
+        self.asked_frozen = Some(true);
+        self.effects.push(NodeEffect::FreezeAfterSplit);
+        self.effects.push(NodeEffect::Event(Event::new("node_freeze", "split")));
+    }
+
+    fn begin_drain(&mut self, now: Moment) {
+        self.set_status(now, NodeMonitorStatus::Draining);
         self.to_ask = true;
         self.is_released = false;
     }
@@ -354,7 +366,12 @@ impl NodeCore {
     /// Follows what the peers froze while this node was away.
     fn merge_frozen(&mut self, world: &dyn World) {
         let peers = || live_nodes(world).filter(|(node, _)| *node != world.local_node());
-        let is_news = |node, data: &NodeData| self.known_freezes.is_news_of_node(node, data.frozen);
+        // Who lost a split wants nothing of the others: they would all stand still.
+        let is_wanted =
+            |data: &NodeData| data.frozen_by.as_deref() != Some(NodeData::FROZEN_BY_SPLIT);
+        let is_news = |node, data: &NodeData| {
+            is_wanted(data) && self.known_freezes.is_news_of_node(node, data.frozen)
+        };
         let frozen_peer = peers().find(|(node, data)| is_news(node, data)).map(|(node, _)| node);
         if let Some(peer) = frozen_peer
             && self.monitor.global_expect != Some(GlobalExpect::Thawed)
@@ -506,13 +523,25 @@ impl Asked {
     }
 }
 
+/// Whether the local node is in its start, and runs nothing that another side of a split may have started, as far as is
+/// known: it starts nothing by itself, and what it finds running is judged at the end of its rejoin grace period.
+#[must_use]
+pub fn has_nothing_to_lose(world: &dyn World) -> bool {
+    let monitor = world.node(world.local_node()).and_then(|data| data.monitor.as_ref());
+    Life::of(monitor.map(|monitor| &monitor.status)) == Life::New && !runs_what_is_at_stake(world)
+}
+
 /// Whether something runs here that the other side of a split may have started, and has the majority for.
 fn runs_without_quorum(world: &dyn World) -> bool {
+    world.conditions().has_no_quorum() && runs_what_is_at_stake(world)
+}
+
+fn runs_what_is_at_stake(world: &dyn World) -> bool {
     let is_at_stake = |path: &ObjectPath| {
         world.settings(path).is_some_and(is_exclusive)
             && world
                 .instance(world.local_node(), path)
                 .is_some_and(|status| matches!(status.avail, Some(Status::Up | Status::Warn)))
     };
-    world.conditions().has_no_quorum() && world.local_objects().into_iter().any(is_at_stake)
+    world.local_objects().into_iter().any(is_at_stake)
 }

@@ -37,13 +37,16 @@ pub struct Loss {
     pub is_frozen: bool,
     /// The lost peer had said that it is shutting down.
     pub was_shutting: bool,
+    /// [`has_nothing_to_lose`](crate::has_nothing_to_lose).
+    pub has_nothing_to_lose: bool,
 }
 
 impl Loss {
-    /// Whether the loss is a split to be judged. A peer that was `shutting` said that it goes.
+    /// Whether the loss is a split to be judged. A peer that was `shutting` said that it goes; and a node that only just
+    /// started, as all do after a power cut, and hears somebody now and then, has had no part in anything.
     #[must_use]
     pub fn is_to_judge(&self) -> bool {
-        self.has_quorum && !self.is_frozen && !self.was_shutting
+        self.has_quorum && !self.is_frozen && !self.was_shutting && !self.has_nothing_to_lose
     }
 }
 
@@ -128,8 +131,14 @@ mod tests {
 
     #[test]
     fn a_split_is_judged_with_quorum_on_a_thawed_node_and_when_nobody_said_goodbye() {
-        let loss = Loss { has_quorum: true, is_frozen: false, was_shutting: false };
+        let loss = Loss {
+            has_quorum: true,
+            is_frozen: false,
+            was_shutting: false,
+            has_nothing_to_lose: false,
+        };
         assert!(loss.is_to_judge());
+        assert!(!Loss { has_nothing_to_lose: true, ..loss }.is_to_judge());
         assert!(!Loss { was_shutting: true, ..loss }.is_to_judge());
         assert!(!Loss { is_frozen: true, ..loss }.is_to_judge());
         assert!(!Loss { has_quorum: false, ..loss }.is_to_judge());

@@ -339,3 +339,46 @@ fn a_peer_has_a_few_connections_at_most() {
     assert_eq!(connections.len(), 0);
     assert_eq!((connections.next_id(), connections.next_id()), (0, 1));
 }
+
+#[actix::test]
+async fn who_beats_goes_on_while_the_disk_hangs_and_who_comes_new_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("freshness.json");
+    let freshness = Arc::new(crate::freshness::Freshness::load(&file, Duration::from_secs(30)));
+    let mut bench = Bench::new("type = unicast\ntimeout = 60", "");
+    Arc::get_mut(&mut bench.ties).expect("nobody else has it").freshness = freshness.clone();
+    let inbox = bench.inbox();
+    let take = async |frame: Vec<u8>| {
+        let frame = frame.strip_suffix(b"\0").unwrap().to_vec();
+        within("taken", inbox.take(frame, None)).await
+    };
+    let heard = |peer: &str| Taken::Heard { peer: node(peer), is_sealed: true };
+    let beat_of = |peer: &'static str| move |note: &Note| matches!(note, Note::Beat { peer: it, .. } if *it == node(peer));
+    let slow = ping("n2", SECRET, Dialect::Sealed);
+    let slower = ping("n3", SECRET, Dialect::Sealed);
+    // Those that follow are faster, so that they have to be saved.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(take(slow).await, heard("n2"));
+    assert_eq!(bench.told().await, Told::Heard(node("n2"), ping_of("n2")));
+    bench.note(beat_of("n2")).await;
+    let hanging = freshness.hold();
+    for _ in 0..3 {
+        assert_eq!(take(ping("n2", SECRET, Dialect::Sealed)).await, heard("n2"));
+        bench.note(beat_of("n2")).await;
+    }
+    assert_eq!(take(slower).await, heard("n3"));
+    while let Ok(note) = bench.noted.try_recv() {
+        assert!(!beat_of("n3")(&note), "a restart would hear it again");
+    }
+    assert!(!matches!(bench.told.try_recv(), Ok(Told::Heard(..))), "nothing is saved");
+    drop(hanging);
+    bench.note(beat_of("n3")).await;
+    let mut told = vec![];
+    while told.len() < 4 {
+        if let Told::Heard(peer, _) = bench.told().await {
+            told.push(peer.to_string());
+        }
+    }
+    told.sort();
+    assert_eq!(told, ["n2", "n2", "n2", "n3"]);
+}

@@ -218,11 +218,14 @@ fn what_a_start_or_stop_cannot_do_is_told() {
 
 #[test]
 fn a_peer_that_froze_while_this_node_was_away_is_followed_by_whatever_clock() {
-    let follows = |known: Option<f64>, frozen: f64| {
+    let follows_of = |known: Option<f64>, frozen: f64, by: Option<&str>| {
         let mut world = lone_node(1000.5);
         world.cluster = ["n1", "n2"].map(crate::world::node).to_vec();
         let n2 = crate::world::node("n2");
-        let peer = json!({"monitor": {"status": "idle"}, "frozen": frozen});
+        let mut peer = json!({"monitor": {"status": "idle"}, "frozen": frozen});
+        if let Some(by) = by {
+            peer["frozen_by"] = by.into();
+        }
         world.nodes.insert(n2.clone(), serde_json::from_value(peer).expect("node data"));
         let mut freezes = Freezes::default();
         freezes.note_node(&n2, known.map(Timestamp));
@@ -233,6 +236,7 @@ fn a_peer_that_froze_while_this_node_was_away_is_followed_by_whatever_clock() {
             effects.contains(&NodeEffect::Freeze)
         })
     };
+    let follows = |known: Option<f64>, frozen: f64| follows_of(known, frozen, None);
     assert!(!follows(None, 0.0));
     assert!(!follows(Some(900.0), 900.0), "it was frozen before");
     assert!(
@@ -245,4 +249,19 @@ fn a_peer_that_froze_while_this_node_was_away_is_followed_by_whatever_clock() {
         follows(Some(900.0), 890.0),
         "it was thawed and frozen anew after its clock was set back"
     );
+    assert!(!follows_of(None, 990.0, Some("split")), "no operator froze it");
+}
+
+#[test]
+fn a_drain_after_a_lost_split_freezes_in_a_way_of_its_own() {
+    let world = lone_node(1000.5);
+    let freezes = |drain: fn(&mut NodeCore)| {
+        let mut core = NodeCore::new(Timestamp(1000.0), NodeTiming::default());
+        core.pass(Timestamp(1001.0), &world);
+        drain(&mut core);
+        let effects = core.pass(Timestamp(1002.0), &world);
+        [NodeEffect::Freeze, NodeEffect::FreezeAfterSplit].map(|effect| effects.contains(&effect))
+    };
+    assert_eq!(freezes(|core| core.drain(Timestamp(1002.0))), [true, false]);
+    assert_eq!(freezes(|core| core.drain_after_split(Timestamp(1002.0))), [false, true]);
 }

@@ -559,7 +559,7 @@ impl History {
             NodeEffect::Publish(monitor) => {
                 self.machines[machine].own(|own| own.monitor = Some(*monitor));
             }
-            NodeEffect::Freeze => self.freeze_node(machine, true),
+            NodeEffect::Freeze | NodeEffect::FreezeAfterSplit => self.freeze_node(machine, true),
             NodeEffect::Thaw => self.freeze_node(machine, false),
             NodeEffect::FreezeInstance(_) => {
                 self.machines[machine].frozen = self.machines[machine].clock(self.now);

@@ -223,7 +223,11 @@ impl Machine {
             newest: BTreeMap::new(),
             told: BTreeMap::new(),
             unseen: BTreeMap::new(),
-            beating: Beating::new(Duration::from_secs_f64(shared.periods.timeout), others),
+            beating: Beating::new(
+                Duration::from_secs_f64(shared.periods.timeout),
+                Duration::from_secs_f64(shared.periods.interval),
+                others,
+            ),
             peers: Peers::default(),
             lost: BTreeMap::new(),
             stale_acks: Gens::new(),
@@ -408,8 +412,17 @@ impl Machine {
 
     fn judge(&mut self, shared: &Shared, node_votes: usize, has_asked: bool) -> Verdict {
         let is_frozen = self.node_frozen.0 != 0.0;
-        let loss = Loss { has_quorum: true, is_frozen, was_shutting: false };
         let Some(daemon) = &self.daemon else { return Verdict::Nothing };
+        let own = daemon.view[&self.name].services.as_ref();
+        let own = own.and_then(|services| services.status.get(&shared.path));
+        let is_up = own.is_some_and(|own| matches!(own.avail, Some(Status::Up | Status::Warn)));
+        let is_starting = Life::of(Some(&daemon.node.monitor().status)) == Life::New;
+        let loss = Loss {
+            has_quorum: true,
+            is_frozen,
+            was_shutting: false,
+            has_nothing_to_lose: is_starting && !is_up,
+        };
         let ballot = Ballot {
             nodes: shared.cluster.len(),
             arbitrators: shared.arbitrators,
