@@ -325,6 +325,25 @@ fn a_node_leaves_only_where_that_is_typed_and_not_while_it_runs_what_others_woul
     let running = n2.om(&["daemon", "leave"]);
     assert_eq!(running.code, Some(1), "{running:?}");
     assert!(running.err.contains("web") && running.err.contains("om node drain"), "{running:?}");
+    // Its processes run on without a daemon; and those of an application of which nothing tells whether it is up.
+    n2.om_ok(&["daemon", "stop"]);
+    _ = n2.wait_end();
+    let stopped = n2.om(&["daemon", "leave"]);
+    assert_eq!(stopped.code, Some(1), "{stopped:?}");
+    assert!(stopped.err.contains("second time: web: "), "{stopped:?}");
+    assert_eq!(members(&n1), json!(["n1", "n2"]));
+    n2.start();
+    let unchecked = "[DEFAULT]\nnodes = n1 n2\norchestrate = no\n[app#1]\ntype = forking\nstart = /bin/sh -c '/bin/sleep 91108 >/dev/null 2>&1 & exit 0'\nstop = /bin/true\n";
+    n2.write("etc/shop.conf", unchecked);
+    wait_for("n2 has it", || n2.instance("shop")["avail"] == "n/a");
+    n2.om_ok(&["shop", "start", "--local"]);
+    let unknown = n2.om(&["daemon", "leave"]);
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    assert!(unknown.err.contains("shop (processes "), "{unknown:?}");
+    for pid in n2.processes(|line| line == "/bin/sleep 91108") {
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    }
     let set =
         |more: &[&str]| n1.om(&[&["cluster", "set", "--kw", "cluster.nodes=n1"], more].concat());
     let ejecting = set(&[]);

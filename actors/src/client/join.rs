@@ -4,6 +4,8 @@
 //! files are written beside the old ones before either is replaced, and what the other side did before a crash it answers
 //! again.
 
+mod shared;
+
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -409,7 +411,7 @@ pub(super) fn leave(om: &Om, force: bool) -> Done {
         return Ok(0);
     }
     let link = om.link(None)?;
-    let shared = shared_instances(&link, &om.nodename)?;
+    let shared = shared::shared_instances(om, &link)?;
     if !shared.is_empty() && !force {
         return Err(Failure::new(format!(
             "the other members would start what runs here a second time: {}: `om node drain --wait` first, or --force",
@@ -468,26 +470,6 @@ fn await_daemon(om: &Om) {
         }
         std::thread::sleep(FOLLOW_PAUSE);
     }
-}
-
-/// The objects that run on this node and that other members may run. Without a daemon, nobody knows: none.
-fn shared_instances(link: &Link, local: &NodeName) -> Result<Vec<String>, Failure> {
-    let request =
-        Request::new(wire::DaemonStatus { selector: None, namespace: None, relatives: false });
-    let status = match link.ask(&request, Some(ANSWER)) {
-        Ok(status) => status,
-        Err(AskError::NotRunning(_)) => return Ok(vec![]),
-        Err(error) => return Err(error.into()),
-    };
-    let services = &status["monitor"]["nodes"][local.as_str()]["services"];
-    let is_shared = |path: &str| {
-        let scope = services["config"][path]["scope"].as_array();
-        scope.is_some_and(|scope| scope.iter().any(|node| node != local.as_str()))
-    };
-    let runs = |instance: &Value| matches!(instance["avail"].as_str(), Some("up" | "warn"));
-    let instances = services["status"].as_object().into_iter().flatten();
-    let running = instances.filter(|(path, instance)| runs(instance) && is_shared(path));
-    Ok(running.map(|(path, _)| path.clone()).collect())
 }
 
 fn stage_leave(om: &Om) -> Result<Files, Failure> {
