@@ -289,8 +289,10 @@ impl Waiting {
 
 /// Whether the instances have nothing to start, stop or move: the order is carried out by their slaves alone.
 fn is_beside_the_point(seen: Seen<'_>, target: &GlobalExpect) -> bool {
-    let is_empty =
-        |status: &InstanceStatus| status.resources.as_ref().is_some_and(BTreeMap::is_empty);
+    // What was only just created looks so too, until it is evaluated.
+    let is_empty = |status: &InstanceStatus| {
+        status.is_known() && status.resources.as_ref().is_some_and(BTreeMap::is_empty)
+    };
     !target.is_beside_resources()
         && !seen.instances.is_empty()
         && seen.instances.values().all(is_empty)
@@ -429,6 +431,19 @@ mod tests {
         let mut wait = Waiting::for_answer(&key, &target, Some("deleted"), &told, before).unwrap();
         assert_eq!(wait.look(there.seen(), Duration::ZERO), Verdict::Pending);
         assert_eq!(wait.look(Data::none().seen(), Duration::ZERO), Verdict::Reached);
+    }
+
+    #[test]
+    fn what_was_only_just_created_is_waited_for() {
+        let new = json!({"updated": 0.0, "resources": {}, "monitor": idle()});
+        let new = BTreeMap::from([("n1".to_owned(), serde_json::from_value(new).unwrap())]);
+        let before = Data { aggregate: Some(Aggregate::default()), instances: new };
+        let mut wait = ordered(&before);
+        assert_eq!(wait.look(before.seen(), Duration::ZERO), Verdict::Pending);
+        let set = json!({"status": "idle", "global_expect": "started", "global_expect_updated": 2});
+        assert_eq!(wait.look(one("down", set).seen(), Duration::ZERO), Verdict::Pending);
+        let done = json!({"status": "idle", "global_expect_updated": 3});
+        assert_eq!(wait.look(one("up", done).seen(), Duration::ZERO), Verdict::Reached);
     }
 
     #[test]
