@@ -3,11 +3,42 @@
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Cluster, ClusterConf, Events, Port, is_root, skip, wait_for};
+use harness::{Cluster, ClusterConf, Events, Node, Port, is_root, skip, wait_for};
 use serde_json::{Value, json};
 
 /// How often the loss of a peer is measured.
 const ROUNDS: usize = 10;
+
+/// The nice value of a task, by its `stat`.
+fn nice(stat: &str) -> i32 {
+    let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+    fields.split_whitespace().nth(16).and_then(|text| text.parse().ok()).expect("a nice value")
+}
+
+#[test]
+fn the_thread_of_heartbeats_goes_before_others_and_no_service_inherits_that() {
+    if !is_root() {
+        return skip("a priority needs root");
+    }
+    let node = Node::started("n1");
+    let read = |file: String| std::fs::read_to_string(file).expect("a task");
+    let main = nice(&read(format!("/proc/{}/stat", node.pid())));
+    wait_for("one thread goes before the others", || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", node.pid())).expect("its threads");
+        let stats = tasks.flatten().map(|task| task.path().join("stat"));
+        stats.filter_map(|file| std::fs::read_to_string(file).ok()).any(|stat| nice(&stat) == -15)
+    });
+    node.write(
+        "etc/web.conf",
+        "[DEFAULT]\nnodes = n1\norchestrate = ha\n[app#1]\ntype = simple\nstart = /bin/sleep 91301\n",
+    );
+    node.wait_avail("web", "up");
+    let pids = node.processes(|line| line == "/bin/sleep 91301");
+    assert_eq!(
+        pids.iter().map(|pid| nice(&read(format!("/proc/{pid}/stat")))).collect::<Vec<_>>(),
+        [main]
+    );
+}
 
 #[test]
 fn a_peer_is_noticed_stale_within_a_timeout_of_a_tenth_of_a_second() {

@@ -1,21 +1,28 @@
 //! Promise: with quorum on, who has the majority stays, whatever the others do: they stand still, crash, come back at once,
 //! leave and join.
 
+use std::time::Duration;
+
 use harness::{Cluster, ClusterConf, Node, Scene, wait_for};
 use rustix::process::Signal;
 
 /// Three nodes with a service on the first one. Who loses a split stops what it runs.
 fn scene() -> Scene {
-    let conf = ClusterConf {
-        cluster: "profile = fast\nquorum = true".into(),
-        sections: "[node]\nsplit_action = stop".into(),
-        ..ClusterConf::default()
-    };
-    let scene = Scene::of(Cluster::configured(3, &conf), &[("web", "")], |_| {});
+    let scene = scene_with(&[("web", "")], "");
     for viewer in 0..3 {
         scene.wait_up(viewer, "web", &[0]);
     }
     scene
+}
+
+/// The same with these services, and these keywords of the heartbeat.
+fn scene_with(services: &[(&str, &str)], heartbeat: &str) -> Scene {
+    let conf = ClusterConf {
+        cluster: "profile = fast\nquorum = true".into(),
+        heartbeat: heartbeat.into(),
+        sections: "[node]\nsplit_action = stop".into(),
+    };
+    Scene::of(Cluster::configured(3, &conf), services, |_| {})
 }
 
 /// Whether a node took itself for the loser of a split.
@@ -90,6 +97,77 @@ fn a_node_that_joins_again_and_is_thawed_at_once_loses_nothing() {
         for node in &scene.cluster.nodes {
             assert!(!lost_a_split(node), "round {round}: {}", node.node_log());
         }
+    }
+    assert_eq!(scene.journal("web"), ["start n1"]);
+}
+
+#[test]
+fn a_node_that_is_thawed_before_it_joins_or_is_away_for_long_loses_nothing() {
+    // Nothing runs at all, and nothing that the third node may run.
+    for services in [&[][..], &[("web", "nodes = n1 n2")]] {
+        let scene = scene_with(services, "");
+        for viewer in 0..3 {
+            wait_idle(&scene, viewer);
+        }
+        leave(&scene);
+        scene.cluster.nodes[2].om_ok(&["node", "thaw", "--local"]);
+        // Longer than any timeout of the profile, and its rejoin grace period.
+        std::thread::sleep(Duration::from_secs(6));
+        join(&scene);
+        scene.cluster.wait_beating();
+        wait_idle(&scene, 2);
+        for (name, _) in services {
+            for viewer in 0..3 {
+                scene.wait_up(viewer, name, &[0]);
+            }
+            assert_eq!(scene.journal(name), ["start n1"]);
+        }
+        for node in &scene.cluster.nodes {
+            assert!(!lost_a_split(node), "{services:?}: {}", node.node_log());
+        }
+    }
+}
+
+#[test]
+fn a_service_is_up_again_once_the_others_are_back_that_were_killed_together() {
+    let mut scene = scene();
+    scene.cluster.nodes[1].kill();
+    scene.cluster.nodes[2].kill();
+    wait_for("the node that is left stops the service", || {
+        scene.journal("web").last().is_some_and(|line| line == "stop n1")
+    });
+    for at in [1, 2] {
+        scene.cluster.nodes[at].start();
+    }
+    // The first one stays frozen; its freeze is nobody else's.
+    for viewer in 0..3 {
+        scene.wait_up(viewer, "web", &[1]);
+    }
+    assert_eq!(scene.journal("web"), ["start n1", "stop n1", "start n2"]);
+    let frozen = |at: usize| {
+        let name = format!("n{}", at + 1);
+        scene.cluster.nodes[0].status()["monitor"]["nodes"][&name]["frozen"].as_f64() > Some(0.0)
+    };
+    assert_eq!([0, 1, 2].map(frozen), [true, false, false]);
+}
+
+#[test]
+fn a_pause_that_is_shorter_than_the_timeout_has_no_consequence() {
+    let scene = scene_with(&[("web", "")], "timeout = 4");
+    scene.wait_up(0, "web", &[0]);
+    for at in [0, 2] {
+        let node = &scene.cluster.nodes[at];
+        for pause in [1_000, 3_000] {
+            node.signal(Signal::STOP);
+            std::thread::sleep(Duration::from_millis(pause));
+            node.signal(Signal::CONT);
+            scene.cluster.wait_beating();
+        }
+    }
+    for viewer in 0..3 {
+        scene.wait_up(viewer, "web", &[0]);
+        let node = &scene.cluster.nodes[viewer];
+        assert!(!lost_a_split(node), "{}", node.node_log());
     }
     assert_eq!(scene.journal("web"), ["start n1"]);
 }
