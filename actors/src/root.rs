@@ -98,9 +98,9 @@ pub struct ThreadReport {
     pub fields: Map<String, Value>,
 }
 
-/// Ends a client session, an event subscriber's for one. Answers whether there is one of that id.
+/// Ends a client session, an event subscriber's for one. Answered at once, also when there is none.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "bool")]
+#[rtype(result = "()")]
 pub struct StopSession {
     /// Id of the session.
     pub id: String,
@@ -458,12 +458,10 @@ impl Handler<StopDaemon> for Root {
 }
 
 impl Handler<StopSession> for Root {
-    type Result = ResponseFuture<bool>;
+    type Result = ();
 
-    fn handle(&mut self, StopSession { id }: StopSession, _: &mut Context<Self>) -> Self::Result {
-        let stopped = self.routes.listener.send(listener::StopSession { id });
-        // A listener that is away has none.
-        Box::pin(async move { stopped.await.unwrap_or(false) })
+    fn handle(&mut self, StopSession { id }: StopSession, _: &mut Context<Self>) {
+        self.routes.listener.do_send(listener::StopSession { id });
     }
 }
 

@@ -323,9 +323,8 @@ async fn a_stopped_listener_is_closed_until_started_and_a_session_is_ended_by_it
     it.until("the session is still listed", lists_a_session).await;
     let alive = it.block("listener")["stats"]["sessions"]["alive"].clone();
     for id in alive.as_object().unwrap().keys() {
-        assert_eq!(it.routes.root.send(StopSession { id: id.clone() }).await, Ok(true));
+        it.routes.root.send(StopSession { id: id.clone() }).await.unwrap();
     }
-    assert_eq!(it.routes.root.send(StopSession { id: "nope".to_owned() }).await, Ok(false));
     let closed = it.outside(move |_| is_closed(&mut kept)).await;
     assert!(closed);
 }
