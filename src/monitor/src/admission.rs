@@ -75,16 +75,13 @@ impl Admission {
     ) -> Result<Vec<u64>, Crowded> {
         // Nodes of one network share a /64: only strangers are counted by it.
         let origin = if is_known { address.to_canonical() } else { origin(address) };
-        if self.crowds.get(&origin).map_or(0, |crowd| crowd.total) >= limits.per_address {
-            return Err(Crowded::Address);
-        }
         let unproven =
             if is_known { limits.unproven_per_member } else { limits.unproven_per_stranger };
         let mut closed = vec![];
         while let Some(crowd) = self.crowds.get(&origin)
-            && crowd.unproven.len() >= unproven
-            && let Some(oldest) = crowd.unproven.first().copied()
+            && (crowd.total >= limits.per_address || crowd.unproven.len() >= unproven)
         {
+            let oldest = crowd.unproven.first().copied().ok_or(Crowded::Address)?;
             closed.extend(self.close(oldest, &mut claim));
         }
         let for_strangers = limits.total.saturating_sub(limits.reserved);
@@ -184,10 +181,14 @@ mod tests {
         assert_eq!(enter(&mut open, 4, 100), NOBODY);
         let mapped = "::ffff:10.0.0.100".parse().unwrap();
         let fifth = open.enter(5, mapped, false, &LIMITS, |_| true);
-        assert_eq!(fifth, Err(Crowded::Address), "four are open, one of them proven");
+        assert_eq!(fifth, Ok(vec![2]), "four were open, one of them proven");
+        for id in [3, 4, 5] {
+            open.prove(id);
+        }
+        assert_eq!(enter(&mut open, 6, 100), Err(Crowded::Address), "all are proven");
         open.leave(1);
-        assert_eq!(enter(&mut open, 6, 100), Ok(vec![2]));
-        assert_eq!(open.total(), 3);
+        assert_eq!(enter(&mut open, 6, 100), NOBODY);
+        assert_eq!(open.total(), 4);
     }
 
     #[test]
