@@ -65,7 +65,13 @@ fn what_a_dead_node_ran_is_started_some_at_a_time_and_nothing_is_forgotten() {
     for name in &names {
         scene.wait_up(1, name, &[0]);
     }
+    names.iter().for_each(|name| scene.touch(name, "hold.n2"));
     scene.kill(0);
+    let begun = |line: &String| line.starts_with("start ") && line.ends_with(" n2");
+    wait_for("two start at a time", || {
+        scene.order().iter().filter(|line| begun(line)).count() == 2
+    });
+    names.iter().for_each(|name| scene.remove(name, "hold.n2"));
     for name in &names {
         scene.wait_up(2, name, &[1]);
         assert_eq!(scene.journal(name), ["start n1", "start n2"]);
