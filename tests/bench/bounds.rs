@@ -143,18 +143,61 @@ fn endless(target: &Target<'_>, port: u16) {
     });
 }
 
-/// Answers of arbitrators and relays, each 14 MiB.
-fn answers(target: &Target<'_>) {
+/// Answers of arbitrators and relays with these data.
+fn answers(target: &Target<'_>, data: &Value) {
     for (other, name) in target.others.iter().zip(["arb", "relay"]) {
-        other.answer_all(
-            target.node(),
-            name,
-            Prepared::new(&json!({"status": 0, "data": noise()})),
-        );
+        let answer = Prepared::new(&json!({"status": 0, "data": data, "x": data}));
+        other.answer_all(target.node(), name, answer);
     }
     std::thread::sleep(Duration::from_secs(8));
 }
 
+/// A node with an arbitrator and a relay.
+fn with_answering(others: &[Responder]) -> Cluster {
+    let [arbitrator, relay] = [others[0].address(), others[1].address()];
+    let secret = "81ec81d6e68c11f1ae3f02fc00000001";
+    with_sections(format!(
+        "[arbitrator#1]\nname = {arbitrator}\nsecret = {secret}\ntimeout = 5\n\
+         [hb#2]\ntype = relay\nrelay = {relay}\nsecret = {secret}\ninterval = 1\ntimeout = 5\n"
+    ))
+}
+
+/// A node with a peer that answers.
+fn with_peer(others: &[Responder]) -> Cluster {
+    let address = others[0].address();
+    let (ip, port) = (address.ip(), address.port());
+    let cluster = with_sections(String::new());
+    let text = cluster.nodes[0].read("etc/cluster.conf");
+    let text = text
+        .replace("nodes = n1", "nodes = n1 n2")
+        .replace("[listener]\n", &format!("[listener]\naddr@n2 = {ip}\nport@n2 = {port}\n"));
+    cluster.nodes[0].write("etc/cluster.conf", &text);
+    cluster
+}
+
+/// Twelve at once have a peer asked, which answers this.
+fn ask_peer(target: &Target<'_>, answer: &Value) {
+    target.others[0].answer(target.node(), "n2", Prepared::new(answer));
+    let request = json!({"action": "node_backlogs", "method": "GET", "node": "n2",
+        "options": {"backlog": -1}});
+    in_parallel(12, |number| _ = target.member(number).ask(&request));
+}
+
+/// As many messages as the relay keeps for one cluster, then all that it keeps, twelve times at once.
+fn list_relay(target: &Target<'_>) {
+    let relayed = |number: usize| target.stranger(number).of_cluster("join");
+    in_parallel(4, |thread| {
+        for cluster in 0..200 {
+            let request = json!({"action": "relay_tx", "method": "POST", "options": {"msg": "x",
+                "cluster_id": format!("c{thread}-{cluster}"), "cluster_name": "c".repeat(4_000)}});
+            _ = relayed(thread).ask(&request);
+        }
+    });
+    let list = json!({"action": "relay_status", "method": "GET"});
+    in_parallel(12, |number| _ = target.member(number).ask(&list));
+}
+
+#[expect(clippy::too_many_lines, reason = "a list of what is measured")]
 fn more() -> Vec<More> {
     let plain = |_: &[Responder]| with_sections(String::new());
     vec![
@@ -185,38 +228,43 @@ fn more() -> Vec<More> {
         More {
             name: "bounds: twelve replies of a peer, 14 MiB each",
             most: 64.0,
-            prepare: |others| {
-                let address = others[0].address();
-                let (ip, port) = (address.ip(), address.port());
-                let cluster = with_sections(String::new());
-                let text = cluster.nodes[0].read("etc/cluster.conf");
-                let text = text.replace("nodes = n1", "nodes = n1 n2").replace(
-                    "[listener]\n",
-                    &format!("[listener]\naddr@n2 = {ip}\nport@n2 = {port}\n"),
-                );
-                cluster.nodes[0].write("etc/cluster.conf", &text);
-                cluster
-            },
+            prepare: with_peer,
+            attack: |target| ask_peer(target, &json!([noise()])),
+        },
+        More {
+            name: "bounds: twelve replies of a peer, 500,000 values each",
+            most: 64.0,
+            prepare: with_peer,
+            attack: |target| ask_peer(target, &values(500_000)),
+        },
+        More {
+            name: "bounds: a heartbeat of 500,000 values",
+            most: 64.0,
+            prepare: |_| crate::cluster(),
             attack: |target| {
-                let body = Prepared::new(&json!([noise()]));
-                target.others[0].answer(target.node(), "n2", body);
-                let request = json!({"action": "node_backlogs", "method": "GET", "node": "n2",
-                    "options": {"backlog": -1}});
-                in_parallel(12, |number| _ = target.member(number).ask(&request));
+                let beat = json!({"gen": {"n2": 1}, "updated": 1.0, "x": values(500_000)});
+                let peer = Peer::sealed(target.node()).named("n2").at(target.cluster.address(0));
+                let peer = peer.to(target.cluster.heartbeat_port(0));
+                pour(peer.connect(), &peer.beat(&Prepared::new(&beat)));
             },
+        },
+        More {
+            name: "bounds: relay_status of 800 messages, twelve at once",
+            most: 64.0,
+            prepare: plain,
+            attack: list_relay,
         },
         More {
             name: "bounds: votes and relay answers of 14 MiB",
             most: 64.0,
-            prepare: |others| {
-                let [arbitrator, relay] = [others[0].address(), others[1].address()];
-                let secret = "81ec81d6e68c11f1ae3f02fc00000001";
-                with_sections(format!(
-                    "[arbitrator#1]\nname = {arbitrator}\nsecret = {secret}\ntimeout = 5\n\
-                     [hb#2]\ntype = relay\nrelay = {relay}\nsecret = {secret}\ninterval = 1\ntimeout = 5\n"
-                ))
-            },
-            attack: answers,
+            prepare: with_answering,
+            attack: |target| answers(target, &json!(noise())),
+        },
+        More {
+            name: "bounds: votes and relay answers of 500,000 values",
+            most: 64.0,
+            prepare: with_answering,
+            attack: |target| answers(target, &values(500_000)),
         },
         More {
             name: "bounds: 2,000 empty packets",
@@ -293,6 +341,7 @@ fn more() -> Vec<More> {
 }
 
 /// Measures each row on a daemon of its own.
+#[expect(clippy::too_many_lines, reason = "a list of what is measured")]
 pub(crate) fn measure(options: &Options) -> Vec<Row> {
     let ping = json!({"action": "daemon_blacklist_status", "method": "GET"});
     let endless = vec![b' '; 64 << 20];
@@ -306,11 +355,13 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
     let selecting = json!({"action": "daemon_status", "options": {"selector": selector}});
     let names = [
         ("bounds: four strangers, 64 MiB unopened each", 8.0),
-        ("bounds: four connections of a member, 64 MiB unopened each", 64.0),
+        // Thrice the longest message and 48 MiB.
+        ("bounds: four connections of a member, 64 MiB unopened each", 256.0),
         ("bounds: a request of 250 MiB inflated", 64.0),
         ("bounds: twelve requests of 60,000 values", 64.0),
         ("bounds: a heartbeat of 250 MiB inflated", 64.0),
-        ("bounds: 200 messages of 1 MiB left at the relay", 64.0),
+        // What is kept, and what requests take that are worked on.
+        ("bounds: 200 messages of 1 MiB left at the relay", 120.0),
         ("bounds: twelve selectors of 900 patterns", 64.0),
         ("bounds: 10,000 services of a peer, and all of them changed, with subscribers", 192.0),
     ];
@@ -330,8 +381,19 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         };
         cluster.nodes[0].start();
         let (node, beats) = (&cluster.nodes[0], cluster.heartbeat_port(0));
-        let peer = |last: usize| Peer::sealed(node).from(u8::try_from(last).expect("a byte"));
-        let beating = Peer::sealed(node).named("n2").to(beats);
+        let peer = |last: usize| {
+            let peer = Peer::sealed(node).from(u8::try_from(last).expect("a byte"));
+            peer.at(cluster.address(0))
+        };
+        // From the address of a member, which may send what is large.
+        let member = |to: u16| {
+            let member = Peer::sealed(node).named("n2").at(cluster.address(0)).to(to);
+            match cluster.nodes.len() {
+                1 => member,
+                _ => member.from_address(cluster.address(1)),
+            }
+        };
+        let beating = member(beats);
         let parallel = |count: usize, work: &(dyn Fn(usize) + Sync)| {
             std::thread::scope(|scope| {
                 for number in 0..count {
@@ -341,10 +403,10 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         };
         let attack = || match at {
             0 => parallel(4, &|n| pour(peer(200 + n).connect(), &endless)),
-            1 => parallel(4, &|_| pour(Peer::sealed(node).connect(), &endless)),
+            1 => parallel(4, &|_| pour(member(cluster.port(0)).connect(), &endless)),
             2 => pour(peer(210).connect(), &peer(210).seal(&text)),
             3 => parallel(12, &|n| pour(peer(210 + n).connect(), &peer(210 + n).seal(&many))),
-            4 => pour(beating.connect(), &beating.seal(&beat)),
+            4 => pour(beating.connect(), &beating.beat(&beat)),
             5 => parallel(4, &|n| {
                 for slot_number in 0..50 {
                     let request = json!({"action": "relay_tx", "method": "POST", "options": {"msg": slot,
@@ -363,7 +425,7 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
                 }
                 std::thread::sleep(Duration::from_millis(300));
                 for message in &data {
-                    pour(beating.connect(), &beating.seal(message));
+                    pour(beating.connect(), &beating.beat(message));
                 }
             }),
         };

@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::actors::cluster_data::{
-    ClusterData, ClusterInfo, Flush, HeartbeatHeard, NodePublic, SetConfigEntries, SetInstance,
-    SetNode, Snapshot, SnapshotCell, WatchOutgoing,
+use ::cluster_data::ClusterData;
+use ::dataset::changes::{NodeFacts, NodePublic};
+use ::dataset::config::LoadedConfig;
+use ::dataset::snapshot::{ClusterInfo, Snapshot, SnapshotCell};
+use ::machine::paths::Paths;
+use ::mail::cluster_data::{
+    Flush, HeartbeatHeard, SetConfigEntries, SetInstance, SetNode, WatchOutgoing,
 };
-use ::actors::config::LoadedConfig;
-use ::actors::paths::Paths;
 use actix::{Actor, Addr, System};
 use arc_swap::ArcSwap;
 use model::{
@@ -23,6 +25,7 @@ use serde_json::{Map, Value, json};
 use wire::{ClusterSecret, Dialect, Form, Kind, Prepared, Sender};
 
 use crate::{Bound, Options, Row};
+use files::load::Load as _;
 
 /// Keyword `hb#n.interval`, its default.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -106,7 +109,7 @@ async fn start(count: usize, folder: &std::path::Path) -> Vec<BenchNode> {
         let cluster = ClusterInfo { id: "i".into(), name: "c".into(), nodes: names.clone() };
         let settings = Some(NodePublic { cluster, env: "TST".into(), ..NodePublic::default() });
         let monitor = Some(NodeMonitorData::default());
-        data.do_send(SetNode { monitor, settings, ..SetNode::default() });
+        data.do_send(SetNode(NodeFacts { monitor, settings, ..NodeFacts::default() }));
         let entry =
             ConfigEntry { updated: Timestamp(1.0), csum: "x".into(), scope: vec![name.clone()] };
         data.do_send(SetConfigEntries(vec![(path("svc1"), Some(entry))]));
@@ -136,11 +139,11 @@ async fn transmit(
     let mut watch = data.send(WatchOutgoing).await.expect("it runs");
     loop {
         let outgoing = watch.borrow_and_update().clone();
-        if let Some(body) = outgoing.message(::actors::clock::now()) {
+        if let Some(body) = outgoing.message(::machine::clock::now()) {
             let form = Form::heartbeat(
                 Dialect::Sealed,
                 Kind::Heartbeat,
-                ::actors::clock::stamp(),
+                ::machine::clock::stamp(),
                 &random,
             );
             let frame = sender.seal(&form, &body, &random).expect("a usable secret");
@@ -192,6 +195,23 @@ fn rates(before: &[f64], after: &[f64], time: Duration) -> (f64, f64) {
     (each[0], others)
 }
 
+/// In how many milliseconds a change on the first node was known to all, sorted.
+async fn delays(nodes: &[BenchNode], first: &NodeName) -> Vec<f64> {
+    let mut delays = Vec::new();
+    for round in 0..11 {
+        let updated = 100.0 + f64::from(round);
+        let begin = Instant::now();
+        nodes[0]
+            .data
+            .do_send(SetInstance { path: path("svc1"), status: Box::new(instance(updated)) });
+        wait_all(nodes, first, updated).await;
+        delays.push(begin.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    delays.sort_by(f64::total_cmp);
+    delays
+}
+
 async fn measure_cluster(count: usize, time: Duration) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
     let nodes = start(count, folder.path()).await;
@@ -201,18 +221,7 @@ async fn measure_cluster(count: usize, time: Duration) -> Vec<Row> {
     // Acknowledgements of the start are through after an interval.
     tokio::time::sleep(INTERVAL + Duration::from_secs(1)).await;
     let first = nodes[0].name.clone();
-    let mut delays = Vec::new();
-    for round in 0..11 {
-        let updated = 100.0 + f64::from(round);
-        let begin = Instant::now();
-        nodes[0]
-            .data
-            .do_send(SetInstance { path: path("svc1"), status: Box::new(instance(updated)) });
-        wait_all(&nodes, &first, updated).await;
-        delays.push(begin.elapsed().as_secs_f64() * 1e3);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    delays.sort_by(f64::total_cmp);
+    let delays = delays(&nodes, &first).await;
     let row = |name: String, value: f64, unit, target, note: String| Row {
         name,
         value,

@@ -142,7 +142,7 @@ impl Asker {
     }
 
     fn frame(&self, dialect: Dialect) -> Vec<u8> {
-        let now = ::actors::clock::stamp();
+        let now = ::machine::clock::stamp();
         let form = Form::request(dialect, &self.sender.nodename, now, &self.random);
         self.sender.seal(&form, &self.request, &self.random).expect("a usable secret")
     }

@@ -129,7 +129,7 @@ fn program() -> PathBuf {
 
 fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
-        Ok("om") => return actors::main(),
+        Ok("om") => return om::main(),
         Ok("reference") => return reference::serve(),
         _ => {}
     }

@@ -127,7 +127,7 @@ impl Worker {
             let dialect = frame.dialect();
             let opened =
                 frame.open(&self.sender.secret, &self.limits).map_err(std::io::Error::other)?;
-            let form = opened.reply_to().form(::actors::clock::stamp(), &self.random);
+            let form = opened.reply_to().form(::machine::clock::stamp(), &self.random);
             let reply =
                 self.sender.seal(&form, &self.body, &self.random).map_err(std::io::Error::other)?;
             stream.write_all(&reply).await?;

@@ -7,5 +7,5 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> std::process::ExitCode {
-    actors::main()
+    om::main()
 }

@@ -137,7 +137,8 @@ impl Cluster {
                 _ = write!(text, "addr@{name} = {address}\nport@{name} = {port}\n");
             }
         };
-        scoped("[listener]", |ports| ports.0);
+        // Nodes of one machine have one port 1215.
+        scoped("[listener]\ntls_port = 0", |ports| ports.0);
         scoped("[hb#1]\ntype = unicast", |ports| ports.1);
         _ = write!(text, "{}\n\n{}\n", conf.heartbeat, conf.sections);
         text

@@ -1,21 +1,31 @@
 //! Real nodes for the suites: each has a root folder, a free port and a daemon of its own.
 
+mod browser;
 mod cluster;
 mod events;
+mod front;
 mod memory;
 mod node;
+mod output;
 mod peer;
 mod ports;
 mod responder;
 mod scene;
+mod terminal;
+mod tls;
+mod users;
 
+pub use browser::Browser;
 pub use cluster::{Cluster, ClusterConf};
 pub use events::Events;
-pub use node::{Node, Output};
+pub use front::{Http, HttpReply, Kept, Pushed, read_until};
+pub use node::Node;
+pub use output::Output;
 pub use peer::{GIVES_UP, Peer};
 pub use ports::Port;
 pub use responder::Responder;
 pub use scene::{Scene, id_of};
+pub use terminal::Terminal;
 
 use std::time::{Duration, Instant};
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::output::Output;
 use crate::ports::Port;
 use crate::{wait_for, wait_until};
 
@@ -19,17 +20,6 @@ const LOGS_SHOWN: usize = 8;
 
 /// Where the clock of a node is kept, below its root.
 const CLOCK: &str = "tmp/clock";
-
-/// What a command printed, and how it ended.
-#[derive(Debug)]
-pub struct Output {
-    /// Exit code; none when a signal ended it.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-}
 
 /// A node under test. Dropping it kills its daemon and everything its services started.
 pub struct Node {
@@ -66,7 +56,7 @@ impl Node {
         node.write_cluster("");
         node.write(
             "etc/node.conf",
-            &format!("[listener]\naddr = 127.0.0.1\nport = {}\n", node.port()),
+            &format!("[listener]\naddr = 127.0.0.1\nport = {}\ntls_port = 0\n", node.port()),
         );
         node
     }
@@ -261,12 +251,24 @@ impl Node {
         // A command that does not read its input closes it: no failure of the test.
         _ = stdin.write_all(input.as_bytes());
         drop(stdin);
-        let output = child.wait_with_output().expect("om ends");
-        Output {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        child.wait_with_output().expect("om ends").into()
+    }
+
+    /// Has a shell run a line in the folder of the node; `om` in it is the program under test.
+    ///
+    /// # Panics
+    ///
+    /// When no shell can be run.
+    pub fn shell(&self, line: &str) -> Output {
+        let folder = self.path("bin");
+        if std::fs::create_dir(&folder).is_ok() {
+            std::os::unix::fs::symlink(&self.program, folder.join("om")).expect("a link");
         }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = self.command(Path::new("/bin/sh"));
+        command.env("PATH", format!("{}:{path}", folder.display()));
+        let output = command.args(["-c", line]).current_dir(self.root()).output();
+        Output::from(output.expect("a shell runs"))
     }
 
     /// Starts a command and remembers that it is of this node.
@@ -312,6 +314,23 @@ impl Node {
     ) -> Child {
         let mut command = self.command(&self.program);
         self.started_by(command.args(words).stdout(out).stderr(err))
+    }
+
+    /// Starts `om` with these words on these three.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn spawn_on(
+        &self,
+        words: &[&str],
+        input: impl Into<Stdio>,
+        out: impl Into<Stdio>,
+        err: impl Into<Stdio>,
+    ) -> Child {
+        let mut command = self.command(&self.program);
+        self.started_by(command.args(words).stdin(input).stdout(out).stderr(err))
     }
 
     /// Runs `om`, which must exit with 0, and returns what it printed.

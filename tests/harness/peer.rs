@@ -165,13 +165,13 @@ impl Peer {
     #[must_use]
     pub fn beat(&self, body: &Prepared) -> Vec<u8> {
         let random = SystemRandom::new();
-        let now = ::actors::clock::stamp();
+        let now = ::machine::clock::stamp();
         let form = Form::heartbeat(self.dialect, wire::Kind::Heartbeat, now, &random);
         self.sender.seal(&form, body, &random).expect("a usable secret")
     }
 
     fn seal_at(&self, body: &Prepared, seconds: i64) -> Vec<u8> {
-        let mut at = ::actors::clock::stamp();
+        let mut at = ::machine::clock::stamp();
         at.b_us += seconds * 1_000_000;
         at.t_ms += (seconds + self.ahead) * 1_000;
         let random = SystemRandom::new();

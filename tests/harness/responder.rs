@@ -89,7 +89,7 @@ fn serve(stream: TcpStream, keyring: &Keyring, body: &Prepared, is_meant: fn(&st
         let is_meant = is_for_us && request["action"].as_str().is_some_and(is_meant);
         let refused = Prepared::new(&refused);
         let reply = if is_meant { body } else { &refused };
-        let (now, random) = (::actors::clock::stamp(), SystemRandom::new());
+        let (now, random) = (::machine::clock::stamp(), SystemRandom::new());
         let Some(frame) = keyring.seal_reply(&opened.reply_to(), reply, now, &random) else {
             return;
         };

@@ -9,7 +9,7 @@ const YEAR: f64 = 365.0 * 86_400.0;
 
 /// As nodes publish a configuration.
 fn model_csum(text: &str) -> String {
-    actors::config::csum(text.as_bytes())
+    dataset::config::csum(text.as_bytes())
 }
 
 /// A service on three nodes with clocks of their own. A node that loses a split stops its daemon: nobody is killed for it.
@@ -182,4 +182,17 @@ fn a_daemon_that_starts_follows_who_froze_meanwhile_by_whatever_clock() {
     cluster.nodes[1].om_ok(&["node", "freeze", "--local"]);
     cluster.nodes[0].start();
     wait_for("n1 follows", || frozen(&cluster, 0, "n1") > Some(0.0));
+}
+
+#[test]
+fn a_node_without_instance_whose_clock_is_behind_has_a_service_purged() {
+    let cluster = Cluster::configured(3, &ClusterConf::default().patient()).with_clocks();
+    let scene = Scene::of(cluster, &[("web", "nodes = n1 n2")], |_| {});
+    scene.wait_up(2, "web", &[0]);
+    scene.cluster.nodes[2].step_clock(-3_600.0);
+    scene.cluster.nodes[2].om_ok(&["web", "purge"]);
+    for node in &scene.cluster.nodes[..2] {
+        wait_for("the service is gone", || !node.path("etc/web.conf").exists());
+    }
+    assert_eq!(scene.journal("web"), ["start n1", "stop n1"]);
 }

@@ -337,7 +337,10 @@ fn a_drain_that_does_not_empty_the_node_says_what_is_left() {
     assert_eq!(drain.code, Some(1), "{drain:?}");
     assert!(drain.err.contains("h1: shutdown failed on n1"), "{drain:?}");
     assert!(drain.err.contains("h2: "), "{drain:?}");
-    assert!(!drain.err.contains("h3") && !drain.err.contains("timeout"), "{drain:?}");
+    // What has left is told as such.
+    let complains = |line: &str| line.starts_with("error") && line.contains("h3");
+    assert!(!drain.err.lines().any(complains), "{drain:?}");
+    assert!(drain.err.contains("h3: n1 -> stopped") && !drain.err.contains("timeout"), "{drain:?}");
 }
 
 #[test]
@@ -371,4 +374,104 @@ fn the_monitor_fits_the_terminal_and_a_pipe_gets_it_whole() {
     let mut drawn = Followed::on_terminal(&node, &["mon"]);
     let text = drawn.wait("*/svc/*");
     assert!(!wide(&text) && text.contains('>'), "{text}");
+}
+
+#[test]
+fn a_keyword_is_explained_where_it_is_asked_for_and_where_it_is_misspelt() {
+    // Neither a daemon nor a configuration is needed.
+    let node = Node::new("n1");
+    check(
+        &node,
+        &[
+            (&["doc"], 0, "programs that the service starts, stops and checks", ""),
+            (&["doc", "app"], 0, "command that starts the app", ""),
+            (&["doc", "app.restart"], 0, "default   0\n", ""),
+            (&["doc", "app.restart"], 0, "example   om web set --kw app#1.restart=3\n", ""),
+            (&["doc", "DEFAULT.orchestrate"], 0, "values    ha, start, no\n", ""),
+            (&["doc", "fs.type"], 0, "required  yes\n", ""),
+            (&["doc", "fs.prkey"], 0, "not read: this agent takes no SCSI reservations", ""),
+            (&["svc", "doc", "app.restart"], 0, "how often a resource", ""),
+            (&["web", "doc", "app#1.restart@n1"], 0, "how often a resource", ""),
+            (&["vol", "doc", "DEFAULT.pool"], 0, "pool that the volume was made of", ""),
+            (&["sec", "doc"], 0, "the keys of the object", ""),
+            (&["node", "doc", "node.split_action"], 0, "crash, reboot, stop", ""),
+            (
+                &["cluster", "doc", "cluster.quorum"],
+                0,
+                "om cluster set --kw cluster.quorum=true",
+                "",
+            ),
+            (&["doc", "--format", "man"], 0, ".TH OM-KEYWORDS 5", ""),
+            (&["doc", "app.restart", "--format", "json"], 0, "\"type\": \"integer\"", ""),
+            (&["doc", "app.restart", "--filter", "[0].default"], 0, "0\n", ""),
+            (
+                &[
+                    "web",
+                    "create",
+                    "--kw",
+                    "nodes=n1",
+                    "--kw",
+                    "app#1.type=simple",
+                    "--kw",
+                    "app#1.restrat=2",
+                ],
+                0,
+                "",
+                "app#1.restrat: did you mean restart? (integer, default 0: how often a resource",
+            ),
+            (
+                &["web", "set", "--kw", "orchestrat=ha"],
+                0,
+                "",
+                "DEFAULT.orchestrat: did you mean orchestrate? (ha|start|no, default no: ",
+            ),
+            (&["web", "validate", "config"], 2, "", "app#1.restrat: did you mean restart?"),
+        ],
+    );
+}
+
+#[test]
+fn keywords_values_and_resources_are_completed() {
+    let node = Node::new("n1");
+    let text = "[DEFAULT]\nnodes = n1\n[app#1]\ntype = simple\n[fs#data]\ntype = flag\n";
+    node.write("etc/web.conf", text);
+    node.write("etc/namespaces/test/svc/db.conf", "[DEFAULT]\nnodes = n1\n[disk#1]\ntype = loop\n");
+    let words = |line: &str| {
+        let words: Vec<&str> = ["__complete", "--"].into_iter().chain(line.split(' ')).collect();
+        let told = node.om_ok(&words);
+        let words = told.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
+        words.collect::<Vec<String>>()
+    };
+    assert_eq!(words("web set --kw app#1.kil"), ["app#1.kill="]);
+    assert_eq!(words("web set --kw app#1.kill="), ["app#1.kill=parent", "app#1.kill=tree"]);
+    assert_eq!(words("web get --kw app#1.kil"), ["app#1.kill"]);
+    // A flag has no mount point.
+    assert_eq!(words("web set --kw fs#data.mnt"), [""; 0]);
+    assert_eq!(words("web set orchestrate=h"), ["orchestrate=ha"]);
+    assert_eq!(words("web start --rid "), ["app#1", "fs#data", "app", "fs"]);
+    assert_eq!(words("test/svc/db start --rid d"), ["disk#1", "disk"]);
+    assert_eq!(words("db start --namespace test --rid d"), ["disk#1", "disk"]);
+    assert_eq!(words("svc create new --kw fs#1.type=tmpfs --kw fs#1.mnt_"), ["fs#1.mnt_opt="]);
+    assert_eq!(words("node set --kw node.split_action=r"), ["node.split_action=reboot"]);
+    assert_eq!(words("doc app.restart_"), ["app.restart_delay", "app.restart_reset"]);
+    assert_eq!(words("nope start --rid "), [""; 0]);
+}
+
+#[test]
+fn bash_puts_what_it_completes_behind_what_readline_takes_for_a_word() {
+    let node = Node::new("n1");
+    node.write("etc/web.conf", "[DEFAULT]\nnodes = n1\n[app#1]\ntype = simple\n");
+    let script = "source <(om completion bash)\n\
+                  try() { COMP_LINE=$1 COMP_POINT=${#1}; compopt() { echo \"$2\"; }; _om; echo \"${COMPREPLY[@]}\"; }\n\
+                  try 'om web set --kw app#1.kill=t'\ntry 'om web set --kw app#1.ki'\ntry 'om doc app.restart_d'";
+    // The suites' own: what else is built lies in the same folder, and may be older.
+    std::os::unix::fs::symlink(node.program(), node.path("tmp/om")).expect("a link");
+    let path = format!("{}:{}", node.path("tmp").display(), std::env::var("PATH").expect("a path"));
+    let mut shell = std::process::Command::new("/bin/bash");
+    shell.args(["--norc", "-c", script]).env("PATH", path);
+    shell.env("OSVC_ROOT_PATH", node.root()).env("OSVC_NODENAME", node.name());
+    let output = shell.output().expect("a shell");
+    let told = String::from_utf8_lossy(&output.stdout);
+    // Readline replaces what stands behind the `=`; nothing ends the word of a keyword.
+    assert_eq!(told, "tree\nnospace\napp#1.kill=\napp.restart_delay\n", "{output:?}");
 }

@@ -108,6 +108,7 @@ fn the_first_start_makes_a_cluster_of_one_node() {
     assert_eq!(status["cluster"]["name"], "default");
     assert_eq!(status["cluster"]["nodes"], json!(["n1"]));
     let text = node.read("etc/cluster.conf");
+    assert!(text.contains("[hb#1]\ntype = unicast\n"), "who joins is heard: {text}");
     node.kill();
     node.start();
     assert_eq!(node.read("etc/cluster.conf"), text, "it is written once");
@@ -209,7 +210,7 @@ fn a_mistyped_value_of_the_node_changes_nothing_and_is_named() {
         node.write("etc/cluster.conf", &format!("{text}{wrong}"));
         wait_for("it is told", || told(&node).contains(keyword));
         assert!(told(&node).contains("cluster.conf line "), "{}", told(&node));
-        assert!(node.node_log().contains(keyword));
+        wait_for("it is in the log", || node.node_log().contains(keyword));
         let validated = node.om(&["cluster", "validate", "config"]);
         assert!(validated.code != Some(0) && validated.err.contains(keyword), "{validated:?}");
         assert!(!validated.err.contains("short"), "{validated:?}");

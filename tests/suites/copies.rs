@@ -101,3 +101,69 @@ fn what_the_nodes_provision_one_after_the_other_runs_on_one() {
     scene.wait_up_anywhere(0, "web", 1);
     assert_eq!(doubled(&scene, "web"), Vec::<String>::new());
 }
+
+#[test]
+fn of_two_who_run_its_task_on_two_nodes_at_once_one_gives_way() {
+    let keywords = |folder: &str| {
+        format!(
+            "orchestrate = no\n[app#1]\n\n[task#1]\ntype = host\ncommand = /bin/sh {folder}/work {{nodename}}\n"
+        )
+    };
+    let scene = Scene::start(&[]);
+    let folder = scene.file("web", "").display().to_string();
+    scene.add("web", &keywords(&folder));
+    let work = "cd $(dirname $0); ls run.* 2>/dev/null >> beside; touch run.$1 began.$1\n\
+                while ! test -e go; do sleep 0.02; done; rm run.$1\n";
+    std::fs::write(scene.file("web", "work"), work).expect("a script");
+    wait_for("all have it", || (0..3).all(|at| scene.seen(0, "web", at)["avail"] == "down"));
+    let words = ["web", "run", "--rid", "task#1"];
+    // One that runs keeps the others from it.
+    let mut first = scene.cluster.nodes[1].spawn_into(&words, Stdio::null());
+    wait_for("it runs on n2", || scene.file("web", "began.n2").exists());
+    let told = "task#1 runs on n2, and web is for one node at a time: --force runs it here";
+    refused(&scene.cluster.nodes[2].om(&words), &words, &[told]);
+    scene.touch("web", "go");
+    assert!(first.wait().expect("it ends").success());
+    scene.cluster.nodes[2].om_ok(&words);
+    scene.remove("web", "go");
+    // Of two that begin together one at least gives way.
+    let both = [1, 2].map(|at| scene.cluster.nodes[at].spawn_into(&words, Stdio::null()));
+    let mut left: Vec<_> = both.into_iter().map(Some).collect();
+    wait_for("one gave way", || {
+        left.iter_mut()
+            .any(|run| run.as_mut().expect("there").try_wait().expect("a child").is_some())
+    });
+    scene.touch("web", "go");
+    let codes: Vec<_> = left
+        .iter_mut()
+        .map(|run| run.as_mut().expect("there").wait().expect("it ends").code())
+        .collect();
+    assert!(codes.contains(&Some(1)), "{codes:?}");
+    let beside = std::fs::read_to_string(scene.file("web", "beside")).unwrap_or_default();
+    assert_eq!(beside, "", "two ran at once");
+}
+
+#[test]
+fn a_section_whose_resource_runs_is_not_deleted_before_it_is_stopped() {
+    let scene = Scene::start(&[("web", "[app#1]\n\n[fs#1]\ntype = flag\nstandby = true\n")]);
+    scene.reach(0, &["web", "switch", "--to", "n1"]);
+    scene.wait_up(1, "web", &[0]);
+    let [n1, n2, _] = &scene.cluster.nodes[..] else { panic!("three nodes") };
+    let words = ["web", "delete", "--rid", "app#1"];
+    let stop = "app#1 on n1: `om web stop --rid app#1 --node n1` ends it";
+    for node in [n1, n2] {
+        refused(&node.om(&words), &words, &["nothing is deleted", stop]);
+        assert!(node.read("etc/web.conf").contains("[app#1]"));
+    }
+    n1.om_ok(&["web", "freeze", "--wait"]);
+    n2.om_ok(&["web", "stop", "--rid", "app#1", "--node", "n1"]);
+    wait_for("it is down", || scene.seen(1, "web", 0)["resources"]["app#1"]["status"] == "down");
+    n2.om_ok(&words);
+    assert_eq!(scene.journal("web"), ["start n1", "stop n1"]);
+    wait_for("the section is gone", || !n1.read("etc/web.conf").contains("[app#1]"));
+    // Here, --force stops it first.
+    n1.om_ok(&["web", "delete", "--rid", "fs#1", "--force"]);
+    wait_for("its resource is gone", || {
+        scene.seen(1, "web", 0)["resources"] == serde_json::json!({})
+    });
+}

@@ -86,7 +86,9 @@ fn sigterm_and_sigint_stop_it_and_sighup_does_not() {
 fn a_second_daemon_names_the_first() {
     let node = Node::started("n1");
     let second = node.om(&["daemon", "start", "--foreground"]);
-    assert_eq!(second.code, Some(1), "{second:?}");
+    let unit = include_str!("../../config/opensvc-agent.service");
+    let code = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+    assert_eq!(second.code, code.and_then(|code| code.parse().ok()), "systemd does not try again");
     assert!(second.err.contains(&node.pid().to_string()), "{second:?}");
 }
 
@@ -148,6 +150,65 @@ fn a_shutdown_stops_the_instances_first() {
     node.om_ok(&["daemon", "shutdown", "--time", "20s"]);
     assert_eq!(node.wait_end(), Some(0));
     assert_eq!(sleeping(&node, 61235), 0);
+}
+
+#[test]
+fn a_shutdown_without_a_daemon_stops_the_instances_in_order() {
+    let mut node = Node::new("n1");
+    let stops = |name: &str, keywords: &str| {
+        let mark = node.path(&format!("tmp/{name}.up")).display().to_string();
+        let order = node.path("tmp/order").display().to_string();
+        let script = node.path(&format!("tmp/{name}")).display().to_string();
+        let body = format!(
+            "case $1 in start) touch {mark};; status) test -e {mark};; stop) rm {mark}; echo {name} >> {order};; esac"
+        );
+        node.script(&format!("tmp/{name}"), &body);
+        let text = format!(
+            "[DEFAULT]\nnodes = n1\norchestrate = ha\n{keywords}[app#1]\ntype = forking\nscript = {script}\n\
+             start = true\ncheck = true\nstop = true\n"
+        );
+        node.write(&format!("etc/{name}.conf"), &text);
+    };
+    stops("adb", "");
+    stops("web", "parents = adb\n");
+    stops("zoo", "children = adb\n");
+    node.start();
+    for name in ["adb", "web", "zoo"] {
+        node.wait_avail(name, "up");
+    }
+    // An object of other nodes is no matter of this one.
+    node.write(
+        "etc/far.conf",
+        "[DEFAULT]\nnodes = n9\n[app#1]\ntype = simple\nstart = /bin/true\n",
+    );
+    node.kill();
+    let done = node.om(&["daemon", "shutdown", "--time", "20s"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.err.contains("not running") && !done.err.contains("far"), "{done:?}");
+    assert_eq!(node.read("tmp/order"), "web\nadb\nzoo\n");
+    // Nothing is frozen: after a boot, the daemon starts them.
+    node.start();
+    for name in ["adb", "web", "zoo"] {
+        node.wait_avail(name, "up");
+    }
+}
+
+#[test]
+fn a_shutdown_without_a_daemon_ends_in_time_and_says_what_it_left() {
+    let mut node = Node::new("n1");
+    node.script("tmp/slow", "exec sleep 61239");
+    let stop = node.path("tmp/slow").display().to_string();
+    let hangs = sleeper(61_238) + &format!("stop = {stop}\n");
+    node.write("etc/hangs.conf", &hangs.replace("nodes =", "children = later\nnodes ="));
+    node.write("etc/later.conf", &hangs.replace("nodes =", "priority = 1\nnodes ="));
+    node.start();
+    node.wait_avail("hangs", "up");
+    node.wait_avail("later", "up");
+    node.kill();
+    let done = node.om(&["daemon", "shutdown", "--time", "1s"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.err.contains("later is not stopped: its time is over"), "{done:?}");
+    assert!(done.err.contains("hangs is not stopped: no time was left"), "{done:?}");
 }
 
 #[test]

@@ -113,3 +113,65 @@ fn a_service_deleted_while_a_node_was_away_is_deleted_there_when_it_is_back() {
         assert!(!node.path("var/svc/web").exists(), "{}", node.name());
     }
 }
+
+/// A peer has it by then, and has not told so.
+#[test]
+fn what_is_deleted_as_soon_as_it_is_created_comes_back_from_no_node() {
+    let cluster = Cluster::start(3);
+    let [n1, n2, n3] = &cluster.nodes[..] else { panic!("three nodes") };
+    for round in 0..12 {
+        let path = format!("test/cfg/quick{round}");
+        let mut creation = n1.spawn(&[&path, "create"]);
+        let file = format!("etc/namespaces/test/cfg/quick{round}.conf");
+        while read(n2, &file).is_none() {
+            std::thread::yield_now();
+        }
+        n2.signal(rustix::process::Signal::STOP);
+        assert!(creation.wait().expect("a child of ours").success());
+        let mut deletion = n1.spawn(&[&path, "delete", "--wait", "--time", "20s"]);
+        wait_for("n1 has deleted it", || read(n1, &file).is_none());
+        n2.signal(rustix::process::Signal::CONT);
+        assert!(deletion.wait().expect("a child of ours").success());
+        assert_eq!(read(n2, &file), None, "it ends once n2 has followed");
+    }
+    settle(n1, &cluster.nodes, "later");
+    for node in [n2, n3, n1] {
+        settle(node, &cluster.nodes, node.name());
+    }
+    for node in &cluster.nodes {
+        for round in 0..12 {
+            let file = format!("etc/namespaces/test/cfg/quick{round}.conf");
+            wait_for(&format!("{file} is nowhere"), || read(node, &file).is_none());
+        }
+    }
+    let back: Vec<String> = cluster.nodes[0].status()["monitor"]["services"]
+        .as_object()
+        .map(|all| all.keys().filter(|path| path.contains("quick")).cloned().collect())
+        .unwrap_or_default();
+    assert_eq!(back, [""; 0]);
+}
+
+#[test]
+fn a_deletion_is_reached_when_a_node_that_stood_still_has_followed_it() {
+    let cluster = Cluster::start(3);
+    let [n1, n2, n3] = &cluster.nodes[..] else { panic!("three nodes") };
+    for action in ["delete", "purge"] {
+        n1.om_ok(&["web", "create", "--kw", "nodes=n1 n2 n3", "--kw", "fs#1.type=flag"]);
+        wait_for("all have an instance", || {
+            let nodes = n1.status()["monitor"]["nodes"].clone();
+            ["n1", "n2", "n3"]
+                .iter()
+                .all(|name| nodes[name]["services"]["status"]["web"]["avail"] == "down")
+        });
+        n2.signal(rustix::process::Signal::STOP);
+        let mut deletion = n1.spawn(&["web", action, "--wait", "--time", "20s"]);
+        wait_for("n3 has followed", || read(n3, "etc/web.conf").is_none());
+        assert!(deletion.try_wait().expect("a child of ours").is_none(), "n2 has it: {action}");
+        assert!(read(n2, "etc/web.conf").is_some());
+        n2.signal(rustix::process::Signal::CONT);
+        assert!(deletion.wait().expect("a child of ours").success(), "{action}");
+        for node in &cluster.nodes {
+            assert_eq!(read(node, "etc/web.conf"), None, "{action} on {}", node.name());
+        }
+    }
+}

@@ -62,7 +62,7 @@ fn answer(mut stream: TcpStream) -> Option<()> {
     let action = request["action"].as_str()?;
     let reply = json!({"status": 501, "error": format!("handler GET {action} is not supported")});
     let random = SystemRandom::new();
-    let form = Form::request(Dialect::Classic, "n1", actors::clock::stamp(), &random);
+    let form = Form::request(Dialect::Classic, "n1", machine::clock::stamp(), &random);
     let sender = Sender::new("demo", "n2", ClusterSecret::new(SECRET));
     let sealed = sender.seal(&form, &Prepared::new(&reply), &random).ok()?;
     stream.write_all(&sealed).ok()
@@ -108,7 +108,7 @@ fn an_agent_that_repeats_its_full_is_heard_while_it_is_there_and_not_after() {
     let listener = Listener::start((cluster.address(1), cluster.port(1)));
     let peer = Peer::classic(&cluster.nodes[1]);
     // As long as its data do not change and somebody lacks them, a deployed agent sends these very bytes.
-    let frame = peer.beat(&Prepared::new(&full(actors::clock::now().0)));
+    let frame = peer.beat(&Prepared::new(&full(machine::clock::now().0)));
     send(&cluster, &frame);
     cluster.wait_flag(0, "hb#1.rx", 1, true);
     // The timeout is 1 s.
@@ -136,7 +136,7 @@ fn ever_beats(cluster: &Cluster, recorded: &[Value]) -> bool {
 fn what_a_dead_agent_sent_while_nobody_heard_it_is_no_beat_however_long_the_recording_is() {
     let mut cluster = Cluster::configured(2, &mixed());
     cluster.nodes[0].start();
-    let since = actors::clock::now().0;
+    let since = machine::clock::now().0;
     // It heard nobody, so it has nothing of n1.
     let ping = |number: u32| {
         json!({
@@ -160,7 +160,7 @@ fn an_agent_whose_data_are_old_or_whose_clock_is_off_is_heard_because_it_answers
         let _listener = Listener::start((cluster.address(1), cluster.port(1)));
         let peer = Peer::classic(&cluster.nodes[1]);
         wait_for("n2 is heard, and what it says", || {
-            let updated = actors::clock::now().0 + ahead;
+            let updated = machine::clock::now().0 + ahead;
             send(&cluster, &peer.beat(&Prepared::new(&full(updated))));
             std::thread::sleep(Duration::from_millis(200));
             cluster.is_beating(0, "hb#1.rx", 1)
@@ -180,7 +180,7 @@ fn the_data_of_an_agent_are_heard_while_others_misuse_its_address() {
     };
     let misuse = || assert_eq!(from_n2(cluster.port(0)).exchange(b"{}\0"), b"");
     (0..6).for_each(|_| misuse());
-    let mut message = full(actors::clock::now().0);
+    let mut message = full(machine::clock::now().0);
     let mut seed = 7_u64;
     for number in 0..200 {
         let mut noise = String::new();
@@ -228,8 +228,8 @@ fn a_node_that_is_a_deployed_agent_again_gets_what_it_can_open() {
     let ping = || {
         peer.beat(&Prepared::new(&json!({
             "kind": "ping", "compat": 10, "gen": {"n2": 1},
-            "monitor": {"status": "rejoin", "status_updated": actors::clock::now().0},
-            "updated": actors::clock::now().0
+            "monitor": {"status": "rejoin", "status_updated": machine::clock::now().0},
+            "updated": machine::clock::now().0
         })))
     };
     ear.set_nonblocking(true).expect("a mode");

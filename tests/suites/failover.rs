@@ -100,8 +100,9 @@ fn what_a_dead_node_ran_is_started_elsewhere_once_and_stays_there_when_it_is_bac
         scene.wait_up(viewer, "flex", &[1, 2]);
     }
     assert_eq!(scene.journal("web"), ["start n1", "start n2"]);
-    let placement = &scene.cluster.nodes[2].status()["monitor"]["services"]["web"]["placement"];
-    assert_eq!(placement, "non-optimal");
+    wait_for("n1 would be the better place", || {
+        scene.cluster.nodes[2].status()["monitor"]["services"]["web"]["placement"] == "non-optimal"
+    });
     scene.cluster.nodes[2].om_ok(&["web", "giveback", "--wait", "--time", "20s"]);
     scene.wait_up(0, "web", &[0]);
     assert_eq!(scene.journal("web"), ["start n1", "start n2", "stop n2", "start n1"]);
@@ -128,7 +129,7 @@ fn a_paused_daemon_that_goes_on_is_seen_and_nothing_flaps() {
 
 /// Gives a node the node.conf of another cluster, as a join does: an edit that cuts it off would not be followed.
 fn move_to(node: &Node, text: &str) {
-    node.write("var/node/other_cluster", &actors::config::csum(text.as_bytes()));
+    node.write("var/node/other_cluster", &dataset::config::csum(text.as_bytes()));
     node.write("etc/node.conf", text);
 }
 
@@ -220,4 +221,31 @@ fn a_drained_node_hands_over_and_takes_nothing_until_it_is_thawed() {
     scene.wait_up(1, "web", &[2]);
     let moves = ["start n1", "stop n1", "start n2", "stop n2", "start n3", "stop n3", "start n3"];
     assert_eq!(scene.journal("web"), moves);
+}
+
+#[test]
+fn a_service_that_is_up_twice_is_told_where_it_is_until_somebody_has_chosen() {
+    let scene = Scene::start(&[("web", "")]);
+    scene.wait_up(1, "web", &[0]);
+    let alerts = |at: usize| scene.cluster.nodes[at].status()["monitor"]["alerts"].clone();
+    scene.cluster.nodes[1].om_ok(&["web", "start", "--local", "--force"]);
+    for at in [0, 1] {
+        wait_for("it is told where it is up", || {
+            let told = alerts(at).to_string();
+            told.contains("web is up on n1 and n2 at once") && told.contains("om web stop --local")
+        });
+    }
+    wait_for("a third node shows it once, with who tells it", || {
+        let shown = scene.cluster.nodes[2].om_ok(&["mon"]);
+        shown.contains(" n1,n2 monitor: error: web is up on n1 and n2 at once")
+    });
+    // Nobody has chosen for them meanwhile.
+    assert_eq!(scene.journal("web"), ["start n1", "start n2 beside up.n1"]);
+    assert_eq!(alerts(2), serde_json::Value::Null, "it runs nothing");
+    scene.cluster.nodes[1].om_ok(&["web", "stop", "--local"]);
+    for at in [0, 1] {
+        wait_for("it is told no more", || alerts(at).is_null());
+    }
+    scene.wait_up(2, "web", &[0]);
+    assert_eq!(scene.journal("web"), ["start n1", "start n2 beside up.n1", "stop n2"]);
 }

@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
+use std::time::Duration;
 
-use harness::{Cluster, ClusterConf, Node, Output, Peer, is_root, skip, wait_for};
+use harness::{Cluster, ClusterConf, Node, Output, Peer, is_root, skip, wait_for, wait_within};
 use serde_json::{Value, json};
 
 /// A member of a cluster of its own, whose cluster.conf names the addresses of all the nodes that may join.
@@ -79,6 +80,7 @@ fn a_joiner_takes_the_cluster_over_and_both_know_both() {
         text.starts_with("# the cluster of n1\n") && text.contains("nodes = n1 n2\n"),
         "{text}"
     );
+    assert!(text.contains("\n[hb#1]\ntype = unicast\n"), "they hear each other: {text}");
     assert_eq!(n2.read("etc/cluster.conf"), text);
     let (ours, theirs) = (modified(&n1), modified(&n2));
     // As nodes publish it: a float of seconds.
@@ -357,4 +359,28 @@ fn a_node_leaves_only_where_that_is_typed_and_not_while_it_runs_what_others_woul
     wait_for("both are members", || members(&n1) == json!(["n1", "n2"]));
     assert_eq!(set(&["--force"]).code, Some(0));
     wait_for("n1 is alone", || members(&n1) == json!(["n1"]));
+}
+
+#[test]
+fn a_host_that_was_renamed_is_told_of_at_its_peers_until_it_has_its_name_back() {
+    let mut cluster = Cluster::start(3);
+    cluster.nodes[2].kill();
+    let text = cluster.nodes[2].read("etc/cluster.conf");
+    let addresses = text.lines().map(|line| match line.contains("@n3 = ") {
+        true => format!("{line}\n{}\n", line.replace("@n3", "@paris")),
+        false => format!("{line}\n"),
+    });
+    cluster.nodes[2].write("etc/cluster.conf", &addresses.collect::<String>());
+    cluster.nodes[2].set_env("OSVC_NODENAME", Some("paris"));
+    cluster.nodes[2].start();
+    let told = |node: &Node| node.status()["standing"]["alerts"].to_string().contains("paris, at ");
+    for node in &cluster.nodes[..2] {
+        wait_for("its peers tell of it", || told(node));
+    }
+    cluster.nodes[2].kill();
+    cluster.nodes[2].set_env("OSVC_NODENAME", Some("n3"));
+    cluster.nodes[2].start();
+    wait_within(Duration::from_secs(60), "the alert goes", || {
+        (!told(&cluster.nodes[0])).then_some(())
+    });
 }

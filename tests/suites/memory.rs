@@ -302,8 +302,9 @@ fn whole_logs_of_several_peers_come_in_one_reply() {
 fn streams_keep_nothing_of_what_was_sent_with_their_requests() {
     let node = Node::started("n1");
     let pad = "x".repeat((1 << 20) - 4_096);
-    let events =
-        json!({"action": "events", "method": "GET", "options": {"x": pad, "selector": "svc*"}});
+    // The whole state comes at once: a change might be long in coming.
+    let options = json!({"x": pad, "selector": "svc*", "full": true});
+    let events = json!({"action": "events", "method": "GET", "options": options});
     let mut followers: Vec<_> = (0..72)
         .map(|number| {
             let peer = Peer::sealed(&node).from(160 + number % 8);

@@ -33,7 +33,7 @@ fn an_edit_on_any_node_reaches_those_it_is_for_and_nobody_else() {
     n1.write("etc/web.conf", &service("n1 n2"));
     wait_same("n2 has the new service", n1, n2, "etc/web.conf");
     assert_eq!(read(n2, "etc/web.conf"), Some(service("n1 n2")));
-    assert!(n2.path("var/svc/web/frozen").exists(), "it waits for somebody to thaw it");
+    assert!(!n2.path("var/svc/web/frozen").exists(), "it is as free as on n1");
     // Or n2's edit would look like one that was made without knowing n1's: n1 would keep its own beside.
     wait_for("n1 sees that n2 has what it has", || {
         let nodes = n1.status()["monitor"]["nodes"].clone();
@@ -68,6 +68,55 @@ fn an_edit_on_any_node_reaches_those_it_is_for_and_nobody_else() {
         wait_same("what comes later came through", n2, node, "etc/marker.conf");
     }
     assert!(cluster.nodes.iter().all(|node| read(node, "etc/web.conf").is_none()));
+}
+
+/// An application that is up on a node while `up.NODE` is there, and waits at its start while `hold` is.
+const APP: &str = r#"cd "${0%/*}" || exit 9
+case $1 in
+start)
+    while test -e hold; do sleep 0.02; done
+    touch "up.$2" ;;
+stop) rm -f "up.$2" ;;
+check) test -e "up.$2" ;;
+esac"#;
+
+#[test]
+fn a_service_dropped_in_is_free_on_all_nodes_and_goes_on_where_its_node_dies() {
+    let mut cluster = Cluster::start(2);
+    let [n1, n2] = &mut cluster.nodes[..] else { panic!("two nodes") };
+    n1.script("tmp/app", APP);
+    n1.write("tmp/hold", "");
+    let app = n1.path("tmp/app").display().to_string();
+    let run = |action: &str| format!("{action} = {app} {action} {{nodename}}\n");
+    n1.write(
+        "etc/web.conf",
+        &format!(
+            "[DEFAULT]\nnodes = n1 n2\norchestrate = ha\n[sync#i0]\ndisable = true\n[app#1]\ntype = forking\n{}{}{}",
+            run("start"),
+            run("stop"),
+            run("check")
+        ),
+    );
+    n1.wait_instance("web", "starting", |web| web["monitor"]["status"] == "starting");
+    wait_for("n1 sees it free on n2", || {
+        let status = n1.status();
+        status["monitor"]["nodes"]["n2"]["services"]["status"]["web"]["frozen"] == 0.0
+    });
+    assert!(!n2.path("var/svc/web/frozen").exists());
+    // Not refused while it starts, and no order of somebody else: the start goes on.
+    n1.om_ok(&["web", "thaw"]);
+    assert!(!n1.path("tmp/up.n1").exists(), "it is still starting");
+    std::fs::remove_file(n1.path("tmp/hold")).expect("a file");
+    n1.wait_avail("web", "up");
+    assert!(!n1.path("tmp/up.n2").exists(), "on one node only");
+    // What is made to be looked at first waits everywhere.
+    n1.om_ok(&["other", "create", "--kw", "nodes=n1 n2", "--kw", "orchestrate=ha"]);
+    wait_same("n2 has it", n1, n2, "etc/other.conf");
+    assert!(n2.path("var/svc/other/frozen").exists(), "it waits for somebody to thaw it");
+    n1.kill();
+    std::fs::remove_file(n1.path("tmp/up.n1")).expect("a file");
+    n2.wait_avail("web", "up");
+    assert!(n1.path("tmp/up.n2").exists());
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn what_a_dead_node_sent_for_other_ends_or_long_ago_is_no_beat() {
     let secret = ClusterSecret::new(cluster.nodes[1].secret());
     let sender = Sender::new("demo", "n2", secret);
     let random = SystemRandom::new();
-    let now = ::actors::clock::stamp();
+    let now = ::machine::clock::stamp();
     let message =
         json!({"kind": "ping", "compat": 10, "gen": {"n2": 1}, "monitor": {}, "updated": 1.5});
     let seal = |form: &Form| {
@@ -107,7 +107,8 @@ fn what_a_dead_node_sent_for_other_ends_or_long_ago_is_no_beat() {
     };
     // Its requests, its slots, and what was held back, by a clock that is right, ahead or behind.
     let slot = seal(&Form::heartbeat(Dialect::Sealed, Kind::Slot, now, &random));
-    let request = || seal(&Form::request(Dialect::Sealed, "n1", ::actors::clock::stamp(), &random));
+    let request =
+        || seal(&Form::request(Dialect::Sealed, "n1", ::machine::clock::stamp(), &random));
     let mut held = vec![];
     for (held_s, ahead_s) in [(29, 0), (29, 25), (29, -1), (3_600, 3_600), (3_600, 0)] {
         let mut past = now;
@@ -122,7 +123,7 @@ fn what_a_dead_node_sent_for_other_ends_or_long_ago_is_no_beat() {
     // A heartbeat at the listener is no request.
     let fresh = || {
         let form =
-            Form::heartbeat(Dialect::Sealed, Kind::Heartbeat, ::actors::clock::stamp(), &random);
+            Form::heartbeat(Dialect::Sealed, Kind::Heartbeat, ::machine::clock::stamp(), &random);
         seal(&form)
     };
     let mut listener =
@@ -130,7 +131,7 @@ fn what_a_dead_node_sent_for_other_ends_or_long_ago_is_no_beat() {
     listener.write_all(&fresh()).expect("it is taken");
     assert_eq!(listener.read(&mut [0]).unwrap_or(0), 0, "it is not answered");
     // Only a heartbeat of now beats: what is told first comes of it.
-    let since = ::actors::clock::now().0;
+    let since = ::machine::clock::now().0;
     send(&[fresh(), request()]);
     let told = events.wait("n2 beats", |document| {
         document["data"]["id"] == "hb_beating" && document["data"]["nodename"] == "n2"

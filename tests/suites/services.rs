@@ -45,6 +45,46 @@ fn a_dropped_configuration_is_loaded_started_repaired_and_stopped() {
 }
 
 #[test]
+fn a_configuration_rewritten_without_its_id_keeps_it_and_its_processes() {
+    let mut node = Node::started("n1");
+    node.write("etc/web.conf", &sleeper(71008));
+    node.wait_avail("web", "up");
+    let [first] = sleeping(&node, 71008)[..] else { panic!("one process") };
+    let id = |node: &Node| {
+        let text = node.read("etc/web.conf");
+        text.lines().find_map(|line| line.strip_prefix("id = ")).map(str::to_owned)
+    };
+    let known = id(&node).expect("the daemon gave one");
+    let rewritten = |round: u32| sleeper(71008) + &format!("[env]\nround = {round}\n");
+    let is_kept = |node: &Node, round: u32| {
+        let is_in_force = || {
+            let shown = node.request(
+                &json!({"action": "object_config", "method": "GET", "options": {"path": "web"}}),
+            );
+            let text = shown["data"].as_str().unwrap_or_default().to_owned();
+            text.contains(&format!("round = {round}")) && text.contains(&known)
+        };
+        wait_for("the new content is in force, with the id", is_in_force);
+        assert_eq!(id(node).as_ref(), Some(&known));
+        node.om_ok(&["web", "status", "--refresh"]);
+        assert_eq!(node.wait_avail("web", "up")["avail"], "up");
+        assert_eq!(sleeping(node, 71008), [first], "the same process, and no other");
+    };
+    node.write("etc/web.conf", &rewritten(1));
+    is_kept(&node, 1);
+    // A command may be the first to read it.
+    node.write("etc/web.conf", &rewritten(2));
+    node.om_ok(&["web", "status", "--local"]);
+    is_kept(&node, 2);
+    node.kill();
+    node.write("etc/web.conf", &rewritten(3));
+    node.start();
+    is_kept(&node, 3);
+    node.om_ok(&["web", "stop", "--wait", "--time", "20s"]);
+    assert_eq!(sleeping(&node, 71008), [] as [u32; 0]);
+}
+
+#[test]
 fn a_killed_process_is_noticed_at_once() {
     let node = Node::started("n1");
     node.write("etc/web.conf", &sleeper(71002));

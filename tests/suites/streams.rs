@@ -4,8 +4,10 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::process::Child;
+use std::sync::mpsc;
+use std::time::Duration;
 
-use harness::{Cluster, Node, wait_for};
+use harness::{Cluster, Http, Node, wait_for};
 use serde_json::Value;
 
 /// A command that goes on, and what it has written.
@@ -102,6 +104,58 @@ fn a_followed_log_goes_on_when_its_node_is_back_and_no_line_is_lost_or_told_twic
     }
     assert_eq!(out.matches("sign of n3").count(), signs);
     assert_eq!(followed.err().matches("lost").count(), 1, "{}", followed.err());
+}
+
+/// Reads a stream over HTTP until it has a line of this node, which is logged again and again until then.
+fn read_over_http(http: &Http, target: &str, accept: &str, node: &Node) -> String {
+    let (done, is_done) = mpsc::channel::<()>();
+    let headers = [("o-node", "*"), ("accept", accept)];
+    std::thread::scope(|scope| {
+        let log_on = move || {
+            let rounds = (0..600).map(|round| round % 60);
+            for round in rounds {
+                log(node, round, "sign");
+                let pause = Duration::from_millis(100);
+                if is_done.recv_timeout(pause) != Err(mpsc::RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        };
+        scope.spawn(log_on);
+        let end = format!("\"n\":\"{}\"", node.name());
+        let text = http.stream(target, &headers, || (), &end);
+        drop(done);
+        text
+    })
+}
+
+#[test]
+fn over_http_the_logs_of_all_nodes_come_as_one_stream() {
+    let mut cluster = cluster();
+    let http = Http::of(&cluster.nodes[0]);
+    for node in &cluster.nodes {
+        let text = read_over_http(&http, "/object/web/logs", "text/event-stream", node);
+        assert!(text.lines().any(|line| line.starts_with("data: [{")), "{text}");
+    }
+    let lines = read_over_http(&http, "/object_logs?path=web", "*/*", &cluster.nodes[1]);
+    assert!(lines.lines().any(|line| line.starts_with("[{")), "{lines}");
+    // Two answers at once: the first goes on while its node is away, and has what was logged meanwhile.
+    let (first, rest) = cluster.nodes.split_at_mut(1);
+    let n2 = &mut rest[0];
+    let headers = [("o-node", "*"), ("accept", "text/event-stream")];
+    let text = std::thread::scope(|scope| {
+        let reading =
+            scope.spawn(|| Http::of(&first[0]).stream("/object/web/logs", &headers, || (), "last"));
+        wait_for("it is followed", || {
+            let told = Http::of(n2).get("/metrics").body;
+            String::from_utf8_lossy(&told).contains("opensvc_streams{kind=\"logs\"} 1\n")
+        });
+        n2.kill();
+        log(n2, 59, "last");
+        n2.start();
+        reading.join().expect("it is read")
+    });
+    assert_eq!(text.matches("last").count(), 1, "{text}");
 }
 
 /// The documents that are whole.

@@ -4,8 +4,9 @@ use harness::{Events, Node, Peer, wait_for};
 use serde_json::{Value, json};
 
 /// Every actor of the daemon, by the id that `daemon_status` shows.
-const ACTORS: [&str; 15] = [
+const ACTORS: [&str; 16] = [
     "listener",
+    "http",
     "control_socket",
     "monitor",
     "scheduler",

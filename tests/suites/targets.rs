@@ -1,6 +1,6 @@
 //! Promise: what an operator asks of a service is done on the right nodes, in the right order, and told when it is done.
 
-use harness::{Scene, wait_for};
+use harness::{ClusterConf, Scene, wait_for};
 use rustix::process::Signal;
 
 const FAILOVER: (&str, &str) = ("web", "");
@@ -80,7 +80,9 @@ fn a_flex_service_keeps_its_number_and_moves_without_falling_below() {
 
 #[test]
 fn a_target_is_reached_when_a_node_that_stood_still_has_it_too() {
-    let scene = Scene::start(&[]);
+    // Nobody gives up the one that stands still meanwhile.
+    let conf = ClusterConf { heartbeat: "timeout = 20".into(), ..ClusterConf::default() };
+    let scene = Scene::start_with(&conf, &[], |_| {});
     for node in &scene.cluster.nodes {
         wait_for("all nodes are idle", || {
             let status = node.status();
@@ -116,8 +118,9 @@ fn a_wait_that_is_too_long_says_so_and_the_target_stays() {
     assert!((late.out + &late.err).contains("timeout"));
     // One target at a time: as soon as it is known that it acts.
     scene.wait_doing(0, "web", 1, "starting");
-    let refused = scene.cluster.nodes[0].om(&["web", "stop"]);
+    let refused = scene.cluster.nodes[0].om(&["web", "giveback"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("web on n2: starting for "), "{refused:?}");
     scene.remove("web", "hold.n2");
     scene.wait_up(2, "web", &[1]);
     assert_eq!(scene.journal("web"), ["start n1", "stop n1", "start n2"]);
@@ -244,16 +247,73 @@ fn a_wait_ends_with_the_target_and_tells_what_is_done_meanwhile() {
     scene.touch("web", "hold.n1");
     n1.om_ok(&["web", "start"]);
     n1.wait_instance("web", "starting", |instance| instance["monitor"]["status"] == "starting");
-    let (joined, refused) = std::thread::scope(|scope| {
+    let (joined, refused, follows) = std::thread::scope(|scope| {
         let joined = scope.spawn(|| waited(&["web", "start"]));
-        let refused = waited(&["web,db", "restart"]);
+        let refused = n2.om(&["web", "restart"]);
+        // The same order waits where somebody waits for it.
+        let follows = scope.spawn(|| waited(&["web,db", "restart"]));
         scene.remove("web", "hold.n1");
-        (joined.join().expect("om ends"), refused)
+        (joined.join().expect("om ends"), refused, follows.join().expect("om ends"))
     });
     told(&joined, 0, "web is up on n1");
     told(&joined, 0, "n1: starting, n2: idle, n3: idle");
     told(&refused, 1, "error: web instance on node n1 in starting state");
-    told(&refused, 1, "error: target dropped, db is down");
+    told(&follows, 1, "web is up on n1");
+    told(&follows, 1, "error: target dropped, db is down");
+}
+
+#[test]
+fn a_stop_is_taken_while_its_service_is_ready_or_starts() {
+    let scene = Scene::start(&[FAILOVER]);
+    scene.wait_up(1, "web", &[0]);
+    scene.touch("web", "hold.n2");
+    let [n1, _, n3] = &scene.cluster.nodes[..] else { panic!("three nodes") };
+    n1.om_ok(&["web", "switch", "--to", "n2"]);
+    scene.wait_doing(0, "web", 1, "starting");
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| n1.om(&["web", "stop", "--wait", "--time", "20s"]));
+        wait_for("n2 has heard of it", || {
+            scene.seen(1, "web", 1)["monitor"]["global_expect"] == "stopped"
+        });
+        scene.remove("web", "hold.n2");
+        let stop = stop.join().expect("om ends");
+        assert_eq!(stop.code, Some(0), "{stop:?}");
+        assert!(stop.err.contains("web on n2: starting ends first"), "{stop:?}");
+    });
+    scene.wait_up(0, "web", &[]);
+    assert_eq!(frozen(&scene, 1, "web"), [true; 3]);
+    // From where it is announced only.
+    n3.om_ok(&["web", "start"]);
+    wait_for("it is ready or starts", || {
+        let status = scene.seen(2, "web", 0)["monitor"]["status"].clone();
+        ["ready", "starting"].iter().any(|word| status == *word)
+    });
+    let stop = n3.om(&["web", "stop", "--wait", "--time", "20s"]);
+    assert_eq!(stop.code, Some(0), "{stop:?}");
+    scene.wait_up(0, "web", &[]);
+    assert_eq!(frozen(&scene, 0, "web"), [true; 3]);
+}
+
+#[test]
+fn a_wait_ends_when_nothing_is_to_come_and_tells_why() {
+    let scene = Scene::start(&[("web", "orchestrate = no")]);
+    let n1 = &scene.cluster.nodes[0];
+    wait_for("it is known", || (0..3).all(|at| scene.seen(0, "web", at)["avail"] == "down"));
+    for node in &scene.cluster.nodes {
+        node.om_ok(&["node", "freeze", "--local"]);
+    }
+    wait_for("all nodes are frozen", || {
+        let status = n1.status();
+        ["n1", "n2", "n3"]
+            .iter()
+            .all(|name| status["monitor"]["nodes"][*name]["frozen"].as_f64() > Some(0.0))
+    });
+    let begun = std::time::Instant::now();
+    let start = n1.om(&["web", "start", "--wait"]);
+    assert_eq!(start.code, Some(1), "{start:?}");
+    assert!(start.err.contains("error: web is down and is to be started: "), "{start:?}");
+    assert!(start.err.contains("the node is frozen"), "{start:?}");
+    assert!(begun.elapsed().as_secs() < 60, "{start:?}");
 }
 
 #[test]

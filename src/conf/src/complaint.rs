@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::EvalError;
+use crate::eval::error::EvalError;
 
 /// How complaints begin about what nobody reads.
 pub(crate) const UNREAD: &str = "not read: ";

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use model::{NodeName, ObjectPath};
 
-use crate::{NodeConf, NodeSelector};
-
-/// Labels of the nodes, as they publish them (`nodes_info.json`).
-pub type Labels = BTreeMap<NodeName, BTreeMap<String, String>>;
+use crate::labels::Labels;
+use crate::node::NodeConf;
+use crate::select::nodes::NodeSelector;
 
 /// Folders that references name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::Value;
+pub(crate) mod doubt;
+pub(crate) mod expected;
+pub(crate) mod quantity;
+pub(crate) mod words;
 
-mod doubt;
-mod quantity;
-mod words;
-
-pub(crate) use doubt::doubt_of;
-pub use quantity::{SizeOptions, parse_duration, parse_size};
-use words::expand_options;
-pub use words::split_words;
+use crate::convert::expected::Expected;
+use crate::convert::quantity::{SizeOptions, integer, parse_duration, parse_size};
+use crate::convert::words::{expand_options, split_words};
+use crate::value::Value;
 
 /// What a keyword holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +57,25 @@ pub enum Converter {
     Json,
 }
 
-/// Conversion of a text failed: what was expected.
-pub type Expected = &'static str;
-
 impl Converter {
+    /// What it takes, in a word or two.
+    pub(crate) const fn noun(self) -> &'static str {
+        match self {
+            Self::Text | Self::Lower => "text",
+            Self::Integer => "integer",
+            Self::Boolean | Self::Tristate => "boolean",
+            Self::List | Self::ListLower | Self::Set => "list",
+            Self::ListComma | Self::SetComma => "list with commas",
+            Self::Words | Self::Options => "shell words",
+            Self::Size => "size",
+            Self::Speed => "speed",
+            Self::Duration | Self::DurationMinutes | Self::DurationDays => "duration",
+            Self::Nodes => "node selector",
+            Self::DateTime => "date",
+            Self::Json => "JSON",
+        }
+    }
+
     /// The converter of that name: the one in the tables of deployed agents (src/conf/README.md, Values).
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
@@ -159,30 +173,6 @@ impl Converter {
 
 fn duration(value: &Value, bare_unit: f64) -> Result<Value, Expected> {
     parse_duration(&value.to_string(), bare_unit).map(quantity::seconds)
-}
-
-fn integer(value: &Value) -> Value {
-    let from_number = |number: f64| {
-        #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
-        if number.is_finite() && number.abs() < 9.2e18 {
-            Value::Integer(number as i64)
-        } else {
-            Value::Null
-        }
-    };
-    match value {
-        Value::Integer(number) => Value::Integer(*number),
-        Value::Bool(value) => Value::Integer(i64::from(*value)),
-        Value::Float(number) => from_number(*number),
-        Value::Text(text) => {
-            let text = text.trim();
-            match text.parse() {
-                Ok(number) => Value::Integer(number),
-                Err(_) => text.parse().map_or(Value::Null, from_number),
-            }
-        }
-        Value::Null | Value::List(_) | Value::Set(_) | Value::Json(_) => Value::Null,
-    }
 }
 
 fn boolean(value: &Value) -> Result<Value, Expected> {

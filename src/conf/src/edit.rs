@@ -5,8 +5,14 @@ use std::fmt;
 
 use model::Kind;
 
-use crate::eval::{Doc, Evaluation};
-use crate::{Change, Context, Converter, IniError, Value, keywords};
+use crate::context::Context;
+use crate::convert::Converter;
+use crate::doc::Doc;
+use crate::eval::Evaluation;
+use crate::ini::Change;
+use crate::ini::error::IniError;
+use crate::keywords;
+use crate::value::Value;
 
 /// One edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +184,7 @@ impl Editor<'_> {
 
     /// Sections that `[section.]keyword` means, and the keyword: a driver group means all its sections.
     fn targets<'t>(&self, target: &'t str) -> Result<(Vec<String>, &'t str), EditError> {
-        let (section, keyword) = crate::split_keyword(target);
+        let (section, keyword) = crate::dotted::split_keyword(target);
         if section.is_empty() || keyword.is_empty() || keyword.starts_with('@') {
             return Err(EditError::NoKeyword(target.into()));
         }

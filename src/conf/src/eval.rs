@@ -1,75 +1,22 @@
 //! Evaluation of one keyword for one node (src/conf/README.md, Evaluation).
 
+use crate::ini::Sections;
 use std::cell::Cell;
-use std::fmt;
 
-use model::{Kind, NodeName};
+use model::Kind;
 
-use crate::keywords::{self, Default, Inheritance, Keyword, Lookup, Tables};
-use crate::{Context, Converter, Ini, NodeConf, ObjectConf, Value};
+use crate::context::Context;
+use crate::convert::Converter;
+use crate::doc::Doc;
+use crate::eval::error::{EvalError, EvalReason};
+use crate::keywords;
+use crate::keywords::keyword;
+use crate::keywords::keyword::{Default, Inheritance, Keyword, Lookup};
+use crate::value::Value;
 
-mod references;
-
-pub(crate) use references::{Place, left_out_of_dnsnodes, unresolved};
-
-/// Why a keyword has no value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvalError {
-    /// Section.
-    pub section: String,
-    /// Keyword.
-    pub keyword: String,
-    /// Line of the keyword, or of its section; 0 when neither is written.
-    pub line: usize,
-    /// What is wrong.
-    pub reason: EvalReason,
-}
-
-/// What is wrong with a keyword.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EvalReason {
-    /// It must be set, and is not.
-    Required,
-    /// No driver in use knows it.
-    Unknown,
-    /// Its value is not what the converter takes.
-    Value {
-        /// The text after references and expression.
-        value: Box<str>,
-        /// What was expected.
-        expected: Box<str>,
-    },
-    /// Its expression fails.
-    Expression(Box<str>),
-    /// References or text grow beyond bounds.
-    TooLarge,
-}
-
-impl fmt::Display for EvalReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Required => f.write_str("required, and not set"),
-            Self::Unknown => f.write_str("unknown keyword"),
-            Self::Value { value, expected } => {
-                let short: String = value.chars().take(80).collect();
-                write!(f, "{short:?} is not {expected}")
-            }
-            Self::Expression(reason) => write!(f, "expression: {reason}"),
-            Self::TooLarge => f.write_str("too large once its references are replaced"),
-        }
-    }
-}
-
-impl fmt::Display for EvalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line > 0 {
-            write!(f, "line {}: ", self.line)?;
-        }
-        write!(f, "{}.{}: {}", self.section, self.keyword, self.reason)
-    }
-}
-
-impl std::error::Error for EvalError {}
+pub(crate) mod error;
+pub(crate) mod references;
+mod spelling;
 
 /// A value, and whether it was set or is the default.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,104 +25,6 @@ pub struct Evaluated {
     pub value: Value,
     /// Whether a keyword was found, as opposed to the default.
     pub is_set: bool,
-}
-
-/// A document being evaluated.
-#[derive(Clone, Copy)]
-pub(crate) enum Doc<'a> {
-    Object(&'a ObjectConf),
-    Node(&'a NodeConf),
-}
-
-impl<'a> Doc<'a> {
-    pub(crate) fn get(self, section: &str, keyword: &str) -> Option<&'a str> {
-        match self {
-            Self::Object(conf) => conf.ini().get(section, keyword),
-            Self::Node(conf) => {
-                conf.node.get(section, keyword).or_else(|| conf.cluster.ini().get(section, keyword))
-            }
-        }
-    }
-
-    pub(crate) fn tables(self) -> Tables {
-        match self {
-            Self::Object(conf) => Tables::Object(conf.path().kind()),
-            Self::Node(_) => Tables::Node,
-        }
-    }
-
-    /// The file written to.
-    pub(crate) fn ini(self) -> &'a Ini {
-        match self {
-            Self::Object(conf) => conf.ini(),
-            Self::Node(conf) => &conf.node,
-        }
-    }
-
-    /// Name of the file written to, below `<etc>`.
-    pub(crate) fn file(self) -> String {
-        match self {
-            Self::Object(conf) => conf.path().config_file(),
-            Self::Node(_) => "node.conf".into(),
-        }
-    }
-
-    /// File and line of a keyword, of any of its scopes, or of its section.
-    pub(crate) fn place(self, section: &str, keyword: &str) -> (String, usize) {
-        let line = |ini: &Ini| {
-            let is_scope = |(written, _): &(&str, &str)| {
-                written.split_once('@').is_some_and(|(name, _)| name == keyword)
-            };
-            let written = match ini.get(section, keyword) {
-                Some(_) => None,
-                None => ini.keywords(section).find(is_scope),
-            };
-            ini.line_of(section, written.map_or(keyword, |(written, _)| written))
-        };
-        match self {
-            Self::Object(conf) => (conf.path().config_file(), line(conf.ini())),
-            Self::Node(conf) if conf.node.get(section, keyword).is_none() => {
-                let cluster = conf.cluster.ini();
-                if cluster.get(section, keyword).is_some() || !conf.node.has_section(section) {
-                    ("cluster.conf".into(), line(cluster))
-                } else {
-                    ("node.conf".into(), line(&conf.node))
-                }
-            }
-            Self::Node(conf) => ("node.conf".into(), line(&conf.node)),
-        }
-    }
-
-    /// The value of a keyword that is scoped by the name of a node. Names of nodes have no case.
-    pub(crate) fn of_node(self, section: &str, keyword: &str, node: &NodeName) -> Option<&'a str> {
-        let is_scoped = |written: &str| {
-            written.split_once('@').is_some_and(|(name, scope)| {
-                name == keyword && scope.eq_ignore_ascii_case(node.as_str())
-            })
-        };
-        let of = |ini: &'a Ini| {
-            let as_it_is = ini.get(section, &format!("{keyword}@{node}"));
-            as_it_is.or_else(|| {
-                ini.keywords(section).find(|(written, _)| is_scoped(written)).map(|(_, raw)| raw)
-            })
-        };
-        match self {
-            Self::Object(conf) => of(conf.ini()),
-            Self::Node(conf) => of(&conf.node).or_else(|| of(conf.cluster.ini())),
-        }
-    }
-
-    /// Type of a section: as written, as its prefix says, or the default of its group.
-    pub(crate) fn driver(self, section: &str) -> Option<&'a str> {
-        if section == "DEFAULT" {
-            return None;
-        }
-        let (group, implied) = keywords::group_of(section);
-        self.get(section, "type")
-            .or(implied)
-            .or_else(|| self.tables().default_type(group))
-            .filter(|driver| !driver.is_empty())
-    }
 }
 
 /// Nested evaluations one value may need.
@@ -266,9 +115,11 @@ impl<'a> Evaluation<'a> {
             Lookup::Known(definition) => Some(*definition),
             Lookup::Free => None,
             Lookup::Unknown if section == "DEFAULT" => None,
-            Lookup::Unknown => return Err(EvalReason::Unknown),
+            Lookup::Unknown => {
+                return Err(EvalReason::unknown(keyword, &tables.all(section, driver)));
+            }
         };
-        if keyword == "type" && keywords::is_resource_group(keywords::group_of(section).0) {
+        if keyword == "type" && keywords::is_resource_group(keyword::group_of(section).0) {
             return match (doc.get(section, "type"), driver) {
                 (Some(text), _) => Ok(Evaluated { value: Value::Text(text.into()), is_set: true }),
                 (None, Some(driver)) => {
@@ -492,13 +343,8 @@ fn internal_sync(keyword: &str) -> Option<&'static str> {
     }
 }
 
-/// Names of nodes among words; others are left out.
-pub(crate) fn node_names(words: &[String]) -> Vec<NodeName> {
-    words.iter().filter_map(|word| NodeName::new(word).ok()).collect()
-}
-
 /// All sections with evaluated keywords, scopes resolved, comments gathered.
-pub(crate) fn to_json(doc: Doc<'_>, ctx: &Context) -> serde_json::Map<String, serde_json::Value> {
+pub(crate) fn to_json(doc: Doc<'_>, ctx: &Context) -> Sections {
     let ini = doc.ini();
     let mut all = serde_json::Map::new();
     for name in ini.sections() {
@@ -530,9 +376,11 @@ pub(crate) fn to_json(doc: Doc<'_>, ctx: &Context) -> serde_json::Map<String, se
 mod tests {
     use std::sync::Arc;
 
-    use model::ObjectPath;
+    use model::{NodeName, ObjectPath};
 
     use super::*;
+    use crate::node::NodeConf;
+    use crate::object::ObjectConf;
 
     #[test]
     fn names_of_nodes_have_no_case_in_scopes_and_in_lists_of_nodes() {

@@ -1,16 +1,11 @@
 //! The expressions of `$( .. )`: a small part of Python's (src/conf/README.md, Expressions).
 
-use crate::Value;
-
 mod lexer;
 mod operators;
 mod parser;
 
-/// Longest text of an expression, and of what it yields.
-const MAX_LENGTH: usize = 16_384;
-
-/// Deepest nesting of parentheses and signs.
-const MAX_DEPTH: usize = 64;
+use crate::expr::operators::MAX_LENGTH;
+use crate::value::Value;
 
 /// Evaluates an expression. Its size and depth are bounded, and so is the result.
 ///

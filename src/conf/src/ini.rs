@@ -3,59 +3,19 @@
 //! The dialect is in src/conf/README.md, Documents. Writing changes the lines of what changed and no others: comments,
 //! blank lines, unknown keywords, order and layout stay as the operator left them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::ini::error::{IniError, IniReason};
+
+pub(crate) mod error;
 mod lines;
 mod rewrite;
 
-/// Why a text is no configuration, or a change can not be written in one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IniError {
-    /// Line, from 1. The line that would be written, for a change.
-    pub line: usize,
-    /// What is wrong.
-    pub reason: IniReason,
-}
-
-/// What is wrong with a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IniReason {
-    /// Not UTF-8, or a NUL: no text file.
-    Binary,
-    /// A keyword before the first `[section]`.
-    NoSection(Box<str>),
-    /// Neither comment, section, nor keyword with `=` or `:`.
-    NoDelimiter(Box<str>),
-    /// A delimiter with no keyword before it.
-    NoKeyword,
-    /// A section, keyword or value that would read back otherwise.
-    Unwritable(Box<str>),
-}
-
-impl fmt::Display for IniError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line > 0 {
-            write!(f, "line {}: ", self.line)?;
-        }
-        match &self.reason {
-            IniReason::Binary => f.write_str("not a text: invalid UTF-8 or a NUL byte"),
-            IniReason::NoSection(text) => write!(f, "{text:?} stands before the first [section]"),
-            IniReason::NoDelimiter(text) => {
-                write!(f, "{text:?} is neither a comment, a [section], nor `keyword = value`")
-            }
-            IniReason::NoKeyword => f.write_str("no keyword stands before `=` or `:`"),
-            IniReason::Unwritable(text) => {
-                write!(f, "{text} can not be written: it would be read back otherwise")
-            }
-        }
-    }
-}
-
-impl std::error::Error for IniError {}
+/// A configuration as JSON: keywords by section. Which there are is up to who wrote it.
+pub type Sections = serde_json::Map<String, serde_json::Value>;
 
 /// One keyword of a section.
 #[derive(Clone, PartialEq, Eq)]
@@ -268,7 +228,7 @@ impl Ini {
     /// All sections with their raw keywords, comments gathered in the pseudo keyword `comment`, as deployed agents
     /// print them.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+    pub fn to_json(&self) -> Sections {
         let mut all = serde_json::Map::new();
         for name in self.sections() {
             let mut section: serde_json::Map<_, _> = self
@@ -298,88 +258,6 @@ impl Ini {
             }
             other => Some(word(other)),
         }
-    }
-
-    /// Sets one keyword. See [`Ini::apply`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Ini::apply`].
-    pub fn set(&mut self, section: &str, keyword: &str, value: &str) -> Result<bool, IniError> {
-        self.apply(&[Change::Set {
-            section: section.into(),
-            keyword: keyword.into(),
-            value: value.into(),
-        }])
-    }
-
-    /// Removes one keyword; whether it was there.
-    pub fn unset(&mut self, section: &str, keyword: &str) -> bool {
-        self.apply(&[Change::Unset { section: section.into(), keyword: keyword.into() }])
-            .expect("what is removed need not be written")
-    }
-
-    /// Removes a section; whether it was there.
-    pub fn remove_section(&mut self, section: &str) -> bool {
-        self.apply(&[Change::RemoveSection(section.into())])
-            .expect("what is removed need not be written")
-    }
-
-    /// Applies changes in order, in one rewrite; whether anything changed. Lines of what did not change stay as
-    /// they are, byte for byte.
-    ///
-    /// # Errors
-    ///
-    /// [`IniReason::Unwritable`] for a name or value that would read back otherwise, as a value with a line that
-    /// starts with `#`. Nothing is changed then.
-    pub fn apply(&mut self, changes: &[Change]) -> Result<bool, IniError> {
-        let mut sets: BTreeMap<(&str, &str), Option<String>> = BTreeMap::new();
-        let mut order: Vec<(&str, &str)> = vec![];
-        let mut removed: BTreeSet<&str> = BTreeSet::new();
-        for change in changes {
-            match change {
-                Change::Set { section, keyword, value } => {
-                    if sets.insert((section, keyword), Some(lines::normalize(value))).is_none() {
-                        order.push((section, keyword));
-                    }
-                }
-                Change::Unset { section, keyword } => {
-                    if sets.insert((section, keyword), None).is_none() {
-                        order.push((section, keyword));
-                    }
-                }
-                Change::RemoveSection(section) => {
-                    removed.insert(section);
-                    order.retain(|(other, _)| other != section);
-                    sets.retain(|(other, _), _| *other != section.as_str());
-                }
-            }
-        }
-        // What was removed before being set again starts anew.
-        let removed: BTreeSet<&str> =
-            removed.into_iter().filter(|section| self.has_section(section)).collect();
-        let is_gone = |section: &str, keyword: &str| {
-            removed.contains(section) || self.get(section, keyword).is_none()
-        };
-        let edits: Vec<rewrite::Edit<'_>> = order
-            .into_iter()
-            .filter_map(|(section, keyword)| {
-                let value = sets.remove(&(section, keyword))?;
-                let is_same = match &value {
-                    Some(value) => {
-                        !removed.contains(section)
-                            && self.get(section, keyword) == Some(value.as_str())
-                    }
-                    None => is_gone(section, keyword),
-                };
-                (!is_same).then_some(rewrite::Edit { section, keyword, value })
-            })
-            .collect();
-        if edits.is_empty() && removed.is_empty() {
-            return Ok(false);
-        }
-        *self = rewrite::rewrite(self, &removed, &edits)?;
-        Ok(true)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What joining and leaving a cluster makes of node.conf and cluster.conf (src/conf/README.md, Joining).
 
+use crate::ini::Sections;
 use std::fmt;
 
 use model::NodeName;
 use serde_json::{Map, Value};
 
-use crate::{Change, Ini, IniError};
+use crate::ini::error::IniError;
+use crate::ini::{Change, Ini};
 
 /// Sections that a joiner takes over from the node.conf of the node it joins.
 const TAKEN: &[&str] = &["hb#", "stonith#", "pool#", "network#", "arbitrator#"];
@@ -50,9 +52,9 @@ impl From<IniError> for JoinError {
 #[derive(Clone, PartialEq)]
 pub struct JoinReply {
     /// What the node.conf of the joined node says of the cluster, by section.
-    pub node: Map<String, Value>,
+    pub node: Sections,
     /// The cluster.conf, by section; none where a cluster is described in node.conf alone.
-    pub cluster: Option<Map<String, Value>>,
+    pub cluster: Option<Sections>,
     /// Modification time of that cluster.conf, in seconds.
     pub mtime: Option<f64>,
 }
@@ -221,6 +223,21 @@ pub fn leave_cluster_conf(
         set("cluster", "secret", secret),
     ]);
     cluster.apply(&changes)
+}
+
+/// Whether a heartbeat is written, good or not.
+#[must_use]
+pub fn has_heartbeats(ini: &Ini) -> bool {
+    ini.sections().any(|name| name.starts_with("hb#"))
+}
+
+/// Writes the heartbeat of a cluster that has none: each node calls each other one by its name.
+///
+/// # Errors
+///
+/// As [`Ini::set`].
+pub fn first_heartbeat(ini: &mut Ini) -> Result<bool, IniError> {
+    if has_heartbeats(ini) { Ok(false) } else { ini.set("hb#1", "type", "unicast") }
 }
 
 fn dropped(ini: &Ini) -> Vec<Change> {

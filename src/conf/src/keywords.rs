@@ -1,204 +1,21 @@
 //! Which keywords exist: where, what they hold, and what they are when unset (src/conf/README.md, Keyword tables).
 
-pub(crate) use cluster::POOL_TYPES;
 use model::Kind;
 
-use crate::Converter;
+use crate::keywords::keyword::{Default, Fate, Keyword, Lookup, group_of};
 
-mod cluster;
+pub(crate) mod cluster;
 mod drivers;
+pub(crate) mod keyword;
 mod mounts;
 mod object;
-
-/// Value of a keyword that is not set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Default {
-    /// Null, converted.
-    Unset,
-    /// A text, its references replaced, converted.
-    Text(&'static str),
-    /// A boolean where the keyword holds a text otherwise.
-    No,
-    /// The local node.
-    LocalNode,
-}
-
-/// Where a keyword is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Inheritance {
-    /// Its section, then DEFAULT.
-    LeafThenHead,
-    /// Its section only.
-    Leaf,
-    /// DEFAULT only.
-    Head,
-}
-
-/// What becomes of a keyword that is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Somebody reads it: a test holds us to it.
-    Read,
-    /// It describes, and asks for nothing.
-    Describes,
-    /// It is read, and part of what it asks for is not done: that is told.
-    Partly(&'static str),
-    /// Nobody reads it: what is not done is told to who sets it.
-    Unread(&'static str),
-    /// What it asks for would be done wrong without it: it is a mistake to set it.
-    Refused(&'static str),
-}
-
-/// A keyword of some section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Keyword {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// What it holds.
-    pub(crate) converter: Converter,
-    /// What it is when unset.
-    pub(crate) default: Default,
-    /// Whether `keyword@node` counts.
-    pub(crate) is_scopable: bool,
-    /// Where it is looked for.
-    pub(crate) inheritance: Inheritance,
-    /// Whether its section makes no sense without it.
-    pub(crate) is_required: bool,
-    /// The only values it may have; any when empty.
-    pub(crate) candidates: &'static [&'static str],
-    /// Name it is inherited under from DEFAULT; its own when none.
-    pub(crate) default_keyword: Option<&'static str>,
-    /// The least number that means anything.
-    pub(crate) least: i64,
-    /// Who does something about it.
-    pub(crate) fate: Fate,
-}
-
-const fn kw(name: &'static str) -> Keyword {
-    Keyword {
-        name,
-        converter: Converter::Text,
-        default: Default::Unset,
-        is_scopable: false,
-        inheritance: Inheritance::LeafThenHead,
-        is_required: false,
-        candidates: &[],
-        default_keyword: None,
-        least: 0,
-        fate: Fate::Read,
-    }
-}
-
-impl Keyword {
-    const fn to(mut self, converter: Converter) -> Self {
-        self.converter = converter;
-        self
-    }
-
-    const fn or(mut self, default: &'static str) -> Self {
-        self.default = Default::Text(default);
-        self
-    }
-
-    const fn or_no(mut self) -> Self {
-        self.default = Default::No;
-        self
-    }
-
-    /// Scopable, the `@` of the tables.
-    const fn at(mut self) -> Self {
-        self.is_scopable = true;
-        self
-    }
-
-    const fn head(mut self) -> Self {
-        self.inheritance = Inheritance::Head;
-        self
-    }
-
-    const fn leaf(mut self) -> Self {
-        self.inheritance = Inheritance::Leaf;
-        self
-    }
-
-    const fn required(mut self) -> Self {
-        self.is_required = true;
-        self
-    }
-
-    const fn one_of(mut self, candidates: &'static [&'static str]) -> Self {
-        self.candidates = candidates;
-        self
-    }
-
-    const fn from(mut self, least: i64) -> Self {
-        self.least = least;
-        self
-    }
-
-    const fn describes(mut self) -> Self {
-        self.fate = Fate::Describes;
-        self
-    }
-
-    const fn partly(mut self, reason: &'static str) -> Self {
-        self.fate = Fate::Partly(reason);
-        self
-    }
-
-    const fn unread(mut self, reason: &'static str) -> Self {
-        self.fate = Fate::Unread(reason);
-        self
-    }
-
-    const fn refused(mut self, reason: &'static str) -> Self {
-        self.fate = Fate::Refused(reason);
-        self
-    }
-
-    const fn inherits(mut self, keyword: &'static str) -> Self {
-        self.default_keyword = Some(keyword);
-        self
-    }
-}
-
-/// Environments, for `DEFAULT.env` and `node.env`.
-pub(crate) const ENVIRONMENTS: &[&str] = &[
-    "CERT", "DEV", "DRP", "FOR", "INT", "MUS", "POC", "PRA", "PRD", "PRJ", "PPR", "PPRD", "QUAL",
-    "RCT", "REC", "STG", "TMP", "TST", "UAT",
-];
+mod reasons;
 
 /// Which tables apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tables {
     Object(Kind),
     Node,
-}
-
-/// What is known of a keyword.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lookup {
-    /// It is in the tables.
-    Known(&'static Keyword),
-    /// Its section takes any keyword: free-form, or a driver of the field that has no table here.
-    Free,
-    /// Nothing reads it.
-    Unknown,
-}
-
-/// Deprecated section prefixes that are a disk of that type.
-const DISK_PREFIXES: [&str; 12] =
-    ["drbd", "vdisk", "vmdg", "pool", "zpool", "loop", "md", "zvol", "lv", "raw", "vxdg", "vxvol"];
-
-/// Group of a section of an object, and the type its prefix implies.
-pub(crate) fn group_of(section: &str) -> (&str, Option<&'static str>) {
-    let prefix = section.split_once('#').map_or(section, |(prefix, _)| prefix);
-    let old = DISK_PREFIXES.into_iter().find(|old| *old == prefix && section.contains('#'));
-    match old {
-        Some("pool") => ("disk", Some("zpool")),
-        Some(old) => ("disk", Some(old)),
-        None => (prefix, None),
-    }
 }
 
 /// Whether a section has to name its type.
@@ -209,6 +26,32 @@ pub(crate) fn needs_type(section: &str) -> bool {
 /// The drivers of a group, for who misspelt one; none where any word is one.
 pub(crate) fn drivers_of(group: &str) -> &'static [&'static str] {
     drivers::of(group)
+}
+
+/// The drivers of a group that have a table here; `ext4` stands for the types of mount.
+pub(crate) fn table_drivers(group: &str) -> Vec<&'static str> {
+    drivers::known().filter(|(name, _)| *name == group).map(|(_, driver)| driver).collect()
+}
+
+/// The groups of resources.
+pub(crate) fn resource_groups() -> impl Iterator<Item = &'static str> {
+    drivers::groups()
+}
+
+/// Whether every resource has the keyword.
+pub(crate) fn is_common(keyword: &Keyword) -> bool {
+    let all = drivers::common::COMMON.iter().chain(drivers::common::GROUP_CAPS);
+    all.into_iter().any(|common| common == keyword)
+}
+
+/// Whether sections of a group of node.conf and cluster.conf have an index.
+pub(crate) fn is_indexed(group: &str) -> bool {
+    cluster::indexed().contains(&group)
+}
+
+/// Whether a driver is a type of mount.
+pub(crate) fn is_mount(group: &str, driver: &str) -> bool {
+    group == "fs" && mounts::is_known(driver)
 }
 
 /// What is wrong with a type of mount; none for those that systems have, and for what is no type of mount.
@@ -432,6 +275,7 @@ pub fn keyword_list(kind: Kind) -> serde_json::Value {
                 "required": keyword.is_required,
                 "at": keyword.is_scopable,
                 "unread": unread(keyword.fate),
+                "text": keyword.text,
             }));
         }
     };

@@ -7,14 +7,20 @@
 mod complaint;
 mod context;
 mod convert;
+mod doc;
+mod dotted;
 mod edit;
 mod eval;
 mod expr;
 mod ini;
 mod join;
 mod keywords;
+mod labels;
+mod manual;
 mod node;
 mod object;
+pub mod peer_address;
+pub mod redact;
 mod rotate;
 mod schedule;
 mod select;
@@ -22,33 +28,42 @@ mod validate;
 mod value;
 
 pub use complaint::{Complaint, Severity};
-pub use context::{Context, Facts, Folders, Labels, Reads};
-pub use convert::{Converter, Expected, SizeOptions, parse_duration, parse_size, split_words};
+pub use context::{Context, Facts, Folders, Reads};
+pub use convert::Converter;
+pub use convert::expected::Expected;
+pub use convert::quantity::{SizeOptions, parse_duration, parse_size};
+pub use convert::words::split_words;
+pub use dotted::split_keyword;
 pub use edit::{Edit, EditError};
-pub use eval::{EvalError, EvalReason, Evaluated};
+pub use eval::Evaluated;
+pub use eval::error::{EvalError, EvalReason};
 pub use expr::evaluate as evaluate_expression;
-pub use ini::{Change, Doubled, Ini, IniError, IniReason};
-pub use join::{JoinError, JoinReply, join_node_conf, leave_cluster_conf, leave_node_conf};
-pub use keywords::{has_driver, keyword_list, node_keyword_list};
-pub use node::{
-    ArbitratorSettings, Envelope, Followed, Found, HeartbeatSettings, ListenerSettings, LogLevel,
-    NODE_FILES, NodeConf, NodeSettings, Secret, SplitAction, Threshold,
+pub use ini::error::{IniError, IniReason};
+pub use ini::{Change, Doubled, Ini, Sections};
+pub use join::{
+    JoinError, JoinReply, first_heartbeat, has_heartbeats, join_node_conf, leave_cluster_conf,
+    leave_node_conf,
 };
-pub use object::{ObjectConf, SectionReader};
+pub use keywords::{has_driver, keyword_list, node_keyword_list};
+pub use labels::Labels;
+pub use manual::look_up::{Answer, Unfound};
+pub use manual::{Book, Entry, Group};
+pub use node::NodeConf;
+pub use node::follow::{Followed, Found, NODE_FILES};
+pub use node::settings::{
+    ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, MetricsAccess,
+    NodeSettings, Secret, SplitAction, Threshold,
+};
+pub use object::ObjectConf;
+pub use object::section::SectionReader;
 pub use rotate::{RotateError, drop_previous_secret, offer_secret, use_next_secret};
-pub use schedule::{Due, Schedule, ScheduleError};
-pub use select::{LONGEST_EXPRESSION, NodeSelector, ObjectSelector, Objects, SelectorError, glob};
+pub use schedule::rule::ScheduleError;
+pub use schedule::{Due, Schedule};
+pub use select::nodes::NodeSelector;
+pub use select::objects::{ObjectSelector, Objects};
+pub use select::work::{LONGEST_EXPRESSION, SelectorError, glob};
+pub use validate::volumes::is_pool_of_each_node;
 pub use value::Value;
-
-/// Splits `[section.]keyword`, DEFAULT when there is no section. Only a dot before a scope separates.
-#[must_use]
-pub fn split_keyword(text: &str) -> (&str, &str) {
-    let before_scope = text.find('@').unwrap_or(text.len());
-    match text[..before_scope].find('.') {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => ("DEFAULT", text),
-    }
-}
 
 /// A random (version 4) uuid made of 16 random bytes.
 #[must_use]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Change, Ini, IniError, NodeSettings, Secret};
+use crate::ini::error::IniError;
+use crate::ini::{Change, Ini};
+use crate::node::settings::{NodeSettings, Secret};
 
 /// Why the secret of a cluster is not rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]

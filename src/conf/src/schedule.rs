@@ -11,49 +11,22 @@
 //!   after a colon: `:1`, `:last`, `:-2` (last but one), `mon:first` (a monday that is the first of a month).
 //! - weeks: ISO week numbers, `1-10,53`. Months: `jan`, `january`, `1`, `nov-feb`, `%2` (even ones), `%3+1`.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Span;
 use jiff::civil::{Date, DateTime};
 
+use crate::schedule::rule::{DAY_SECONDS, FORM, Rule, ScheduleError};
+
 mod crontab;
 mod parse;
+pub(crate) mod rule;
 
 /// When something runs by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Schedule {
     allowed: Vec<Rule>,
     excluded: Vec<Rule>,
-}
-
-/// One definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Rule {
-    ranges: Vec<Range>,
-    days: Vec<Day>,
-    /// Bit n: ISO week n.
-    weeks: u64,
-    /// Bit n: month n.
-    months: u16,
-}
-
-/// A range of the time of day, in seconds, both ends included; it goes over midnight when it ends before it begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    begin: u32,
-    end: u32,
-    interval: u32,
-    is_drawn: bool,
-}
-
-/// Days of the week that also are one day of the month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Day {
-    /// Bit n: day n of the week, monday is 1.
-    weekdays: u8,
-    /// From the first when positive, from the last when negative.
-    of_month: Option<i8>,
 }
 
 /// When work is due next.
@@ -66,61 +39,8 @@ pub struct Due {
     pub is_interval: bool,
 }
 
-const DAY_SECONDS: u32 = 86_400;
-
 /// Days looked ahead: the calendar repeats its weekdays after 28 years.
 const HORIZON_DAYS: u32 = 28 * 366;
-
-/// The form of a schedule, for who wrote another.
-const FORM: &str =
-    "times, then days, weeks and months, as @10, 02:00-04:00 or 09:00-18:00@30 mon-fri";
-
-/// Why a schedule is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduleError {
-    /// The part that is wrong.
-    pub part: String,
-    /// What is wrong with it, and what is right.
-    pub reason: Box<str>,
-}
-
-impl fmt::Display for ScheduleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for ScheduleError {}
-
-impl Rule {
-    fn has_day(&self, date: Date) -> bool {
-        let month = 1_u16 << date.month();
-        let week = 1_u64 << date.iso_week_date().week();
-        let weekday = 1_u8 << date.weekday().to_monday_one_offset();
-        self.months & month != 0
-            && self.weeks & week != 0
-            && self.days.iter().any(|day| {
-                day.weekdays & weekday != 0
-                    && day.of_month.is_none_or(|of_month| {
-                        let from_end = date.day() - date.days_in_month() - 1;
-                        of_month == date.day() || of_month == from_end
-                    })
-            })
-    }
-}
-
-impl Range {
-    /// The parts of one day it covers, in order.
-    fn parts(self) -> impl Iterator<Item = (u32, u32)> {
-        let is_whole = self.begin <= self.end;
-        let parts = if is_whole {
-            [Some((self.begin, self.end)), None]
-        } else {
-            [Some((0, self.end)), Some((self.begin, DAY_SECONDS - 1))]
-        };
-        parts.into_iter().flatten()
-    }
-}
 
 impl Schedule {
     /// Reads a schedule. The empty text, and `@0`, never run.
@@ -129,14 +49,15 @@ impl Schedule {
     ///
     /// [`ScheduleError`] with the part that is wrong.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
-        parse::parse(text).map_err(|error| {
+        let parsed = parse::parse(text).map_err(|error| {
             let short: String = text.chars().take(60).collect();
             let reason = match crontab::advice(text) {
                 Some(advice) => format!("{short:?} is {advice}"),
                 None => format!("{:?}: {}: expected {FORM}", error.part, error.reason),
             };
             ScheduleError { reason: reason.into(), ..error }
-        })
+        })?;
+        Ok(Self { allowed: parsed.allowed, excluded: parsed.excluded })
     }
 
     /// Whether it never runs.

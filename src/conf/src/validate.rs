@@ -5,13 +5,20 @@ use std::collections::BTreeSet;
 
 use model::{Kind, nearest};
 
-use crate::complaint::UNREAD;
-use crate::eval::{self, Doc, Evaluation, MAX_DOCUMENT_WORK};
-use crate::keywords::{self, Fate, Keyword, Lookup};
-use crate::{Complaint, Context, Converter, EvalReason, Severity, Value};
+use crate::complaint::{Complaint, Severity, UNREAD};
+use crate::context::Context;
+use crate::convert::Converter;
+use crate::doc::Doc;
+use crate::eval::error::EvalReason;
+use crate::eval::{Evaluation, MAX_DOCUMENT_WORK, references};
+use crate::keywords;
+use crate::keywords::keyword;
+use crate::keywords::keyword::{Fate, Keyword, Lookup, base};
+use crate::value::Value;
 
 mod document;
 mod values;
+pub(crate) mod volumes;
 
 /// All mistakes, in the order of the document.
 pub(crate) fn validate(doc: Doc<'_>, ctx: &Context) -> Vec<Complaint> {
@@ -19,7 +26,7 @@ pub(crate) fn validate(doc: Doc<'_>, ctx: &Context) -> Vec<Complaint> {
     let mut validator =
         Validator { doc, ctx, budget, drivers: BTreeSet::new(), complaints: vec![] };
     for section in doc.ini().sections().filter(|section| is_resource(doc, section)) {
-        let (group, _) = keywords::group_of(section);
+        let (group, _) = keyword::group_of(section);
         let driver = keywords::table_driver(group, doc.driver(section).unwrap_or_default());
         validator.drivers.insert((group, driver));
     }
@@ -106,6 +113,7 @@ impl<'a> Validator<'a> {
             }
         }
         self.unwatched(section, driver);
+        self.left_behind(section);
         if section != "DEFAULT" && section != "sync#i0" {
             for keyword in tables.all(section, driver) {
                 let is_missing = keyword.is_required && !seen.contains(keyword.name);
@@ -121,7 +129,7 @@ impl<'a> Validator<'a> {
     /// Judges the type of a section; false when nothing else of it can be judged.
     fn driver(&mut self, section: &str, driver: Option<&str>) -> bool {
         let (doc, tables) = (self.doc, self.doc.tables());
-        let (group, _) = keywords::group_of(section);
+        let (group, _) = keyword::group_of(section);
         match driver {
             Some(driver)
                 if section != "DEFAULT"
@@ -215,18 +223,17 @@ impl<'a> Validator<'a> {
     /// Tells of a keyword that is nearly one that all drivers of its group have, where the driver has no table here.
     fn mistyped(&mut self, section: &str, driver: Option<&str>, keyword: &str) {
         let tables = self.doc.tables();
-        let (group, _) = keywords::group_of(section);
+        let (group, _) = keyword::group_of(section);
         let mut known = tables.all(section, driver);
         if group == "fs" {
             known.extend(tables.all(section, Some("ext4")));
         }
-        let names = || known.iter().map(|known| known.name);
-        if !is_resource(self.doc, section) || names().any(|name| name == keyword) {
+        let is_known = known.iter().any(|known| known.name == keyword);
+        if !is_resource(self.doc, section) || is_known {
             return;
         }
-        if let Some(near) = nearest(keyword, names()) {
-            let reason = format!("unknown keyword: did you mean {near}?");
-            self.complain(Severity::Warning, section, keyword, &reason);
+        if let Some(near) = keyword::nearest(keyword, &known) {
+            self.complain(Severity::Warning, section, keyword, &near.meant());
         }
     }
 
@@ -240,16 +247,13 @@ impl<'a> Validator<'a> {
                 tables.all(&format!("{group}#"), Some(driver)).into_iter()
             }));
         }
-        let reason = match nearest(keyword, known.iter().map(|known| known.name)) {
-            Some(near) => format!("unknown keyword: did you mean {near}?"),
-            None => "unknown keyword".to_owned(),
-        };
+        let reason = EvalReason::unknown(keyword, &known).to_string();
         self.complain(Severity::Warning, section, keyword, &reason);
     }
 
     /// Tells of an app that nobody can see: its state is n/a, and nothing starts what may be up already.
     fn unwatched(&mut self, section: &str, driver: Option<&str>) {
-        let (group, _) = keywords::group_of(section);
+        let (group, _) = keyword::group_of(section);
         if group != "app" || driver != Some("forking") || !is_resource(self.doc, section) {
             return;
         }
@@ -280,7 +284,7 @@ impl<'a> Validator<'a> {
         for (written, raw) in self.written(section, keyword) {
             let line = doc.ini().line_of(section, written);
             let is_object = matches!(doc, Doc::Object(_)) && !is_cluster(doc);
-            let left_out = eval::left_out_of_dnsnodes(&ctx.node);
+            let left_out = references::left_out_of_dnsnodes(&ctx.node);
             if is_object && raw.contains("dnsnodes}") && !left_out.is_empty() {
                 let words = left_out.join(" ");
                 let reason = format!(
@@ -289,11 +293,11 @@ impl<'a> Validator<'a> {
                 reasons.insert((Severity::Warning, line, reason));
             }
             let place = match section {
-                "env" => eval::Place::Env,
-                _ if values::is_command(keyword) => eval::Place::Command,
-                _ => eval::Place::Value,
+                "env" => references::Place::Env,
+                _ if values::is_command(keyword) => references::Place::Command,
+                _ => references::Place::Value,
             };
-            for (reference, near) in eval::unresolved(doc, ctx, section, raw, place) {
+            for (reference, near) in references::unresolved(doc, ctx, section, raw, place) {
                 let group = reference[1..].split('.').next().unwrap_or_default();
                 let is_missing = group.contains('#') && !doc.ini().has_section(group);
                 let advice = match near {
@@ -329,8 +333,7 @@ impl<'a> Validator<'a> {
         let Ok(found) = found else { return };
         // What is set to do nothing asks for nothing, nor does the usual.
         let text = found.value.to_string();
-        let is_usual =
-            matches!(definition.default, keywords::Default::Text(usual) if usual == text);
+        let is_usual = matches!(definition.default, keyword::Default::Text(usual) if usual == text);
         let asks = found.is_set
             && !is_usual
             && !matches!(&found.value, Value::Null | Value::Bool(false) | Value::Integer(0))
@@ -441,11 +444,6 @@ impl<'a> Validator<'a> {
     }
 }
 
-/// A keyword without its scope.
-fn base(written: &str) -> &str {
-    written.split_once('@').map_or(written, |(keyword, _)| keyword)
-}
-
 fn unknown_driver(group: &str, driver: &str) -> String {
     let known = keywords::drivers_of(group);
     match nearest(driver, known.iter().copied()) {
@@ -473,7 +471,7 @@ fn is_cluster(doc: Doc<'_>) -> bool {
 fn is_resource(doc: Doc<'_>, section: &str) -> bool {
     matches!(doc, Doc::Object(conf) if conf.path().kind().has_instances())
         && section.contains('#')
-        && keywords::is_resource_group(keywords::group_of(section).0)
+        && keywords::is_resource_group(keyword::group_of(section).0)
 }
 
 #[cfg(test)]

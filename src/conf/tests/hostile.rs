@@ -381,6 +381,7 @@ fn many_changes_at_once_equal_one_after_the_other() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn drawn_expressions_schedules_and_selectors_never_panic() {
     const PARTS: &[&str] = &[
         "1",

@@ -112,7 +112,7 @@ fn keywords_are_evaluated_as_deployed_agents_do() {
             Ok(found) => json!({"value": found.value.to_json(), "found": found.is_set}),
             Err(error) => json!({"error": match error.reason {
                 conf::EvalReason::Required => "required",
-                conf::EvalReason::Unknown | conf::EvalReason::Value { .. } => "value",
+                conf::EvalReason::Unknown { .. } | conf::EvalReason::Value { .. } => "value",
                 conf::EvalReason::Expression(_) | conf::EvalReason::TooLarge => "error",
             }}),
         }

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::checksum::ConfigCsum;
-use crate::status::serialize_frozen;
-use crate::{
-    Frozen, GlobalExpect, Kind, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
-    ObjectPath, Provisioned, Status, Timestamp, resolve_path,
-};
+use crate::expect::{GlobalExpect, LocalExpect, MonitorStatus};
+use crate::kind::Kind;
+use crate::last_failure::LastFailure;
+use crate::name::{NodeName, ObjectPath, resolve_path};
+use crate::status::{Frozen, Provisioned, Status, serialize_frozen};
+use crate::time::Timestamp;
 
-fn is_false(value: &bool) -> bool {
+pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
 
@@ -30,6 +31,12 @@ pub struct ProvisionedState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtime: Option<Timestamp>,
 }
+
+/// What a driver tells of a resource, by names of its own.
+pub type DriverFacts = BTreeMap<String, Value>;
+
+/// What the guest of each container resource reported, as it was written there: an agent of another version.
+pub type GuestReports = BTreeMap<String, Value>;
 
 /// State of one resource of an instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,7 +75,7 @@ pub struct ResourceStatus {
     pub log: Vec<String>,
     /// Driver facts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub info: BTreeMap<String, Value>,
+    pub info: DriverFacts,
     /// Tags, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -91,7 +98,7 @@ pub enum EncapData {
     /// This instance runs in a guest.
     Guest(bool),
     /// Per container resource, what its guest reported.
-    Host(BTreeMap<String, Value>),
+    Host(GuestReports),
 }
 
 /// Restart counter of a resource.
@@ -257,6 +264,13 @@ pub struct InstanceStatus {
     /// The lost owner is to be fenced.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stonith: bool,
+    /// Why the last action on it failed, until one succeeds or `clear`; absent from deployed agents.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::last_failure::read"
+    )]
+    pub last_failure: Option<Box<LastFailure>>,
     /// The monitor; only in the cluster data, and always there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<InstanceMonitor>,
@@ -291,7 +305,7 @@ impl InstanceStatus {
     }
 }
 
-fn serialize_some_frozen<S: serde::Serializer>(
+pub(crate) fn serialize_some_frozen<S: serde::Serializer>(
     frozen: &Option<Timestamp>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -320,6 +334,9 @@ pub struct Deletion {
     /// Whether what it had provisioned goes, too.
     #[serde(default, skip_serializing_if = "is_false")]
     pub purged: bool,
+    /// Whether the node that tells it has no copy any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub followed: bool,
 }
 
 /// Objects of a node: their instances and configurations. Entries are shared between snapshots.
@@ -331,158 +348,6 @@ pub struct ObjectServices {
     /// Configurations.
     #[serde(default)]
     pub config: BTreeMap<ObjectPath, Arc<ConfigEntry>>,
-}
-
-/// The node monitor.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct NodeMonitorData {
-    /// What it does now.
-    #[serde(default)]
-    pub status: NodeMonitorStatus,
-    /// When `status` changed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status_updated: Option<Timestamp>,
-    /// Target of the node.
-    #[serde(default)]
-    pub local_expect: Option<LocalExpect>,
-    /// When `local_expect` changed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local_expect_updated: Option<Timestamp>,
-    /// Target of all nodes: `frozen` or `thawed`.
-    #[serde(default)]
-    pub global_expect: Option<GlobalExpect>,
-    /// When `global_expect` changed last, here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub global_expect_updated: Option<Timestamp>,
-    /// When `global_expect` was set, where it was set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub global_expect_updated_origin: Option<Timestamp>,
-}
-
-/// Load and memory of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct NodeStats {
-    /// Load average over 15 minutes, rounded to 0.1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub load_15m: Option<f64>,
-    /// Memory in MiB.
-    #[serde(default)]
-    pub mem_total: u64,
-    /// Available memory in percent.
-    #[serde(default)]
-    pub mem_avail: u64,
-    /// Swap in MiB.
-    #[serde(default)]
-    pub swap_total: u64,
-    /// Free swap in percent.
-    #[serde(default)]
-    pub swap_avail: u64,
-    /// Placement score.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score: Option<i64>,
-}
-
-/// Which secrets of the cluster a node has: their generations, and digests that tell them apart.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct SecretState {
-    /// Generation of the secret in force.
-    pub generation: u32,
-    /// Digest of the secret in force; only while there is one before it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current: Option<String>,
-    /// Digest of the next one, while it is handed out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// Whether values are stored here that the secret in force does not open.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub has_older: bool,
-    /// Why the secret of this node can not be rotated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fixed: Option<String>,
-}
-
-/// What decisions read of a node: `monitor.nodes.<node>`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct NodeData {
-    /// Compatibility level, 10.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compat: Option<u32>,
-    /// API level, 7.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api: Option<u32>,
-    /// Version of a deployed agent. Empty for nodes of this project: deployed agents warn of versions that differ, and
-    /// leave out those that say nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    /// Version of a node of this project.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<String>,
-    /// The node monitor; absent for a node never heard.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub monitor: Option<NodeMonitorData>,
-    /// Labels.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Storage ports.
-    #[serde(default)]
-    pub targets: Value,
-    /// Objects; absent while the node has not published them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub services: Option<ObjectServices>,
-    /// Merged generation of each node.
-    #[serde(default)]
-    pub r#gen: BTreeMap<NodeName, u64>,
-    /// Digest of node.conf: `{"csum": ..}`.
-    #[serde(default)]
-    pub config: BTreeMap<String, String>,
-    /// Load and memory.
-    #[serde(default)]
-    pub stats: NodeStats,
-    /// When the node was frozen, 0 if it is not; absent counts as unknown.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "serialize_some_frozen"
-    )]
-    pub frozen: Option<Timestamp>,
-    /// Why it is frozen, where that is no will of an operator: [`Self::FROZEN_BY_SPLIT`]. Never of deployed agents.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub frozen_by: Option<String>,
-    /// Keyword `node.env`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub env: Option<String>,
-    /// Cluster locks: `{"id", "requester", "requested"}` by name.
-    #[serde(default)]
-    pub locks: BTreeMap<String, Value>,
-    /// Reports to the collector.
-    #[serde(default)]
-    pub speaker: bool,
-    /// Overload threshold in percent.
-    #[serde(default)]
-    pub min_avail_mem: u64,
-    /// Overload threshold in percent.
-    #[serde(default)]
-    pub min_avail_swap: u64,
-    /// The arbitrators as this node reaches them, `{"name", "status"}` by section; only with quorum.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub arbitrators: BTreeMap<String, Value>,
-    /// Dialect spoken, `sealed` for nodes of this project.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub envelope: Option<String>,
-    /// The secrets that it has; absent for deployed agents.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretState>,
-    /// Objects that were deleted, as long as some node may bring them back; never of deployed agents.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub deleted: BTreeMap<ObjectPath, Deletion>,
-    /// When the data changed last.
-    #[serde(default)]
-    pub updated: Timestamp,
-}
-
-impl NodeData {
-    /// The node lost a split, and froze itself.
-    pub const FROZEN_BY_SPLIT: &'static str = "split";
 }
 
 /// State of an object over all its instances: `monitor.services.<path>`. All absent for kinds without instances.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Aggregate, GlobalExpect, InstanceMonitor, NodeName, ObjectPath, Status, Timestamp};
+use crate::{
+    Aggregate, GlobalExpect, InstanceMonitor, LastFailure, NodeName, ObjectPath, Status, Timestamp,
+};
 
 /// A reason: a word for programs, a fragment for readers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct Candidate {
     /// Monitor of the instance, as published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<InstanceMonitor>,
+    /// Why the last action there failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<LastFailure>,
 }
 
 /// Whose target it is.

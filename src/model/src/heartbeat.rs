@@ -1,5 +1,6 @@
 //! What nodes tell each other: ping, patch and full (src/model/README.md, Messages of heartbeats).
 
+use crate::lenient::Document;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -133,7 +134,7 @@ pub enum Content {
         /// Compatibility level, 10; none when absent.
         compat: Option<u32>,
         /// The node monitor, may be empty.
-        monitor: Map<String, Value>,
+        monitor: Document,
     },
     /// Kind `patch`: the changes that not every peer has acknowledged. None is a keep-alive.
     Patch {
@@ -143,7 +144,7 @@ pub enum Content {
     /// Without kind: the whole node data, `gen` and `updated` included.
     Full {
         /// The node data.
-        data: Map<String, Value>,
+        data: Document,
     },
 }
 
@@ -273,10 +274,7 @@ impl HeartbeatMessage {
     }
 }
 
-fn take_object(
-    message: &mut Map<String, Value>,
-    name: &'static str,
-) -> Result<Map<String, Value>, HeartbeatError> {
+fn take_object(message: &mut Document, name: &'static str) -> Result<Document, HeartbeatError> {
     match message.remove(name) {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(object)) => Ok(object),

@@ -4,10 +4,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{
-    ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeMonitorData, NodeStats,
-    ResourceStatus,
-};
+use crate::cluster::{ConfigEntry, InstanceMonitor, InstanceStatus, ResourceStatus};
+use crate::node_data::{NodeData, NodeMonitorData, NodeStats};
+
+/// An object of JSON that stays one: what an agent published, unknown keys included. The changes of it apply by path, and its
+/// checksum is of all of it.
+pub type Document = Map<String, Value>;
 
 /// The keys that were dropped, as dotted paths; at most `MOST_NAMED`.
 pub type Dropped = Vec<String>;
@@ -23,8 +25,8 @@ fn name(dropped: &mut Dropped, at: &str, key: &str) {
 
 /// Reads an object key by key, once it did not read as a whole. `base`: what each key needs beside it to be read.
 fn by_key<T: DeserializeOwned + Default>(
-    object: &Map<String, Value>,
-    base: &Map<String, Value>,
+    object: &Document,
+    base: &Document,
     at: &str,
     dropped: &mut Dropped,
 ) -> T {
@@ -41,16 +43,12 @@ fn by_key<T: DeserializeOwned + Default>(
     T::deserialize(&kept).unwrap_or_default()
 }
 
-fn read<T: DeserializeOwned + Default>(
-    object: &Map<String, Value>,
-    at: &str,
-    dropped: &mut Dropped,
-) -> T {
+fn read<T: DeserializeOwned + Default>(object: &Document, at: &str, dropped: &mut Dropped) -> T {
     T::deserialize(object).unwrap_or_else(|_| by_key(object, &Map::new(), at, dropped))
 }
 
 /// Takes a key out of an object, to be read apart.
-fn take(object: &mut Map<String, Value>, key: &str) -> Option<Map<String, Value>> {
+fn take(object: &mut Document, key: &str) -> Option<Document> {
     match object.get_mut(key)? {
         Value::Object(_) => match object.remove(key) {
             Some(Value::Object(taken)) => Some(taken),
@@ -63,7 +61,7 @@ fn take(object: &mut Map<String, Value>, key: &str) -> Option<Map<String, Value>
 impl InstanceStatus {
     /// Reads an instance of a peer.
     #[must_use]
-    pub fn lenient(instance: &Map<String, Value>) -> (Self, Dropped) {
+    pub fn lenient(instance: &Document) -> (Self, Dropped) {
         let mut dropped = Dropped::new();
         if let Ok(status) = Self::deserialize(instance) {
             return (status, dropped);
@@ -102,7 +100,7 @@ impl ResourceStatus {
             one.insert((*key).clone(), (*value).clone());
             Self::deserialize(&one).is_ok()
         });
-        let kept: Map<String, Value> = kept.map(|(key, v)| (key.clone(), v.clone())).collect();
+        let kept: Document = kept.map(|(key, v)| (key.clone(), v.clone())).collect();
         Self::deserialize(&kept).ok()
     }
 }
@@ -110,7 +108,7 @@ impl ResourceStatus {
 impl ConfigEntry {
     /// Reads what a peer publishes of a configuration; none when it is incomplete: nothing is decided from a part.
     #[must_use]
-    pub fn lenient(entry: &Map<String, Value>) -> Option<Self> {
+    pub fn lenient(entry: &Document) -> Option<Self> {
         Self::deserialize(entry).ok()
     }
 }
@@ -118,7 +116,7 @@ impl ConfigEntry {
 impl NodeData {
     /// Reads the data of a peer but for its objects.
     #[must_use]
-    pub fn lenient(data: &Map<String, Value>) -> (Self, Dropped) {
+    pub fn lenient(data: &Document) -> (Self, Dropped) {
         let mut dropped = Dropped::new();
         if let Ok(data) = Self::deserialize(data) {
             return (data, dropped);
@@ -148,7 +146,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{MonitorStatus, NodeMonitorStatus, Status, Timestamp};
+    use crate::expect::MonitorStatus;
+    use crate::expect::NodeMonitorStatus;
+    use crate::status::Status;
+    use crate::time::Timestamp;
 
     fn object(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::kind::Kind;
+
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameError {
@@ -124,77 +126,6 @@ impl<'de> Deserialize<'de> for NodeName {
     }
 }
 
-/// Kind of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// The cluster configuration: one object, `cluster`.
-    Ccfg,
-    /// Configuration keys.
-    Cfg,
-    /// A namespace configuration.
-    Nscfg,
-    /// Secret keys.
-    Sec,
-    /// A service.
-    Svc,
-    /// A user of the API.
-    Usr,
-    /// A volume, with resources as a service has.
-    Vol,
-}
-
-impl Kind {
-    /// All kinds, in the order of their words.
-    pub const ALL: [Self; 7] =
-        [Self::Ccfg, Self::Cfg, Self::Nscfg, Self::Sec, Self::Svc, Self::Usr, Self::Vol];
-
-    /// The word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ccfg => "ccfg",
-            Self::Cfg => "cfg",
-            Self::Nscfg => "nscfg",
-            Self::Sec => "sec",
-            Self::Svc => "svc",
-            Self::Usr => "usr",
-            Self::Vol => "vol",
-        }
-    }
-
-    /// The kind a word names.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
-    /// Whether objects of this kind have resources and are orchestrated.
-    #[must_use]
-    pub fn has_instances(self) -> bool {
-        matches!(self, Self::Svc | Self::Vol)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Serialize for Kind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::from_word(&text)
-            .ok_or_else(|| serde::de::Error::custom(format_args!("unknown kind {text:?}")))
-    }
-}
-
 /// Name of an object: `<namespace>/<kind>/<name>`, shortened to `<name>` for services and `<kind>/<name>` for
 /// others in the root namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -294,6 +225,12 @@ impl ObjectPath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The words of a command line that name the object, whatever it is called: `om top start` may mean the command `top`.
+    #[must_use]
+    pub fn command_words(&self) -> [String; 3] {
+        [self.kind.as_str().to_owned(), "-s".to_owned(), self.to_string()]
     }
 
     /// The kind.
@@ -493,91 +430,5 @@ pub fn validate_object_name(text: &str) -> Result<ObjectPath, NameError> {
     Ok(path)
 }
 
-/// Name of a resource in its object: `<group>#<index>`, the configuration section that defines it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ResourceId(Box<str>);
-
-impl ResourceId {
-    /// Reads a resource id; none when the text has no `#` with something on both sides, or could leave a folder.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        let (group, index) = text.split_once('#')?;
-        let is_plain = !text.contains(|c: char| c == '/' || c.is_control());
-        (!group.is_empty() && !index.is_empty() && is_plain).then(|| Self(text.into()))
-    }
-
-    /// The id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The driver group.
-    #[must_use]
-    pub fn group(&self) -> &str {
-        self.0.split_once('#').map_or("", |(group, _)| group)
-    }
-
-    /// What stands after the `#`.
-    #[must_use]
-    pub fn index(&self) -> &str {
-        self.0.split_once('#').map_or("", |(_, index)| index)
-    }
-}
-
-impl fmt::Display for ResourceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl std::borrow::Borrow<str> for ResourceId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_could_not_leave_its_folder() {
-        for text in
-            ["../x", "a/../b", "..", ".", "svc/..", "a\nb", "x/svc/..", "a,b", "a+b", "a/b/c/d", ""]
-        {
-            assert!(ObjectPath::parse(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_configuration_file_belongs_to_one_path() {
-        for text in ["svc1", "cfg/c1", "test/svc/svc1", "cluster", "test/", "test/sec/s1"] {
-            let path = ObjectPath::parse(text).unwrap();
-            assert_eq!(ObjectPath::from_config_file(&path.config_file()), Some(path), "{text}");
-        }
-        for file in
-            ["node.conf", "svc/x.conf", ".x.conf", "namespaces/root/svc/x.conf", "x", "x.conf.tmp"]
-        {
-            assert_eq!(ObjectPath::from_config_file(file), None, "{file}");
-        }
-    }
-
-    #[test]
-    fn a_node_name_is_a_host_name() {
-        for text in
-            ["10.0.0.1", "10.1", "10.1.", "0x7f.1", "1.2.3.4.5", "::1", "[fe80::1]", "fe80::1%eth0"]
-        {
-            let error = NodeName::new(text).unwrap_err();
-            assert!(matches!(error, NameError::Address(_)), "{text}: {error}");
-        }
-        for text in ["42", "n.1", "1.example", "10-0-0-1", "0x7f", "4.n"] {
-            assert!(NodeName::new(text).is_ok(), "{text}");
-        }
-        assert_eq!(NodeName::new("N1").unwrap().as_str(), "n1");
-        for text in ["", "a b", "a/b", "a\nb", "..", "-x", &"a".repeat(64), "é"] {
-            assert!(NodeName::new(text).is_err(), "{text:?}");
-        }
-    }
-}
+mod tests;

@@ -4,23 +4,25 @@
 /// the shorter the word. Of equally near ones, the first.
 #[must_use]
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let word: Vec<char> = word.to_lowercase().chars().take(MAX_LENGTH + 1).collect();
-    if word.is_empty() || word.len() > MAX_LENGTH {
+    let word = word.chars().take(MAX_LENGTH + 1).collect::<String>().to_lowercase();
+    let length = word.chars().count();
+    if word.is_empty() || length > MAX_LENGTH {
         return None;
     }
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
-        let letters: Vec<char> = candidate.to_lowercase().chars().collect();
-        let shorter = word.len().min(letters.len());
-        let bound = match shorter {
+        let lowercase = candidate.to_lowercase();
+        let letters = lowercase.chars().count();
+        let bound = match length.min(letters) {
             0..=1 => continue,
             2..=4 => 1,
             5.. => 2,
         };
-        if letters.len().abs_diff(word.len()) > bound {
+        if letters.abs_diff(length) > bound {
             continue;
         }
-        let distance = distance(&word, &letters);
+        // Counts letters to change, add, drop, or swap with their neighbour.
+        let distance = strsim::osa_distance(&word, &lowercase);
         if distance <= bound && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }
@@ -30,28 +32,6 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 
 /// Longer words are no typing errors.
 const MAX_LENGTH: usize = 64;
-
-/// How many letters to change, add, drop or swap with their neighbour, to make one of the other.
-fn distance(from: &[char], to: &[char]) -> usize {
-    let mut before_last: Vec<usize> = vec![];
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (row, letter) in from.iter().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, other) in to.iter().enumerate() {
-            let mut least = (last[column] + usize::from(letter != other))
-                .min(last[column + 1] + 1)
-                .min(current[column] + 1);
-            let is_swap =
-                row > 0 && column > 0 && *letter == to[column - 1] && from[row - 1] == *other;
-            if is_swap {
-                least = least.min(before_last[column - 1] + 1);
-            }
-            current.push(least);
-        }
-        before_last = std::mem::replace(&mut last, current);
-    }
-    last[to.len()]
-}
 
 #[cfg(test)]
 mod tests {

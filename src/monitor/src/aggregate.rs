@@ -6,6 +6,14 @@ use model::{Aggregate, Frozen, NodeName, ObjectPath, Provisioned, Status, Timest
 
 use crate::{ObjectView, World, live_nodes};
 
+impl ObjectView<'_> {
+    /// State of the object over these instances, computed now.
+    #[must_use]
+    pub fn aggregate(&self) -> Aggregate {
+        aggregate(self)
+    }
+}
+
 /// State of an object. Empty when no node has a configuration of it, or for a `span` object.
 #[must_use]
 pub fn aggregate(object: &ObjectView<'_>) -> Aggregate {

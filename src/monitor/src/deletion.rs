@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn deletion(at: f64) -> Deletion {
-        Deletion { id: Some("a".into()), at: Timestamp(at), purged: false }
+        Deletion { id: Some("a".into()), at: Timestamp(at), ..Deletion::default() }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a monitor wants done, as values.
 
 use model::{
-    GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorData, NodeName,
-    ObjectPath,
+    EventFacts, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorData,
+    NodeName, ObjectPath,
 };
 
 /// Names one run of an action: never reused by a core.
@@ -121,13 +121,29 @@ pub struct Event {
     pub peer: Option<NodeName>,
     /// Restarts done, and allowed.
     pub tries: Option<(u32, u32)>,
+    /// What it is about, in one line.
+    pub text: Option<String>,
 }
 
 impl Event {
+    /// What it tells.
+    #[must_use]
+    pub fn facts(&self) -> EventFacts {
+        EventFacts {
+            reason: (!self.reason.is_empty()).then_some(self.reason),
+            rid: self.rid.clone(),
+            peer: self.peer.clone(),
+            r#try: self.tries.map(|(tries, _)| tries),
+            restart: self.tries.map(|(_, allowed)| allowed),
+            text: self.text.clone(),
+            ..EventFacts::default()
+        }
+    }
+
     /// An event about the instance.
     #[must_use]
     pub fn new(id: &'static str, reason: &'static str) -> Self {
-        Self { id, reason, rid: None, peer: None, tries: None }
+        Self { id, reason, rid: None, peer: None, tries: None, text: None }
     }
 }
 
@@ -193,8 +209,9 @@ pub enum NodeEffect {
     Publish(Box<NodeMonitorData>),
     /// Create the node frozen flag.
     Freeze,
-    /// The same after a lost split, saying so: the nodes that come back do not follow it.
-    FreezeAfterSplit,
+    /// The same by its own decision, with its reason ([`NodeData::frozen_by`](model::NodeData)): no node follows it, and it
+    /// thaws by itself.
+    FreezeItself(&'static str),
     /// Remove the node frozen flag.
     Thaw,
     /// Freeze this instance: a peer's is, and was frozen while this node was away.

@@ -1,12 +1,35 @@
-//! Whether what an operator starts on one node would be a second copy.
+//! Whether what an operator starts on one node would be a second copy, and whether there is one.
 //!
 //! The monitors ask each other before they start. Whoever starts on one node by hand asks nobody, so this is asked for him.
 
 use std::collections::BTreeMap;
 
-use model::{InstanceStatus, MonitorStatus, NodeName, ObjectSettings, Status};
+use model::{InstanceStatus, MonitorStatus, NodeName, ObjectPath, ObjectSettings, Status};
 
-use crate::instance::is_exclusive;
+use crate::instance::rules::is_exclusive;
+use crate::world::{ObjectView, World};
+
+/// The nodes where an object is up that may be active on one only, if this node is one of them. No node stops it for that:
+/// which copy has the data that count is known to nobody but its users.
+#[must_use]
+pub fn doubled(world: &dyn World, path: &ObjectPath) -> Option<Vec<NodeName>> {
+    if !is_exclusive(world.settings(path)?) {
+        return None;
+    }
+    let view = ObjectView::new(world, path);
+    let up = view.known().filter(|seen| seen.status.avail == Some(Status::Up));
+    let up: Vec<NodeName> = up.map(|seen| seen.node.clone()).collect();
+    (up.len() > 1 && up.contains(world.local_node())).then_some(up)
+}
+
+/// What to do about an object that is up on these nodes.
+#[must_use]
+pub fn told_doubled(path: &ObjectPath, nodes: &str) -> String {
+    format!(
+        "{path} is up on {nodes} at once: decide which one is to go on, and stop the others with \
+         `om {path} stop --local` there"
+    )
+}
 
 /// Where an object that may be active on one node only is active, or about to be, beside `local`: the nodes, and what the
 /// instance there is. An instance that is partly up here may be completed beside one that is partly up, and beside no other.

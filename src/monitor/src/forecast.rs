@@ -4,6 +4,7 @@
 //! started, nothing else happens, and all nodes have the settings of this one. Time jumps from alarm to alarm.
 
 mod acts;
+pub(crate) mod outage;
 mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +14,13 @@ use model::{
     Timestamp, Weight,
 };
 
-use crate::{
-    Action, Change, Effect, Event, Hold, InstanceCore, ObjectRequest, RunId, World, is_transition,
-    set_service_monitor,
-};
-
-use stage::Stage;
+use crate::effect::{Action, Change, Effect, Event, RunId};
+use crate::forecast::stage::{Relations, Stage};
+use crate::hold::Hold;
+use crate::instance::InstanceCore;
+use crate::instance::rules::is_transition;
+use crate::requests::{ObjectRequest, set_service_monitor};
+use crate::world::World;
 
 /// Steps that are followed.
 const MOST_STEPS: usize = 200;
@@ -120,7 +122,10 @@ pub(crate) struct Play {
 
 impl Play {
     pub(crate) fn new(world: &dyn World, now: Timestamp, path: &ObjectPath) -> Self {
-        let stage = Stage::new(world, path);
+        Self::on(Stage::new(world, &Relations::of(world), path), now, path)
+    }
+
+    fn on(stage: Stage, now: Timestamp, path: &ObjectPath) -> Self {
         let (mut players, mut order) = (BTreeMap::new(), vec![]);
         for node in stage.live_nodes() {
             for path in &stage.cast {
@@ -420,6 +425,12 @@ impl Play {
         }
     }
 
+    /// What the monitors of an object noted last.
+    fn blockers_of(&self, object: &ObjectPath) -> Vec<Blocker> {
+        let of_object = self.players.iter().filter(|((_, path), _)| path == object);
+        blockers(of_object.map(|((node, _), player)| (node, player.core.holds())))
+    }
+
     fn monitor_action(&self, (node, path): &Key) -> Option<String> {
         self.stage.settings(node, path)?.monitor_action.clone()
     }
@@ -433,13 +444,12 @@ impl Play {
                 forecast.instances.insert(node.clone(), avail);
             }
         }
-        let of_object = self.players.iter().filter(|((_, path), _)| *path == self.path);
-        let holds = of_object.map(|((node, _), player)| (node, player.core.holds()));
-        forecast.blockers = blockers(holds);
-        forecast.outcome = crate::explain::outcome(
+        forecast.blockers = self.blockers_of(&self.path);
+        forecast.outcome = crate::explain::present::outcome(
             &self.stage.seen_from(self.stage.local()),
             &self.path,
             &forecast.blockers,
+            self.now,
         );
         forecast.steps = self.steps;
     }

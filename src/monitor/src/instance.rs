@@ -1,43 +1,50 @@
 //! The monitor of one local instance: what it does now, what it is asked to reach, and the next step.
 //!
-//! One file per part of a pass, in its order: [`adoption`] (targets of peers), [`supervision`] (resources),
+//! One file per part of a pass, in its order: [`adoption`] (targets of peers), [`resource_restarts`] (resources),
 //! [`completion`] (targets reached), [`leaving`] (the node stops), [`steps`] (towards a target), [`automatic`]
-//! (without one), [`scaler`]. Before them all, [`quorate`] looks whether the object may run here at all.
-//! [`ended`] takes how an action ended. [`relations`] and [`rules`] are what they share; [`pacing`] holds up what is in
+//! (without one), [`announcement`] (who knows of a start), [`scaler`]. Before them all, [`quorate`] looks whether the object may run here at all.
+//! [`asked`] takes a request over, [`ended`] how an action ended. [`doing`], [`relations`] and [`rules`] are what they share; [`pacing`] holds up what is in
 //! vain.
 
+pub(crate) mod acceptance;
 mod adoption;
+mod announced;
+mod announcement;
+pub(crate) mod asked;
 mod automatic;
 mod completion;
+mod cx;
+mod doing;
 mod ended;
 mod leaving;
 mod pacing;
 mod quorate;
 mod relations;
-mod rules;
+mod resource_restarts;
+pub(crate) mod rules;
 mod scaler;
+mod slices;
 mod steps;
-mod supervision;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{
-    Aggregate, GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus,
-    NodeName, ObjectPath, ObjectSettings, Restart, Status, Timestamp, Topology,
+    GlobalExpect, InstanceMonitor, LocalExpect, MonitorStatus, NodeMonitorStatus, NodeName,
+    ObjectPath, ObjectSettings, Restart, Status, Timestamp,
 };
 
-use crate::{
-    Action, Change, Conditions, Effect, Event, Filters, Hold, Moment, ObjectView, RunId, Seen,
-    Standing, Unseen, World, candidates, is_leader,
-};
-
-pub use adoption::accepts;
-pub use quorate::is_exclusive;
-pub use rules::{drops_target, is_ended_by_abort, is_transition};
-
-use pacing::{Looks, Pacing, Wait};
-use scaler::Slices;
+use crate::effect::{Action, Effect, RunId};
+use crate::hold::Hold;
+use crate::instance::announced::Announced;
+use crate::instance::cx::Cx;
+use crate::instance::pacing::{Looks, Pacing};
+use crate::instance::rules::{drops_target, is_transition};
+use crate::instance::slices::Slices;
+use crate::moment::Moment;
+use crate::placement::{Filters, candidates, is_leader};
+use crate::standing::Standing;
+use crate::world::{Conditions, ObjectView, Unseen, World};
 
 /// Added to every alarm: one that rings a rounding error too early would set itself again and again.
 pub(crate) const ALARM_MARGIN_SECS: f64 = 0.01;
@@ -60,6 +67,8 @@ type Looked = (Timestamp, Timestamp);
 #[derive(Debug, Clone, Default)]
 struct Since {
     status: Option<Duration>,
+    /// When an announced start that is due was to be looked at again.
+    look: Option<Duration>,
     target: Option<Duration>,
     restarts: BTreeMap<String, Duration>,
     /// Resources that are well, as far as they are supervised.
@@ -131,65 +140,8 @@ pub struct InstanceCore {
     has_joined: bool,
     /// The abort that ended what runs: its time.
     ended_for: Option<Timestamp>,
-}
-
-/// What one part of a pass looks at. Made again for the next part, so that a part sees what was decided before it,
-/// but not its own decisions.
-struct Cx<'w> {
-    now: Moment,
-    view: ObjectView<'w>,
-    settings: &'w ObjectSettings,
-    /// Monitor data as this part found them.
-    before: &'w InstanceMonitor,
-    /// State over the instances, the local monitor included.
-    aggregate: Aggregate,
-    conditions: Conditions,
-}
-
-impl Cx<'_> {
-    fn avail(&self) -> Option<&Status> {
-        self.aggregate.avail.as_ref()
-    }
-
-    /// State of the local instance; none while it is unknown.
-    fn local_avail(&self) -> Option<&Status> {
-        self.view.local().and_then(|seen| seen.status.avail.as_ref())
-    }
-
-    fn is_instance_frozen(&self) -> bool {
-        self.view.local().is_some_and(|seen| rules::is_frozen(seen))
-    }
-
-    /// Whether a failover object is up on another node, or about to be, and not up here.
-    fn is_elsewhere(&self) -> bool {
-        self.settings.topology == Topology::Failover
-            && self.local_avail() != Some(&Status::Up)
-            && self.view.peers().any(|seen| {
-                seen.status.avail == Some(Status::Up)
-                    || matches!(
-                        seen.monitor.status,
-                        MonitorStatus::Starting | MonitorStatus::Restarting
-                    )
-            })
-    }
-
-    fn is_node_frozen(&self) -> bool {
-        let world = self.view.world;
-        world
-            .node(world.local_node())
-            .and_then(|data| data.frozen)
-            .is_some_and(|time| time.0 != 0.0)
-    }
-
-    fn node_status(&self) -> Option<&NodeMonitorStatus> {
-        let world = self.view.world;
-        world.node(world.local_node())?.monitor.as_ref().map(|monitor| &monitor.status)
-    }
-
-    /// Whether a target asks for a start, so that the automatic rules apply even without `orchestrate`.
-    fn wants_start(&self) -> bool {
-        matches!(self.before.global_expect, Some(GlobalExpect::Started | GlobalExpect::Placed))
-    }
+    /// The announced start, once it is published.
+    announced: Option<Announced>,
 }
 
 impl InstanceCore {
@@ -219,6 +171,7 @@ impl InstanceCore {
             joiners: BTreeSet::new(),
             has_joined: false,
             ended_for: None,
+            announced: None,
         }
     }
 
@@ -261,69 +214,6 @@ impl InstanceCore {
         self.runs.iter().map(|(id, run)| (*id, &run.action))
     }
 
-    /// Takes a validated request over. Call [`pass`](Self::pass) afterwards.
-    pub fn apply(&mut self, now: impl Into<Moment>, change: &Change, world: &dyn World) {
-        let now = now.into();
-        if self.is_beside_the_point(change, world) {
-            return;
-        }
-        if let Some(status) = &change.status {
-            let is_ended_start = is_start(&self.monitor.status) && status.is_failed();
-            self.set_status(now, status.clone(), world);
-            if is_ended_start {
-                self.hold_after_abort(now, world);
-            }
-        }
-        if let Some(target) = &change.local_expect {
-            self.set_local_expect(now, target.clone());
-        }
-        if let Some(target) = &change.global_expect {
-            let target = match target {
-                Some(GlobalExpect::Restarted(None)) => {
-                    Some(GlobalExpect::Restarted(Some(restart_time(now, &self.path, world))))
-                }
-                Some(GlobalExpect::Other(word)) if &**word == "unset" => None,
-                other => other.clone(),
-            };
-            // A new word goes before the ones that it is to replace, also where the clocks of those who gave them are ahead.
-            let view = ObjectView::with_monitor(world, &self.path, Some(&self.monitor));
-            // An abort is no word to be replaced: it is over when nobody has a target any more.
-            let is_pending = |seen: &&Seen<'_>| {
-                !matches!(seen.monitor.global_expect, None | Some(GlobalExpect::Aborted))
-            };
-            let words = view.instances.iter().filter(is_pending);
-            let updated = now.newer_than(words.map(|seen| seen.monitor.global_expect_updated));
-            self.set_global_expect_at(now, updated, target);
-        }
-        if let Some(stonith) = &change.stonith {
-            self.monitor.stonith.clone_from(stonith);
-        }
-        if change.reset_retries {
-            self.monitor.restart.clear();
-        }
-        if change.global_expect == Some(Some(GlobalExpect::Aborted)) {
-            // Asked again, what still runs is told again: its rollback may hang as well.
-            self.ended_for = None;
-        }
-        // Somebody acts: what could not be reached before may be reached now.
-        self.given_up.clear();
-        self.pacing.forget();
-    }
-
-    /// An instance without resources has nothing to start, stop or freeze by itself: its slaves are asked instead.
-    fn is_beside_the_point(&self, change: &Change, world: &dyn World) -> bool {
-        let Some(instance) = world.instance(world.local_node(), &self.path) else { return false };
-        let is_empty = instance.resources.as_ref().is_some_and(BTreeMap::is_empty);
-        if !is_empty || change.status.is_some() || change.reset_retries {
-            return false;
-        }
-        match &change.global_expect {
-            Some(None) => false,
-            Some(Some(target)) => !target.is_beside_resources(),
-            None => change.local_expect != Some(None),
-        }
-    }
-
     /// Looks at everything and decides the next step.
     pub fn pass(&mut self, now: impl Into<Moment>, world: &dyn World) -> Vec<Effect> {
         let now = now.into();
@@ -341,6 +231,7 @@ impl InstanceCore {
         self.remember_owner_to_fence(world);
         self.adopt(now, world);
         self.end_by_abort();
+        self.note_announcement(world);
         self.take_effects()
     }
 
@@ -421,20 +312,6 @@ impl InstanceCore {
         self.take_effects()
     }
 
-    /// What was in vain is tried again later.
-    fn hold_up(&mut self, action: &Action, wait: Wait) {
-        let Wait { left, in_vain, is_new } = wait;
-        let words = action.argv().into_iter().filter(|word| !word.starts_with("--"));
-        let action = words.collect::<Vec<_>>().join(" ");
-        if is_new {
-            self.effects.push(Effect::Warn(format!(
-                "{action} ended and changed nothing, {in_vain} times: again in {left:.1} s"
-            )));
-        }
-        self.wake_after(left);
-        self.hold(|| Hold::InVain { action, left, times: in_vain });
-    }
-
     fn decide(
         &mut self,
         now: Moment,
@@ -493,7 +370,7 @@ impl InstanceCore {
             self.leave(cx);
             return true;
         }
-        let starting = rules::peers_in_init(cx);
+        let starting = cx::peers_in_init(cx);
         if !starting.is_empty() {
             self.hold(|| Hold::PeerInit(starting));
             return true;
@@ -522,112 +399,6 @@ impl InstanceCore {
             None => self.automatic(cx),
         }
         true
-    }
-
-    // What the parts do to the monitor data.
-
-    /// Sets the status. Leaving a failed one counts this node among the candidates again at once.
-    fn set_status(&mut self, now: Moment, status: MonitorStatus, world: &dyn World) {
-        let was_failed = self.monitor.status.is_failed();
-        if self.monitor.status != status {
-            self.monitor.status = status;
-            self.monitor.status_updated = Some(now.wall);
-            self.since.status = Some(now.steady);
-            if was_failed {
-                self.place(world);
-            }
-        }
-    }
-
-    fn set_local_expect(&mut self, now: Moment, target: Option<LocalExpect>) {
-        if self.monitor.local_expect != target {
-            self.monitor.local_expect = target;
-            self.monitor.local_expect_updated = Some(now.wall);
-        }
-    }
-
-    fn set_global_expect(&mut self, now: Moment, target: Option<GlobalExpect>) {
-        let own = self.monitor.global_expect.as_ref().and(self.monitor.global_expect_updated);
-        let updated = now.newer_than([own.filter(|_| target.is_some())]);
-        self.set_global_expect_at(now, updated, target);
-    }
-
-    fn set_global_expect_at(
-        &mut self,
-        now: Moment,
-        updated: Timestamp,
-        target: Option<GlobalExpect>,
-    ) {
-        if self.monitor.global_expect != target {
-            self.monitor.global_expect = target;
-            self.monitor.global_expect_updated = Some(updated);
-            self.since.target = Some(now.steady);
-        }
-    }
-
-    /// Drops the target: it is reached, or cannot be.
-    fn give_up_target(&mut self, cx: &Cx<'_>) {
-        let target = &cx.before.global_expect;
-        self.given_up = cx
-            .view
-            .instances
-            .iter()
-            .filter(|seen| seen.node != cx.view.world.local_node())
-            .filter_map(|seen| {
-                let theirs = seen
-                    .monitor
-                    .global_expect
-                    .clone()
-                    .filter(|_| seen.monitor.global_expect == *target)?;
-                Some((seen.node.clone(), (theirs, seen.monitor.global_expect_updated)))
-            })
-            .collect();
-        self.set_global_expect(cx.now, None);
-    }
-
-    /// Runs an action, announced by `status`.
-    fn run(&mut self, now: Moment, action: Action, status: MonitorStatus, world: &dyn World) {
-        self.run_then(now, action, Then::Plain, status, world);
-    }
-
-    fn run_then(
-        &mut self,
-        now: Moment,
-        action: Action,
-        then: Then,
-        status: MonitorStatus,
-        world: &dyn World,
-    ) {
-        self.set_status(now, status, world);
-        self.start_run(action, then);
-    }
-
-    fn start_run(&mut self, action: Action, then: Then) {
-        let id = RunId(self.next_run);
-        self.next_run += 1;
-        self.runs.insert(id, Run { action: action.clone(), then, before: None });
-        self.effects.push(Effect::Run { id, action });
-    }
-
-    fn wake_after(&mut self, secs: f64) {
-        self.effects.push(Effect::WakeAfter(secs + ALARM_MARGIN_SECS));
-    }
-
-    /// Notes why nothing is done, or what is waited for.
-    fn hold(&mut self, hold: impl FnOnce() -> Hold) {
-        if let Some(holds) = &mut self.holds {
-            holds.push(hold());
-        }
-    }
-
-    fn hold_if(&mut self, holds: bool, hold: impl FnOnce() -> Hold) {
-        if holds {
-            self.hold(hold);
-        }
-    }
-
-    fn tell(&mut self, id: &'static str, reason: &'static str) {
-        self.effects.push(Effect::Event(Event::new(id, reason)));
     }
 
     /// An instance that is up and left alone is to be kept up.
@@ -677,17 +448,4 @@ impl InstanceCore {
         }
         effects
     }
-}
-
-/// Whether it is the status of a start.
-fn is_start(status: &MonitorStatus) -> bool {
-    matches!(status, MonitorStatus::Starting | MonitorStatus::Restarting)
-}
-
-/// The time of a restart that is asked for now: all instances of the object that run were started before, as far as is
-/// known here, whatever the clocks of their nodes.
-#[must_use]
-pub fn restart_time(now: Moment, path: &ObjectPath, world: &dyn World) -> Timestamp {
-    let view = ObjectView::new(world, path);
-    now.newer_than(view.instances.iter().map(|seen| seen.monitor.local_expect_updated))
 }

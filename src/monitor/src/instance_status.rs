@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 use model::{
-    ConfigCsum, EncapData, InstanceStatus, Kind, ObjectSettings, Orchestrate, Provisioned,
-    ProvisionedState, ResourceSettings, ResourceStatus, Status, SubsetStatus, Timestamp, Topology,
+    ConfigCsum, DriverFacts, EncapData, GuestReports, InstanceStatus, Kind, LastFailure,
+    ObjectSettings, Orchestrate, Provisioned, ProvisionedState, ResourceSettings, ResourceStatus,
+    Status, SubsetStatus, Timestamp, Topology,
 };
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ pub struct ResourceReport {
     /// Lines `level: text`, levels `info`, `warn` and `error`.
     pub log: Vec<String>,
     /// Driver facts.
-    pub info: BTreeMap<String, Value>,
+    pub info: DriverFacts,
     /// Whether it is provisioned.
     pub provisioned: ProvisionedReport,
     /// Tags, sorted.
@@ -152,7 +153,7 @@ pub struct InstanceStates {
 pub fn instance_states(
     settings: &ObjectSettings,
     resources: &BTreeMap<String, Arc<ResourceStatus>>,
-    guests: &BTreeMap<String, Value>,
+    guests: &GuestReports,
 ) -> InstanceStates {
     let counted: Vec<(&String, &ResourceStatus, Status)> = resources
         .iter()
@@ -260,6 +261,8 @@ pub struct InstanceFacts {
     pub size: Option<i64>,
     /// Encapsulation.
     pub encap: Option<EncapData>,
+    /// Why the last action on it failed.
+    pub last_failure: Option<LastFailure>,
 }
 
 /// The status of an instance, without its monitor.
@@ -315,6 +318,7 @@ pub fn instance_status(
         size: facts.size,
         encap: facts.encap,
         provisioned: states.provisioned,
+        last_failure: facts.last_failure.map(Box::new),
         monitor: None,
         preserved: false,
     };
@@ -412,6 +416,7 @@ mod tests {
             pool: None,
             size: None,
             encap: None,
+            last_failure: None,
         };
         let resource = |status| {
             let report = ResourceReport { status, ..ResourceReport::default() };

@@ -6,38 +6,41 @@
 mod acquaintance;
 mod admission;
 mod aggregate;
+mod backoff;
+mod ballot;
 mod beating;
 mod blacklist;
 mod datagrams;
 mod deletion;
 mod dequeuing;
 mod digest;
+pub mod doctor;
+pub mod drill;
 mod effect;
 mod election;
 mod elsewhere;
-mod exchange;
 mod explain;
 mod fold;
 mod forecast;
-mod freezes;
+pub mod history;
 mod hold;
 mod instance;
 mod instance_status;
-mod journal;
 mod load;
-mod locks;
 mod moment;
 mod namesakes;
 mod node;
 mod peers;
+mod peers_frozen;
 mod placement;
 mod quorum;
 mod rate;
 mod requests;
-mod restart;
 mod retiring;
+mod roll;
 mod rotation;
 mod standing;
+mod stop_order;
 mod tasks;
 pub mod timeline;
 mod unopened;
@@ -46,6 +49,8 @@ mod world;
 pub use acquaintance::{Acquaintances, Episode, LATELY, Pace, origin};
 pub use admission::{Admission, ConnectionLimits, Crowded};
 pub use aggregate::{aggregate, cluster_frozen};
+pub use backoff::{Backoff, Restarts};
+pub use ballot::Ballot;
 pub use beating::{Beating, Pulse};
 pub use blacklist::{Blacklist, Counted, FIRST_BAN, LONGEST_BAN, MOST_SENDERS, THRESHOLD};
 pub use datagrams::{Datagrams, PROVEN_FOR, Trust};
@@ -54,41 +59,42 @@ pub use dequeuing::{DEQUEUE_PAUSE, Dequeue, Dequeuing};
 pub use digest::md5_hex;
 pub use effect::{Action, Change, Effect, Event, NodeEffect, RunId};
 pub use election::{Copy, Verdict, Voter, elect, is_for_others, is_leaving};
-pub use elsewhere::active_elsewhere;
-pub use exchange::{Delta, Exchange, PeerData, Received, Sending, faults, may_preserve, preserve};
+pub use elsewhere::{active_elsewhere, doubled, told_doubled};
 pub use explain::{Facts, explain};
 pub use fold::fold;
 pub use forecast::forecast;
-pub use freezes::Freezes;
+pub use forecast::outage::{Outage, what_if};
 pub use hold::{Hold, Related};
-pub use instance::{
-    InstanceCore, accepts, drops_target, is_ended_by_abort, is_exclusive, is_transition,
-    restart_time,
+pub use instance::InstanceCore;
+pub use instance::acceptance::accepts;
+pub use instance::asked::restart_time;
+pub use instance::rules::{
+    drops_target, is_coming_up, is_ended_by_abort, is_exclusive, is_transition,
 };
 pub use instance_status::{
     InstanceFacts, InstanceStates, ProvisionedReport, ResourceReport, digest, instance_states,
     instance_status, is_evaluated, resource_status,
 };
-pub use journal::{ApplyError, Ops, apply, apply_at};
 pub use load::{is_overloaded, node_stats, score};
-pub use locks::{Claim, can_claim, is_held, merge_locks};
 pub use moment::Moment;
 pub use namesakes::Namesakes;
 pub use node::{NodeChange, NodeCore, NodeTiming, has_nothing_to_lose};
 pub use peers::{Decision, Forget, Peers, Sign};
+pub use peers_frozen::Freezes;
 pub use placement::{
     Discard, Filters, candidates, counts_as_up, discarded, is_leader, is_natural_leader, leaders,
     ranks,
 };
-pub use quorum::{Ballot, Loss, has_vote, last_words};
+pub use quorum::{Loss, has_vote, last_words};
 pub use rate::Rate;
 pub use requests::{
     NodeRequest, ObjectRequest, Reply, clear, set_node_monitor, set_service_monitor,
 };
-pub use restart::{Backoff, Restarts};
 pub use retiring::{Retiring, RetiringHeartbeat};
+pub use roll::Glance;
 pub use rotation::{LINGER, Outlook, Rotation, RotationStage, RotationStep, RotationView};
 pub use standing::{Answer, Opinions, Roster, Standing, taken_out};
+pub use stop_order::stop_order;
 pub use tasks::{TaskPlace, task_place};
 pub use unopened::{
     MEMBERS_BEYOND, OPENING_COST, Pool, STRANGER_FRAME, STRANGER_ORIGIN, STRANGERS, Unopened,

@@ -1,12 +1,11 @@
 //! Machines that go by one name: a clone of a machine beats as the machine that it was made from, with its secret.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use model::NodeName;
 
-/// So many changes of the address that a node beats from are no move: two machines take turns.
+/// So many changes of what a node beats from are no move: two machines take turns.
 const TURNS: usize = 4;
 
 /// Shortest time in which these come.
@@ -14,31 +13,38 @@ const SHORTEST: Duration = Duration::from_secs(10);
 
 /// Where a node beats from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Source {
-    address: IpAddr,
-    before: Option<IpAddr>,
+struct Source<S> {
+    now: S,
+    before: Option<S>,
     /// When it changed.
     changes: VecDeque<Duration>,
 }
 
-/// The addresses that peers beat from, over connections, on one heartbeat.
-#[derive(Debug, Default, Clone)]
-pub struct Namesakes(BTreeMap<NodeName, Source>);
+/// What peers beat from, on one heartbeat: their addresses, or the boots of their machines, which two machines behind one
+/// address have, too.
+#[derive(Debug, Clone)]
+pub struct Namesakes<S>(BTreeMap<NodeName, Source<S>>);
 
-impl Namesakes {
-    /// A peer was heard from an address. The two addresses that it beats from by turns, if it does so within a few
-    /// `timeout`s: each is that of another machine then.
+impl<S> Default for Namesakes<S> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<S: Copy + Ord> Namesakes<S> {
+    /// A peer was heard from there. The two that it beats from by turns, if it does so within a few `timeout`s: each is that
+    /// of another machine then.
     pub fn hear(
         &mut self,
         now: Duration,
         peer: &NodeName,
-        address: IpAddr,
+        from: S,
         timeout: Duration,
-    ) -> Option<(IpAddr, IpAddr)> {
-        let new = || Source { address, before: None, changes: VecDeque::new() };
+    ) -> Option<(S, S)> {
+        let new = || Source { now: from, before: None, changes: VecDeque::new() };
         let source = self.0.entry(peer.clone()).or_insert_with(new);
-        if source.address != address {
-            source.before = Some(std::mem::replace(&mut source.address, address));
+        if source.now != from {
+            source.before = Some(std::mem::replace(&mut source.now, from));
             source.changes.push_back(now);
         }
         let within = (timeout * 4).max(SHORTEST);
@@ -48,12 +54,14 @@ impl Namesakes {
             source.changes.pop_front();
         }
         let before = source.before.filter(|_| source.changes.len() >= TURNS)?;
-        Some((before.min(address), before.max(address)))
+        Some((before.min(from), before.max(from)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]

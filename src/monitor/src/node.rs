@@ -1,16 +1,25 @@
 //! The monitor of the local node: its life, its target, the end of the grace period
 //! (src/monitor/README.md, Node monitor).
 
+mod emptying;
+mod grace;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{
-    GlobalExpect, InstanceMonitor, InstanceStatus, Kind, LocalExpect, MonitorStatus, NodeData,
-    NodeMonitorData, NodeMonitorStatus, NodeName, ObjectPath, Orchestrate, Status, Timestamp,
+    GlobalExpect, InstanceMonitor, InstanceStatus, LocalExpect, MonitorStatus, NodeData,
+    NodeMonitorData, NodeMonitorStatus, NodeName, ObjectPath, Status, Timestamp,
 };
 
-use crate::instance::{ALARM_MARGIN_SECS, is_exclusive};
-use crate::{Change, Event, Freezes, Life, Moment, NodeEffect, Standing, World, live_nodes};
+use crate::effect::{Change, Event, NodeEffect};
+use crate::instance::ALARM_MARGIN_SECS;
+use crate::instance::rules::is_exclusive;
+use crate::moment::Moment;
+pub(crate) use crate::node::emptying::to_shut_down;
+use crate::peers_frozen::Freezes;
+use crate::standing::Standing;
+use crate::world::{Life, World, live_nodes};
 
 /// How long a node drains at least.
 const DRAINING_SECS: f64 = 1.0;
@@ -75,12 +84,16 @@ pub struct NodeCore {
     /// When `status` changed.
     status_since: Duration,
     grace: bool,
+    /// Since when a majority of the members is there, as long as the grace period waits for the others.
+    majority_since: Option<Duration>,
     is_upgrade: bool,
     known_freezes: Freezes,
     /// Why the node is to be frozen at its start.
     freeze_at_start: Option<&'static str>,
     /// The flag as asked for, until the node data show it.
     asked_frozen: Option<bool>,
+    /// An operator wants the freeze that was the node's own, until the node data show that.
+    is_taken_over: bool,
     /// The instances are to be asked to shut down by the next pass.
     to_ask: bool,
     /// Instances asked to shut down.
@@ -108,10 +121,12 @@ impl NodeCore {
             started,
             status_since: started.steady,
             grace: true,
+            majority_since: None,
             is_upgrade: false,
             known_freezes: Freezes::default(),
             freeze_at_start: None,
             asked_frozen: None,
+            is_taken_over: false,
             to_ask: false,
             asked: BTreeMap::new(),
             is_released: false,
@@ -167,7 +182,7 @@ impl NodeCore {
         &self.monitor
     }
 
-    /// Whether the rejoin grace period runs ([`Conditions::grace`](crate::Conditions::grace)).
+    /// Whether the rejoin grace period runs ([`Conditions::grace`](crate::world::Conditions::grace)).
     #[must_use]
     pub fn in_grace(&self) -> bool {
         self.grace
@@ -219,9 +234,7 @@ impl NodeCore {
     /// The same, as its split action: the nodes that come back are not to follow its freeze.
     pub fn drain_after_split(&mut self, now: impl Into<Moment>) {
         self.begin_drain(now.into());
-        self.asked_frozen = Some(true);
-        self.effects.push(NodeEffect::FreezeAfterSplit);
-        self.effects.push(NodeEffect::Event(Event::new("node_freeze", "split")));
+        self.freeze_itself("split", NodeData::FROZEN_BY_SPLIT);
     }
 
     fn begin_drain(&mut self, now: Moment) {
@@ -244,6 +257,7 @@ impl NodeCore {
             self.check_grace(now, world);
         }
         self.follow_target(now, world);
+        self.thaw_itself(world);
         match self.monitor.status {
             NodeMonitorStatus::Draining | NodeMonitorStatus::Shutting => self.release(now, world),
             NodeMonitorStatus::Init
@@ -295,6 +309,13 @@ impl NodeCore {
         self.effects.push(NodeEffect::Event(event));
     }
 
+    /// By its own decision.
+    fn freeze_itself(&mut self, event: &'static str, reason: &'static str) {
+        self.asked_frozen = Some(true);
+        self.effects.push(NodeEffect::FreezeItself(reason));
+        self.effects.push(NodeEffect::Event(Event::new("node_freeze", event)));
+    }
+
     fn thaw(&mut self, reason: &'static str) {
         self.asked_frozen = Some(false);
         self.effects.push(NodeEffect::Thaw);
@@ -311,92 +332,18 @@ impl NodeCore {
         self.asked_frozen.unwrap_or(is_frozen)
     }
 
+    /// Whether the local node is frozen by its own decision.
+    fn has_frozen_itself(&mut self, world: &dyn World) -> bool {
+        let is_marked = world.node(world.local_node()).is_some_and(NodeData::has_frozen_itself);
+        self.is_taken_over &= is_marked;
+        is_marked && !self.is_taken_over
+    }
+
     fn are_instances_evaluated(&self, world: &dyn World) -> bool {
         // What an earlier life of the daemon found is not in the cluster data: what is there was evaluated in this one.
         world.local_objects().into_iter().all(|path| {
             world.instance(world.local_node(), path).is_some_and(InstanceStatus::is_known)
         })
-    }
-
-    fn check_grace(&mut self, now: Moment, world: &dyn World) {
-        let has_joined = |node: &NodeName| {
-            let status = if node == world.local_node() {
-                Some(&self.monitor.status)
-            } else {
-                world.node(node).and_then(|data| data.monitor.as_ref()).map(|m| &m.status)
-            };
-            matches!(status, Some(NodeMonitorStatus::Idle | NodeMonitorStatus::Rejoin))
-        };
-        // A peer that pings has a status, and no data yet.
-        let have_all_joined =
-            !world.conditions().blind && world.cluster_nodes().iter().all(has_joined);
-        let left = self.timing.grace_left_secs(now.since(self.started.steady), world);
-        if world.cluster_nodes().len() <= 1 || have_all_joined {
-            self.end_grace(now, world, false);
-        } else if left <= 0.0 {
-            self.end_grace(now, world, true);
-        } else {
-            self.effects.push(NodeEffect::WakeAfter(left + ALARM_MARGIN_SECS));
-        }
-    }
-
-    fn end_grace(&mut self, now: Moment, world: &dyn World, has_expired: bool) {
-        self.grace = false;
-        if self.monitor.status == NodeMonitorStatus::Rejoin {
-            self.set_status(now, NodeMonitorStatus::Idle);
-        }
-        if self.is_upgrade {
-            if !has_expired && self.is_frozen(world) {
-                self.thaw("upgrade");
-            }
-            return;
-        }
-        if has_expired && !self.is_frozen(world) {
-            if runs_without_quorum(world) {
-                // The peers were silent from the start: there was no loss to judge. They have taken over by now. Deployed
-                // agents freeze, and what runs goes on.
-                self.effects.push(NodeEffect::LoseSplit);
-            } else {
-                self.freeze("rejoin_expire", None);
-            }
-        }
-        self.merge_frozen(world);
-    }
-
-    /// Follows what the peers froze while this node was away.
-    fn merge_frozen(&mut self, world: &dyn World) {
-        let peers = || live_nodes(world).filter(|(node, _)| *node != world.local_node());
-        // Who lost a split wants nothing of the others: they would all stand still.
-        let is_wanted =
-            |data: &NodeData| data.frozen_by.as_deref() != Some(NodeData::FROZEN_BY_SPLIT);
-        let is_news = |node, data: &NodeData| {
-            is_wanted(data) && self.known_freezes.is_news_of_node(node, data.frozen)
-        };
-        let frozen_peer = peers().find(|(node, data)| is_news(node, data)).map(|(node, _)| node);
-        if let Some(peer) = frozen_peer
-            && self.monitor.global_expect != Some(GlobalExpect::Thawed)
-            && !self.is_frozen(world)
-        {
-            self.freeze("merge_frozen", Some(peer));
-        }
-        for path in world.local_objects() {
-            let Some(settings) = world.settings(path) else { continue };
-            if settings.orchestrate == Orchestrate::No || settings.peers.len() < 2 {
-                continue;
-            }
-            let Some(local) = world.instance(world.local_node(), path) else { continue };
-            let is_frozen = local.frozen.is_some_and(|time| time.0 != 0.0);
-            let is_to_thaw = local
-                .monitor
-                .as_ref()
-                .is_some_and(|monitor| monitor.global_expect == Some(GlobalExpect::Thawed));
-            let is_frozen_elsewhere = peers()
-                .filter_map(|(node, _)| Some((node, world.instance(node, path)?.frozen)))
-                .any(|(node, time)| self.known_freezes.is_news_of_instance(node, path, time));
-            if is_frozen_elsewhere && !is_frozen && !is_to_thaw {
-                self.effects.push(NodeEffect::FreezeInstance(path.clone()));
-            }
-        }
     }
 
     /// Takes the newest node target over, sees it through, and drops it when all nodes are there.
@@ -435,9 +382,14 @@ impl NodeCore {
         let is_reached = live_nodes(world)
             .filter_map(|(_, data)| data.frozen)
             .all(|time| (time.0 != 0.0) == wanted);
+        // What was the node's own decision becomes the operator's.
+        let is_own = is_frozen && wanted && self.has_frozen_itself(world);
+        self.is_taken_over |= is_own;
         if is_reached {
             self.set_target(now, None, newest);
-        } else if is_frozen != wanted && self.monitor.status == NodeMonitorStatus::Idle {
+        }
+        let is_to_act = is_own || !is_reached && is_frozen != wanted;
+        if is_to_act && self.monitor.status == NodeMonitorStatus::Idle {
             if wanted {
                 self.freeze("target", None);
             } else {
@@ -449,21 +401,13 @@ impl NodeCore {
     /// Asks the instances to shut down, and tells when all have.
     fn release(&mut self, now: Moment, world: &dyn World) {
         if std::mem::take(&mut self.to_ask) {
-            for path in world.local_objects() {
-                if !matches!(path.kind(), Kind::Svc | Kind::Vol) {
-                    continue;
-                }
-                let Some(instance) = world.instance(world.local_node(), path) else { continue };
-                // What has no resource has nothing to shut down, and takes no target.
-                if !instance.is_known()
-                    || instance.resources.as_ref().is_none_or(BTreeMap::is_empty)
-                {
-                    continue;
-                }
-                let before = instance.monitor.as_ref().and_then(|m| m.local_expect_updated);
+            for path in to_shut_down(world) {
+                let instance = world.instance(world.local_node(), &path);
+                let monitor = instance.and_then(|instance| instance.monitor.as_ref());
+                let before = monitor.and_then(|m| m.local_expect_updated);
                 self.asked.insert(path.clone(), Asked { now, before });
                 self.effects.push(NodeEffect::SetInstance {
-                    path: path.clone(),
+                    path,
                     change: Change::local(LocalExpect::Shutdown),
                 });
             }
@@ -529,11 +473,6 @@ impl Asked {
 pub fn has_nothing_to_lose(world: &dyn World) -> bool {
     let monitor = world.node(world.local_node()).and_then(|data| data.monitor.as_ref());
     Life::of(monitor.map(|monitor| &monitor.status)) == Life::New && !runs_what_is_at_stake(world)
-}
-
-/// Whether something runs here that the other side of a split may have started, and has the majority for.
-fn runs_without_quorum(world: &dyn World) -> bool {
-    world.conditions().has_no_quorum() && runs_what_is_at_stake(world)
 }
 
 fn runs_what_is_at_stake(world: &dyn World) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{NodeMonitorStatus, NodeName};
 
-use crate::World;
+use crate::world::World;
 
 /// Longest time between the verdict and the end: events reach subscribers within 0.3 s. Deployed agents take 2 s, in which
 /// the other segment may have started what still runs here.
@@ -37,7 +37,7 @@ pub struct Loss {
     pub is_frozen: bool,
     /// The lost peer had said that it is shutting down.
     pub was_shutting: bool,
-    /// [`has_nothing_to_lose`](crate::has_nothing_to_lose).
+    /// [`has_nothing_to_lose`](crate::node::has_nothing_to_lose).
     pub has_nothing_to_lose: bool,
 }
 
@@ -50,50 +50,10 @@ impl Loss {
     }
 }
 
-/// Who votes for the segment of the local node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ballot {
-    /// Length of `cluster.nodes`.
-    pub nodes: usize,
-    /// Sections `arbitrator#` with name and secret.
-    pub arbitrators: usize,
-    /// Nodes in the cluster data: the local one included, the lost one not. Peers lost together are judged one after the
-    /// other: the first verdict still counts the second peer. Those never heard do not vote; deployed agents count them,
-    /// and so both sides of a split may after a restart.
-    pub node_votes: usize,
-    /// Arbitrators that answer now.
-    pub arbitrator_votes: usize,
-}
-
-impl Ballot {
-    /// How many may vote: event key `voting`.
-    #[must_use]
-    pub fn voting(&self) -> usize {
-        self.nodes + self.arbitrators
-    }
-
-    /// How many do: event key `pro_voters`.
-    #[must_use]
-    pub fn votes(&self) -> usize {
-        self.node_votes + self.arbitrator_votes
-    }
-
-    /// Whether the arbitrators cannot save this segment, whatever they answer: nobody needs to wait for them.
-    #[must_use]
-    pub fn is_hopeless(&self) -> bool {
-        !Self { arbitrator_votes: self.arbitrators, ..*self }.survives()
-    }
-
-    /// More than half. Exactly half loses, as on deployed agents: both halves would go on otherwise.
-    #[must_use]
-    pub fn survives(&self) -> bool {
-        self.votes() * 2 > self.voting()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ballot::Ballot;
 
     fn ballot(votes: (usize, usize), of: (usize, usize)) -> Ballot {
         Ballot { nodes: of.0, arbitrators: of.1, node_votes: votes.0, arbitrator_votes: votes.1 }

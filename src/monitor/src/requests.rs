@@ -8,7 +8,9 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{Change, NodeChange, ObjectView, World, cluster_frozen, is_ended_by_abort, ranks};
+use crate::{
+    Change, NodeChange, ObjectView, World, cluster_frozen, is_coming_up, is_ended_by_abort, ranks,
+};
 
 /// Answer to a request that sets a target.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -147,8 +149,12 @@ pub fn set_service_monitor(
             Verdict::Accept(target) => {
                 let text = target.as_ref().map_or("None".to_owned(), ToString::to_string);
                 reply.info.push(format!("{path} defer target state set to {text}"));
-                if target == Some(GlobalExpect::Aborted) {
-                    reply.info.extend(ended_by_abort(world, &path));
+                match target {
+                    Some(GlobalExpect::Aborted) => {
+                        reply.info.extend(ended_by_abort(world, &path));
+                    }
+                    Some(GlobalExpect::Stopped) => reply.info.extend(ends_first(world, &path)),
+                    _ => {}
                 }
                 if let Ok(path) = ObjectPath::parse(&path) {
                     changes.push((path, change(request, target.as_ref())));
@@ -184,6 +190,27 @@ fn ended_by_abort(world: &dyn World, text: &str) -> Vec<String> {
                 String::new()
             };
             format!("{text} on {node}: {status} is ended{held}")
+        })
+        .collect()
+}
+
+/// Whether what runs takes away what a stop is about: a stop would take its place halfway.
+fn is_being_undone(status: &MonitorStatus) -> bool {
+    use MonitorStatus as S;
+    matches!(status, S::Deleting | S::Purging | S::Unprovisioning)
+}
+
+/// What has to end before a stop begins.
+fn ends_first(world: &dyn World, text: &str) -> Vec<String> {
+    let Ok(path) = ObjectPath::parse(text) else { return vec![] };
+    let view = ObjectView::new(world, &path);
+    let running = view.known().filter(|seen| {
+        is_ended_by_abort(&seen.monitor.status) && seen.monitor.status != MonitorStatus::Stopping
+    });
+    running
+        .map(|seen| {
+            let (node, status) = (seen.node, &seen.monitor.status);
+            format!("{text} on {node}: {status} ends first: `om {text} abort` ends it now")
         })
         .collect()
 }
@@ -243,18 +270,9 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
     let is_targeting = |monitor: &model::InstanceMonitor| {
         monitor.global_expect.as_ref().is_some_and(|current| *current == target)
     };
-    for seen in view.known().filter(|seen| !is_targeting(seen.monitor)) {
-        let status = &seen.monitor.status;
-        let is_switching = *status == MonitorStatus::Tocing && target == GlobalExpect::Placed;
-        let is_free = *status == MonitorStatus::Idle
-            || status.is_failed()
-            || status.as_str().contains("wait");
-        if !is_free && !is_switching {
-            return Verdict::Error(format!(
-                "{text} instance on node {} in {status} state",
-                seen.node
-            ));
-        }
+    let is_stop = target == GlobalExpect::Stopped;
+    if let Some((node, status)) = in_the_way(&view, &target) {
+        return Verdict::Error(format!("{text} instance on node {node} in {status} state"));
     }
     if view.known().all(|seen| is_targeting(seen.monitor)) {
         return Verdict::Info(format!("{text} is already targeting {word}"));
@@ -279,9 +297,10 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
                         | GlobalExpect::PlacedAt(_)
                 ),
             };
-            let is_about_to_end = view
-                .known()
-                .any(|seen| seen.monitor.global_expect.as_ref().is_some_and(is_contrary));
+            let is_about_to_end = view.known().any(|seen| {
+                seen.monitor.global_expect.as_ref().is_some_and(is_contrary)
+                    || (is_stop && is_coming_up(&seen.monitor.status))
+            });
             if is_done && !is_about_to_end {
                 Verdict::Info(format!("{text} is already {word}"))
             } else if target == GlobalExpect::Started
@@ -302,6 +321,30 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
         GlobalExpect::PlacedAt(nodes) => check_destinations(&view, text, nodes, &target),
         _ => Verdict::Accept(Some(target)),
     }
+}
+
+/// The first instance that moves and takes no such target now.
+fn in_the_way<'w>(
+    view: &ObjectView<'w>,
+    target: &GlobalExpect,
+) -> Option<(&'w NodeName, &'w MonitorStatus)> {
+    let found = view.known().find(|seen| {
+        let status = &seen.monitor.status;
+        let current = seen.monitor.global_expect.as_ref();
+        let is_free = *status == MonitorStatus::Idle
+            || status.is_failed()
+            || status.as_str().contains("wait")
+            || match target {
+                // What moves is stopped once it has moved: an operator who wants it down need not wait for that.
+                GlobalExpect::Stopped => !is_being_undone(status),
+                // What moves without an order goes on, thawed: nobody's target is replaced.
+                GlobalExpect::Thawed => current.is_none(),
+                GlobalExpect::Placed => *status == MonitorStatus::Tocing,
+                _ => false,
+            };
+        current != Some(target) && !is_free
+    });
+    found.map(|seen| (seen.node, &seen.monitor.status))
 }
 
 /// A resource that could be up or down if it had a check, by its id.

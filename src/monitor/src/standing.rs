@@ -76,8 +76,10 @@ impl Opinions {
     /// old configuration would freeze it before another one is heard.
     #[must_use]
     pub fn standing(&self, peers: &[NodeName]) -> Standing {
-        let is_accepted = self.said(Answer::Accepted).next().is_some();
-        match self.refusing().next() {
+        // Of whom it has left nothing is believed, whatever was said before that.
+        let said = |wanted| self.said(wanted).find(|member| peers.contains(member));
+        let is_accepted = said(Answer::Accepted).is_some();
+        match said(Answer::Refused) {
             None => Standing::Member,
             Some(_) if is_accepted => Standing::Doubted,
             Some(_) if peers.iter().all(|peer| self.has_said(peer)) => Standing::LeftOut,
@@ -156,6 +158,15 @@ mod tests {
         opinions.on_answer(&nodes("n2")[0], Accepted);
         opinions.on_ask(&nodes("n2")[0]);
         assert_eq!(opinions.standing(&nodes("n1 n2")), Standing::Doubted);
+    }
+
+    #[test]
+    fn what_nodes_say_that_are_no_members_any_more_is_nothing() {
+        let mut opinions = Opinions::default();
+        opinions.on_answer(&nodes("n1")[0], Answer::Refused);
+        assert_eq!(opinions.standing(&[]), Standing::Member, "it is a cluster of its own");
+        assert_eq!(opinions.standing(&nodes("n2")), Standing::Member);
+        assert_eq!(opinions.standing(&nodes("n1")), Standing::LeftOut);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub const STRANGERS: usize = 1 << 20;
 pub const OPENING_COST: usize = 3;
 
 /// Beyond what one message of full length takes, members together take this much.
-pub const MEMBERS_BEYOND: usize = 64 << 20;
+pub const MEMBERS_BEYOND: usize = 48 << 20;
 
 /// What an address may take whatever others send faster: a member that sends one request is no presser.
 const GUARANTEED: usize = 32 << 20;

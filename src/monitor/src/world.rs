@@ -7,16 +7,19 @@ use model::{
     ObjectPath, ObjectSettings,
 };
 
-use crate::{Ballot, Standing};
+use crate::ballot::Ballot;
+use crate::standing::Standing;
 
 /// Facts of the local node that every object decision needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conditions {
     /// Keyword `node.ready_period` in seconds, default 5: how long peers may contest a start.
     pub ready_period_secs: f64,
+    /// The longest `timeout` of the heartbeats in seconds, default 15: a peer that is silent for as long is lost.
+    pub heartbeat_timeout_secs: f64,
     /// Keyword `node.max_parallel`: objects that may have an action running at once.
     pub max_parallel: usize,
-    /// Objects with an action running now ([`is_transition`](crate::is_transition)).
+    /// Objects with an action running now ([`is_transition`](crate::instance::rules::is_transition)).
     pub transitions: usize,
     /// The rejoin grace period runs: nothing is started without being asked.
     pub grace: bool,
@@ -41,6 +44,7 @@ impl Default for Conditions {
     fn default() -> Self {
         Self {
             ready_period_secs: 5.0,
+            heartbeat_timeout_secs: 15.0,
             max_parallel: 10,
             transitions: 0,
             grace: false,
@@ -185,6 +189,17 @@ pub trait World {
         self.node(node).is_some_and(|data| data.r#gen.contains_key(other))
     }
 
+    /// Number of the local data as they are published: those of a later state are higher.
+    fn generation(&self) -> u64 {
+        self.acked(self.local_node())
+    }
+
+    /// Number of the local data that a node says to have, 0 for none.
+    fn acked(&self, node: &NodeName) -> u64 {
+        let told = self.node(node).and_then(|data| data.r#gen.get(self.local_node()));
+        told.copied().unwrap_or(0)
+    }
+
     /// How far a node sees the local one.
     fn sight(&self, node: &NodeName) -> Sight {
         let has = |data: &NodeData, of| data.r#gen.get(of).is_some_and(|number| *number > 0);
@@ -297,11 +312,5 @@ impl<'w> ObjectView<'w> {
     pub fn peers(&self) -> impl Iterator<Item = &Seen<'w>> {
         let local = self.world.local_node();
         self.known().filter(move |seen| seen.node != local)
-    }
-
-    /// State of the object over these instances, computed now.
-    #[must_use]
-    pub fn aggregate(&self) -> Aggregate {
-        crate::aggregate(self)
     }
 }

@@ -1,27 +1,36 @@
-//! The command line: arguments to requests, replies to text.
-//!
-//! [`parse`] turns the words of an operator, a script or the daemon itself into one typed [`Command`]; the renderers
-//! turn replies and evaluated data into text. Nothing here reads a file, a socket or the clock: what is done with a
-//! command, and where the text goes, is decided by the `actors` crate.
+//! The `om` binary: the daemon, the command line and the demo.
 
-mod command;
-mod complete;
-mod examples;
-mod options;
-mod parse;
-pub mod render;
-mod tree;
-mod unoffered;
-mod waiting;
+use drivers::exec::drain;
+use drivers::exec_context;
+use machine::limits;
+use root::start;
 
-pub use command::{
-    ActionOptions, ColorChoice, Command, ConfigAction, ConfigSource, CreateOptions, DaemonAction,
-    DaemonCommand, DemoCommand, Edit, EnvelopeChoice, Format, InstanceAction, KeyAction, KeySource,
-    LogOptions, MonitorCommand, NetAction, NodeAction, NodeCommand, ObjectAction, ObjectCommand,
-    Output, PoolAction, RotateCommand, SecretSource, StockCommand, SyncAction, Target, Wait,
-};
-pub use complete::{Completion, complete, script};
-pub use options::{Takes, duration, long_option};
-pub use parse::{NOT_ANSWERED, NOT_ASKED, Usage, parse, usage_code};
-pub use tree::group_names;
-pub use waiting::{Seen, Verdict, Waiting};
+/// Entry of the `om` binary: runs the command line and returns its exit code.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    use cli::{Command, DaemonAction, DaemonCommand};
+    // Before anything is read: each command may come to hold the secret, of its file or of its environment.
+    limits::hide_memory();
+    if let Some(code) = exec_context::run_if_asked() {
+        return code;
+    }
+    if let Some(code) = drain::run_if_asked() {
+        return code;
+    }
+    limits::leave_daemon();
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = words.collect();
+    match cli::parse(words.iter().cloned()) {
+        Err(usage) => {
+            client::om::say(&format!("{usage}\n"));
+            client::say_object(&words);
+            std::process::ExitCode::from(cli::usage_code(&words))
+        }
+        Ok(Command::Daemon(DaemonCommand {
+            action: DaemonAction::Start { foreground: true, thread_id: None },
+            ..
+        })) => start::run_foreground(),
+        Ok(Command::Demo(demo)) => demo::run(&demo),
+        Ok(command) => client::run(command),
+    }
+}

@@ -5,7 +5,11 @@ pub mod multicast;
 
 use serde_json::Value;
 
-use crate::{Frame, Keyring, Kind, Limits, Opened, Refusal};
+use crate::frame::{Frame, Limits};
+use crate::keyring::Keyring;
+use crate::opened::Opened;
+use crate::refusal::Refusal;
+use crate::sealed::Kind;
 
 /// Why a heartbeat is not heard.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use crate::classic::Content;
-use crate::frame::spend_as_if_opening;
-use crate::sealed::{ANY_GENERATION, Kind, Moment};
-use crate::{
-    Action, ClusterSecret, Dialect, Form, Frame, Limits, Opened, Prepared, Random, Refusal,
-    ReplyTo, Sender,
-};
-
-/// The cluster name that names no cluster.
-pub const JOIN: &str = "join";
+use crate::dialect::Dialect;
+use crate::frame::{Frame, Limits, spend_as_if_opening};
+use crate::opened::Opened;
+use crate::prepared::{Form, Prepared, ReplyTo, Sender};
+use crate::refusal::Refusal;
+use crate::request::Action;
+use crate::sealed::{ANY_GENERATION, JOIN, Kind, Moment};
+use crate::secret::{ClusterSecret, Random};
 
 /// Keyword `cluster.envelope`: which dialects a node accepts and which it speaks first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,13 +9,16 @@
 pub mod base64url;
 mod canonical;
 mod classic;
+mod dialect;
 mod frame;
 mod framing;
 mod freshness;
 pub mod heartbeat;
 mod json;
+pub mod jsonpath;
 mod keyring;
 pub mod log;
+mod opened;
 mod prepared;
 mod refusal;
 pub mod reply;
@@ -26,16 +29,18 @@ mod seen;
 mod weigh;
 mod zlib;
 
-pub use frame::{Dialect, Frame, Limits, Opened, cipher_id, is_sealed_frame};
+pub use dialect::Dialect;
+pub use frame::{Frame, Limits, cipher_id, is_sealed_frame};
 pub use framing::{Framing, Incoming, TooLong};
 pub use freshness::{Accepted, Beat, Freshness, MOST_IDS, Source};
 pub use json::{JsonError, parse_json, to_ascii_json};
-pub use keyring::{Envelope, JOIN, Keyring, is_open_to_join};
+pub use keyring::{Envelope, Keyring, is_open_to_join};
+pub use opened::Opened;
 pub use prepared::{Form, Prepared, ReplyTo, Seal, Sender};
 pub use refusal::{Refusal, is_not_member};
 pub use request::*;
 pub use sealed::{
-    ALL, ANY_GENERATION, BootId, FIRST_GENERATION, Kind, MessageId, Moment, Stamp, UNNAMED,
+    ALL, ANY_GENERATION, BootId, FIRST_GENERATION, JOIN, Kind, MessageId, Moment, Stamp, UNNAMED,
 };
 pub use secret::{ClusterSecret, KeyError, Random};
 pub use seen::{CipherId, MOST_CHANGING, MOST_OTHERS, SeenMessages};

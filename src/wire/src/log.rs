@@ -1,8 +1,9 @@
 //! Log lines, as files hold them and as requests carry them (src/wire/README.md, Log lines).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A local time, as log lines show it. Which instant it is depends on a time zone, which this room does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,8 +144,8 @@ impl LogEntry {
     /// The JSON of requests: `{"t": .., "l": .., "m": [..], "x": {..}}`.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        let context: Map<String, Value> =
-            self.context.iter().map(|(key, value)| (key.to_string(), (&**value).into())).collect();
+        let context: BTreeMap<&str, &str> =
+            self.context.iter().map(|(key, value)| (&**key, &**value)).collect();
         json!({"t": self.t, "l": self.level, "m": self.message, "x": context})
     }
 

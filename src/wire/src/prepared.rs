@@ -6,15 +6,18 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 
 use crate::canonical::rewrite;
-use crate::classic::{self, BLOCK};
+use crate::classic::BLOCK;
+use crate::dialect::Dialect;
+use crate::json::to_ascii_json;
 use crate::sealed::{
-    self, ALG, ALL, ANY_GENERATION, COMPRESS_FROM, FIRST_GENERATION, FLAG_PLAIN, FLAG_ZLIB, Header,
+    ALG, ALL, ANY_GENERATION, COMPRESS_FROM, FIRST_GENERATION, FLAG_PLAIN, FLAG_ZLIB, Header, JOIN,
     Kind, MessageId, Moment, SALT, Stamp, VERSION,
 };
+use crate::secret::{ClusterSecret, KeyError, Random};
 use crate::zlib::{
     EMPTY_LAST, HEADER, adler32, adler32_combine, append_stored, deflate_piece, inflate,
 };
-use crate::{ClusterSecret, Dialect, JOIN, KeyError, Random, base64url, to_ascii_json};
+use crate::{base64url, classic, sealed};
 
 /// Bodies above this length are kept compressed only: a plain copy is inflated for the few who ask.
 const KEEP_PLAIN: usize = 4 << 20;
@@ -264,7 +267,7 @@ pub enum Form {
 pub struct Seal {
     /// What it is for.
     pub kind: Kind,
-    /// For whom: a node, [`UNNAMED`](crate::UNNAMED) or [`ALL`].
+    /// For whom: a node, [`UNNAMED`](crate::sealed::UNNAMED) or [`ALL`].
     pub to: Box<str>,
     /// In a reply or a streamed item: the request.
     pub re: Option<MessageId>,
@@ -273,7 +276,7 @@ pub struct Seal {
 }
 
 impl Form {
-    /// The form of a request to the node `to`; [`UNNAMED`](crate::UNNAMED) asks a node for its name.
+    /// The form of a request to the node `to`; [`UNNAMED`](crate::sealed::UNNAMED) asks a node for its name.
     #[must_use]
     pub fn request(dialect: Dialect, to: &str, now: Moment, random: &dyn Random) -> Self {
         Self::new(dialect, Kind::Request, to, now, random)

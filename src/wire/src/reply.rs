@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::Prepared;
 use crate::json::{JsonError, read_and_keep, to_ascii_json};
+use crate::prepared::Prepared;
 use crate::weigh::{Measure, measure};
 
 /// `{"status": 0}`.
@@ -271,7 +271,7 @@ mod tests {
             assert_eq!(part.status(), status, "{text}");
             let joined =
                 fanned_out([NodeReply { nodename: "n1".into(), is_local: false, reply: part }]);
-            let expected: Value = crate::parse_json(text.as_bytes()).unwrap();
+            let expected: Value = crate::json::parse_json(text.as_bytes()).unwrap();
             assert_eq!(read(&joined), json!({"nodes": {"n1": expected}, "status": status}));
         }
         let failed = Arc::new(Prepared::new(&json!({"status": 3, "error": "no"})));
@@ -304,21 +304,26 @@ mod tests {
             let joined = fanned_out(parts);
             assert_eq!(read(&joined), expected);
             assert_eq!(joined.len(), joined.json().len());
-            let secret = crate::ClusterSecret::new("0123456789abcdef0123456789abcdef");
-            let sender = crate::Sender::new("c1", "n1", secret.clone());
-            let limits = crate::Limits::default();
-            for dialect in [crate::Dialect::Sealed, crate::Dialect::Classic] {
-                let now = crate::Moment { boot: crate::BootId([1; 16]), b_us: 1, t_ms: 1 };
-                let form = crate::Form::request(dialect, "n2", now, &Same);
+            let secret = crate::secret::ClusterSecret::new("0123456789abcdef0123456789abcdef");
+            let sender = crate::prepared::Sender::new("c1", "n1", secret.clone());
+            let limits = crate::frame::Limits::default();
+            for dialect in [crate::dialect::Dialect::Sealed, crate::dialect::Dialect::Classic] {
+                let now = crate::sealed::Moment {
+                    boot: crate::sealed::BootId([1; 16]),
+                    b_us: 1,
+                    t_ms: 1,
+                };
+                let form = crate::prepared::Form::request(dialect, "n2", now, &Same);
                 let frame = sender.seal(&form, &joined, &Same).unwrap();
-                let opened = crate::Frame::parse(&frame, &limits).unwrap();
+                let opened = crate::frame::Frame::parse(&frame, &limits).unwrap();
                 let opened = opened.open(&secret, &limits).unwrap();
                 assert_eq!(opened.read::<Value>().unwrap(), expected, "{dialect}");
                 assert_eq!(
                     opened.into_body().len(),
                     match dialect {
-                        crate::Dialect::Sealed => joined.len(),
-                        crate::Dialect::Classic => crate::to_ascii_json(&expected).len(),
+                        crate::dialect::Dialect::Sealed => joined.len(),
+                        crate::dialect::Dialect::Classic =>
+                            crate::json::to_ascii_json(&expected).len(),
                     }
                 );
             }
@@ -328,7 +333,7 @@ mod tests {
     /// What is random does not matter here.
     struct Same;
 
-    impl crate::Random for Same {
+    impl crate::secret::Random for Same {
         fn fill(&self, bytes: &mut [u8]) {
             bytes.fill(7);
         }

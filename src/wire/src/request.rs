@@ -1,16 +1,17 @@
 //! Requests: what the router makes of a message, and how clients write one (src/wire/README.md, Requests).
 
+mod error;
 mod options;
 mod table;
 
-use std::fmt;
-
 use serde_json::{Map, Value, json};
 
-pub use options::{Format, Size};
-pub use table::*;
+pub use crate::request::options::Format;
+pub use crate::request::options::Options;
+pub use crate::request::options::Size;
+pub use crate::request::table::*;
 
-use crate::json::JsonError;
+pub use crate::request::error::RequestError;
 use crate::weigh::{parse_within, weigh_value};
 
 /// The nodes that a request is for.
@@ -51,104 +52,6 @@ pub struct Request {
     pub multiplexed: bool,
 }
 
-/// Why the router refuses a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestError {
-    /// `null`: closed without reply.
-    Null,
-    /// Not JSON, or not an object.
-    Format,
-    /// Reading it takes more memory than a request may.
-    TooHeavy,
-    /// No `action`.
-    NoAction,
-    /// `action` is not a text; the word is the type's.
-    ActionType(&'static str),
-    /// `options` is not an object; the word is the type's.
-    OptionsType(&'static str),
-    /// `node` is neither text nor an array of texts.
-    Node,
-    /// No handler of that name and method.
-    Unsupported {
-        /// The method, as received.
-        method: Option<Box<str>>,
-        /// The name, without leading slashes, cut to 200 characters.
-        name: Box<str>,
-    },
-    /// A required option is absent.
-    Required {
-        /// The option.
-        name: &'static str,
-    },
-    /// An option does not convert.
-    Conversion {
-        /// The option.
-        name: &'static str,
-        /// Its format.
-        format: Format,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl RequestError {
-    /// The `status` of the reply.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Null => 0,
-            Self::Format | Self::NoAction => 1,
-            Self::ActionType(_) | Self::OptionsType(_) => 500,
-            Self::Node | Self::Required { .. } | Self::Conversion { .. } => 400,
-            Self::TooHeavy => 413,
-            Self::Unsupported { .. } => 501,
-        }
-    }
-
-    /// The reply; `null`, that is none, for a null message.
-    #[must_use]
-    pub fn to_reply(&self) -> Value {
-        match self {
-            Self::Null => Value::Null,
-            // Deployed agents fail there, and say so with a stack that clients may look for.
-            Self::ActionType(_) | Self::OptionsType(_) => {
-                json!({"status": self.status(), "error": self.to_string(), "traceback": ""})
-            }
-            _ => json!({"status": self.status(), "error": self.to_string()}),
-        }
-    }
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Null => f.write_str("null request"),
-            Self::Format => f.write_str("invalid data format"),
-            Self::TooHeavy => f.write_str("the request holds more values than a request may"),
-            Self::NoAction => f.write_str("action not specified"),
-            Self::ActionType(kind) => write!(f, "'{kind}' object has no attribute 'lstrip'"),
-            Self::OptionsType(kind) => write!(f, "'{kind}' object has no attribute 'items'"),
-            Self::Node => f.write_str("node is neither a text nor an array of texts"),
-            Self::Unsupported { method, name } => {
-                write!(f, "handler {} {name} is not supported", method.as_deref().unwrap_or("None"))
-            }
-            Self::Required { name } => write!(f, "required option {name} is not set"),
-            Self::Conversion { name, format, reason } => {
-                let format = format.as_str();
-                write!(f, "option {name} format conversion to {format} error: {reason}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for RequestError {}
-
-impl From<JsonError> for RequestError {
-    fn from(error: JsonError) -> Self {
-        if error.is_too_heavy() { Self::TooHeavy } else { Self::Format }
-    }
-}
-
 /// The type of a value, in the words of the deployed agents' errors.
 fn type_word(value: &Value) -> &'static str {
     match value {
@@ -171,6 +74,18 @@ fn cut(text: &str) -> Box<str> {
 pub const MOST_WEIGHT: usize = 40 << 20;
 
 impl Action {
+    /// Status and reason of a request that is refused whoever asks, as its row says.
+    #[must_use]
+    pub fn refusal(&self) -> Option<(u16, String)> {
+        let (status, reason) = self.route().refusal?;
+        let catalog = match self {
+            Self::Templates(options) => &options.catalog,
+            Self::Template(options) => &options.catalog,
+            _ => "",
+        };
+        Some((status, reason.replace("{catalog}", &cut(catalog))))
+    }
+
     /// Whether it may carry more than names, selectors and words: a key, configurations, the status of an instance, a
     /// message for the relay.
     #[must_use]
@@ -369,4 +284,24 @@ pub fn routes_table() -> Value {
         })
     };
     ROUTES.iter().map(describe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_tells_why_its_request_is_refused_whoever_asks() {
+        let refusal = |action: Action| action.refusal();
+        let long = "c".repeat(300);
+        let expected = format!("catalog {} not found", &long[..200]);
+        assert_eq!(refusal(Templates { catalog: long }.into()), Some((404, expected)));
+        let template = Template { catalog: "a".into(), template: "b".into() };
+        assert_eq!(refusal(template.into()), Some((404, "catalog a not found".into())));
+        assert_eq!(
+            refusal(DrbdAllocations {}.into()),
+            Some((501, "driver disk.drbd is not supported".into()))
+        );
+        assert_eq!(refusal(Catalogs {}.into()), None);
+    }
 }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use crate::secret::{ClusterSecret, Random};
 use crate::zlib::{InflateError, inflate};
-use crate::{ClusterSecret, Random};
 
 /// The only `alg`.
 pub(crate) const ALG: &str = "A256GCM";
@@ -26,6 +26,9 @@ pub(crate) const COMPRESS_FROM: usize = 1_024;
 
 /// The recipient of what is sealed once for all who may open it.
 pub const ALL: &str = "*";
+/// The cluster name that names no cluster.
+pub const JOIN: &str = "join";
+
 /// The recipient whose name the sender does not know: it answers with its name, and does nothing.
 pub const UNNAMED: &str = "";
 /// The generation of a sender that has a secret, but not its number: those who join, and who ask a relay or an arbitrator.

@@ -5,7 +5,7 @@ use std::fmt;
 use model::{SecretLength, SecretUse};
 use zeroize::Zeroizing;
 
-use crate::Dialect;
+use crate::dialect::Dialect;
 
 /// `cluster.secret`: wiped when dropped, never printed.
 #[derive(Clone, Eq)]

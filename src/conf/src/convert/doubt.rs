@@ -1,7 +1,11 @@
 //! Texts that converters take, as deployed agents do, for something else than they say.
+//!
+//! Part of the `impl` of [`Converter`], in a file of its own for its length.
 
-use super::{Converter, Expected, integer};
-use crate::Value;
+use crate::convert::Converter;
+use crate::convert::expected::Expected;
+use crate::convert::quantity::integer;
+use crate::value::Value;
 
 impl Converter {
     /// What was expected of a text that converts, but not to what it says: `abc` is a duration of 0 s to deployed
@@ -14,7 +18,7 @@ impl Converter {
         match self {
             Self::Integer => integer(&Value::Text(text.into())).is_null().then_some("a number"),
             Self::Duration | Self::DurationMinutes | Self::DurationDays => {
-                (!is_duration(text)).then_some(super::quantity::DURATION)
+                (!is_duration(text)).then_some(crate::convert::quantity::DURATION)
             }
             Self::Json => {
                 serde_json::from_str::<serde::de::IgnoredAny>(text).is_err().then_some("JSON")
@@ -38,6 +42,12 @@ impl Converter {
     }
 }
 
+/// Units as words: read by their first letter.
+const UNITS: [&str; 14] = [
+    "sec", "secs", "second", "seconds", "min", "mins", "minute", "minutes", "hour", "hours", "day",
+    "days", "week", "weeks",
+];
+
 /// Whether all of a text is a duration: nothing is left that would be ignored.
 fn is_duration(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
@@ -54,7 +64,10 @@ fn is_duration(text: &str) -> bool {
         let (number, after) = rest.split_at(end);
         let units = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(units);
-        if !is_number(number) || !matches!(unit, "ms" | "s" | "m" | "h" | "d" | "w") {
+        // What follows the first letter of a word is ignored, and what follows the word too.
+        let is_unit = matches!(unit, "ms" | "s" | "m" | "h" | "d" | "w")
+            || after.is_empty() && UNITS.contains(&unit);
+        if !is_number(number) || !is_unit {
             return false;
         }
         rest = after;
@@ -82,6 +95,8 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
                 || address.is_ok_and(|bits| bits.leading_ones() == bits.count_ones())
                 || text.split('.').any(|part| part.len() > 1 && part.starts_with('0'))
         }
+        // A name is known to a resolver only; an address of a network never resolves.
+        "ipname" | "gateway" => !text.contains('/'),
         "umask" | "perm" | "dirperm" => {
             u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o7777)
         }
@@ -95,6 +110,8 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
         "retcodes" => "exit codes with their states, as 0:up 1:down",
         "pg_cpu_quota" => "a share of the processors, as 50%, 50%@2, 50%@all or -1",
         "netmask" => "a netmask, as 24 or 255.255.255.0",
+        "ipname" => "an address or a name: netmask is a keyword of its own",
+        "gateway" => "an address",
         _ => "an octal mode, as 027",
     })
 }
@@ -117,8 +134,17 @@ mod tests {
         for text in ["abc", "10x", "1h30", "1h 30m", "-5", "xs", "1.5.2s", "s", "inf", "1e"] {
             assert!(Converter::Duration.doubt(text).is_some(), "{text}");
         }
-        for text in ["", "0", "90", "1.5", "1h30m", "250MS", "2w1d", "0.5s"] {
+        for text in ["", "0", "90", "1.5", "1h30m", "250MS", "2w1d", "0.5s", "1h30min", "2Hours"] {
             assert_eq!(Converter::Duration.doubt(text), None, "{text}");
+        }
+        // Read as one hour, as 10 minutes, as nothing.
+        for text in ["1hour30min", "10msec", "10 min", "min"] {
+            assert!(Converter::Duration.doubt(text).is_some(), "{text}");
+        }
+        for unit in UNITS {
+            let short = crate::parse_duration(&format!("3{}", &unit[..1]), 1.0);
+            assert_eq!(crate::parse_duration(&format!("3{unit}"), 1.0), short, "{unit}");
+            assert_eq!(Converter::Duration.doubt(&format!("3{unit}")), None, "{unit}");
         }
         for (text, is_doubted) in [("x", true), ("1x", true), ("3", false), ("1.9", false)] {
             assert_eq!(Converter::Integer.doubt(text).is_some(), is_doubted, "{text}");
@@ -148,6 +174,10 @@ mod tests {
             ("umask", "022", false),
             ("umask", "089", true),
             ("perm", "rwx", true),
+            ("ipname", "192.0.2.3/24", true),
+            ("ipname", "www.example.org", false),
+            ("gateway", "fe80::1", false),
+            ("gateway", "192.0.2.1/24", true),
             ("start", "rwx", false),
         ] {
             assert_eq!(doubt_of(keyword, text).is_some(), is_doubted, "{keyword} = {text}");

@@ -1,7 +1,7 @@
 //! Sizes, durations and dates.
 
-use super::Expected;
-use crate::Value;
+use crate::convert::expected::Expected;
+use crate::value::Value;
 
 /// How a size is read and given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,7 +48,7 @@ pub fn parse_size(text: &str, options: SizeOptions<'_>) -> Result<Value, Expecte
         (unit, _) => factor(unit)?,
     };
     let bytes = scale(&number, factor)?;
-    let target = options.to.map_or(Ok(1), self::factor)?;
+    let target = options.to.map_or(Ok(1), crate::convert::quantity::factor)?;
     let mut result = bytes / target;
     if let Some(round) = options.round.filter(|round| *round > 0) {
         result -= result.rem_euclid(i128::from(round));
@@ -170,6 +170,30 @@ pub(super) fn datetime(text: &str) -> Result<String, Expected> {
     );
     let date = date.map_err(|_| DATE)?;
     Ok(date.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+pub(crate) fn integer(value: &Value) -> Value {
+    let from_number = |number: f64| {
+        #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
+        if number.is_finite() && number.abs() < 9.2e18 {
+            Value::Integer(number as i64)
+        } else {
+            Value::Null
+        }
+    };
+    match value {
+        Value::Integer(number) => Value::Integer(*number),
+        Value::Bool(value) => Value::Integer(i64::from(*value)),
+        Value::Float(number) => from_number(*number),
+        Value::Text(text) => {
+            let text = text.trim();
+            match text.parse() {
+                Ok(number) => Value::Integer(number),
+                Err(_) => text.parse().map_or(Value::Null, from_number),
+            }
+        }
+        Value::Null | Value::List(_) | Value::Set(_) | Value::Json(_) => Value::Null,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Words as a shell splits them.
 
-use super::Expected;
+use crate::convert::expected::Expected;
 
 /// Splits a command line into words: quotes and backslashes as in a POSIX shell, no expansion, no comments.
 ///

@@ -1,9 +1,18 @@
 //! References `{..}` in a text (src/conf/README.md, References).
+//!
+//! Part of the `impl` of [`Evaluation`], in a file of its own for its length.
 
 use std::collections::BTreeSet;
 
-use super::{Doc, EvalReason, Evaluation, MAX_DEPTH, MAX_LENGTH};
-use crate::{Context, NodeConf, Value, keywords};
+use crate::context::Context;
+use crate::doc::Doc;
+use crate::eval::error::EvalReason;
+use crate::eval::spelling::{BUILTINS, next_reference};
+use crate::eval::{Evaluation, MAX_DEPTH, MAX_LENGTH};
+use crate::keywords;
+use crate::keywords::keyword;
+use crate::node::NodeConf;
+use crate::value::Value;
 
 /// What a reference stands for.
 enum Target {
@@ -152,7 +161,7 @@ impl Evaluation<'_> {
             return Ok(target);
         }
         let is_known =
-            matches!(self.doc.tables().find("DEFAULT", None, name), keywords::Lookup::Known(_));
+            matches!(self.doc.tables().find("DEFAULT", None, name), keyword::Lookup::Known(_));
         if !is_known {
             return self.option("DEFAULT", name);
         }
@@ -403,7 +412,7 @@ fn meant(doc: Doc<'_>, group: &str, option: &str) -> (bool, Option<String>) {
     let is_index = group.contains('#');
     let is_resource = is_index
         && keywords::is_resource_group(
-            keywords::group_of(group.split('#').next().unwrap_or_default()).0,
+            keyword::group_of(group.split('#').next().unwrap_or_default()).0,
         );
     let is_section = matches!(group, "env" | "labels" | "data" | "node" | "DEFAULT");
     let near = model::nearest(group, ini.sections().take(MOST_CANDIDATES).chain(SECTIONS));
@@ -417,41 +426,6 @@ const MOST_CANDIDATES: usize = 100;
 /// Sections that a reference may name, whether they are there or not.
 const SECTIONS: [&str; 4] = ["env", "labels", "node", "DEFAULT"];
 
-/// Names that a reference may have without a section.
-const BUILTINS: [&str; 31] = [
-    "nodename",
-    "short_nodename",
-    "clustername",
-    "clusterid",
-    "clusternodes",
-    "clusterdrpnodes",
-    "dns",
-    "dnsnodes",
-    "etc",
-    "var",
-    "svcmgr",
-    "nodemgr",
-    "dnsuxsockd",
-    "dnsuxsock",
-    "collector_api",
-    "namespace",
-    "kind",
-    "name",
-    "svcname",
-    "path",
-    "svcpath",
-    "short_name",
-    "scaler_name",
-    "scaler_short_name",
-    "rid",
-    "rindex",
-    "fqdn",
-    "domain",
-    "private_var",
-    "initd",
-    "nodes",
-];
-
 /// What `{dnsnodes}` leaves out: words of `cluster.dns` that are no names of cluster nodes. To know whose addresses they
 /// are would take a resolver.
 pub(crate) fn left_out_of_dnsnodes(node: &NodeConf) -> Vec<String> {
@@ -462,64 +436,5 @@ pub(crate) fn left_out_of_dnsnodes(node: &NodeConf) -> Vec<String> {
     dns.split_whitespace().filter(|word| !is_named(word)).map(str::to_owned).collect()
 }
 
-/// The leftmost innermost reference that starts at `from` or later: positions of its braces. One has letters,
-/// digits, `_`, `.`, `[`, `]`, `:`, `/`, starts with a letter or digit, and may have one `#` after such a word.
-fn next_reference(text: &str, from: usize) -> Option<(usize, usize)> {
-    let mut search = from;
-    while let Some(offset) = text.get(search..)?.find('{') {
-        let start = search + offset;
-        let inner = &text[start + 1..];
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let mut has_hash = false;
-        let mut is_first_word = true;
-        let end = inner.find(|c: char| {
-            let fits = match c {
-                '#' => is_first_word && !std::mem::replace(&mut has_hash, true),
-                '.' | '[' | ']' | ':' | '/' => true,
-                c => is_word(c),
-            };
-            is_first_word &= is_word(c);
-            !fits
-        });
-        match end {
-            Some(end)
-                if inner[end..].starts_with('}')
-                    && inner.starts_with(|c| is_word(c) || c == '#') =>
-            {
-                return Some((start, start + 1 + end));
-            }
-            _ => search = start + 1,
-        }
-    }
-    None
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reference_has_no_blank_dash_or_at() {
-        for (text, found) in [
-            ("a {b} c", Some("b")),
-            ("{a b}", None),
-            ("{a-b}", None),
-            ("{a@b}", None),
-            ("{}", None),
-            ("{.a}", None),
-            ("{#nodes}", Some("#nodes")),
-            ("{fs#1.dev}", Some("fs#1.dev")),
-            ("{a.b#c}", None),
-            ("{fs#1#2}", None),
-            ("{env.l[{env.i}]}", Some("env.i")),
-            ("{upper:env.a}", Some("upper:env.a")),
-            ("{{a}", Some("a")),
-            ("{a", None),
-            ("${x}", Some("x")),
-            ("{é}", Some("é")),
-        ] {
-            let reference = next_reference(text, 0).map(|(start, end)| &text[start + 1..end]);
-            assert_eq!(reference, found, "{text}");
-        }
-    }
-}
+mod tests;

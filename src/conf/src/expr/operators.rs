@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::MAX_LENGTH;
+/// Longest text of an expression, and of what it yields.
+pub(crate) const MAX_LENGTH: usize = 16_384;
 
 /// An operand.
 #[derive(Debug, Clone, PartialEq)]

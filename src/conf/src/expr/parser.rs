@@ -1,8 +1,10 @@
 //! The grammar of an expression, by descent, with a bound on its depth.
 
-use super::MAX_DEPTH;
-use super::lexer::Token;
-use super::operators::{Operand, calculate, compare, negate};
+use crate::expr::lexer::Token;
+use crate::expr::operators::{Operand, calculate, compare, negate};
+
+/// Deepest nesting of parentheses and signs.
+pub(crate) const MAX_DEPTH: usize = 64;
 
 type Result = std::result::Result<Operand, String>;
 

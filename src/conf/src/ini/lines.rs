@@ -1,6 +1,6 @@
 //! What each line of a document is.
 
-use super::{IniError, IniReason};
+use crate::ini::error::{IniError, IniReason};
 
 /// A line and what it is.
 #[derive(Debug, Clone, Copy)]

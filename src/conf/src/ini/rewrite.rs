@@ -1,23 +1,106 @@
 //! Changing some lines of a document and no others.
+//!
+//! Part of the `impl` of [`Ini`], in a file of its own for its length.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lines::{self, Kind};
-use super::{Ini, IniError, IniReason, Section};
+use crate::ini::error::{IniError, IniReason};
+use crate::ini::lines::Kind;
+use crate::ini::{Change, Ini, Section, lines};
+
+impl Ini {
+    /// Sets one keyword. See [`Ini::apply`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Ini::apply`].
+    pub fn set(&mut self, section: &str, keyword: &str, value: &str) -> Result<bool, IniError> {
+        self.apply(&[Change::Set {
+            section: section.into(),
+            keyword: keyword.into(),
+            value: value.into(),
+        }])
+    }
+
+    /// Removes one keyword; whether it was there.
+    pub fn unset(&mut self, section: &str, keyword: &str) -> bool {
+        self.apply(&[Change::Unset { section: section.into(), keyword: keyword.into() }])
+            .expect("what is removed need not be written")
+    }
+
+    /// Removes a section; whether it was there.
+    pub fn remove_section(&mut self, section: &str) -> bool {
+        self.apply(&[Change::RemoveSection(section.into())])
+            .expect("what is removed need not be written")
+    }
+
+    /// Applies changes in order, in one rewrite; whether anything changed. Lines of what did not change stay as
+    /// they are, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// [`IniReason::Unwritable`] for a name or value that would read back otherwise, as a value with a line that
+    /// starts with `#`. Nothing is changed then.
+    pub fn apply(&mut self, changes: &[Change]) -> Result<bool, IniError> {
+        let mut sets: BTreeMap<(&str, &str), Option<String>> = BTreeMap::new();
+        let mut order: Vec<(&str, &str)> = vec![];
+        let mut removed: BTreeSet<&str> = BTreeSet::new();
+        for change in changes {
+            match change {
+                Change::Set { section, keyword, value } => {
+                    if sets.insert((section, keyword), Some(lines::normalize(value))).is_none() {
+                        order.push((section, keyword));
+                    }
+                }
+                Change::Unset { section, keyword } => {
+                    if sets.insert((section, keyword), None).is_none() {
+                        order.push((section, keyword));
+                    }
+                }
+                Change::RemoveSection(section) => {
+                    removed.insert(section);
+                    order.retain(|(other, _)| other != section);
+                    sets.retain(|(other, _), _| *other != section.as_str());
+                }
+            }
+        }
+        // What was removed before being set again starts anew.
+        let removed: BTreeSet<&str> =
+            removed.into_iter().filter(|section| self.has_section(section)).collect();
+        let is_gone = |section: &str, keyword: &str| {
+            removed.contains(section) || self.get(section, keyword).is_none()
+        };
+        let edits: Vec<Edit<'_>> = order
+            .into_iter()
+            .filter_map(|(section, keyword)| {
+                let value = sets.remove(&(section, keyword))?;
+                let is_same = match &value {
+                    Some(value) => {
+                        !removed.contains(section)
+                            && self.get(section, keyword) == Some(value.as_str())
+                    }
+                    None => is_gone(section, keyword),
+                };
+                (!is_same).then_some(Edit { section, keyword, value })
+            })
+            .collect();
+        if edits.is_empty() && removed.is_empty() {
+            return Ok(false);
+        }
+        *self = rewrite(self, &removed, &edits)?;
+        Ok(true)
+    }
+}
 
 /// One keyword that changes: to a value, or away.
-pub(super) struct Edit<'a> {
-    pub(super) section: &'a str,
-    pub(super) keyword: &'a str,
-    pub(super) value: Option<String>,
+struct Edit<'a> {
+    section: &'a str,
+    keyword: &'a str,
+    value: Option<String>,
 }
 
 /// The document with sections removed, then keywords edited.
-pub(super) fn rewrite(
-    ini: &Ini,
-    removed: &BTreeSet<&str>,
-    edits: &[Edit<'_>],
-) -> Result<Ini, IniError> {
+fn rewrite(ini: &Ini, removed: &BTreeSet<&str>, edits: &[Edit<'_>]) -> Result<Ini, IniError> {
     let wanted = wanted(ini, removed, edits);
     let in_place = Ini::parse(&in_place(ini, removed, edits));
     if let Ok(written) = in_place
@@ -44,7 +127,7 @@ fn wanted(ini: &Ini, removed: &BTreeSet<&str>, edits: &[Edit<'_>]) -> Ini {
         match &edit.value {
             Some(value) => {
                 let section = wanted.sections.entry(edit.section.into()).or_default();
-                let entry = super::Entry { value: value.as_str().into(), line: 0 };
+                let entry = crate::ini::Entry { value: value.as_str().into(), line: 0 };
                 section.entries.insert(edit.keyword.into(), entry);
             }
             None => _ = unset.entry(edit.section).or_default().insert(edit.keyword),

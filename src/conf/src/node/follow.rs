@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{NodeConf, NodeSettings};
-use crate::{Complaint, Ini, ObjectConf, Severity};
+use crate::complaint::{Complaint, Severity};
+use crate::ini::Ini;
+use crate::node::NodeConf;
+use crate::node::settings::NodeSettings;
+use crate::object::ObjectConf;
 
 /// The names of the files, as complaints have them: cluster.conf first.
 pub const NODE_FILES: [&str; 2] = ["cluster.conf", "node.conf"];
@@ -150,8 +153,8 @@ impl NodeSettings {
     }
 }
 
-fn unreadable(file: usize, error: crate::IniError) -> Complaint {
-    let reason = crate::IniError { line: 0, reason: error.reason }.to_string();
+fn unreadable(file: usize, error: crate::ini::error::IniError) -> Complaint {
+    let reason = crate::ini::error::IniError { line: 0, reason: error.reason }.to_string();
     Complaint { line: error.line, reason, ..about(file, "") }
 }
 

@@ -6,7 +6,8 @@
 use model::NodeName;
 
 use super::step::about_cluster;
-use super::{NODE_FILES, NodeSettings};
+use crate::node::follow::NODE_FILES;
+use crate::node::settings::NodeSettings;
 use crate::{Complaint, Context};
 
 /// Keywords that a rotation writes, and nobody else where there are others.
@@ -144,8 +145,8 @@ impl NodeSettings {
 mod tests {
     use model::NodeName;
 
-    use super::super::Found;
     use super::*;
+    use crate::node::follow::Found;
 
     const S1: &str = "secret-of-the-first-gen";
     const S2: &str = "secret-of-the-second-gen";

@@ -1,22 +1,22 @@
 //! Reading the settings: a keyword that can not be used has its default, and a complaint.
 
+mod listener;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{NodeName, SecretUse};
+use model::{Kind, NodeName, ObjectPath, SecretUse};
 
-use super::settings::{
-    ArbitratorSettings, Envelope, HeartbeatSettings, ListenerSettings, LogLevel, NodeSettings,
-    Secret, SplitAction, Threshold,
+use crate::complaint::{Complaint, Severity};
+use crate::context::Context;
+use crate::doc::Doc;
+use crate::node::settings::{
+    ArbitratorSettings, Envelope, HeartbeatSettings, LogLevel, NodeSettings, Secret, SplitAction,
+    Threshold,
 };
-
-/// The words of keywords `envelope`.
-const ENVELOPES: [(&str, Envelope); 3] =
-    [("sealed", Envelope::Sealed), ("any", Envelope::Any), ("classic", Envelope::Classic)];
-use super::{NodeConf, eval};
-use crate::eval::Doc;
-use crate::{Complaint, Context, Severity, Value};
+use crate::node::{NodeConf, node_names};
+use crate::value::Value;
 
 /// Shortest and longest of the durations that decide: a zero would spin, and a century overflows timers.
 const DURATIONS: std::ops::RangeInclusive<f64> = 0.001..=86_400.0 * 365.0;
@@ -239,12 +239,15 @@ impl Loader<'_> {
     fn load(&mut self) -> NodeSettings {
         let is_fast = self.word("cluster", "profile", &[("fast", true)]);
         let fast = |usual: f64, fast: f64| if is_fast { fast } else { usual };
+        let quorum = self.bool("cluster", "quorum");
+        // Without quorum, a node that is alone may not be the only one that is: machines boot that far apart.
+        let rejoin = if is_fast && quorum { 5.0 } else { 90.0 };
         let nodename = self.conf.nodename.clone();
         let mut nodes = self.nodes("cluster", "nodes");
         if nodes.is_empty() {
             nodes.push(nodename.clone());
         }
-        let envelope = self.word("cluster", "envelope", &ENVELOPES);
+        let envelope = self.word("cluster", "envelope", &Envelope::WORDS);
         let secret = match envelope {
             Envelope::Sealed => self.secret("cluster", SecretUse::Sealed),
             // Both dialects are spoken, with the same secret.
@@ -258,8 +261,10 @@ impl Loader<'_> {
             secret_next: self.secret_of("cluster", "secret_next", SecretUse::Sealed),
             secret_previous: self.secret_of("cluster", "secret_previous", SecretUse::Sealed),
             drpnodes: self.nodes("cluster", "drpnodes"),
-            quorum: self.bool("cluster", "quorum"),
+            quorum,
             dns: self.words("cluster", "dns"),
+            ca: self.paths("ca"),
+            cert: self.paths("cert").pop(),
             vip: self.text("cluster", "vip"),
             envelope,
             is_fast,
@@ -272,7 +277,7 @@ impl Loader<'_> {
             min_avail_mem: self.threshold("min_avail_mem", 2),
             min_avail_swap: self.threshold("min_avail_swap", 10),
             maintenance_grace_period: self.duration("node", "maintenance_grace_period", 60.0),
-            rejoin_grace_period: self.duration("node", "rejoin_grace_period", fast(90.0, 5.0)),
+            rejoin_grace_period: self.duration("node", "rejoin_grace_period", rejoin),
             ready_period: self.duration("node", "ready_period", fast(5.0, 0.2)),
             split_action: self.word(
                 "node",
@@ -309,48 +314,31 @@ impl Loader<'_> {
         }
     }
 
-    fn listener(&mut self) -> ListenerSettings {
-        let usual = ListenerSettings::default();
-        const SECTION: &str = "listener";
-        ListenerSettings {
-            addr: self.text(SECTION, "addr").unwrap_or_default(),
-            port: self.number(SECTION, "port", 0..=u16::MAX, usual.port),
-            tls_addr: self.text(SECTION, "tls_addr").unwrap_or_default(),
-            tls_port: self.number(SECTION, "tls_port", 0..=u16::MAX, usual.tls_port),
-            // A frame below 4 KiB could not carry our own requests.
-            max_frame_bytes: self.number(
-                SECTION,
-                "max_frame",
-                4_096..=1 << 40,
-                usual.max_frame_bytes,
-            ),
-            max_message_bytes: self.number(
-                SECTION,
-                "max_message",
-                4_096..=1 << 40,
-                usual.max_message_bytes,
-            ),
-            replay_window: self.duration(SECTION, "replay_window", 30.0),
-            idle_timeout: self.duration(SECTION, "idle_timeout", 60.0),
-            max_connections: self.number(
-                SECTION,
-                "max_connections",
-                1..=1_000_000,
-                usual.max_connections,
-            ),
-            max_connections_per_address: self.number(
-                SECTION,
-                "max_connections_per_address",
-                1..=1_000_000,
-                usual.max_connections_per_address,
-            ),
+    /// `cluster.ca` and `cluster.cert`: paths of sec objects.
+    fn paths(&mut self, keyword: &str) -> Vec<ObjectPath> {
+        let words = self.words("cluster", keyword);
+        if words.is_empty() {
+            // A cluster name that is no name of an object has none.
+            let usual = format!("system/sec/{keyword}-{}", self.conf.cluster_name());
+            return ObjectPath::parse(&usual).into_iter().collect();
         }
+        let mut paths = vec![];
+        for word in words {
+            match ObjectPath::parse(&word).ok().filter(|path| path.kind() == Kind::Sec) {
+                Some(path) => paths.push(path),
+                None => {
+                    let reason = format!("{word:?} is not the path of a sec object");
+                    self.complain("cluster", keyword, reason);
+                }
+            }
+        }
+        paths
     }
 
     /// The dialects to ask a relay or an arbitrator in: its own keyword, else that of the cluster.
     fn envelope_of(&mut self, section: &str, of_cluster: Envelope) -> Envelope {
         match self.text(section, "envelope").is_some() {
-            true => self.word(section, "envelope", &ENVELOPES),
+            true => self.word(section, "envelope", &Envelope::WORDS),
             false => of_cluster,
         }
     }
@@ -453,7 +441,7 @@ impl Loader<'_> {
         for name in self.sections("stonith") {
             let node = name.split_once('#').map(|(_, node)| node.to_owned()).unwrap_or_default();
             let words = self.words(&name, "cmd");
-            if let (Some(node), false) = (eval::node_names(&[node]).pop(), words.is_empty()) {
+            if let (Some(node), false) = (node_names(&[node]).pop(), words.is_empty()) {
                 commands.insert(node, words);
             }
         }

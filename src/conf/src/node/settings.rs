@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::NodeName;
+use model::{NodeName, ObjectPath};
 
 use zeroize::Zeroizing;
 
@@ -49,6 +49,10 @@ pub enum Envelope {
 }
 
 impl Envelope {
+    /// All words.
+    pub(in crate::node) const WORDS: [(&'static str, Self); 3] =
+        [("sealed", Self::Sealed), ("any", Self::Any), ("classic", Self::Classic)];
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -58,6 +62,24 @@ impl Envelope {
             Self::Classic => "classic",
         }
     }
+}
+
+/// Keyword `listener.metrics`: who is told metrics over TLS. At the socket of the node they always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetricsAccess {
+    /// Users who may look at a namespace.
+    #[default]
+    Users,
+    /// Everybody.
+    Open,
+    /// Nobody.
+    Off,
+}
+
+impl MetricsAccess {
+    /// All words.
+    pub(in crate::node) const WORDS: [(&'static str, Self); 3] =
+        [("auth", Self::Users), ("open", Self::Open), ("off", Self::Off)];
 }
 
 /// Keyword `node.split_action`: what a node does that lost a split.
@@ -161,6 +183,28 @@ pub struct ListenerSettings {
     pub max_connections: usize,
     /// `max_connections_per_address`, default 1,024.
     pub max_connections_per_address: usize,
+    /// `h2`, default true: the HTTP socket is there.
+    pub h2: bool,
+    /// `event_buffer`, default 512 KiB: bytes of events that are kept for subscribers that come back.
+    pub event_buffer: usize,
+    /// `ui`, default true: pages are served.
+    pub ui: bool,
+    /// `allow_secret`, default false: a client over TLS may prove by the secret of the cluster that it is root.
+    pub allow_secret: bool,
+    /// `crl`: a file of revocations, beside those of the authorities; none for the default, which means those alone.
+    pub crl: Option<String>,
+    /// `openid_well_known`: where the OpenID provider describes itself.
+    pub openid_well_known: Option<String>,
+    /// `node.secure_fetch`, default true: whether its certificate is checked.
+    pub secure_fetch: bool,
+    /// `openid_client_id`: the audience of its tokens; none for the name of the cluster.
+    pub openid_client_id: Option<String>,
+    /// `max_body`, default 16 MiB: bytes of the body of an HTTP request.
+    pub max_body: usize,
+    /// `metrics`, default auth.
+    pub metrics: MetricsAccess,
+    /// `metrics_objects`, default 1,000: objects with series of their own.
+    pub metrics_objects: usize,
 }
 
 impl Default for ListenerSettings {
@@ -176,6 +220,17 @@ impl Default for ListenerSettings {
             idle_timeout: Duration::from_secs(60),
             max_connections: 16_384,
             max_connections_per_address: 1_024,
+            h2: true,
+            event_buffer: 512 << 10,
+            ui: true,
+            allow_secret: false,
+            crl: None,
+            openid_well_known: None,
+            secure_fetch: true,
+            openid_client_id: None,
+            max_body: 16 << 20,
+            metrics: MetricsAccess::Users,
+            metrics_objects: 1_000,
         }
     }
 }
@@ -246,6 +301,10 @@ pub struct NodeSettings {
     pub quorum: bool,
     /// `cluster.dns`.
     pub dns: Vec<String>,
+    /// `cluster.ca`, default `system/sec/ca-<cluster.name>`: sec objects of the trusted authorities.
+    pub ca: Vec<ObjectPath>,
+    /// `cluster.cert`, default `system/sec/cert-<cluster.name>`: sec object with the certificate of the TLS listener.
+    pub cert: Option<ObjectPath>,
     /// `cluster.vip`, `addr/mask@dev`.
     pub vip: Option<String>,
     /// `cluster.envelope`, default sealed.
@@ -264,7 +323,7 @@ pub struct NodeSettings {
     pub min_avail_swap: Threshold,
     /// `node.maintenance_grace_period`, default 60 s.
     pub maintenance_grace_period: Duration,
-    /// `node.rejoin_grace_period`, default 90 s (fast: 5 s).
+    /// `node.rejoin_grace_period`, default 90 s (fast, with quorum: 5 s).
     pub rejoin_grace_period: Duration,
     /// `node.ready_period`, default 5 s (fast: 0.2 s).
     pub ready_period: Duration,
@@ -274,8 +333,8 @@ pub struct NodeSettings {
     pub loglevel: LogLevel,
     /// `node.dbopensvc`: the collector.
     pub dbopensvc: Option<String>,
-    /// `node.dbinsecure`, default false: the collector is asked where others may read along, over http:// beyond this
-    /// machine.
+    /// `node.dbinsecure`, default false: the collector is asked where others may read along: over http:// beyond this
+    /// machine, and over https:// with a certificate of anybody.
     pub dbinsecure: bool,
     /// `node.uuid`: who the node is for the collector.
     pub uuid: Option<Secret>,

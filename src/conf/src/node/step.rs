@@ -2,9 +2,9 @@
 
 use model::NodeName;
 
-use super::{Envelope, NodeSettings};
-use crate::eval::Doc;
-use crate::{Complaint, Severity};
+use crate::complaint::{Complaint, Severity};
+use crate::doc::Doc;
+use crate::node::settings::{Envelope, NodeSettings};
 
 impl NodeSettings {
     /// What forbids to go on from these settings to `next` by an edit; for who edits, not for who reads: another node

@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use model::ObjectPath;
 
-use crate::eval::{Doc, Evaluation};
-use crate::{Context, EvalError, EvalReason, Evaluated, ObjectConf, Value, keywords};
+use crate::context::Context;
+use crate::doc::Doc;
+use crate::eval::error::{EvalError, EvalReason};
+use crate::eval::{Evaluated, Evaluation};
+use crate::keywords::keyword;
+use crate::object::ObjectConf;
+use crate::value::Value;
 
 /// Typed access to the keywords of one section, evaluated on one node.
 ///
@@ -43,7 +48,7 @@ impl<'a> SectionReader<'a> {
     /// Driver group, deprecated section prefixes translated: `app`, `fs`, `disk`..
     #[must_use]
     pub fn group(&self) -> &'a str {
-        keywords::group_of(self.name).0
+        keyword::group_of(self.name).0
     }
 
     /// Driver type, the group's default when unset: `forking`, `flag`, `ext4`..; none when required and not set.

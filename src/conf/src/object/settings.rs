@@ -10,9 +10,14 @@ use model::{
     resolve_path,
 };
 
-use super::{ObjectConf, SectionReader};
+use crate::complaint::{Complaint, Severity};
+use crate::context::Context;
+use crate::convert::Converter;
 use crate::eval::MAX_DOCUMENT_WORK;
-use crate::{Complaint, Context, Converter, EvalError, Severity, Value};
+use crate::eval::error::EvalError;
+use crate::object::ObjectConf;
+use crate::object::section::SectionReader;
+use crate::value::Value;
 
 /// Keyword `restart_reset` where it does not parse: its default.
 const RESTART_RESET: Duration = Duration::from_secs(60);
@@ -108,7 +113,7 @@ impl Gatherer<'_> {
         settings.nodes = self.nodes("nodes");
         if settings.nodes.is_empty() && self.complaints.is_empty() {
             let written = self.conf.get("nodes").unwrap_or_default();
-            let left_out = crate::eval::left_out_of_dnsnodes(&self.ctx.node);
+            let left_out = crate::eval::references::left_out_of_dnsnodes(&self.ctx.node);
             let of_dns = (written.contains("dnsnodes}") && !left_out.is_empty()).then(|| {
                 let words = left_out.join(" ");
                 format!("{words} of cluster.dns is no name of a cluster node: no node is selected")
@@ -239,7 +244,7 @@ impl Gatherer<'_> {
                 section: resource.name().into(),
                 keyword: "type".into(),
                 line: self.conf.ini().line_of(resource.name(), "type"),
-                reason: crate::EvalReason::Required,
+                reason: crate::eval::error::EvalReason::Required,
             });
         }
         let tags = self.or(resource.words("tags"), vec![]);

@@ -1,6 +1,6 @@
 //! Lines of a crontab where a schedule is meant.
 
-use super::parse::WEEKDAYS;
+use crate::schedule::parse::WEEKDAYS;
 
 /// Why a text that is no schedule is none: a line of a crontab, with the schedule that means the same where there is one. None
 /// for what is no such line.
@@ -23,7 +23,9 @@ pub(super) fn advice(text: &str) -> Option<String> {
     };
     Some(match same {
         Some(same) => format!("a line of a crontab, expected a schedule: {same}"),
-        None => format!("a line of a crontab, expected a schedule: {}", super::FORM),
+        None => {
+            format!("a line of a crontab, expected a schedule: {}", crate::schedule::rule::FORM)
+        }
     })
 }
 
@@ -61,7 +63,7 @@ fn translate(fields: [&str; 5]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Schedule;
+    use crate::schedule::Schedule;
 
     #[test]
     fn a_line_of_a_crontab_is_told_the_schedule_that_means_the_same() {

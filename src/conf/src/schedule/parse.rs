@@ -1,6 +1,6 @@
 //! Reading schedules.
 
-use super::{DAY_SECONDS, Day, Range, Rule, Schedule, ScheduleError};
+use crate::schedule::rule::{DAY_SECONDS, Day, Range, Rule, ScheduleError};
 
 const ALL_WEEKS: u64 = (1 << 54) - 2;
 const ALL_MONTHS: u16 = (1 << 13) - 2;
@@ -45,7 +45,14 @@ fn fail<T>(part: &str, reason: &'static str) -> Result<T, ScheduleError> {
     Err(ScheduleError { part: part.chars().take(60).collect(), reason: reason.into() })
 }
 
-pub(super) fn parse(text: &str) -> Result<Schedule, ScheduleError> {
+/// The definitions of a schedule: those that allow, and those that exclude.
+#[derive(Default)]
+pub(super) struct Parsed {
+    pub(super) allowed: Vec<Rule>,
+    pub(super) excluded: Vec<Rule>,
+}
+
+pub(super) fn parse(text: &str) -> Result<Parsed, ScheduleError> {
     let text = text.trim();
     let definitions: Vec<String> = if text.starts_with('[') {
         match serde_json::from_str(text) {
@@ -55,7 +62,7 @@ pub(super) fn parse(text: &str) -> Result<Schedule, ScheduleError> {
     } else {
         vec![text.to_owned()]
     };
-    let mut schedule = Schedule::default();
+    let mut parsed = Parsed::default();
     for definition in &definitions {
         let definition = definition.trim();
         let (rest, is_excluded) = match definition.strip_prefix('!') {
@@ -64,12 +71,12 @@ pub(super) fn parse(text: &str) -> Result<Schedule, ScheduleError> {
         };
         let Some(rule) = rule(rest)? else { continue };
         if is_excluded {
-            schedule.excluded.push(rule);
+            parsed.excluded.push(rule);
         } else {
-            schedule.allowed.push(rule);
+            parsed.allowed.push(rule);
         }
     }
-    Ok(schedule)
+    Ok(parsed)
 }
 
 fn rule(text: &str) -> Result<Option<Rule>, ScheduleError> {
@@ -121,7 +128,7 @@ fn range(part: &str) -> Result<Option<Range>, ScheduleError> {
             let has_end = interval.ends_with(|c: char| {
                 c.is_ascii_digit() || matches!(c.to_ascii_lowercase(), 'w' | 'd' | 'h' | 'm' | 's')
             });
-            match crate::parse_duration(interval, 60.0) {
+            match crate::convert::quantity::parse_duration(interval, 60.0) {
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,

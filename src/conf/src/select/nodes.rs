@@ -2,8 +2,8 @@
 
 use model::NodeName;
 
-use super::{MAX_WORK, SelectorError, Work, check_size, glob_counted};
-use crate::Labels;
+use crate::labels::Labels;
+use crate::select::work::{MAX_WORK, SelectorError, Work, check_size, glob_counted};
 
 /// Expands a node selector: `n1 n2`, `n[12]`, `zone=a+arch=x86`, `!label:`, `*`.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +146,7 @@ fn unique(words: impl Iterator<Item = String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Labels;
+    use crate::labels::Labels;
 
     #[test]
     fn names_of_nodes_have_no_case_and_labels_do() {

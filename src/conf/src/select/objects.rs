@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Kind, ObjectPath};
 use regex::RegexBuilder;
 
-use super::{
-    LONGEST_EXPRESSION, MAX_WORK, SelectorError, Work, check_size, glob_counted, path_query,
+use crate::select::path_query;
+use crate::select::work::{
+    LONGEST_EXPRESSION, MAX_WORK, SelectorError, Work, check_size, glob_counted,
 };
-use crate::Value;
+use crate::value::Value;
 
 /// What an object selector looks at.
 pub trait Objects {
@@ -264,7 +265,7 @@ fn holds(
         return Ok(false);
     }
     work.spend(KEYWORD)?;
-    let (section, keyword) = crate::split_keyword(key);
+    let (section, keyword) = crate::dotted::split_keyword(key);
     let is_section = condition.operator == ":" && condition.value.is_empty() && !key.contains('.');
     if let Some(value) = objects.keyword(path, section, keyword) {
         return compare(&value);

@@ -1,14 +1,20 @@
 //! What is wrong with a document as a whole, and with what it names: nodes, objects, resources.
+//!
+//! Part of the `impl` of [`Validator`], in a file of its own for its length.
 
 use std::collections::BTreeSet;
 
 use model::{NodeName, ObjectPath, nearest, resolve_path, validate_object_name};
 
-use super::values::Fault;
-use super::{Validator, is_cluster, is_node};
-use crate::eval::{Doc, Evaluation};
-use crate::keywords::{Keyword, POOL_TYPES};
-use crate::{Converter, Severity, Value};
+use crate::complaint::Severity;
+use crate::convert::Converter;
+use crate::doc::Doc;
+use crate::eval::Evaluation;
+use crate::keywords::cluster::POOL_TYPES;
+use crate::keywords::keyword::Keyword;
+use crate::validate::values::Fault;
+use crate::validate::{Validator, is_cluster, is_node};
+use crate::value::Value;
 
 /// Words that are scopes of an object without being nodes.
 const SCOPES: [&str; 5] = ["nodes", "drpnodes", "encapnodes", "flex_primary", "drp_flex_primary"];
@@ -266,7 +272,7 @@ impl Validator<'_> {
         let ini = self.doc.ini();
         let missing = words.filter(|word| {
             let is_id = word.split_once('#').is_some_and(|(group, _)| {
-                crate::keywords::is_resource_group(crate::keywords::group_of(group).0)
+                crate::keywords::is_resource_group(crate::keywords::keyword::group_of(group).0)
             });
             is_id && *word != "sync#i0" && !ini.has_section(word)
         });

@@ -210,6 +210,7 @@ fn what_the_cluster_reads_in_its_own_section_is_told_where_it_is_not_read() {
 
 /// Each kind of mistake, with what is told of it.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_is_wrong_is_told_with_what_is_right() {
     const HEAD: &str = "[DEFAULT]\nid = i\nnodes = n1\n";
     for (text, expected) in [
@@ -338,11 +339,17 @@ fn what_is_wrong_is_told_with_what_is_right() {
         ),
         (
             "[app#1]\nrestrat = 3\n",
-            "Warning web.conf line 5: app#1.restrat: unknown keyword: did you mean restart?",
+            "Warning web.conf line 5: app#1.restrat: did you mean restart? (integer, default 0: how often a resource that went \
+             down is restarted before its monitor action, or before it is left down)",
         ),
         (
             "orchestrat = ha\n",
-            "Warning web.conf line 4: DEFAULT.orchestrat: unknown keyword: did you mean orchestrate?",
+            "Warning web.conf line 4: DEFAULT.orchestrat: did you mean orchestrate? (ha|start|no, default no: what the daemon \
+             does by itself: start and take over (ha), start on the natural leader alone, or nothing)",
+        ),
+        (
+            "[ip#1]\nipname = 192.0.2.3/24\nipdev = eth0\n",
+            "Mistake web.conf line 5: ip#1.ipname: \"192.0.2.3/24\" is not an address or a name: netmask is a keyword of its own",
         ),
         ("[app#1]\ncolour = red\n", "Warning web.conf line 5: app#1.colour: unknown keyword"),
         (
@@ -465,7 +472,8 @@ fn older_names_inherited_keywords_and_drivers_without_a_table_are_judged_as_well
         "Mistake web.conf line 6: DEFAULT.pg_cpu_quota: \"abc\" is not a share of the processors, as 50%",
         "Mistake web.conf line 11: container#1.run_image@paris: paris is no node of the cluster",
         "Mistake web.conf line 14: volume#1.type: \"directry\" is no type of pool: did you mean directory?",
-        "Warning web.conf line 18: fs#1.optonal: unknown keyword: did you mean optional?",
+        "Warning web.conf line 18: fs#1.optonal: did you mean optional? (boolean: keep its state out of that of the instance, and \
+         let actions go on when it fails; unset, tasks and syncs are)",
     ] {
         assert!(told.iter().any(|line| line.starts_with(expected)), "{expected}: {told:#?}");
     }
@@ -484,8 +492,37 @@ fn keywords_of_pools_are_judged() {
     for expected in [
         "Error cluster.conf line 4: pool#a.type: \"directry\" is not one of directory, loop, shm",
         "Warning cluster.conf line 8: pool#b.mkblk_opt: not read: this agent makes no volumes of such a pool",
-        "Warning cluster.conf line 10: pool#c.fs_typ: unknown keyword: did you mean fs_type?",
+        "Warning cluster.conf line 10: pool#c.fs_typ: did you mean fs_type? (text, default xfs: file system that is made on volumes \
+         that are formatted)",
     ] {
         assert!(told.iter().any(|line| line.starts_with(expected)), "{expected}: {told:#?}");
     }
+}
+
+#[test]
+fn a_volume_that_stays_behind_when_its_service_moves_is_told() {
+    let node = "[pool#near]\ntype = loop\n[pool#far]\ntype = ceph\n";
+    let told = |node: &str, default: &str, volume: &str| -> Vec<String> {
+        let node = NodeConf::parse(model::NodeName::new("n1").unwrap(), node, "").unwrap();
+        let text =
+            format!("[DEFAULT]\nid = i\n{default}\n[volume#1]\nname = v\nsize = 1m\n{volume}\n");
+        let conf = ObjectConf::parse(ObjectPath::parse("web").unwrap(), &text).unwrap();
+        let told = conf.validate(&Context::new(Arc::new(node)));
+        let lines = told.iter().map(|each| format!("{:?} {each}", each.severity));
+        lines.filter(|line| line.contains("not shared")).collect()
+    };
+    let two = "nodes = n1 n2";
+    let near = told(node, two, "pool = near");
+    assert_eq!(near.len(), 1, "{near:?}");
+    let wanted = "Notice web.conf line 7: volume#1.pool: pool near is not shared: what the service";
+    assert!(near[0].starts_with(wanted), "{near:?}");
+    assert_eq!(told(node, two, "pool = default").len(), 1);
+    assert_eq!(told(node, two, "type = directory").len(), 1);
+    assert_eq!(told("", two, "").len(), 1, "there is no pool but those of each node");
+    assert_eq!(told(node, two, "pool = far"), [""; 0]);
+    assert_eq!(told(node, two, "type = ceph"), [""; 0]);
+    assert_eq!(told(node, two, ""), [""; 0], "it may be made of the one that all reach");
+    assert_eq!(told(node, "nodes = n1", "pool = near"), [""; 0], "it moves nowhere");
+    assert_eq!(told(node, "nodes = n1 n2\ntopology = flex", "pool = near"), [""; 0]);
+    assert_eq!(told(node, two, "pool = near\n[sync#1]\ntype = rsync\nsrc = /a\ndst = /a"), [""; 0]);
 }

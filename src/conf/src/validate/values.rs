@@ -1,10 +1,12 @@
 //! What is wrong with the value of one keyword, wherever it stands.
 
-use crate::convert::doubt_of;
-use crate::keywords::Keyword;
-use crate::{Converter, Schedule, Severity, Value, split_words};
-
-use super::base;
+use crate::complaint::Severity;
+use crate::convert::Converter;
+use crate::convert::doubt::doubt_of;
+use crate::convert::words::split_words;
+use crate::keywords::keyword::{Keyword, base};
+use crate::schedule::Schedule;
+use crate::value::Value;
 
 /// How bad it is.
 pub(super) enum Fault {
@@ -52,6 +54,11 @@ pub(super) fn faults(
         }
         return faults;
     }
+    if keyword == "grant" && definition.is_some() {
+        // Deployed agents pass over what they do not know: the user is granted less than he reads.
+        let wrong = written.split_whitespace().filter_map(wrong_grant);
+        faults.extend(wrong.map(|reason| (Fault::Sure(Severity::Warning), reason)));
+    }
     if is_command(keyword) && definition.is_some_and(|found| found.converter == Converter::Text) {
         match split_words(written) {
             Err(expected) => faults.push((MISTAKE, format!("{:?} is not {expected}", short()))),
@@ -77,6 +84,33 @@ pub(super) fn faults(
     faults
 }
 
+/// What is wrong with one word of the grants of a user.
+fn wrong_grant(word: &str) -> Option<String> {
+    const CLUSTER: [&str; 5] = ["root", "blacklistadmin", "squatter", "prioritizer", "heartbeat"];
+    const NAMESPACES: [&str; 3] = ["admin", "operator", "guest"];
+    let Some((roles, namespaces)) = word.split_once(':') else {
+        return match word {
+            _ if CLUSTER.contains(&word) => None,
+            _ if NAMESPACES.contains(&word) => {
+                Some(format!("{word:?} grants nothing: expected {word}:<namespaces>"))
+            }
+            _ => Some(format!(
+                "{word:?} grants nothing: expected one of {}, or one of {} with namespaces, as guest:test",
+                CLUSTER.join(", "),
+                NAMESPACES.join(", ")
+            )),
+        };
+    };
+    if let Some(role) = roles.split(',').find(|role| !NAMESPACES.contains(role)) {
+        let reason = match CLUSTER.contains(&role) {
+            true => format!("{word:?}: {role} is of the whole cluster, and takes no namespaces"),
+            false => format!("{word:?}: {role:?} is none of {}", NAMESPACES.join(", ")),
+        };
+        return Some(reason);
+    }
+    namespaces.split(',').all(str::is_empty).then(|| format!("{word:?} names no namespace"))
+}
+
 /// Whether a keyword holds a command line, which is split into words when it is run.
 pub(super) fn is_command(keyword: &str) -> bool {
     matches!(
@@ -93,5 +127,26 @@ fn number(converter: Converter, value: &Value) -> Option<i64> {
             Some(*number)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_grant_nothing_are_told() {
+        for word in ["root", "guest:*", "admin,operator:test,dev-*", "heartbeat"] {
+            assert_eq!(wrong_grant(word), None, "{word}");
+        }
+        for (word, expected) in [
+            ("guest", "\"guest\" grants nothing: expected guest:<namespaces>"),
+            ("root:test", "\"root:test\": root is of the whole cluster, and takes no namespaces"),
+            ("admn:test", "\"admn:test\": \"admn\" is none of admin, operator, guest"),
+            ("guest:", "\"guest:\" names no namespace"),
+        ] {
+            assert_eq!(wrong_grant(word).as_deref(), Some(expected), "{word}");
+        }
+        assert!(wrong_grant("rot").is_some_and(|it| it.contains("expected one of root, ")));
     }
 }

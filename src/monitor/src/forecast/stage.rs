@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Aggregate, ConfigEntry, InstanceMonitor, InstanceStatus, NodeData, NodeMonitorStatus, NodeName,
-    ObjectPath, ObjectSettings,
+    ObjectPath, ObjectSettings, Timestamp,
 };
 
 use crate::{Conditions, ObjectView, World, is_transition, live_nodes};
@@ -34,8 +34,8 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Copies what the object, and the objects that react to it, look at.
-    pub(super) fn new(world: &dyn World, path: &ObjectPath) -> Self {
-        let mut cast: Vec<ObjectPath> = cast(world, path).into_iter().collect();
+    pub(super) fn new(world: &dyn World, relations: &Relations, path: &ObjectPath) -> Self {
+        let mut cast: Vec<ObjectPath> = relations.around(world, path).into_iter().collect();
         cast.sort_by_key(|path| world.settings(path).map_or(100, |settings| settings.priority));
         let mut copied: BTreeSet<ObjectPath> = cast.iter().cloned().collect();
         for path in &cast {
@@ -55,8 +55,8 @@ impl Stage {
             cast,
         };
         for node in world.cluster_nodes() {
-            let Some(data) = world.node(node) else { continue };
-            stage.nodes.insert(node.clone(), NodeData { services: None, ..data.clone() });
+            let Some(data) = relations.nodes.get(node) else { continue };
+            stage.nodes.insert(node.clone(), data.clone());
             let copy =
                 |path: &ObjectPath| Some((path.clone(), world.instance(node, path)?.clone()));
             stage.instances.insert(node.clone(), copied.iter().filter_map(copy).collect());
@@ -163,9 +163,38 @@ impl Stage {
         self.aggregate_again(path);
     }
 
-    /// The node is gone.
+    /// Actions of objects that are not on the stage hold nothing up.
+    pub(super) fn forget_others(&mut self) {
+        self.others_acting = 0;
+    }
+
+    /// The node empties itself: it is frozen.
+    pub(super) fn begin_drain(&mut self, node: &NodeName, now: Timestamp) {
+        let Some(data) = self.nodes.get_mut(node) else { return };
+        // An older freeze stays.
+        let frozen = data.frozen.filter(|time| time.0 != 0.0);
+        data.frozen = frozen.or(Some(now));
+        self.set_node_status(node, NodeMonitorStatus::Draining);
+    }
+
+    pub(super) fn set_node_status(&mut self, node: &NodeName, status: NodeMonitorStatus) {
+        let monitor = self.nodes.get_mut(node).and_then(|data| data.monitor.as_mut());
+        if let Some(monitor) = monitor {
+            monitor.status = status;
+        }
+    }
+
+    /// So many nodes vote no more.
+    pub(super) fn withdraw_votes(&mut self, nodes: usize) {
+        if let Some(ballot) = &mut self.conditions.ballot {
+            ballot.node_votes = ballot.node_votes.saturating_sub(nodes);
+        }
+    }
+
+    /// The node is gone, and the others say no more that they hear it.
     pub(super) fn lose(&mut self, node: &NodeName) {
         self.nodes.remove(node);
+        self.nodes.values_mut().for_each(|data| _ = data.r#gen.remove(node));
         self.instances.remove(node);
         self.configs.remove(node);
         for path in self.cast.clone() {
@@ -238,25 +267,43 @@ fn named_by(world: &dyn World, path: &ObjectPath) -> Vec<ObjectPath> {
     names.filter_map(|text| ObjectPath::parse(text).ok()).chain(slaves).collect()
 }
 
-/// The object, those that it names and those that name it, and so on.
-fn cast(world: &dyn World, path: &ObjectPath) -> BTreeSet<ObjectPath> {
-    let mut naming: BTreeMap<ObjectPath, Vec<ObjectPath>> = BTreeMap::new();
-    for other in world.local_objects() {
-        for named in named_by(world, other) {
-            naming.entry(named).or_default().push(other.clone());
-        }
-    }
-    let mut cast = BTreeSet::from([path.clone()]);
-    let mut next = vec![path.clone()];
-    while let Some(path) = next.pop() {
-        let named = named_by(world, &path);
-        for other in named.into_iter().chain(naming.remove(&path).unwrap_or_default()) {
-            if cast.len() < MOST_OBJECTS && cast.insert(other.clone()) {
-                next.push(other);
+/// What is the same on each stage: which objects name which, and what the nodes are beside their services.
+#[derive(Debug)]
+pub(super) struct Relations {
+    naming: ByPath<Vec<ObjectPath>>,
+    nodes: BTreeMap<NodeName, NodeData>,
+}
+
+impl Relations {
+    pub(super) fn of(world: &dyn World) -> Self {
+        let mut naming: ByPath<Vec<ObjectPath>> = BTreeMap::new();
+        for other in world.local_objects() {
+            for named in named_by(world, other) {
+                naming.entry(named).or_default().push(other.clone());
             }
         }
+        let stripped = |node: &NodeName| {
+            let data = world.node(node)?;
+            Some((node.clone(), NodeData { services: None, ..data.clone() }))
+        };
+        Self { naming, nodes: world.cluster_nodes().iter().filter_map(stripped).collect() }
     }
-    cast
+
+    /// The object, those that it names and those that name it, and so on.
+    fn around(&self, world: &dyn World, path: &ObjectPath) -> BTreeSet<ObjectPath> {
+        let mut cast = BTreeSet::from([path.clone()]);
+        let mut next = vec![path.clone()];
+        while let Some(path) = next.pop() {
+            let named = named_by(world, &path);
+            let naming = self.naming.get(&path).into_iter().flatten().cloned();
+            for other in named.into_iter().chain(naming) {
+                if cast.len() < MOST_OBJECTS && cast.insert(other.clone()) {
+                    next.push(other);
+                }
+            }
+        }
+        cast
+    }
 }
 
 /// What the daemon of a node sees.
@@ -297,6 +344,11 @@ impl World for Eyes<'_> {
 
     fn local_objects(&self) -> Vec<&ObjectPath> {
         self.stage.settings.get(self.node).into_iter().flat_map(BTreeMap::keys).collect()
+    }
+
+    /// Each node sees at once what another one does.
+    fn acked(&self, _: &NodeName) -> u64 {
+        u64::MAX
     }
 
     /// Those of the local node are known; the others are taken to have the same settings.

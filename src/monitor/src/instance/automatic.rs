@@ -1,15 +1,19 @@
 //! What happens without being asked: failover, flex, contested starts
 //! (src/monitor/README.md, Automatic orchestration).
+//!
+//! Part of the `impl` of [`InstanceCore`], in a file of its own for its length.
 
 use std::collections::BTreeMap;
 
 use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeName, Orchestrate, Status, Topology};
 
-use super::{Cx, InstanceCore, rules};
-use crate::{
-    Action, Filters, Hold, Seen, candidates, counts_as_up, discarded, is_compatible, is_overloaded,
-    ranks,
-};
+use crate::effect::Action;
+use crate::hold::Hold;
+use crate::instance::cx::Cx;
+use crate::instance::{InstanceCore, rules};
+use crate::load::is_overloaded;
+use crate::placement::{Filters, candidates, counts_as_up, discarded, ranks};
+use crate::world::{Seen, is_compatible};
 
 /// An alarm for an announced start that rings that much later, beyond the period itself, tells that time did not pass
 /// here as it did elsewhere.
@@ -114,7 +118,7 @@ impl InstanceCore {
     }
 
     /// Back to idle, if a start was announced or waited for.
-    fn take_back(&mut self, cx: &Cx<'_>) {
+    pub(super) fn take_back(&mut self, cx: &Cx<'_>) {
         if matches!(cx.before.status, MonitorStatus::Ready | MonitorStatus::WaitParents) {
             self.set_status(cx.now, MonitorStatus::Idle, cx.view.world);
         }
@@ -268,18 +272,18 @@ impl InstanceCore {
         let period = cx.conditions.ready_period_secs;
         let left = period - waited;
         // This process stood still: nobody has heard the announcement for as long as it seems.
-        let is_late = -left > period + LATE_SECS;
-        if is_late && !self.waits_slot {
+        let late = self.since.look.map_or(-left, |look| cx.now.since(look));
+        if late > period + LATE_SECS && !self.waits_slot {
             self.monitor.status_updated = Some(cx.now.wall);
-            self.since.status = Some(cx.now.steady);
+            (self.since.status, self.since.look) = (Some(cx.now.steady), None);
             self.hold(|| Hold::Ready(period));
             self.wake_after(period);
         } else if left < 0.0 {
             let unheard = cx.peers_heard_elsewhere();
-            if unheard.is_empty() {
-                self.start(cx, "from_ready");
-            } else {
+            if !unheard.is_empty() {
                 self.hold(|| Hold::NotHeard(unheard));
+            } else if !self.waits_for_acknowledgements(cx, waited) {
+                self.start(cx, "from_ready");
             }
         } else {
             self.hold(|| Hold::Ready(left));

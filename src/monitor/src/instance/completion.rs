@@ -1,10 +1,16 @@
 //! Targets that are reached, and dropped (src/monitor/README.md, Targets).
+//!
+//! Part of the `impl` of [`InstanceCore`], in a file of its own for its length.
 
 use model::{Frozen, GlobalExpect, LocalExpect, MonitorStatus, Provisioned, Status};
 
-use super::adoption::{has_no_option_left, is_abort_pending, is_deleted, is_placed};
-use super::{Cx, InstanceCore, rules};
-use crate::{Effect, Hold, Moment, ObjectView, Seen, World};
+use crate::effect::Effect;
+use crate::hold::Hold;
+use crate::instance::acceptance::{has_no_option_left, is_abort_pending, is_deleted, is_placed};
+use crate::instance::cx::Cx;
+use crate::instance::{InstanceCore, cx, rules};
+use crate::moment::Moment;
+use crate::world::{ObjectView, Seen, World};
 
 /// How long the target of an object without local instance is published for the nodes that have one.
 const FOREIGN_TARGET_SECS: f64 = 3.0;
@@ -13,7 +19,7 @@ impl InstanceCore {
     /// Drops the target if it is reached, or replaces it by its sequel.
     pub(super) fn check_completion(&mut self, cx: &Cx<'_>) {
         let Some(target) = &cx.before.global_expect else { return };
-        let is_same_config = rules::is_same_config_everywhere(cx);
+        let is_same_config = cx::is_same_config_everywhere(cx);
         self.hold_if(!is_same_config, || Hold::ConfigDiffers);
         if !is_same_config || !is_reached(cx, target) {
             return;
@@ -109,7 +115,11 @@ fn is_reached(cx: &Cx<'_>, target: &GlobalExpect) -> bool {
     let avail = cx.avail();
     let is_frozen = cx.is_instance_frozen();
     match target {
-        GlobalExpect::Stopped => rules::is_stopped(avail) && is_frozen,
+        // A start under way may hear of it only once it has ended.
+        GlobalExpect::Stopped => {
+            let is_coming_up = |seen: &Seen<'_>| rules::is_coming_up(&seen.monitor.status);
+            rules::is_stopped(avail) && is_frozen && !cx.view.known().any(is_coming_up)
+        }
         GlobalExpect::Shutdown => is_frozen && cx.view.known().all(rules::is_shut_down),
         GlobalExpect::Started => {
             let is_degraded = cx.view.known().any(|seen| {

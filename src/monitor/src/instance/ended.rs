@@ -1,10 +1,12 @@
 //! What becomes of an instance when an action on it ended, and when an abort has one ended.
+//!
+//! Part of the `impl` of [`InstanceCore`], in a file of its own for its length.
 
 use model::{GlobalExpect, LocalExpect, MonitorStatus, Orchestrate};
 
 use super::pacing::Looks;
 use super::{InstanceCore, Run, Then, rules};
-use crate::{Action, Effect, Moment, RunId, World};
+use crate::{Action, Effect, Event, Moment, RunId, World};
 
 impl InstanceCore {
     /// Takes the end of a run: `exit_code` 0 is success. Call [`pass`](Self::pass) afterwards.
@@ -22,18 +24,21 @@ impl InstanceCore {
             self.pacing.ended(now, &action, target.as_ref(), has_changed);
         }
         let succeeded = exit_code == 0;
+        if !succeeded && !matches!(action, Action::Refresh | Action::Stonith { .. }) {
+            self.tell_failure(world);
+        }
         let is_ended_start = !succeeded
             && matches!(action, Action::Start | Action::Restart | Action::StartResources { .. });
         match action {
             Action::Start => {
+                let failed = match then {
+                    Then::Placed => MonitorStatus::PlaceFailed,
+                    Then::Plain | Then::Purge => MonitorStatus::StartFailed,
+                };
+                self.end(now, succeeded, failed, world);
                 if succeeded {
-                    self.set_status(now, MonitorStatus::Idle, world);
                     self.expect_started(now);
                     self.monitor.restart.clear();
-                } else if then == Then::Placed {
-                    self.set_status(now, MonitorStatus::PlaceFailed, world);
-                } else {
-                    self.set_status(now, MonitorStatus::StartFailed, world);
                 }
             }
             Action::Stop { .. } => {
@@ -46,18 +51,7 @@ impl InstanceCore {
                 self.end(now, succeeded, MonitorStatus::ShutdownFailed, world);
                 self.set_local_expect(now, None);
             }
-            Action::Restart => {
-                self.end(now, succeeded, MonitorStatus::RestartFailed, world);
-                if succeeded {
-                    self.monitor.restart.clear();
-                    self.expect_started(now);
-                    // Later than the restart was asked for, whatever the clock of who asked: it is done.
-                    if let Some(GlobalExpect::Restarted(asked)) = self.monitor.global_expect {
-                        self.monitor.local_expect_updated = Some(now.newer_than([asked]));
-                    }
-                    self.set_global_expect(now, None);
-                }
-            }
+            Action::Restart => self.end_restart(now, succeeded, world),
             Action::Freeze | Action::Thaw | Action::ThawAll => {
                 self.set_status(now, MonitorStatus::Idle, world);
             }
@@ -68,16 +62,7 @@ impl InstanceCore {
                     self.set_status(now, MonitorStatus::ProvisionFailed, world);
                 }
             }
-            Action::Unprovision { .. } => match (then, succeeded) {
-                (Then::Purge, true) => {
-                    self.run_then(now, Action::Delete, Then::Purge, MonitorStatus::Deleting, world)
-                }
-                (Then::Purge, false) => self.set_status(now, MonitorStatus::PurgeFailed, world),
-                (Then::Plain | Then::Placed, _) => {
-                    self.end(now, succeeded, MonitorStatus::UnprovisionFailed, world);
-                    self.set_local_expect(now, None);
-                }
-            },
+            Action::Unprovision { .. } => self.end_unprovision(now, succeeded, &then, world),
             Action::Delete => {
                 let failed = if then == Then::Purge {
                     MonitorStatus::PurgeFailed
@@ -86,17 +71,7 @@ impl InstanceCore {
                 };
                 self.end(now, succeeded, failed, world);
             }
-            Action::Toc => {
-                if !succeeded {
-                    self.set_status(now, MonitorStatus::TocFailed, world);
-                } else {
-                    // A switch has announced a failed start meanwhile, which keeps this node out of the ranks.
-                    if self.monitor.status == MonitorStatus::Tocing {
-                        self.set_status(now, MonitorStatus::Idle, world);
-                    }
-                    self.set_local_expect(now, None);
-                }
-            }
+            Action::Toc => self.end_toc(now, succeeded, world),
             Action::StartResources { ref rids, .. } => {
                 self.set_status(now, MonitorStatus::Idle, world);
                 if succeeded {
@@ -108,6 +83,60 @@ impl InstanceCore {
         if is_ended_start {
             self.hold_after_abort(now, world);
         }
+    }
+
+    /// Tells why an action failed, as far as it is known.
+    pub(super) fn tell_failure(&mut self, world: &dyn World) {
+        let instance = world.instance(world.local_node(), &self.path);
+        let Some(failure) = instance.and_then(|status| status.last_failure.as_deref()) else {
+            return self.tell("instance_failed", "");
+        };
+        let avail = instance.and_then(|status| status.avail.as_ref());
+        let avail = avail.map_or("unknown", |avail| avail.as_str());
+        let event = Event {
+            rid: failure.rid.clone(),
+            text: Some(format!("{} is {avail}: {failure}", self.path)),
+            ..Event::new("instance_failed", "")
+        };
+        self.effects.push(Effect::Event(event));
+    }
+
+    fn end_restart(&mut self, now: Moment, succeeded: bool, world: &dyn World) {
+        self.end(now, succeeded, MonitorStatus::RestartFailed, world);
+        if succeeded {
+            self.monitor.restart.clear();
+            self.expect_started(now);
+            // Later than the restart was asked for, whatever the clock of who asked: it is done.
+            if let Some(GlobalExpect::Restarted(asked)) = self.monitor.global_expect {
+                self.monitor.local_expect_updated = Some(now.newer_than([asked]));
+                self.set_global_expect(now, None);
+            }
+        }
+    }
+
+    fn end_unprovision(&mut self, now: Moment, succeeded: bool, then: &Then, world: &dyn World) {
+        match (then, succeeded) {
+            (Then::Purge, true) => {
+                self.run_then(now, Action::Delete, Then::Purge, MonitorStatus::Deleting, world);
+            }
+            (Then::Purge, false) => self.set_status(now, MonitorStatus::PurgeFailed, world),
+            (Then::Plain | Then::Placed, _) => {
+                self.end(now, succeeded, MonitorStatus::UnprovisionFailed, world);
+                self.set_local_expect(now, None);
+            }
+        }
+    }
+
+    fn end_toc(&mut self, now: Moment, succeeded: bool, world: &dyn World) {
+        if !succeeded {
+            self.set_status(now, MonitorStatus::TocFailed, world);
+            return;
+        }
+        // A switch has announced a failed start meanwhile, which keeps this node out of the ranks.
+        if self.monitor.status == MonitorStatus::Tocing {
+            self.set_status(now, MonitorStatus::Idle, world);
+        }
+        self.set_local_expect(now, None);
     }
 
     /// A start that an abort ended: the object is frozen, else another node starts it, or this one again, and it hangs

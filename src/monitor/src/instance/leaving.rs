@@ -1,10 +1,14 @@
 //! The node shuts down or drains: its instances are shut down, children first
 //! (src/monitor/README.md, Leaving).
+//!
+//! Part of the `impl` of [`InstanceCore`], in a file of its own for its length.
 
 use model::MonitorStatus;
 
-use super::{Cx, InstanceCore, rules};
-use crate::{Action, Hold};
+use crate::effect::Action;
+use crate::hold::Hold;
+use crate::instance::cx::Cx;
+use crate::instance::{InstanceCore, rules};
 
 impl InstanceCore {
     pub(super) fn leave(&mut self, cx: &Cx<'_>) {

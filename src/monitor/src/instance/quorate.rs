@@ -1,21 +1,20 @@
 //! Never twice, with quorum on: who may start a failover object, and who lost it without noticing.
 //!
-//! A node that loses its peers is judged ([`crate::Ballot`]). That leaves who does not lose them: a node that stood still,
+//! A node that loses its peers is judged ([`crate::ballot::Ballot`]). That leaves who does not lose them: a node that stood still,
 //! or whose cut healed, while the others forgot it; a link that fails alone, in one direction or both; a daemon that
 //! starts over running instances. Deployed agents start and keep all of these.
+//!
+//! Part of the `impl` of [`InstanceCore`], in a file of its own for its length.
 
-use model::{MonitorStatus, NodeName, ObjectSettings, Status, Topology};
+use model::{MonitorStatus, NodeName, ObjectSettings, Status};
 
-use super::{Cx, InstanceCore};
-use crate::{
-    Action, Conditions, Effect, Hold, Life, Moment, ObjectView, Seen, Sight, World, live_nodes,
-};
-
-/// Whether an object may be active on one of several nodes only.
-#[must_use]
-pub fn is_exclusive(settings: &ObjectSettings) -> bool {
-    settings.topology == Topology::Failover && settings.peers.len() > 1 && !settings.disabled
-}
+use crate::effect::{Action, Effect};
+use crate::hold::Hold;
+use crate::instance::InstanceCore;
+use crate::instance::cx::Cx;
+use crate::instance::rules::is_exclusive;
+use crate::moment::Moment;
+use crate::world::{Conditions, Life, ObjectView, Seen, Sight, World, live_nodes};
 
 /// Whether the object runs on a node, or is about to, as far as is known.
 fn is_active(seen: &Seen<'_>) -> bool {
@@ -67,6 +66,37 @@ impl InstanceCore {
             self.had_no_quorum = false;
         }
         self.had_no_quorum |= is_active_here && conditions.has_no_quorum();
+        self.note_peers(&view, settings, is_active_here);
+        if self.deposed_by.is_empty() {
+            return false;
+        }
+        // It decides from what this node tells by now, and what it decided before is known here.
+        self.deposed_by.retain(|node, _| {
+            !world.sight(node).is_in_step() || view.on(node).is_some_and(is_active)
+        });
+        // That of the instance does not matter, as it does not to the judgement of a node.
+        let is_frozen = is_node_frozen(world, world.local_node());
+        let owners: Vec<NodeName> = view
+            .peers()
+            .filter(|seen| is_active(seen) && !is_node_frozen(world, seen.node))
+            .map(|seen| seen.node.clone())
+            .collect();
+        if self.deposed_by.is_empty() || owners.is_empty() || is_frozen {
+            return false;
+        }
+        self.hold(|| Hold::Deposed(owners));
+        self.yield_to_majority(now, world, &before.status);
+        true
+    }
+
+    /// Notes which peers have decided without knowing what runs here, and which know of it by now.
+    fn note_peers(
+        &mut self,
+        view: &ObjectView<'_>,
+        settings: &ObjectSettings,
+        is_active_here: bool,
+    ) {
+        let world = view.world;
         for node in settings.peers.iter().filter(|node| *node != world.local_node()) {
             // None while it is lost.
             let Some(seen) = view.on(node) else { continue };
@@ -89,41 +119,27 @@ impl InstanceCore {
         }
         let mut peers = settings.peers.iter().filter(|node| *node != world.local_node());
         self.has_joined &= !peers.all(|node| self.met.contains(node));
-        if self.deposed_by.is_empty() {
-            return false;
-        }
-        // It decides from what this node tells by now, and what it decided before is known here.
-        self.deposed_by.retain(|node, _| {
-            !world.sight(node).is_in_step() || view.on(node).is_some_and(is_active)
-        });
-        // That of the instance does not matter, as it does not to the judgement of a node.
-        let is_frozen = is_node_frozen(world, world.local_node());
-        let owners: Vec<NodeName> = view
-            .peers()
-            .filter(|seen| is_active(seen) && !is_node_frozen(world, seen.node))
-            .map(|seen| seen.node.clone())
-            .collect();
-        if self.deposed_by.is_empty() || owners.is_empty() || is_frozen {
-            return false;
-        }
-        self.hold(|| Hold::Deposed(owners));
+    }
+
+    /// Stops what runs here, or has this node lose its split where a stop is not enough.
+    fn yield_to_majority(&mut self, now: Moment, world: &dyn World, status: &MonitorStatus) {
         let is_first = self.deposed_by.values().all(|is_first| *is_first);
         // What was found running is stopped; what is being started here, beside a peer that does not see it, cannot be.
-        let is_start = |run: &super::Run| matches!(run.action, Action::Start | Action::Restart);
+        let is_start =
+            |run: &crate::instance::Run| matches!(run.action, Action::Start | Action::Restart);
         let is_own = self.runs.values().any(is_start);
         // A node that has just joined was never in a majority that it could have lost: what it started before is stopped.
-        let is_beyond_a_stop = is_own || before.status == MonitorStatus::StopFailed;
+        let is_beyond_a_stop = is_own || *status == MonitorStatus::StopFailed;
         if !is_first || (is_beyond_a_stop && !self.has_joined) {
             self.tell("instance_deposed", "split");
             self.effects.push(Effect::LoseSplit);
             self.deposed_by.clear();
-        } else if !is_beyond_a_stop && !before.status.is_transitioning() {
+        } else if !is_beyond_a_stop && !status.is_transitioning() {
             // This daemon has just started: it knows that the others went on without it, not who was first.
             self.tell("instance_stop", "split");
             self.set_local_expect(now, None);
             self.run(now, Action::Stop { force: false }, MonitorStatus::Stopping, world);
         }
-        true
     }
 }
 

@@ -2,8 +2,10 @@
 
 use model::{MonitorStatus, NodeName, ObjectPath, Provisioned, Status};
 
-use super::{Cx, rules};
-use crate::{ObjectView, Related, World};
+use crate::hold::Related;
+use crate::instance::cx::Cx;
+use crate::instance::rules;
+use crate::world::{ObjectView, World};
 
 /// An object that a keyword names: `path`, or `path@node` for its instance there.
 #[derive(Debug)]

@@ -1,17 +1,20 @@
 //! Words and sets that the parts of a pass share.
 
-use model::{
-    Frozen, GlobalExpect, MonitorStatus, NodeMonitorStatus, NodeName, ObjectSettings, Provisioned,
-    Status,
-};
+use model::{GlobalExpect, MonitorStatus, ObjectSettings, Provisioned, Status, Topology};
 
-use super::Cx;
-use crate::Seen;
+use crate::world::Seen;
 
 /// Whether an object counts against `node.max_parallel`: an action runs on it.
 #[must_use]
 pub fn is_transition(status: &MonitorStatus) -> bool {
     status.is_transitioning() && *status != MonitorStatus::Scaling
+}
+
+/// Whether what is down now is about to come up there.
+#[must_use]
+pub fn is_coming_up(status: &MonitorStatus) -> bool {
+    use MonitorStatus as S;
+    matches!(status, S::Ready | S::Starting | S::Restarting | S::Placing | S::Provisioning)
 }
 
 /// Whether an abort ends what runs: all that takes its time, and is not over at once.
@@ -125,43 +128,8 @@ pub(super) fn is_available(status: &MonitorStatus) -> bool {
     matches!(status, MonitorStatus::Idle | MonitorStatus::Ready) || status.is_waiting()
 }
 
-/// Nodes that also run the object and are starting: they do not know yet what they run.
-pub(super) fn peers_in_init(cx: &Cx<'_>) -> Vec<NodeName> {
-    let world = cx.view.world;
-    let peers = cx.settings.peers.iter().filter(|node| *node != world.local_node());
-    let is_in_init = |node: &&NodeName| {
-        world
-            .node(node)
-            .and_then(|data| data.monitor.as_ref())
-            .is_some_and(|monitor| monitor.status == NodeMonitorStatus::Init)
-    };
-    peers.filter(is_in_init).cloned().collect()
-}
-
-/// Whether all live nodes have the same configuration of the object.
-pub(super) fn is_same_config_everywhere(cx: &Cx<'_>) -> bool {
-    let world = cx.view.world;
-    let mut digests = crate::live_nodes(world)
-        .filter_map(|(node, _)| world.config(node, cx.view.path))
-        .map(|config| config.csum.as_str());
-    digests.next().is_none_or(|first| digests.all(|digest| digest == first))
-}
-
-impl Cx<'_> {
-    /// Nodes of the object that are heard, and have not told of their instance.
-    pub(super) fn silent(&self) -> Vec<NodeName> {
-        let is_silent =
-            |node: &&NodeName| self.view.on(node).is_none_or(|seen| !seen.status.is_known());
-        let peers = crate::live_nodes(self.view.world).map(|(node, _)| node);
-        let peers = peers.filter(|node| self.settings.peers.contains(node));
-        peers.filter(is_silent).cloned().collect()
-    }
-
-    pub(super) fn all_thawed(&self) -> bool {
-        self.aggregate.frozen == Some(Frozen::Thawed)
-    }
-
-    pub(super) fn all_frozen(&self) -> bool {
-        self.aggregate.frozen == Some(Frozen::Frozen)
-    }
+/// Whether an object may be active on one of several nodes only.
+#[must_use]
+pub fn is_exclusive(settings: &ObjectSettings) -> bool {
+    settings.topology == Topology::Failover && settings.peers.len() > 1 && !settings.disabled
 }

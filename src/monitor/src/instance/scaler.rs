@@ -1,53 +1,24 @@
 //! A scaler keeps as many slices as its keyword `scale` asks for (src/monitor/README.md, Relations).
+//!
+//! Part of the `impl` of [`InstanceCore`], in a file of its own for its length.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use model::{Frozen, GlobalExpect, MonitorStatus, ObjectPath, Provisioned, Topology};
 
-use super::{Cx, InstanceCore, rules};
-use crate::{Change, Effect, Filters, Hold, Moment, ObjectView, candidates, live_nodes, ranks};
+use crate::effect::{Change, Effect};
+use crate::hold::Hold;
+use crate::instance::cx::Cx;
+use crate::instance::slices::{ASK_AGAIN_SECS, Asked};
+use crate::instance::{InstanceCore, cx};
+use crate::placement::{Filters, candidates, ranks};
+use crate::world::{ObjectView, live_nodes};
 
 /// Slices made in one pass.
 const CREATED_AT_ONCE: usize = 3;
 
 /// A slice that has no configuration by then could not be made.
 const MADE_SECS: f64 = 10.0;
-
-/// What was asked of a slice, and did not come, is asked again after that long.
-const ASK_AGAIN_SECS: f64 = 30.0;
-
-/// What a slice is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Asked {
-    Created,
-    Thawed,
-    Provisioned,
-    Purged,
-    Resized(i64),
-}
-
-/// What a scaler knows of its slices beyond what is published. A restart loses it: slices that it found half made stay as
-/// they are, unless they tell that they are not provisioned.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Slices {
-    /// Made here, and not yet asked to be provisioned.
-    made: BTreeSet<ObjectPath>,
-    asked: BTreeMap<(ObjectPath, Asked), Duration>,
-}
-
-impl Slices {
-    /// Whether it is to be asked now: nobody has, or so long ago that it was in vain.
-    fn ask(&mut self, now: Moment, path: &ObjectPath, what: Asked) -> bool {
-        self.asked.retain(|_, at| now.since(*at) < ASK_AGAIN_SECS);
-        let key = (path.clone(), what);
-        let is_due = !self.asked.contains_key(&key);
-        if is_due {
-            self.asked.insert(key, now.steady);
-        }
-        is_due
-    }
-}
 
 impl InstanceCore {
     pub(super) fn scale(&mut self, cx: &Cx<'_>) {
@@ -57,7 +28,7 @@ impl InstanceCore {
         };
         // One that has not told of its instance yet may be the leader: two would make the same slices, and run them twice.
         let silent = cx.silent();
-        let is_same_config = rules::is_same_config_everywhere(cx);
+        let is_same_config = cx::is_same_config_everywhere(cx);
         self.hold_if(!is_same_config, || Hold::ConfigDiffers);
         if !silent.is_empty() || !is_same_config {
             self.hold_if(!silent.is_empty(), || Hold::NotEverywhere(silent));

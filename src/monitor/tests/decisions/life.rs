@@ -1,9 +1,9 @@
 //! The life of a node, and the texts of the answers to requests.
 
-use model::{LocalExpect, MonitorStatus, NodeMonitorStatus, Status, Timestamp};
+use model::{GlobalExpect, LocalExpect, MonitorStatus, NodeMonitorStatus, Status, Timestamp};
 use monitor::{
-    Change, Freezes, InstanceCore, NodeCore, NodeEffect, NodeRequest, NodeTiming, ObjectRequest,
-    Standing, set_node_monitor, set_service_monitor,
+    Ballot, Change, Freezes, InstanceCore, NodeChange, NodeCore, NodeEffect, NodeRequest,
+    NodeTiming, ObjectRequest, Standing, set_node_monitor, set_service_monitor,
 };
 use serde_json::json;
 
@@ -45,13 +45,95 @@ fn a_short_grace_does_not_end_over_a_peer_that_still_evaluates() {
         let timing = NodeTiming { rejoin_grace_period_secs: 5.0 };
         let mut core = NodeCore::new(Timestamp(1000.0), timing);
         let effects = core.pass(Timestamp(1000.0 + secs), &world);
-        (core.in_grace(), effects.contains(&NodeEffect::Freeze))
+        (core.in_grace(), effects.contains(&NodeEffect::FreezeItself("rejoin")))
     };
     assert_eq!(after(4.0, "init"), (true, false));
     assert_eq!(after(89.0, "init"), (true, false));
     assert_eq!(after(91.0, "init"), (false, true), "not for ever");
     assert_eq!(after(6.0, "idle"), (false, false), "all are there");
     assert_eq!(after(6.0, "maintenance"), (false, true));
+}
+
+/// The local node of a cluster of so many, with quorum if there is a ballot, and peers with their status.
+fn member(nodes: usize, arbitrators: Option<usize>, peers: &[(&str, &str)]) -> TestWorld {
+    let mut world = lone_node(1000.5);
+    world.cluster =
+        ["n1", "n2", "n3"][..nodes].iter().map(|name| crate::world::node(name)).collect();
+    for (name, status) in peers {
+        let peer = json!({"monitor": {"status": status}});
+        world
+            .nodes
+            .insert(crate::world::node(name), serde_json::from_value(peer).expect("node data"));
+    }
+    world.conditions.ballot = arbitrators.map(|arbitrators| Ballot {
+        nodes,
+        arbitrators,
+        node_votes: 1 + peers.len(),
+        arbitrator_votes: arbitrators,
+    });
+    world
+}
+
+#[test]
+fn with_quorum_the_grace_ends_thawed_once_a_majority_is_there() {
+    let timing = NodeTiming { rejoin_grace_period_secs: 90.0 };
+    let frozen = NodeEffect::FreezeItself("rejoin");
+    // When it ends, and whether the node freezes itself, with what is there from the second second on.
+    let end = |world: TestWorld| {
+        let mut core = NodeCore::new(Timestamp(1000.0), timing);
+        let alone =
+            member(world.cluster.len(), world.conditions.ballot.map(|it| it.arbitrators), &[]);
+        core.pass(Timestamp(1001.0), &alone);
+        let passes = (2..=95).find_map(|secs| {
+            let effects = core.pass(Timestamp(1000.0 + f64::from(secs)), &world);
+            (!core.in_grace()).then(|| (secs, effects.contains(&frozen)))
+        });
+        passes.expect("it ends")
+    };
+    assert_eq!(end(member(3, Some(0), &[("n2", "idle"), ("n3", "rejoin")])), (2, false), "all");
+    assert_eq!(end(member(3, Some(0), &[("n2", "idle")])), (7, false), "the third is waited for");
+    assert_eq!(end(member(3, Some(0), &[("n2", "idle"), ("n3", "init")])), (90, true), "unknown");
+    assert_eq!(end(member(3, None, &[("n2", "idle")])), (90, true), "without quorum");
+    assert_eq!(end(member(3, Some(0), &[])), (90, true));
+    // An arbitrator votes for whoever asks: for the other side too.
+    assert_eq!(end(member(2, Some(1), &[])), (90, true));
+    assert_eq!(end(member(3, Some(1), &[("n2", "idle")])), (7, false));
+}
+
+#[test]
+fn what_a_node_froze_by_itself_it_thaws_by_itself() {
+    let frozen = |mut world: TestWorld, by: &str| {
+        let local = world.nodes.get_mut(&crate::world::node("n1")).expect("the local node");
+        local.frozen = Some(Timestamp(1091.0));
+        local.frozen_by = Some(by.to_owned()).filter(|by| !by.is_empty());
+        world
+    };
+    let after = |by: &str, world: TestWorld, target: Option<GlobalExpect>| {
+        let mut core = NodeCore::new(Timestamp(1000.0), NodeTiming::default());
+        core.pass(Timestamp(1001.0), &member(3, Some(0), &[]));
+        core.pass(Timestamp(1091.0), &member(3, Some(0), &[]));
+        assert!(!core.in_grace());
+        // It shows what it asked for.
+        core.pass(Timestamp(1092.0), &frozen(member(3, Some(0), &[]), "rejoin"));
+        if let Some(target) = target {
+            let change = NodeChange { global_expect: Some(Some(target)), ..NodeChange::default() };
+            core.apply(Timestamp(1093.0), &change, &frozen(world.clone(), by));
+        }
+        let effects = core.pass(Timestamp(1093.0), &frozen(world, by));
+        [NodeEffect::Thaw, NodeEffect::Freeze].map(|effect| effects.contains(&effect))
+    };
+    let all = || member(3, Some(0), &[("n2", "idle"), ("n3", "idle")]);
+    for by in ["rejoin", "split"] {
+        assert_eq!(after(by, all(), None), [true, false], "{by}");
+        assert_eq!(after(by, member(3, Some(0), &[("n2", "idle")]), None), [true, false], "{by}");
+        assert_eq!(after(by, member(3, None, &[("n2", "idle")]), None), [false, false], "{by}");
+    }
+    assert_eq!(after("", all(), None), [false, false], "an operator's is not its own");
+    assert_eq!(
+        after("rejoin", all(), Some(GlobalExpect::Frozen)),
+        [false, true],
+        "it becomes that"
+    );
 }
 
 #[test]
@@ -192,6 +274,31 @@ fn a_node_that_the_members_took_out_is_frozen_once_and_starts_nothing() {
 }
 
 #[test]
+fn what_starts_by_itself_may_be_thawed_and_what_was_ordered_is_not_replaced() {
+    let answer = |status: &str, pending: Option<&str>, target: &str| {
+        let monitor = json!({"status": status, "global_expect": pending});
+        let instance = json!({
+            "updated": 1000.5, "topology": "failover", "avail": "down", "overall": "down", "frozen": 0,
+            "resources": {"fs#1": {"status": "down"}}, "monitor": monitor,
+        });
+        let mut world =
+            TestWorld::with_instances("n1", &json!(["n1"]), "svc1", &json!({ "n1": instance }));
+        world.configure("svc1", CONFIG);
+        world.aggregate_all();
+        let request = ObjectRequest {
+            path: "svc1".into(),
+            global_expect: Some(target.into()),
+            ..ObjectRequest::default()
+        };
+        set_service_monitor(&world, &request).0.error.join(", ")
+    };
+    assert_eq!(answer("starting", None, "thawed"), "");
+    let refused = "svc1 instance on node n1 in starting state";
+    assert_eq!(answer("starting", Some("started"), "thawed"), refused);
+    assert_eq!(answer("starting", None, "restarted"), refused);
+}
+
+#[test]
 fn what_a_start_or_stop_cannot_do_is_told() {
     let answer = |config: &str, resources: serde_json::Value| {
         let instance = json!({
@@ -260,7 +367,8 @@ fn a_drain_after_a_lost_split_freezes_in_a_way_of_its_own() {
         core.pass(Timestamp(1001.0), &world);
         drain(&mut core);
         let effects = core.pass(Timestamp(1002.0), &world);
-        [NodeEffect::Freeze, NodeEffect::FreezeAfterSplit].map(|effect| effects.contains(&effect))
+        [NodeEffect::Freeze, NodeEffect::FreezeItself("split")]
+            .map(|effect| effects.contains(&effect))
     };
     assert_eq!(freezes(|core| core.drain(Timestamp(1002.0))), [true, false]);
     assert_eq!(freezes(|core| core.drain_after_split(Timestamp(1002.0))), [false, true]);

@@ -150,7 +150,7 @@ impl Node {
         let data = self.world.nodes.get_mut(&local).expect("the local node");
         match effect {
             NodeEffect::Publish(monitor) => data.monitor = Some(*monitor),
-            NodeEffect::Freeze | NodeEffect::FreezeAfterSplit => self.freeze(),
+            NodeEffect::Freeze | NodeEffect::FreezeItself(_) => self.freeze(),
             NodeEffect::Thaw | NodeEffect::FreezeInstance(_) | NodeEffect::SetInstance { .. } => {
                 panic!("no case thaws a node or stops it")
             }

@@ -49,6 +49,20 @@ fn target_after(core: &mut InstanceCore, world: &mut TestWorld, secs: f64) -> Op
     core.monitor().global_expect.clone()
 }
 
+/// An instance that was not evaluated yet has no resources either.
+#[test]
+fn an_order_for_what_was_only_just_created_is_kept_and_one_for_what_has_nothing_to_start_is_not() {
+    for target in [GlobalExpect::Provisioned, GlobalExpect::Started, GlobalExpect::Stopped] {
+        for (updated, kept) in [(0.0, Some(target.clone())), (T - 10.0, None)] {
+            let world = world(&json!({"updated": updated, "resources": {}}), true);
+            let mut core = InstanceCore::new(path("svc1"), None);
+            let change = Change { global_expect: Some(Some(target.clone())), ..Change::default() };
+            core.apply(Timestamp(T), &change, &world);
+            assert_eq!(core.monitor().global_expect, kept, "{target}, evaluated at {updated}");
+        }
+    }
+}
+
 #[test]
 fn a_state_is_reached_when_every_node_that_beats_has_told_of_it() {
     for (target, changes) in [

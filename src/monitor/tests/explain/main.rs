@@ -1,4 +1,5 @@
-//! What is told of an object, and foretold: the cases of `tests/data/explain.json` and `tests/data/forecast.json`.
+//! What is told of an object, and foretold: the cases of `tests/data/explain.json`, `tests/data/forecast.json` and
+//! `tests/data/whatif.json`.
 //!
 //! A case describes what differs from three healthy nodes `n1` to `n3`, seen from `n1`, and objects `nodes = n1 n2 n3` with
 //! one resource `app#1`, down everywhere. `objects`: keywords separated by `;`. `state`: instance data, `nodes`: node data,
@@ -11,7 +12,7 @@ mod settings;
 mod world;
 
 use model::{Explanation, Forecast, Timestamp};
-use monitor::{Facts, ObjectRequest, explain, forecast};
+use monitor::{Ballot, Facts, ObjectRequest, Outage, explain, forecast, what_if};
 use serde_json::{Map, Value, json};
 
 use world::{TestWorld, path};
@@ -111,6 +112,16 @@ fn world(case: &Value) -> TestWorld {
     }
     if let Some(transitions) = conditions["transitions"].as_u64() {
         world.conditions.transitions = usize::try_from(transitions).expect("a small number");
+    }
+    if let Some([nodes, votes, arbitrators]) = conditions["ballot"].as_array().map(Vec::as_slice) {
+        let number = |value: &Value| value.as_u64().map_or(0, |number| number as usize);
+        let arbitrators = number(arbitrators);
+        world.conditions.ballot = Some(Ballot {
+            nodes: number(nodes),
+            arbitrators,
+            node_votes: number(votes),
+            arbitrator_votes: arbitrators,
+        });
     }
     world.aggregate_all();
     world
@@ -250,6 +261,48 @@ fn a_forecast_tells_each_step_and_changes_nothing() {
         let written = serde_json::to_value(&forecast).expect("JSON");
         let read: Forecast = serde_json::from_value(written).expect("what was written");
         assert_eq!(read, forecast, "{name}");
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn what_an_outage_leaves_is_told_of_each_object() {
+    let mut differing = vec![];
+    for case in cases(include_str!("../data/whatif.json")) {
+        let world = world(&case);
+        let before = format!("{world:?}");
+        let names = |key: &str| {
+            let names = case[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+            names.map(|name| model::NodeName::new(name).expect("a node name")).collect()
+        };
+        let outage = Outage { drained: names("drain"), down: names("down") };
+        let foretold = what_if(&world, Timestamp(NOW), &outage);
+        assert_eq!(format!("{world:?}"), before);
+        let list = |nodes: &[model::NodeName]| {
+            nodes.iter().map(model::NodeName::as_str).collect::<Vec<_>>().join(",")
+        };
+        let objects: Vec<String> = foretold
+            .objects
+            .iter()
+            .map(|it| {
+                let refusals: Vec<String> = it
+                    .refusals
+                    .iter()
+                    .map(|refusal| format!("{} {}", refusal.node, refusal.reason.id))
+                    .collect();
+                let (path, fate) = (&it.path, &it.fate);
+                let moved = format!("{} -> {} after {}", list(&it.from), list(&it.to), it.after);
+                format!("{path} {fate:?} {moved}: {} [{}]", it.outcome, refusals.join(", "))
+            })
+            .collect();
+        let found = json!({
+            "objects": objects, "quorum": foretold.quorum, "taken_out": list(&foretold.taken_out),
+        });
+        let name = case["name"].as_str().expect("a name");
+        differing.extend(differences(name, &case["expect"], &found));
+        let written = serde_json::to_value(&foretold).expect("JSON");
+        let read: model::WhatIf = serde_json::from_value(written).expect("what was written");
+        assert_eq!(read, foretold, "{name}");
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }

@@ -127,6 +127,8 @@ pub(crate) struct History {
     pub(crate) sides: Vec<u8>,
     /// Links that fail alone, from one machine to another one.
     pub(crate) broken: BTreeSet<(usize, usize)>,
+    /// Links on which messages take about that long.
+    pub(crate) slow: BTreeMap<(usize, usize), f64>,
     pub(crate) failure_percent: usize,
     pub(crate) slowest_secs: f64,
     pub(crate) counts: Counts,
@@ -162,6 +164,7 @@ impl History {
             machines,
             sides: vec![0; count + 1],
             broken: BTreeSet::new(),
+            slow: BTreeMap::new(),
             failure_percent: 0,
             slowest_secs: 4.0,
             counts: Counts::default(),
@@ -242,10 +245,15 @@ impl History {
         self.now = end;
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: one row for each event")]
     fn happen(&mut self, event: Event) {
         if let Some(machine) = event.machine()
             && self.machines[machine].paused_until > self.now
         {
+            if self.machines[machine].is_deaf && matches!(event, Event::Message { .. }) {
+                self.count("messages lost in a pause");
+                return;
+            }
             // Timers ring late, and the sockets keep what came.
             let rest = self.machines[machine].paused_until - self.now;
             let jitter = self.random.between(0.001, TIMER_SECS);
@@ -272,7 +280,7 @@ impl History {
                 }
                 let it = &mut self.machines[to];
                 let Heard { is_news, is_send_due } =
-                    it.receive(self.now, (&name, life), version, &gens, &data);
+                    it.receive(self.now, (&name, life), version, &gens, &data, &self.shared);
                 if is_send_due {
                     self.send(to);
                 }
@@ -455,7 +463,7 @@ impl History {
         }
     }
 
-    fn send(&mut self, from: usize) {
+    pub(crate) fn send(&mut self, from: usize) {
         let Some(data) = self.machines[from].data() else { return };
         // Without a change, a beat is a ping.
         let version = match &self.sent[from] {
@@ -466,11 +474,18 @@ impl History {
                 self.version
             }
         };
+        if let Some(daemon) = &mut self.machines[from].daemon {
+            daemon.published = Some((data.clone(), version));
+        }
         let gens = Arc::new(self.machines[from].gens());
         let life = (self.machines[from].incarnation, self.sequence);
         for to in 0..self.machines.len() {
             if to != from && self.reaches(from, to) {
-                let delay = self.random.between(0.01, self.shared.periods.delay);
+                let (least, most) = match self.slow.get(&(from, to)) {
+                    Some(secs) => (0.9 * secs, *secs),
+                    None => (0.01, self.shared.periods.delay),
+                };
+                let delay = self.random.between(least, most);
                 let (gens, data) = (gens.clone(), data.clone());
                 self.after(delay, Event::Message { from, to, life, version, gens, data });
             }
@@ -494,7 +509,9 @@ impl History {
     fn pass_once(&mut self, machine: usize) -> bool {
         let moment = self.machines[machine].moment(self.now);
         self.machines[machine].aggregate(&self.shared);
-        let Some(daemon) = &self.machines[machine].daemon else { return false };
+        let next_version = self.version + 1;
+        let Some(daemon) = &mut self.machines[machine].daemon else { return false };
+        daemon.next_version = next_version;
         let mut node = daemon.node.clone();
         let effects = node.pass(moment, &self.machines[machine].eyes(&self.shared));
         if let Some(daemon) = &mut self.machines[machine].daemon {
@@ -559,7 +576,7 @@ impl History {
             NodeEffect::Publish(monitor) => {
                 self.machines[machine].own(|own| own.monitor = Some(*monitor));
             }
-            NodeEffect::Freeze | NodeEffect::FreezeAfterSplit => self.freeze_node(machine, true),
+            NodeEffect::Freeze | NodeEffect::FreezeItself(_) => self.freeze_node(machine, true),
             NodeEffect::Thaw => self.freeze_node(machine, false),
             NodeEffect::FreezeInstance(_) => {
                 self.machines[machine].frozen = self.machines[machine].clock(self.now);

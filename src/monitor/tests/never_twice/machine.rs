@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use model::{
     Aggregate, ConfigCsum, ConfigEntry, InstanceMonitor, InstanceStatus, MonitorStatus, NodeData,
-    NodeMonitorStatus, NodeName, ObjectPath, ObjectServices, ObjectSettings, ResourceStatus,
-    Status, Timestamp,
+    NodeMonitorStatus, NodeName, NodeStats, ObjectPath, ObjectServices, ObjectSettings,
+    ResourceStatus, Status, Timestamp,
 };
 use monitor::{
     Ballot, Beating, Conditions, InstanceCore, Life, Loss, Moment, NodeCore, NodeTiming,
@@ -67,6 +67,10 @@ pub(crate) struct Daemon {
     stale_acks: Gens,
     /// The first version of its own data.
     pub(crate) first_version: u64,
+    /// Its own data as they were sent last, and their version.
+    pub(crate) published: Option<(Arc<NodeData>, u64)>,
+    /// The version of its own data when they are sent next.
+    pub(crate) next_version: u64,
     /// Arbitrators that answered after the last loss.
     arbitrator_votes: usize,
     aggregate: Aggregate,
@@ -93,10 +97,14 @@ pub(crate) struct Machine {
     pub(crate) incarnation: u32,
     /// By how much its clock is wrong.
     pub(crate) offset: f64,
+    /// What its load is.
+    pub(crate) load: f64,
     /// The configuration that it has, and whether it tells which one it evaluated.
     pub(crate) config: Arc<ConfigEntry>,
     has_csum: bool,
     pub(crate) paused_until: f64,
+    /// What it is sent meanwhile is lost.
+    pub(crate) is_deaf: bool,
     /// Its daemon was killed, or ended while the node was cut off: nobody watches over what runs.
     pub(crate) is_headless: bool,
     /// Its daemon has announced that it is soon back.
@@ -150,9 +158,11 @@ impl Machine {
             boot: 0,
             incarnation: 0,
             offset: 0.0,
+            load: 1.0,
             config: Arc::new(crate::config(0, Timestamp(1.0))),
             has_csum,
             paused_until: 0.0,
+            is_deaf: false,
             is_headless: false,
             is_restarting: false,
             back_at: 0.0,
@@ -208,6 +218,8 @@ impl Machine {
         };
         let own = NodeData {
             compat: Some(10),
+            release: Some("0".to_owned()),
+            stats: NodeStats { load_15m: Some(self.load), ..NodeStats::default() },
             frozen: Some(self.node_frozen),
             services: Some(services),
             ..NodeData::default()
@@ -232,6 +244,8 @@ impl Machine {
             lost: BTreeMap::new(),
             stale_acks: Gens::new(),
             first_version: 0,
+            published: None,
+            next_version: 0,
             arbitrator_votes: 0,
             aggregate: Aggregate::default(),
             is_adopting: self.actions > 0,
@@ -305,6 +319,7 @@ impl Machine {
         version: u64,
         gens: &Arc<Gens>,
         data: &Arc<NodeData>,
+        shared: &Shared,
     ) -> Heard {
         let clock = self.moment(now).steady;
         let at = self.clock(now);
@@ -343,7 +358,7 @@ impl Machine {
         let old = daemon.told.insert(from.clone(), gens.clone());
         let mut is_news =
             old.is_none_or(|old| !old.keys().eq(gens.keys()) || ack(&old) != ack(gens));
-        let is_send_due = ack(gens) == 0;
+        let mut is_send_due = ack(gens) == 0;
         if daemon.lives.insert(from.clone(), life) != Some(life)
             || !daemon.versions.contains_key(from)
         {
@@ -368,6 +383,10 @@ impl Machine {
                 let services = Arc::make_mut(&mut data).services.as_mut().expect("just seen");
                 services.status = status;
             }
+            // It starts once it knows that this is known here.
+            let is_ready = |data: &NodeData| is_announcing(data, &shared.path);
+            let was_ready = daemon.view.get(from).is_some_and(|before| is_ready(before));
+            is_send_due |= is_ready(&data) && !was_ready;
             daemon.view.insert(from.clone(), data);
             is_news = true;
         }
@@ -472,6 +491,13 @@ impl Machine {
     }
 }
 
+/// Whether an instance is ready.
+fn is_announcing(data: &NodeData, path: &ObjectPath) -> bool {
+    let status = data.services.as_ref().and_then(|services| services.status.get(path));
+    let monitor = status.and_then(|status| status.monitor.as_ref());
+    monitor.is_some_and(|monitor| monitor.status == MonitorStatus::Ready)
+}
+
 /// What the daemon of a machine sees.
 #[derive(Debug)]
 pub(crate) struct Eyes<'m> {
@@ -523,6 +549,7 @@ impl World for Eyes<'_> {
         };
         Conditions {
             ready_period_secs: self.shared.periods.ready,
+            heartbeat_timeout_secs: self.shared.periods.timeout,
             transitions: usize::from(is_transition(&daemon.instance.monitor().status)),
             grace: daemon.node.in_grace(),
             blind: daemon.versions.keys().any(|peer| !daemon.view.contains_key(peer)),
@@ -534,6 +561,21 @@ impl World for Eyes<'_> {
     fn hears(&self, node: &NodeName, other: &NodeName) -> bool {
         let told = self.daemon.and_then(|daemon| daemon.told.get(node));
         told.is_some_and(|gens| gens.contains_key(other)) && !crate::is_broken("hearsay")
+    }
+
+    fn generation(&self) -> u64 {
+        let Some(daemon) = self.daemon else { return 0 };
+        let is_own =
+            |sent: &&(Arc<NodeData>, u64)| Arc::ptr_eq(&sent.0, &daemon.view[&self.machine.name]);
+        daemon.published.as_ref().filter(is_own).map_or(daemon.next_version, |sent| sent.1)
+    }
+
+    fn acked(&self, node: &NodeName) -> u64 {
+        if crate::is_broken("unaware") {
+            return u64::MAX;
+        }
+        let told = self.daemon.and_then(|daemon| daemon.told.get(node));
+        told.and_then(|gens| gens.get(&self.machine.name)).copied().unwrap_or(0)
     }
 
     fn sight(&self, node: &NodeName) -> Sight {

@@ -297,7 +297,7 @@ impl Cluster {
     fn carry_out_on_node(&mut self, machine: usize, effect: NodeEffect) -> bool {
         match effect {
             NodeEffect::Publish(monitor) => self.machines[machine].own().monitor = Some(*monitor),
-            NodeEffect::Freeze | NodeEffect::FreezeAfterSplit => self.freeze_node(machine, true),
+            NodeEffect::Freeze | NodeEffect::FreezeItself(_) => self.freeze_node(machine, true),
             NodeEffect::Thaw => self.freeze_node(machine, false),
             NodeEffect::FreezeInstance(path) => {
                 let frozen = self.machines[machine].clock(self.now);

@@ -10,6 +10,7 @@
 mod cluster;
 mod node;
 mod random;
+mod whatif;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

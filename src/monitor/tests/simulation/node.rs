@@ -191,6 +191,7 @@ impl Machine {
             pool: None,
             size: None,
             encap: None,
+            last_failure: None,
         };
         let mut status = instance_status(settings, facts, resources);
         let Some(daemon) = &self.daemon else { return };

@@ -1,13 +1,13 @@
 //! What a restart keeps of freshness: what was accepted before is not accepted again.
+//!
+//! Part of the `impl` of [`Freshness`], in a file of its own for its length.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Epoch, Freshness, LONGEST_UNSAVED_US, MARGIN_US, MOST_MEMBERS, MOST_RETIRED, MOST_STRANGERS,
-    Member, decayed, drift_of,
-};
+use super::{Freshness, LONGEST_UNSAVED_US, MOST_MEMBERS, MOST_RETIRED, MOST_STRANGERS, Member};
+use crate::freshness::epoch::{Epoch, MARGIN_US, decayed, drift_of};
 use crate::sealed::{BootId, Moment};
 
 /// The file.

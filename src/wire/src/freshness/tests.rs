@@ -1,4 +1,5 @@
 use super::*;
+use crate::sealed::MessageId;
 
 /// A wall time of the tests.
 const NOW_MS: i64 = 1_795_362_841_123;

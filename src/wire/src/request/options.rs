@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+/// The options of a request as they came, or go: taken out by name and converted, each as its row says. Those of an action
+/// are known to the command line of who runs it only.
+pub type Options = Map<String, Value>;
+
 /// How the router converts and checks an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -219,7 +223,7 @@ impl OptionValue for Size {
     }
 }
 
-impl OptionValue for Map<String, Value> {
+impl OptionValue for Options {
     fn convert(format: Format, value: Value) -> Result<Self, Unconverted> {
         match value {
             Value::Null => Ok(Self::new()),

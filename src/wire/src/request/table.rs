@@ -1,11 +1,14 @@
 //! The requests: one entry per handler, with its names, its options and what it is for.
+//!
+//! Long, because it is one table, a row for each request: cut in two, each half would be looked for in the other.
 
+use crate::request::options::Options;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::RequestError;
-use super::options::{Format, OptionValue, Size, Unconverted};
+use crate::request::error::RequestError;
+use crate::request::options::{Format, OptionValue, Size, Unconverted};
 
 /// One option of a request.
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +45,13 @@ pub struct Route {
     pub is_multiplexed: bool,
     /// What it is for.
     pub desc: &'static str,
-    pub(super) read: fn(&mut Map<String, Value>) -> Result<Action, RequestError>,
+    /// Status and reason where it is refused whoever asks; `{catalog}` stands for the option of that name.
+    pub refusal: Option<(u16, &'static str)>,
+    pub(super) read: fn(&mut Options) -> Result<Action, RequestError>,
 }
 
 /// Takes an option out of the request's and converts it.
-fn take<T: OptionValue>(
-    options: &mut Map<String, Value>,
-    spec: &OptionSpec,
-) -> Result<T, RequestError> {
+fn take<T: OptionValue>(options: &mut Options, spec: &OptionSpec) -> Result<T, RequestError> {
     let found = match spec.format {
         Format::ObjectPath => {
             ["path", "svcpath", "svcname"].into_iter().find_map(|name| options.remove(name))
@@ -84,7 +86,8 @@ macro_rules! default {
 macro_rules! requests {
     ($(
         #[doc = $desc:literal]
-        $variant:ident $method:literal [$($name:literal),+] $role:literal $(($($flag:ident),+))? {
+        $variant:ident $method:literal [$($name:literal),+] $role:literal $(($($flag:ident),+))?
+        $(refused $status:literal $reason:literal)? {
             $(#[doc = $help:literal] $option:ident: $type:ty, $format:ident $($required:ident)? $(= $default:tt)?;)*
         }
     )+) => {
@@ -105,7 +108,7 @@ macro_rules! requests {
                 },)*];
 
                 #[allow(unused_mut, unused_variables, unused_assignments, reason = "some requests have no option")]
-                fn read(options: &mut Map<String, Value>) -> Result<Action, RequestError> {
+                fn read(options: &mut Options) -> Result<Action, RequestError> {
                     let mut specs = Self::OPTIONS.iter();
                     Ok(Action::$variant(Self {
                         $($option: take(options, specs.next().expect("as many specs as fields"))?,)*
@@ -115,7 +118,7 @@ macro_rules! requests {
                 /// The options as a request carries them; those without value are left out.
                 #[allow(unused_mut, reason = "some requests have no option")]
                 #[must_use]
-                pub fn to_options(&self) -> Map<String, Value> {
+                pub fn to_options(&self) -> Options {
                     let mut options = Map::new();
                     $(match OptionValue::to_value(&self.$option) {
                         Value::Null if !requests!(@required $($required)?) => {}
@@ -147,6 +150,7 @@ macro_rules! requests {
             is_stream: requests!(@has stream $($($flag)+)?),
             is_multiplexed: !requests!(@has local $($($flag)+)?),
             desc: $desc.trim_ascii(),
+            refusal: requests!(@refused $($status $reason)?),
             read: $variant::read,
         },)+];
 
@@ -157,16 +161,24 @@ macro_rules! requests {
             /// The handler of this action.
             #[must_use]
             pub fn route(&self) -> &'static Route {
-                match self { $(Self::$variant(_) => &ROUTES[Position::$variant as usize],)+ }
+                &ROUTES[self.position()]
+            }
+
+            /// The place of its handler in [`ROUTES`].
+            #[must_use]
+            pub fn position(&self) -> usize {
+                match self { $(Self::$variant(_) => Position::$variant as usize,)+ }
             }
 
             /// The options as a request carries them; those without value are left out.
             #[must_use]
-            pub fn to_options(&self) -> Map<String, Value> {
+            pub fn to_options(&self) -> Options {
                 match self { $(Self::$variant(options) => options.to_options(),)+ }
             }
         }
     };
+    (@refused) => { None };
+    (@refused $status:literal $reason:literal) => { Some(($status, $reason)) };
     (@required) => { false };
     (@required required) => { true };
     (@has stream) => { false };
@@ -282,7 +294,7 @@ requests! {
         /// Action to run.
         action: Option<String>, String;
         /// Options of the action.
-        options: Map<String, Value>, Dict = {};
+        options: Options, Dict = {};
     }
     /// Runs an action on the node.
     NodeAction "POST" ["node_action"] "root" {
@@ -293,7 +305,7 @@ requests! {
         /// Action to run.
         action: Option<String>, String;
         /// Options of the action.
-        options: Map<String, Value>, Dict = {};
+        options: Options, Dict = {};
     }
     /// Reads the end of the log of an object.
     ObjectBacklogs "GET" ["object_backlogs", "service_backlogs"] "guest" {
@@ -301,6 +313,8 @@ requests! {
         path: String, ObjectPath required;
         /// How much of its end; all when negative, nothing when 0.
         backlog: Size, Size = "10k";
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        only: Options, Dict = {};
     }
     /// Follows the log of an object.
     ObjectLogs "GET" ["object_logs", "service_logs"] "guest" (stream) {
@@ -308,16 +322,22 @@ requests! {
         path: String, ObjectPath required;
         /// How much of what is there to send first.
         backlog: Size, Size = 0;
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        only: Options, Dict = {};
     }
     /// Reads the end of the log of the node.
     NodeBacklogs "GET" ["node_backlogs"] "root" {
         /// How much of its end; all when negative, nothing when 0.
         backlog: Size, Size = "10k";
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        only: Options, Dict = {};
     }
     /// Follows the log of the node.
     NodeLogs "GET" ["node_logs"] "root" (stream) {
         /// How much of what is there to send first.
         backlog: Size, Size = 0;
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        only: Options, Dict = {};
     }
     /// Streams the changes of the cluster data, and events.
     Events "GET" ["events"] "guest" (stream, local) {
@@ -325,6 +345,8 @@ requests! {
         selector: Option<String>, String;
         /// Sends the whole data first.
         full: bool, Boolean = false;
+        /// Goes on behind the item of this id, or tells what is lost. Not of deployed agents.
+        last_event_id: Option<String>, String;
     }
     /// Takes a cluster lock.
     Lock "POST" ["lock"] "root" {
@@ -450,6 +472,25 @@ requests! {
         /// Target whose effect to tell instead; it is not set.
         global_expect: Option<String>, String;
     }
+    /// Reads what happened to an object on this node. Not a request of deployed agents.
+    ObjectHistory "GET" ["object_history"] "guest" {
+        /// Object to read.
+        path: String, ObjectPath required;
+        /// How far back; all when null.
+        since: Option<Duration>, Duration;
+    }
+    /// Reads what happened to the node. Not a request of deployed agents.
+    NodeHistory "GET" ["node_history"] "guest" {
+        /// How far back; all when null.
+        since: Option<Duration>, Duration;
+    }
+    /// Tells what would become of the objects if nodes were emptied, or died. Not a request of deployed agents.
+    ClusterWhatIf "GET" ["cluster_whatif"] "guest" {
+        /// Nodes that are emptied.
+        drain: Vec<String>, List;
+        /// Nodes that die.
+        down: Vec<String>, List;
+    }
     /// Stores the status of the local instance.
     SetObjectStatus "POST" ["object_status"] "root" {
         /// Object of the instance.
@@ -544,12 +585,13 @@ requests! {
     /// Shows the catalogs of templates.
     Catalogs "GET" ["catalogs", "get_catalogs"] "guest" {}
     /// Shows the templates of a catalog.
-    Templates "GET" ["templates", "get_templates"] "guest" {
+    // They come from a collector, which this daemon does not ask.
+    Templates "GET" ["templates", "get_templates"] "guest" refused 404 "catalog {catalog} not found" {
         /// The catalog.
         catalog: String, String required;
     }
     /// Reads a template.
-    Template "GET" ["template", "get_template"] "guest" {
+    Template "GET" ["template", "get_template"] "guest" refused 404 "catalog {catalog} not found" {
         /// The catalog.
         catalog: String, String required;
         /// The template.
@@ -572,17 +614,21 @@ requests! {
     /// Shows the daemon's own locks.
     DaemonMutex "GET" ["daemon_mutex"] "root" {}
     /// Reads the configuration of a drbd resource.
-    DrbdConfig "GET" ["drivers/resource/disk/drbd/config"] "root" {
+    // Of a driver that this agent does not have, as the next two.
+    DrbdConfig "GET" ["drivers/resource/disk/drbd/config"] "root"
+    refused 501 "driver disk.drbd is not supported" {
         /// The resource.
         res: String, String required;
     }
     /// Writes the configuration of a drbd resource.
-    SetDrbdConfig "POST" ["drivers/resource/disk/drbd/config"] "root" {
+    SetDrbdConfig "POST" ["drivers/resource/disk/drbd/config"] "root"
+    refused 501 "driver disk.drbd is not supported" {
         /// The resource.
         res: String, String required;
         /// The configuration.
         data: String, String required;
     }
     /// Lists the ports and minors that drbd resources use.
-    DrbdAllocations "GET" ["drivers/resource/disk/drbd/allocations"] "root" {}
+    DrbdAllocations "GET" ["drivers/resource/disk/drbd/allocations"] "root"
+    refused 501 "driver disk.drbd is not supported" {}
 }

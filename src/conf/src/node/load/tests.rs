@@ -1,4 +1,5 @@
 use super::*;
+use crate::node::settings::ListenerSettings;
 
 fn settings(cluster: &str, node: &str) -> NodeSettings {
     NodeSettings::parse(NodeName::new("n1").unwrap(), cluster, node).unwrap()
@@ -232,4 +233,18 @@ fn a_cluster_conf_may_say_where_each_node_listens() {
         assert_eq!((settings.listener.addr.as_str(), settings.listener.port), (addr, port));
         assert_eq!(settings.complaints, []);
     }
+}
+
+#[test]
+fn authorities_and_certificate_are_sec_objects() {
+    let shown = |found: &NodeSettings| -> Vec<String> {
+        found.ca.iter().chain(&found.cert).map(ToString::to_string).collect()
+    };
+    let found = settings("[cluster]\nname = prod\n", "");
+    assert_eq!(shown(&found), ["system/sec/ca-prod", "system/sec/cert-prod"]);
+    let found = settings("[cluster]\nca = sec/a web system/sec/b\ncert = test/sec/c\n", "");
+    assert_eq!(shown(&found), ["sec/a", "system/sec/b", "test/sec/c"]);
+    let told = complaints(&found);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("\"web\" is not the path of a sec object"), "{told:?}");
 }

@@ -1,6 +1,6 @@
 //! What happens to the machines from outside: operators, pauses, crashes, cuts.
 
-use model::GlobalExpect;
+use model::{GlobalExpect, Timestamp};
 use monitor::{ObjectRequest, World as _, set_service_monitor};
 
 use super::{Event, History, TIMER_SECS};
@@ -41,13 +41,27 @@ impl History {
         self.machines[machine].paused_until > self.now
     }
 
-    /// Everything on the machine stands still.
+    /// An operator thaws a node. What it runs, and was not judged for while it was frozen, it is judged for then.
+    pub(crate) fn thaw_node(&mut self, machine: usize) {
+        let it = &mut self.machines[machine];
+        let was_spared = it.was_out && it.is_active() && it.node_frozen.0 != 0.0;
+        it.node_frozen = Timestamp::NEVER;
+        it.own(|own| own.frozen = Some(Timestamp::NEVER));
+        if was_spared {
+            let secs = self.late() + 2.0 * self.slowest_secs + self.last_words() + TIMER_SECS;
+            self.expect(secs, secs);
+            self.pass(machine);
+        }
+    }
+
+    /// Everything on the machine stands still. What it is sent waits for it, or is lost.
     pub(crate) fn pause(&mut self, machine: usize, secs: f64) {
-        self.note(|| format!("{machine} pauses for {secs:.1} s"));
+        let is_deaf = self.random.happens(50);
+        self.note(|| format!("{machine} pauses for {secs:.1} s, deaf: {is_deaf}"));
         self.count("pauses");
         let until = self.now + secs;
         self.machines[machine].paused_until = until;
-        self.machines[machine].was_out = true;
+        (self.machines[machine].was_out, self.machines[machine].is_deaf) = (true, is_deaf);
         // Forgotten meanwhile, it hears of it when it goes on.
         let heard = self.late() + self.last_words() + 2.0 * TIMER_SECS;
         self.expect(secs + heard, heard);

@@ -108,9 +108,14 @@ impl History {
         self.windows.iter().map(|window| window.longest).fold(0.0, f64::max)
     }
 
-    /// Who is deposed is not the last one that started the object: that one had the majority, and has it.
+    /// Who is deposed is not the last one that started the object: that one had the majority, and has it. But who stood
+    /// still does what it was told before, until it hears of its successor (README).
     pub(super) fn check_deposed(&self, machine: usize) {
-        let started_at = self.machines[machine].started_at;
+        let it = &self.machines[machine];
+        let (started_at, woke_at) = (it.started_at, it.paused_until);
+        if woke_at > 0.0 && (woke_at..=woke_at + self.late()).contains(&started_at) {
+            return;
+        }
         let is_last = self.machines.iter().all(|other| other.started_at <= started_at);
         assert!(
             !is_last,

@@ -1,0 +1,336 @@
+//! Subscribers of events: who gets which document. The documents are made outside of the actor, in order: they are as long
+//! as the cluster data, and filters look at every object.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use model::{ObjectPath, Timestamp};
+use tokio::sync::mpsc;
+
+use dataset::snapshot::Snapshot;
+use dataset::state::dirty::Dirty;
+use mail::cluster_data::{ObjectFilter, Subscribe};
+use mail::stream::{Item, Since};
+
+use crate::kept::{Document, Kept};
+
+/// Documents that wait for one subscriber before it loses some.
+const QUEUE: usize = 256;
+
+/// News that wait to be made into documents before all subscribers lose some: the gap in the ids tells them.
+const MOST_NEWS: usize = 256;
+
+/// How long what happened is kept after the last subscriber went away that may come back.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+
+/// The number of the last item of this daemon. Of the process: numbers go on when the actor falls.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// A snapshot and its time.
+pub(super) type Moment = (Arc<Snapshot>, Timestamp);
+
+/// What subscribers are to be told, or who joins them.
+pub(super) enum News {
+    /// Somebody subscribed, at this moment.
+    Subscriber(Box<(Subscriber, Start)>),
+    /// An event about an object, or about none, as a document; and when.
+    Event(Option<ObjectPath>, String, Box<Moment>),
+    /// A publication.
+    Patch(Box<Patch>),
+}
+
+/// What changed from one snapshot to the next.
+pub(super) struct Patch {
+    pub(super) old: Arc<Snapshot>,
+    pub(super) new: Arc<Snapshot>,
+    pub(super) changes: Dirty,
+    pub(super) now: Timestamp,
+}
+
+/// How a subscription begins.
+pub(super) struct Start {
+    full: bool,
+    since: Option<Since>,
+    now: Moment,
+}
+
+/// Who wants to hear what.
+pub(super) struct Subscriber {
+    filter: Option<ObjectFilter>,
+    queue: mpsc::Sender<Item>,
+    /// Whether it is told what it lost.
+    gaps: bool,
+    /// It lost something, behind this item, and is not told yet.
+    behind: Option<u64>,
+}
+
+impl Subscriber {
+    fn wants(&self, path: Option<&ObjectPath>) -> bool {
+        match (&self.filter, path) {
+            (Some(filter), Some(path)) => filter(path),
+            _ => true,
+        }
+    }
+
+    /// Hands over a document; false when nobody reads any more. One that does not fit is lost.
+    fn send(&mut self, item: Item, lost: &mut u64) -> bool {
+        let before = item.number.map_or(0, |number| number.saturating_sub(1));
+        match self.queue.try_send(item) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                *lost += 1;
+                if self.gaps {
+                    self.behind.get_or_insert(before);
+                }
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+
+    /// Whether it lost something, and reads again: all that waited for it is read.
+    fn is_to_be_told(&self) -> bool {
+        self.behind.is_some() && self.queue.capacity() == QUEUE
+    }
+
+    /// Tells all: what it lost first, if it did.
+    fn tell_all(
+        &mut self,
+        gap: Option<(&str, &str)>,
+        now: &Moment,
+        number: u64,
+        lost: &mut u64,
+    ) -> bool {
+        let (snapshot, at) = now;
+        let item = |text: String| Item { text: text.into(), number: Some(number) };
+        if let Some((reason, from)) = gap {
+            let data = serde_json::json!({"reason": reason, "from": from, "to": id(number + 1)});
+            let nodename = snapshot.nodename();
+            let gap =
+                serde_json::json!({"kind": "gap", "nodename": nodename, "ts": at, "data": data});
+            if !self.send(item(gap.to_string()), lost) {
+                return false;
+            }
+        }
+        let keep = self.filter.as_ref().map(|filter| &**filter as &dyn Fn(&ObjectPath) -> bool);
+        let full = format!(
+            r#"{{"kind":"full","nodename":"{}","ts":{},"data":{}}}"#,
+            snapshot.nodename(),
+            at.0,
+            snapshot.status_text(keep)
+        );
+        self.send(item(full), lost)
+    }
+}
+
+/// The id of an item.
+fn id(number: u64) -> String {
+    format!("{}.{number}", mail::stream::life())
+}
+
+/// All subscribers, with what they are not told yet.
+#[derive(Default)]
+pub(super) struct Subscribers {
+    /// Away while they are told something.
+    list: Option<Crowd>,
+    /// Kept to see who went away.
+    queues: Vec<mpsc::Sender<Item>>,
+    news: VecDeque<(u64, News)>,
+    is_started: bool,
+    /// Until then somebody may come back.
+    awaited: Option<Instant>,
+    /// Bytes that are kept for them.
+    room: usize,
+}
+
+impl std::fmt::Debug for Subscribers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscribers")
+            .field("count", &self.queues.len())
+            .field("news", &self.news.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Subscribers {
+    /// Whether nobody listens, and nobody may come back. Forgets those who went away.
+    pub(super) fn is_empty(&mut self) -> bool {
+        let before = self.queues.len();
+        self.queues.retain(|queue| !queue.is_closed());
+        if let Some(crowd) = &mut self.list {
+            crowd.list.retain(|subscriber| !subscriber.queue.is_closed());
+        }
+        if before > self.queues.len() && self.awaited.is_some() {
+            self.awaited = Some(Instant::now() + KEPT_FOR);
+        }
+        if self.queues.is_empty() && self.awaited.is_some_and(|until| until <= Instant::now()) {
+            self.awaited = None;
+            if let Some(crowd) = &mut self.list {
+                crowd.kept.clear();
+            }
+            // From here on things happen that nobody counts: whoever comes back has missed something.
+            NUMBER.fetch_add(1, Ordering::Relaxed);
+        }
+        self.queues.is_empty() && self.awaited.is_none()
+    }
+
+    /// The actor fell: who was being told something is lost with the one who waited for that, and subscribes again.
+    pub(super) fn on_restart(&mut self) {
+        if self.is_started && self.list.is_none() {
+            NUMBER.fetch_add(1, Ordering::Relaxed);
+            *self = Self::default();
+        }
+    }
+
+    /// So many bytes are kept for those who come back.
+    pub(super) fn keep(&mut self, room: usize) {
+        self.room = room;
+    }
+
+    /// Adds one, from this moment on.
+    pub(super) fn add(&mut self, subscribe: Subscribe, now: Moment) -> mpsc::Receiver<Item> {
+        let Subscribe { filter, full, gaps, since } = subscribe;
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        self.queues.push(queue.clone());
+        if gaps {
+            self.awaited = Some(Instant::now() + KEPT_FOR);
+        }
+        let subscriber = Subscriber { filter, queue, gaps, behind: None };
+        let news = News::Subscriber(Box::new((subscriber, Start { full, since, now })));
+        self.news.push_back((NUMBER.load(Ordering::Relaxed), news));
+        receiver
+    }
+
+    /// Keeps what they are to be told.
+    pub(super) fn tell(&mut self, news: News) {
+        let told =
+            self.news.iter().filter(|(_, news)| !matches!(news, News::Subscriber(..))).count();
+        // It has a number, told or not: so it is missed.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
+        if told < MOST_NEWS {
+            self.news.push_back((number, news));
+        }
+    }
+
+    /// The subscribers and what they are to be told now, to be given [back](Self::give_back). None: nothing, or they are
+    /// told something already.
+    pub(super) fn take(&mut self) -> Option<(Crowd, VecDeque<(u64, News)>)> {
+        if self.news.is_empty() {
+            return None;
+        }
+        if !std::mem::replace(&mut self.is_started, true) {
+            self.list = Some(Crowd::default());
+        }
+        let mut crowd = self.list.take()?;
+        let is_kept = self.awaited.is_some();
+        crowd.kept.set_room(if is_kept { self.room } else { 0 });
+        Some((crowd, std::mem::take(&mut self.news)))
+    }
+
+    /// They were told. None: the subscribers were lost, as telling them panicked.
+    pub(super) fn give_back(&mut self, crowd: Option<Crowd>) {
+        if crowd.is_none() {
+            // Each sees the end of its stream, and subscribes again.
+            self.queues.clear();
+        }
+        self.list = Some(crowd.unwrap_or_default());
+    }
+}
+
+/// The subscribers, where they are told.
+#[derive(Default)]
+pub(super) struct Crowd {
+    list: Vec<Subscriber>,
+    /// What was told, for those who come back.
+    kept: Kept,
+    /// Number of the last item that was told.
+    last: u64,
+    /// Documents lost by subscribers that did not read.
+    lost: u64,
+}
+
+impl Crowd {
+    /// Tells news in their order. Blocks, for as long as they are many.
+    pub(super) fn tell_all(&mut self, news: VecDeque<(u64, News)>) {
+        for (number, news) in news {
+            match news {
+                News::Subscriber(joined) => {
+                    let (subscriber, start) = *joined;
+                    self.add(subscriber, start, number);
+                }
+                News::Event(path, document, now) => {
+                    self.document(number, Document::event(path, document), &now);
+                }
+                News::Patch(patch) => {
+                    let ops = patch.changes.ops(&patch.old, &patch.new);
+                    let document = Document::patch(patch.new.generation, patch.now, ops);
+                    self.document(number, document, &(patch.new, patch.now));
+                }
+            }
+        }
+    }
+
+    /// Begins a subscription: behind the item that it knows, with all, or with what comes.
+    fn add(&mut self, mut subscriber: Subscriber, start: Start, number: u64) {
+        self.reach(number);
+        let lost = &mut self.lost;
+        let is_there = match &start.since {
+            Some(since) => match since.number.map(|known| self.kept.since(known, number)) {
+                Some(Some(documents)) => documents.into_iter().all(|(number, document)| {
+                    let text = document.text(&|path| subscriber.wants(path));
+                    text.is_none_or(|text| {
+                        let item = Item { text, number: Some(number) };
+                        subscriber.send(item, lost)
+                    })
+                }),
+                Some(None) => {
+                    let reason = if since.number > Some(number) { "unknown" } else { "evicted" };
+                    subscriber.tell_all(Some((reason, &since.id)), &start.now, number, lost)
+                }
+                None => {
+                    subscriber.tell_all(Some((since.reason, &since.id)), &start.now, number, lost)
+                }
+            },
+            None if start.full => subscriber.tell_all(None, &start.now, number, lost),
+            None => true,
+        };
+        if is_there {
+            self.list.push(subscriber);
+        }
+    }
+
+    /// All up to this item was told. If it was not, too much happened at once, and who is there has missed something.
+    fn reach(&mut self, number: u64) {
+        let before = std::mem::replace(&mut self.last, number);
+        if before < number {
+            for subscriber in self.list.iter_mut().filter(|subscriber| subscriber.gaps) {
+                subscriber.behind.get_or_insert(before);
+            }
+        }
+    }
+
+    /// Tells a document, to each what it wants of it. A patch is sent even if nothing is left: its id counts.
+    fn document(&mut self, number: u64, document: Document, now: &Moment) {
+        self.reach(number - 1);
+        let before = std::mem::replace(&mut self.last, number);
+        let whole = document.whole();
+        let lost = &mut self.lost;
+        self.list.retain_mut(|subscriber| {
+            if subscriber.is_to_be_told() {
+                let from = id(subscriber.behind.take().unwrap_or(before));
+                return subscriber.tell_all(Some(("slow", &from)), now, number, lost);
+            }
+            if subscriber.behind.is_some() {
+                return !subscriber.queue.is_closed();
+            }
+            let text = match subscriber.filter {
+                None => Some(whole.clone()),
+                Some(_) => document.text(&|path| subscriber.wants(path)),
+            };
+            text.is_none_or(|text| subscriber.send(Item { text, number: Some(number) }, lost))
+        });
+        self.kept.push(number, document, whole.len());
+    }
+}

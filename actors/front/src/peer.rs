@@ -1,0 +1,87 @@
+//! Who is at the other end of a connection.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use certs::{Certificate, Refusal, Trust};
+use mail::requests::{Caller, Transport};
+use mail::sessions::SessionGuard;
+use metrics::counts;
+use model::Timestamp;
+use rustls::pki_types::CertificateDer;
+use web::user::User;
+
+use crate::shared::Shared;
+
+/// The client of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) session: SessionGuard,
+    pub(crate) transport: counts::Transport,
+    /// What TLS told; none over the socket of this node.
+    pub(crate) secured: Option<Secured>,
+}
+
+impl Peer {
+    /// Its address; none over the socket of this node.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.session.address()
+    }
+
+    /// As the requests know it.
+    pub(crate) fn caller(&self, user: Arc<User>) -> Caller {
+        Caller {
+            nodename: self.shared.mail.nodename.clone(),
+            addr: self.address(),
+            transport: Transport::Http,
+            clustername_is_join: false,
+            user,
+            purse: link::heavy::Purse::default(),
+        }
+    }
+}
+
+/// A connection over TLS.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    /// What the client showed, its own first.
+    chain: Vec<CertificateDer<'static>>,
+    /// The trust by which it was good.
+    good: RefCell<Option<Arc<Trust>>>,
+}
+
+impl Secured {
+    /// The chain was looked at in the handshake, by `trust`.
+    pub(crate) fn new(chain: Vec<CertificateDer<'static>>, trust: Option<Arc<Trust>>) -> Self {
+        Self { chain, good: RefCell::new(trust) }
+    }
+
+    /// The certificate of the client.
+    pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
+    }
+
+    /// Whether it is still good.
+    pub(crate) fn check(&self, trust: &Arc<Trust>, now: Timestamp) -> Result<(), Refusal> {
+        let Some((own, sent)) = self.chain.split_first() else { return Err(Refusal::Unreadable) };
+        let is_known = self.good.borrow().as_ref().is_some_and(|good| Arc::ptr_eq(good, trust));
+        let is_valid = || self.read().is_some_and(|own| own.end().0 > now.0);
+        if is_known && is_valid() {
+            return Ok(());
+        }
+        *self.good.borrow_mut() = None;
+        trust.check_client(own, sent, now)?;
+        *self.good.borrow_mut() = Some(trust.clone());
+        Ok(())
+    }
+
+    fn read(&self) -> Option<Certificate> {
+        Certificate::from_der(self.chain.first()?.clone())
+    }
+
+    pub(crate) fn common_name(&self) -> Option<String> {
+        self.read()?.common_name()
+    }
+}

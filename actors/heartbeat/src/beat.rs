@@ -1,0 +1,199 @@
+//! What is sent: made when it is due, sealed once for all who speak a dialect.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Alert, NodeName};
+use monitor::STRANGER_FRAME;
+use ring::rand::SystemRandom;
+use serde_json::json;
+use tokio::sync::watch;
+use wire::{Dialect, Envelope, Form, Kind, Prepared};
+
+use dataset::outgoing::Outgoing;
+use link::gate::Gate;
+use machine::clock;
+use mail::cluster_data::WatchOutgoing;
+
+use crate::note::Notes;
+use crate::ties::Ties;
+use dataset::heartbeats::section::Section;
+
+/// Shortest pause between two beats: what changes meanwhile goes with the next one.
+const GAP: Duration = Duration::from_millis(10);
+
+/// Bytes from which a message is made outside of the thread of heartbeats.
+const LARGE: usize = 64 << 10;
+
+/// Pause before the cluster data is asked again when it restarts.
+const WATCH_PAUSE: Duration = Duration::from_millis(50);
+
+/// A message in the dialects that are needed, each frame with its final NUL.
+#[derive(Debug, Default)]
+pub(super) struct Beat {
+    sealed: Option<Arc<[u8]>>,
+    classic: Option<Arc<[u8]>>,
+    /// Goes before a large frame on a new connection: who does not know our address takes large messages only once a small
+    /// one opened.
+    introduction: Option<Arc<[u8]>>,
+    /// Peers that get sealed frames.
+    is_sealed: BTreeSet<NodeName>,
+    /// Whether all peers do.
+    is_all_sealed: bool,
+}
+
+impl Beat {
+    /// The frame for a peer, and whether it is sealed.
+    pub(super) fn frame(&self, peer: &NodeName) -> Option<(bool, &Arc<[u8]>)> {
+        let is_sealed = self.is_sealed.contains(peer);
+        let frame = if is_sealed { &self.sealed } else { &self.classic };
+        frame.as_ref().map(|frame| (is_sealed, frame))
+    }
+
+    /// What goes before the sealed frame on a new connection, if anything.
+    pub(super) fn introduction(&self) -> Option<&Arc<[u8]>> {
+        self.introduction.as_ref()
+    }
+
+    /// The frame that all peers can open, without its NUL: sealed only if all of them are known to speak it.
+    pub(super) fn common_frame(&self) -> Option<&[u8]> {
+        let frame = if self.is_all_sealed { &self.sealed } else { &self.classic };
+        frame.as_ref().and_then(|frame| frame.strip_suffix(b"\0"))
+    }
+
+    /// Seals a message for these peers.
+    fn seal(body: &Prepared, gate: &Gate, to: &Recipients) -> Result<Self, String> {
+        let Some(keyring) = &gate.keyring else {
+            return Err("the cluster has no usable secret".to_owned());
+        };
+        let random = SystemRandom::new();
+        let seal = |dialect, body: &Prepared| {
+            let form = Form::heartbeat(dialect, to.kind, clock::stamp(), &random);
+            let frame = keyring.own.seal(&form, body, &random);
+            frame.map(Arc::from).map_err(|error| error.to_string())
+        };
+        let mut beat = Self {
+            is_sealed: to.sealed.clone(),
+            is_all_sealed: to.is_all_sealed,
+            ..Self::default()
+        };
+        if to.needs(Dialect::Sealed) {
+            if body.seal_bytes() >= STRANGER_FRAME / 2 && !to.is_common {
+                // Of no known kind: it says that its sender is there, and nothing else.
+                let introduction = json!({"kind": "introduction", "updated": clock::now()});
+                beat.introduction = Some(seal(Dialect::Sealed, &Prepared::new(&introduction))?);
+            }
+            beat.sealed = Some(seal(Dialect::Sealed, body)?);
+        }
+        if to.needs(Dialect::Classic) {
+            beat.classic = Some(seal(Dialect::Classic, body)?);
+        }
+        Ok(beat)
+    }
+
+    /// A beat of these bytes, for tests of drivers.
+    #[cfg(test)]
+    pub(super) fn of(frame: &[u8], sealed: &[&NodeName]) -> Self {
+        Self {
+            sealed: Some(frame.into()),
+            classic: Some(frame.into()),
+            introduction: None,
+            is_sealed: sealed.iter().map(|peer| (*peer).clone()).collect(),
+            is_all_sealed: false,
+        }
+    }
+}
+
+/// Which peers get which dialect.
+struct Recipients {
+    sealed: BTreeSet<NodeName>,
+    is_all_sealed: bool,
+    /// A driver that has one medium for all sends one frame.
+    is_common: bool,
+    /// What the sealed frames are.
+    kind: Kind,
+}
+
+impl Recipients {
+    fn new(section: &Section, ties: &Ties, gate: &Gate) -> Self {
+        let envelope = gate.keyring.as_ref().map_or(Envelope::Sealed, |keyring| keyring.envelope);
+        let snapshot = ties.snapshot.load();
+        let speaks = |peer: &&NodeName| {
+            let published = snapshot.node(peer).and_then(|entry| entry.data.envelope.as_deref());
+            envelope.speaks(published == Some("sealed")) == Dialect::Sealed
+        };
+        let sealed: BTreeSet<NodeName> = section.peers().filter(speaks).cloned().collect();
+        let is_all_sealed =
+            envelope == Envelope::Sealed || section.peers().all(|peer| sealed.contains(peer));
+        let is_common = section.settings.kind != "unicast";
+        Self { sealed, is_all_sealed, is_common, kind: section.kind() }
+    }
+
+    fn needs(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::Sealed if self.is_common => self.is_all_sealed,
+            Dialect::Sealed => !self.sealed.is_empty(),
+            Dialect::Classic => !self.is_all_sealed,
+        }
+    }
+}
+
+/// The newest beat; none before the first.
+pub(super) type Beats = watch::Receiver<Option<Arc<Beat>>>;
+
+/// Makes a beat at once when there is news, and after each interval. Never returns.
+pub(super) async fn pulse(
+    section: Arc<Section>,
+    ties: Arc<Ties>,
+    beats: watch::Sender<Option<Arc<Beat>>>,
+    notes: Notes,
+) {
+    let mut last_bytes = 0;
+    loop {
+        let Ok(mut outgoing) = ties.watch.send(WatchOutgoing).await else {
+            tokio::time::sleep(WATCH_PAUSE).await;
+            continue;
+        };
+        loop {
+            let newest = outgoing.borrow_and_update().clone();
+            match make(newest, &section, &ties, last_bytes >= LARGE).await {
+                Ok(Some((bytes, beat))) => {
+                    last_bytes = bytes;
+                    notes.alert("seal", None);
+                    beats.send_replace(Some(Arc::new(beat)));
+                }
+                Ok(None) => {}
+                Err(reason) => notes.alert("seal", Some(Alert::error(reason))),
+            }
+            let gap = GAP.min(section.settings.interval);
+            tokio::time::sleep(gap).await;
+            let rest = section.settings.interval - gap;
+            if let Ok(Err(_)) = tokio::time::timeout(rest, outgoing.changed()).await {
+                // The cluster data is made anew: what it sends then, it says then.
+                break;
+            }
+        }
+    }
+}
+
+/// The beat that is due, and the length of its message; none while nothing may be sent.
+async fn make(
+    outgoing: Arc<Outgoing>,
+    section: &Section,
+    ties: &Ties,
+    is_large: bool,
+) -> Result<Option<(usize, Beat)>, String> {
+    let gate = ties.gate.load_full();
+    let to = Recipients::new(section, ties, &gate);
+    let work = move || {
+        let Some(body) = outgoing.message(clock::now()) else { return Ok(None) };
+        Ok(Some((body.len(), Beat::seal(&body, &gate, &to)?)))
+    };
+    if is_large {
+        let made = tokio::task::spawn_blocking(work).await;
+        made.unwrap_or_else(|_| Err("the message could not be made".to_owned()))
+    } else {
+        work()
+    }
+}

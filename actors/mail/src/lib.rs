@@ -1,0 +1,29 @@
+//! Every message between the actors, one file for each hearer, and the [`mail::Mail`] that root hands out. No actor.
+
+pub mod blacklist;
+pub mod cluster_data;
+pub mod config_watcher;
+pub mod front;
+pub mod hearer;
+pub mod history;
+pub mod latest;
+pub mod listener;
+pub mod log;
+pub mod mail;
+pub mod membership;
+pub mod node_monitor;
+pub mod peers;
+pub mod propagation;
+pub mod publications;
+pub mod quorum;
+pub mod relay;
+pub mod requests;
+pub mod root;
+pub mod router;
+pub mod runner;
+pub mod scheduler;
+pub mod secrets;
+pub mod service_monitor;
+pub mod sessions;
+pub mod standing;
+pub mod stream;

@@ -1,0 +1,107 @@
+//! What every part of the daemon may reach: folders, names, published views and the recipients of the actors.
+//!
+//! Recipients are those of supervised actors: they outlive every restart, so a clone of [`Mail`] is good for ever.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::NodeName;
+
+use crate::blacklist::BlacklistRoute;
+use crate::cluster_data::ToClusterData;
+use crate::config_watcher::ToConfigWatcher;
+use crate::front::ToFrontSocket;
+use crate::history::ToHistory;
+use crate::listener::ToListener;
+use crate::membership::ToMembership;
+use crate::node_monitor::ToNodeMonitor;
+use crate::peers::ToPeers;
+use crate::propagation::ToPropagation;
+use crate::quorum::ToQuorum;
+use crate::relay::ToRelay;
+use crate::root::ToRoot;
+use crate::runner::ToRunner;
+use crate::scheduler::ToScheduler;
+use crate::secrets::ToSecrets;
+use crate::service_monitor;
+use crate::standing::ToStanding;
+use dataset::config::ConfigCell;
+use dataset::snapshot::SnapshotCell;
+use link::classic::ClassicMemory;
+use link::freshness::Freshness;
+use link::gate::GateCell;
+use link::secret_use::SecretUseCell;
+use link::unopened::Unopened;
+use machine::paths::Paths;
+use metrics::counts::Counts;
+
+/// Recipients and views, cheap to clone, sent to every thread.
+#[derive(Clone)]
+pub struct Mail {
+    /// Folders and files.
+    pub paths: Arc<Paths>,
+    /// Name of this node.
+    pub nodename: NodeName,
+    /// The program that children run: `om`, this very file unless a test replaces it.
+    pub om: PathBuf,
+    /// The newest cluster data.
+    pub snapshot: SnapshotCell,
+    /// The configuration in force.
+    pub config: ConfigCell,
+    /// The service monitors by object.
+    pub monitors: service_monitor::Registry,
+    /// The cluster data.
+    pub cluster_data: ToClusterData,
+    /// The node monitor.
+    pub node_monitor: ToNodeMonitor,
+    /// The runner of commands and evaluations.
+    pub runner: ToRunner,
+    /// The scheduler.
+    pub scheduler: ToScheduler,
+    /// The watcher of configuration files.
+    pub config_watcher: ToConfigWatcher,
+    /// The listener, which knows the client sessions.
+    pub listener: ToListener,
+    /// The HTTP socket.
+    pub http_socket: ToFrontSocket,
+    /// The TLS listener.
+    pub tls_listener: ToFrontSocket,
+    /// Who may connect, and the keys.
+    pub gate: GateCell,
+    /// The sealed messages heard lately.
+    pub freshness: Arc<Freshness>,
+    /// The memory of messages that are on their way, of the listener and of heartbeats.
+    pub unopened: Arc<Unopened>,
+    /// What is remembered of the classic dialect.
+    pub classic: Arc<ClassicMemory>,
+    /// What happens, counted for who asks for metrics.
+    pub counts: Arc<Counts>,
+    /// Who sent invalid messages.
+    pub blacklist: BlacklistRoute,
+    /// Asks the other nodes.
+    pub peers: ToPeers,
+    /// Takes newer configurations over, and sees to deletions.
+    pub propagation: ToPropagation,
+    /// Judges splits.
+    pub quorum: ToQuorum,
+    /// Who is lost, and what follows.
+    pub membership: ToMembership,
+    /// Whether the members have this node as one of theirs.
+    pub standing: ToStanding,
+    /// What the secret before the one in force opens.
+    pub secret_use: SecretUseCell,
+    /// Carries a rotation of the secret out.
+    pub secrets: ToSecrets,
+    /// The slots of the relay.
+    pub relay: ToRelay,
+    /// Keeps what happened.
+    pub history: ToHistory,
+    /// The root supervisor: starts and stops threads and the daemon, collects their blocks.
+    pub root: ToRoot,
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mail").field("nodename", &self.nodename).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,28 @@
+//! Changes of configuration files on behalf of requests: under the lock of the file, whole or not at all.
+
+use std::sync::Arc;
+
+use conf::Ini;
+
+use files::edit::{Target, edit_now};
+use machine::paths::Paths;
+use mail::config_watcher::Reload;
+
+use crate::context::{Context, blocking};
+
+/// Applies `change` to a file; false from it leaves the file as it is. An error is a text for the requester.
+/// When it returns, the daemon's configuration is the new one.
+pub(super) async fn edit<T: Send + 'static>(
+    context: &Context,
+    target: Target,
+    change: impl FnOnce(&mut Ini) -> Result<(bool, T), String> + Send + 'static,
+) -> Result<T, String> {
+    let paths: Arc<Paths> = context.mail.paths.clone();
+    let edited = blocking(move || edit_now(&paths, &target, change)).await;
+    let (is_changed, told) = edited.map_err(|_| "the file could not be edited".to_owned())??;
+    if is_changed {
+        // The watcher sees the file anyway: this only keeps the answer from running ahead of it.
+        _ = context.ask(&context.mail.config_watcher, Reload).await;
+    }
+    Ok(told)
+}

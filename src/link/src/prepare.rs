@@ -1,0 +1,17 @@
+//! Messages that are made ready to be sent.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use wire::Prepared;
+
+/// Messages from this weight on are made ready outside of the arbiter.
+const LARGE: usize = 256 << 10;
+
+/// Makes a message ready: outside of the arbiter when it is large. None when that was given up.
+pub async fn prepared(message: Value) -> Option<Arc<Prepared>> {
+    if wire::is_lighter(&message, LARGE) {
+        return Some(Arc::new(Prepared::new(&message)));
+    }
+    tokio::task::spawn_blocking(move || Arc::new(Prepared::new(&message))).await.ok()
+}

@@ -1,0 +1,276 @@
+//! The paths under `/api`: which request each is, and the shape of its answer. Nothing is decided here: options, roles and work
+//! are those of the request.
+
+mod lists;
+mod openapi;
+mod shape;
+mod table;
+
+use serde_json::{Map, Value, json};
+use wire::{ROUTES, Request, Route};
+
+use crate::deployed::Bad;
+use crate::query;
+
+pub use lists::Page;
+pub use openapi::document;
+pub use shape::{Content, Shaped, problem};
+pub use table::{ENTRIES, Entry, Shape, WITHOUT};
+
+/// An entry that was asked for, with what its path says.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The entry.
+    pub entry: &'static Entry,
+    /// The node that is named; none for the one that was asked.
+    pub node: Option<String>,
+    variables: Vec<(&'static str, String)>,
+    /// The entry whose target is only to be explained.
+    dry_of: Option<&'static Entry>,
+}
+
+/// What explains a target.
+static DRY: Entry = Entry {
+    method: "POST",
+    path: "",
+    request: ("GET", "object_explain"),
+    query: &[],
+    fixed: &[],
+    body: None,
+    shape: Shape::Data,
+};
+
+/// Why a path is no entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotFound {
+    /// There is none.
+    Path,
+    /// Not with this method, but with these.
+    Method(Vec<&'static str>),
+}
+
+/// The entry of a method and a path without query.
+///
+/// # Errors
+///
+/// [`NotFound`].
+pub fn find(method: &str, path: &str) -> Result<Found, NotFound> {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let mut others = vec![];
+    for entry in ENTRIES {
+        let Some(variables) = matched(entry.path, &parts) else { continue };
+        if entry.method == method {
+            let of = |name: &str| variables.iter().find(|(own, _)| *own == name);
+            let node = of("nodename").map(|(_, node)| node.clone());
+            let node = node.filter(|node| !matches!(node.as_str(), "localhost" | "_"));
+            return Ok(Found { entry, node, variables, dry_of: None });
+        }
+        others.push(entry.method);
+    }
+    others.sort_unstable();
+    others.dedup();
+    Err(if others.is_empty() { NotFound::Path } else { NotFound::Method(others) })
+}
+
+/// The variables of a pattern in a path, decoded; the last one may have slashes.
+fn matched(pattern: &'static str, parts: &[&str]) -> Option<Vec<(&'static str, String)>> {
+    let wanted: Vec<&'static str> = pattern.trim_matches('/').split('/').collect();
+    let is_open = wanted.last().is_some_and(|last| last.ends_with("...}"));
+    if wanted.len() != parts.len() && !(is_open && parts.len() > wanted.len()) {
+        return None;
+    }
+    let mut variables = vec![];
+    for (at, want) in wanted.iter().enumerate() {
+        let found = if is_open && at + 1 == wanted.len() {
+            parts[at..].join("/")
+        } else {
+            parts[at].to_owned()
+        };
+        match want.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(name) => {
+                let value = query::decode(&found, false).ok().filter(|value| !value.is_empty())?;
+                variables.push((name.trim_end_matches("..."), value));
+            }
+            None if *want == found => {}
+            None => return None,
+        }
+    }
+    Some(variables)
+}
+
+impl Entry {
+    /// The row of its request.
+    ///
+    /// # Panics
+    ///
+    /// Where the table names a request that there is not: a test walks it.
+    #[must_use]
+    pub fn route(&self) -> &'static Route {
+        let (method, name) = self.request;
+        let found = ROUTES.iter().find(|route| route.method == method && route.names[0] == name);
+        found.expect("the table names requests that there are")
+    }
+}
+
+impl Found {
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Turns a target that is only to be explained (`dry_run=true`) into the question what it would do.
+    pub fn dry(&mut self, query: Option<&str>) {
+        let is_target =
+            self.entry.request == ("POST", "object_monitor") && self.entry.shape == Shape::Target;
+        let pairs = query.and_then(|text| query::pairs(text).ok()).unwrap_or_default();
+        let is_asked = pairs.iter().any(|(key, value)| key == "dry_run" && value == "true");
+        if is_target && is_asked {
+            self.dry_of = Some(self.entry);
+            self.entry = &DRY;
+        }
+    }
+
+    /// The object that the path names.
+    fn object(&self) -> Option<String> {
+        let (namespace, kind) = (self.variable("namespace")?, self.variable("kind")?);
+        let name = self.variable("name")?;
+        Some(match (namespace, kind) {
+            ("root", "svc") => name.to_owned(),
+            ("root", "ccfg") if name == "cluster" => name.to_owned(),
+            ("root", kind) => format!("{kind}/{name}"),
+            (namespace, kind) => format!("{namespace}/{kind}/{name}"),
+        })
+    }
+
+    /// The request that it is, with a query and a body.
+    ///
+    /// # Errors
+    ///
+    /// [`Bad`].
+    pub fn request(&self, query: Option<&str>, body: &[u8], budget: usize) -> Result<Request, Bad> {
+        let mut asked = Map::new();
+        let laid = query.map_or(Ok(()), |text| query::overlay(&mut asked, text));
+        laid.map_err(|error| Bad::new(&error.to_string()))?;
+        let mut options = self.body_options(body, budget)?;
+        let route = self.entry.route();
+        for (word, value) in &asked {
+            let renamed = self.entry.query.iter().find(|(own, _)| own == word).map(|(_, to)| *to);
+            let option = renamed.unwrap_or(word);
+            if route.options.iter().any(|known| known.name == option) {
+                options.insert(option.to_owned(), value.clone());
+            }
+        }
+        for (name, value) in &self.variables {
+            let is_option = route.options.iter().any(|known| known.name == *name);
+            if is_option && !matches!(*name, "namespace" | "kind" | "name") {
+                options.insert((*name).to_owned(), value.as_str().into());
+            }
+        }
+        if let Some(object) = self.object() {
+            options.insert("path".to_owned(), object.into());
+        }
+        let entry = self.dry_of.unwrap_or(self.entry);
+        for (option, value) in entry.fixed {
+            options.insert(
+                (*option).to_owned(),
+                serde_json::from_str(value).unwrap_or_else(|_| (*value).into()),
+            );
+        }
+        self.special(&asked, &mut options)?;
+        let mut message =
+            json!({"action": route.names[0], "method": route.method, "options": options});
+        if let Some(node) = &self.node {
+            message["node"] = json!([node]);
+        }
+        Request::from_value(message).map_err(Bad::from)
+    }
+
+    /// The answer of its request, in its shape. `page` is what a list is asked for.
+    #[must_use]
+    pub fn shaped(&self, reply: Value, page: &Page) -> Shaped {
+        let object = self.object().unwrap_or_default();
+        shape::shaped(self.entry.shape, self.node.as_deref(), &object, reply, page)
+    }
+
+    /// The options that the body holds: as it is where the entry takes text, an object otherwise.
+    fn body_options(&self, body: &[u8], budget: usize) -> Result<Map<String, Value>, Bad> {
+        if let Some(option) = self.entry.body {
+            let text = std::str::from_utf8(body).map_err(|_| Bad::new("the body is not UTF-8"))?;
+            return Ok([(option.to_owned(), text.into())].into_iter().collect());
+        }
+        if body.is_empty() {
+            return Ok(Map::new());
+        }
+        match wire::parse_within(body, budget) {
+            Ok(Value::Object(options)) => Ok(options),
+            Ok(_) => Err(Bad::new("the body is not a JSON object")),
+            Err(error) if error.is_too_heavy() => Err(Bad::of(413, &error.to_string())),
+            Err(_) => Err(Bad::new("the body is not JSON")),
+        }
+    }
+
+    /// What no row says: actions whose options are the query, names that are spelled in another way.
+    fn special(
+        &self,
+        asked: &Map<String, Value>,
+        options: &mut Map<String, Value>,
+    ) -> Result<(), Bad> {
+        match self.entry.request {
+            ("POST", "object_action") if self.entry.method == "PATCH" => {
+                let words = ["set", "unset", "delete"];
+                let mut given = words.iter().filter_map(|word| Some((*word, asked.get(*word)?)));
+                let (Some((action, value)), None) = (given.next(), given.next()) else {
+                    return Err(Bad::new("one of set, unset and delete is to be given"));
+                };
+                let option = if action == "delete" { "rid" } else { "kw" };
+                let value = if value.is_array() { value.clone() } else { json!([value]) };
+                options.insert("action".to_owned(), action.into());
+                options.insert("options".to_owned(), json!({ option: value }));
+            }
+            ("POST", "node_action") if self.entry.method == "PATCH" => {
+                let mut given =
+                    ["set", "unset"].iter().filter_map(|word| Some((*word, asked.get(*word)?)));
+                let (Some((action, value)), None) = (given.next(), given.next()) else {
+                    return Err(Bad::new("one of set and unset is to be given"));
+                };
+                let value = if value.is_array() { value.clone() } else { json!([value]) };
+                options.insert("action".to_owned(), action.into());
+                options.insert("options".to_owned(), json!({"kw": value}));
+            }
+            ("POST", "object_action") => {
+                options.insert("options".to_owned(), asked.clone().into());
+            }
+            ("POST", "node_action") => {
+                let action = self.variable("action").unwrap_or_default();
+                let action =
+                    if action == "unfreeze" { "thaw".to_owned() } else { action.replace('/', "") };
+                options.insert("action".to_owned(), action.into());
+                options.insert("options".to_owned(), asked.clone().into());
+            }
+            _ if self.dry_of.unwrap_or(self.entry).path.ends_with("/action/switch") => {
+                let to = match options
+                    .remove("destination")
+                    .or_else(|| asked.get("destination").cloned())
+                {
+                    Some(Value::Array(nodes)) => {
+                        nodes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+                    }
+                    Some(Value::String(nodes)) => nodes,
+                    _ => String::new(),
+                };
+                let target =
+                    if to.is_empty() { "placed".to_owned() } else { format!("placed@{to}") };
+                options.insert("global_expect".to_owned(), target.into());
+            }
+            ("POST", "lock" | "unlock") => {
+                if let Some(name) = self.variable("lock") {
+                    options.insert("name".to_owned(), name.into());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Promise: a cluster is looked at and operated from a machine that is none of its nodes, in the name of a user.
+
+use std::fs::File;
+use std::net::TcpListener;
+
+use harness::{Node, Port, wait_for};
+
+/// A node that listens for TLS, and a machine that only has `om`.
+struct World {
+    node: Node,
+    laptop: Node,
+    port: Port,
+}
+
+impl World {
+    fn start() -> Self {
+        let (mut node, port) = Node::for_users("n1", "");
+        let object = "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n";
+        for path in ["test/svc/web", "prod/svc/db"] {
+            node.write(&format!("etc/namespaces/{path}.conf"), object);
+        }
+        node.start();
+        node.om_ok(&["cluster", "tls"]);
+        node.om_ok(&["system/sec/cert-demo", "set", "--kw", "alt_names=127.0.0.1"]);
+        node.om_ok(&["system/sec/cert-demo", "gen", "cert"]);
+        for (user, grant) in [("alice", "root"), ("gtest", "guest:test")] {
+            node.add_user(user, grant);
+        }
+        let laptop = Node::new("laptop");
+        let contexts = laptop.path("tmp/contexts");
+        let mut it = Self { laptop, node, port };
+        for file in ["etc/node.conf", "etc/cluster.conf"] {
+            std::fs::remove_file(it.laptop.path(file)).expect("it was there");
+        }
+        it.laptop.set_env("OSVC_CONTEXTS", contexts.to_str());
+        let ca = it.node.om_ok(&["system/sec/ca-demo", "decode", "--key", "certificate_chain"]);
+        it.laptop.write("tmp/ca.pem", &ca);
+        it.laptop.write("tmp/cert.pem", &it.node.om_ok(&["system/usr/alice", "fullpem"]));
+        it.laptop.write("tmp/gtest", "pw-gtest\n");
+        let folder = it.laptop.path("tmp");
+        let (folder, uri) = (folder.display(), it.uri());
+        // Of the first, nobody is at the first address.
+        let refusing = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+        let refusing = refusing.expect("an address");
+        let contexts = format!(
+            "[demo]\nserver = https://{refusing} {uri}\ncacert = {folder}/ca.pem\ncert = {folder}/cert.pem\n\n\
+             [guest]\nserver = {uri}\ncacert = {folder}/ca.pem\nuser = gtest\npassword_file = {folder}/gtest\n\
+             namespace = test\n"
+        );
+        it.laptop.write("tmp/contexts", &contexts);
+        it.laptop.set_env("OSVC_CONTEXT", Some("demo"));
+        wait_for("it is reached", || it.laptop.om(&["mon"]).code == Some(0));
+        it
+    }
+
+    fn uri(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port.number())
+    }
+
+    fn in_context(&mut self, name: Option<&str>) {
+        self.laptop.set_env("OSVC_CONTEXT", name);
+    }
+}
+
+#[test]
+fn a_cluster_is_operated_from_a_machine_outside() {
+    let world = World::start();
+    let om = |words: &[&str]| world.laptop.om_ok(words);
+    assert!(om(&["mon", "*/svc/*"]).contains("web"));
+    om(&["test/svc/web", "provision", "--wait", "--time", "30s"]);
+    assert_eq!(world.node.instance("test/svc/web")["avail"], "up");
+    assert!(om(&["test/svc/web", "print", "status"]).contains("fs#1"));
+    assert_eq!(world.laptop.om(&["test/svc/web", "status"]).code, Some(0));
+    om(&["test/svc/web", "stop", "--wait", "--time", "30s"]);
+    assert!(om(&["test/svc/web", "explain"]).contains("web"));
+    om(&["test/svc/web", "freeze", "--wait", "--time", "30s"]);
+    assert!(om(&["test/svc/web", "logs"]).contains("n1"));
+    assert!(om(&["node", "ls"]).contains("n1"));
+    assert!(om(&["ls"]).contains("prod/svc/db"));
+    assert!(om(&["daemon", "status", "--filter", "cluster.name"]).contains("demo"));
+    assert!(om(&["test/svc/web", "get", "--kw", "nodes", "--node", "n1"]).contains("n1"));
+    // Nothing of that is here.
+    assert!(!world.laptop.path("etc/namespaces").exists());
+}
+
+#[test]
+fn streams_are_followed_from_outside() {
+    let world = World::start();
+    let file = |name: &str| File::create(world.laptop.path(name)).expect("a file");
+    let follow = |words: &[&str], name: &str| {
+        world.laptop.spawn_with(words, file(name), file(&format!("{name}.err")))
+    };
+    let mut followed = [
+        follow(&["node", "events"], "tmp/events"),
+        follow(&["test/svc/web", "logs", "--follow"], "tmp/logs"),
+        follow(&["mon", "--watch", "--format", "json"], "tmp/mon"),
+    ];
+    let mut is_frozen = false;
+    wait_for("all three tell of a freeze", || {
+        is_frozen = !is_frozen;
+        let action = if is_frozen { "freeze" } else { "thaw" };
+        world.node.om_ok(&["test/svc/web", action, "--wait", "--time", "20s"]);
+        let has = |name: &str, text: &str| world.laptop.read(name).contains(text);
+        has("tmp/events", "instance_freeze")
+            && has("tmp/logs", "freeze")
+            && has("tmp/mon", "\"frozen\"")
+    });
+    for child in &mut followed {
+        child.kill().expect("it runs");
+        child.wait().expect("its end");
+    }
+}
+
+#[test]
+fn who_asks_is_shown_what_it_may_and_told_what_is_wrong() {
+    let mut world = World::start();
+    world.in_context(Some("guest"));
+    let listed = world.laptop.om_ok(&["ls"]);
+    assert!(listed.contains("test/svc/web") && !listed.contains("prod"), "{listed}");
+    assert!(world.laptop.om_ok(&["web", "print", "status"]).contains("fs#1"), "its namespace");
+    let refused = world.laptop.om(&["web", "freeze"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("Forbidden"), "{}", refused.err);
+    let fails = |world: &World, words: &[&str], text: &str| {
+        let output = world.laptop.om(words);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.err.contains(text), "{}", output.err);
+        assert!(!output.err.contains("pw-"), "{}", output.err);
+    };
+    world.laptop.write("tmp/gtest", "pw-wrong\n");
+    fails(&world, &["ls"], "does not know who asks");
+    world.in_context(None);
+    let uri = world.uri();
+    world.laptop.write("tmp/contexts", "");
+    fails(&world, &["mon", "--server", &uri], "OSVC_CACERT");
+    let ca = world.laptop.path("tmp/ca.pem");
+    world.laptop.set_env("OSVC_CACERT", ca.to_str());
+    fails(&world, &["mon", "--server", &uri], "does not know who asks");
+    world.laptop.set_env("OSVC_USER", Some("alice"));
+    fails(&world, &["mon", "--server", &uri], "no terminal to ask");
+    world.laptop.set_env("OSVC_PASSWORD", Some("pw-alice"));
+    world.laptop.om_ok(&["mon", "--server", &uri]);
+    fails(&world, &["mon", "--server", "https://127.0.0.1:1"], "cannot connect");
+    world.in_context(Some("nowhere"));
+    fails(&world, &["mon"], "no context nowhere");
+}
+
+#[test]
+fn a_context_is_chosen_and_left() {
+    let mut world = World::start();
+    world.in_context(None);
+    let om = |words: &[&str]| world.laptop.om(words);
+    assert_eq!(om(&["mon"]).code, Some(1), "no daemon is here");
+    assert_eq!(om(&["ctx", "use", "demo"]).code, Some(0));
+    assert!(om(&["ctx"]).out.starts_with("* demo  https://"), "{}", om(&["ctx"]).out);
+    assert_eq!(om(&["mon"]).code, Some(0));
+    let unknown = om(&["ctx", "use", "dema"]);
+    assert!(unknown.err.contains("no context dema"), "{}", unknown.err);
+    assert_eq!(om(&["ctx", "unset"]).code, Some(0));
+    assert_eq!(om(&["mon"]).code, Some(1));
+    assert!(world.laptop.read("tmp/contexts").contains("[guest]"), "the rest is kept");
+}
