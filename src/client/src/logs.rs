@@ -208,9 +208,19 @@ mod tests {
     #[test]
     fn times_are_read_as_a_clock_shows_them() {
         let at = |text: &str| instant(&LogTime::At(text.to_owned()));
-        assert_eq!(at("2026-11-29 17:30").unwrap() + 61.0, at("2026-11-29 17:31:01").unwrap());
-        assert_eq!(at("2026-11-29").unwrap(), at("2026-11-29T00:00:00").unwrap());
-        assert!(at("00:00").unwrap() <= machine::clock::now().0 + 7_200.0);
+        let day = |text: &str| text.parse::<jiff::civil::DateTime>().unwrap();
+        let in_zone = |text: &str| {
+            let zoned = day(text).to_zoned_datetime(jiff::tz::TimeZone::system()).unwrap();
+            zoned.timestamp().as_second() as f64
+        };
+        for text in ["2001-02-03 17:30", "2001-02-03T17:30", "2001-02-03 17:30:00"] {
+            assert_eq!(at(text).unwrap(), in_zone("2001-02-03T17:30"), "{text}");
+        }
+        assert_eq!(at("2001-02-03").unwrap(), in_zone("2001-02-03T00:00"));
+        assert_eq!(at("2001-02-03T17:30:00Z").unwrap(), 981_221_400.0);
+        assert_eq!(at("2001-02-03T18:30:00+01:00").unwrap(), 981_221_400.0);
+        let today = machine::clock::zoned().date().to_datetime(jiff::civil::time(17, 30, 0, 0));
+        assert_eq!(at("17:30").unwrap(), in_zone(&today.to_string()));
         assert!(at("noon").unwrap_err().contains("\"noon\" is no time"));
     }
 

@@ -34,12 +34,16 @@ pub(crate) fn instant(time: &LogTime) -> Result<f64, String> {
         LogTime::Ago(secs) => return Ok(machine::clock::now().plus(-secs).0),
         LogTime::At(text) => text.trim(),
     };
-    let at = match text.parse::<Time>() {
-        Ok(time) => now.date().to_datetime(time),
-        Err(_) => text.parse::<DateTime>().map_err(|_| {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(time.as_millisecond() as f64 / 1e3);
+    }
+    // A time alone comes last: of a text with a date, it would take the time and drop the date.
+    let at = match text.parse::<DateTime>() {
+        Ok(at) => at,
+        Err(_) => now.date().to_datetime(text.parse::<Time>().map_err(|_| {
             let short: String = text.chars().take(40).collect();
             format!("{short:?} is no time: expected 10min, 2h, 17:30 or 2026-11-29 17:30")
-        })?,
+        })?),
     };
     let zoned = at.to_zoned_datetime(now.time_zone().clone()).map_err(|error| error.to_string())?;
     Ok(zoned.timestamp().as_millisecond() as f64 / 1e3)
