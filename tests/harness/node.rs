@@ -227,7 +227,7 @@ impl Node {
     }
 
     /// Path of the program built with the suites.
-    fn built() -> PathBuf {
+    pub fn built() -> PathBuf {
         let exe = std::env::current_exe().expect("the running test");
         let folder = exe.ancestors().find(|folder| folder.join("om-tested").is_file());
         folder.map(|folder| folder.join("om-tested")).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Promise: the demo leaves nothing behind, however it ends.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -24,7 +24,12 @@ fn demo(temporary: &Path) -> Child {
 fn until_it_answers(demo: &mut Child, temporary: &Path) -> (PathBuf, Vec<String>) {
     let story = BufReader::new(demo.stdout.as_mut().expect("its output"));
     let told = story.lines().map_while(Result::ok).any(|line| line.contains("It answers"));
-    assert!(told, "the service answers");
+    if !told {
+        let mut said = String::new();
+        let errors = demo.stderr.as_mut().expect("its errors");
+        errors.read_to_string(&mut said).expect("text");
+        panic!("the service does not answer: {said}");
+    }
     let root = roots(temporary).pop().expect("its folder");
     let noted = fs::read_to_string(root.join("processes")).expect("its processes");
     let pids = noted.lines().filter_map(|line| line.strip_prefix("daemon "));

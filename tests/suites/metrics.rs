@@ -116,6 +116,7 @@ fn a_user_is_told_of_its_namespaces_and_access_is_configured() {
         let header = format!("Basic {}", STANDARD.encode(format!("{name}:pw")));
         http.ask("GET", "/metrics", &[("authorization", &header)], None)
     };
+    wait_for("the users are known", || ask("gtest").status == 200 && ask("root1").status == 200);
     let guest = text(&ask("gtest"));
     assert!(guest.contains("namespace=\"test\""), "{guest}");
     for foreign in ["prod", "svc1", "system/", "namespace=\"system\""] {
@@ -125,6 +126,7 @@ fn a_user_is_told_of_its_namespaces_and_access_is_configured() {
     let root = text(&ask("root1"));
     assert!(root.contains("opensvc_certificate_expiry_timestamp_seconds{object=\"system/sec/ca-"));
     assert_eq!(root.matches("opensvc_object_up{").count(), 1, "{root}");
+    wait_for("the last user is known", || ask("nobody1").status != 401);
     assert_eq!(ask("nobody1").status, 403);
     assert_eq!(http.get("/metrics").status, 401);
     node.om_ok(&["node", "set", "--kw", "listener.metrics=open"]);

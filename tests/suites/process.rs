@@ -11,9 +11,7 @@ const NOBODY: u32 = 65_534;
 
 /// The daemon and the commands of a node, run by a shell that does this first.
 fn behind(node: Node, before: &str, exec: &str) -> Node {
-    let om = std::env::current_exe().expect("the running test");
-    let om = om.ancestors().map(|folder| folder.join("om-tested")).find(|file| file.is_file());
-    let om = om.expect("the program of the suites");
+    let om = Node::built();
     node.script("tmp/wrapped", &format!("{before}\nexec {exec} '{}' \"$@\"", om.display()));
     let wrapped = node.path("tmp/wrapped");
     node.with_program(wrapped)

@@ -2,20 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-mod resource {
-    mod actions;
-    mod apps;
-    mod attacks;
-    mod cgroups;
-    mod containers;
-    mod destroying;
-    mod journal;
-    mod launching;
-    mod left;
-    mod networks;
-    mod node;
-    mod storage;
-    mod syncs;
-    mod tasks;
-    mod unmounting;
-}
+mod actions;
+mod apps;
+mod attacks;
+mod cgroups;
+mod containers;
+mod destroying;
+mod journal;
+mod launching;
+mod left;
+mod networks;
+mod node;
+mod storage;
+mod syncs;
+mod tasks;
+mod unmounting;

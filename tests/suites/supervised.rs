@@ -33,7 +33,7 @@ fn times(scene: &Scene, at: usize, what: &str) -> Vec<u64> {
 
 #[test]
 fn restarts_wait_for_each_other() {
-    let scene = Scene::start(&[("web", "nodes = n1\n[app#1]\nrestart = 2\nrestart_delay = 1s\n")]);
+    let scene = Scene::start(&[("web", "nodes = n1\n[app#1]\nrestart = 2\nrestart_delay = 3s\n")]);
     scene.wait_up(2, "web", &[0]);
     wait_for("it is kept up", || scene.seen(0, "web", 0)["monitor"]["local_expect"] == "started");
     scene.touch("web", "fail-start.n1");
@@ -49,7 +49,8 @@ fn restarts_wait_for_each_other() {
     };
     let day = 24 * 3_600 * 1_000;
     let between = (second + day - first) % day;
-    assert!((900..20_000).contains(&between), "{between} ms between the restarts");
+    // The lines are written by what is started, on a busy machine a while after it was.
+    assert!((1_500..20_000).contains(&between), "{between} ms between the restarts");
 }
 
 #[test]

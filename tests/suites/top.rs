@@ -16,8 +16,10 @@ fn a_service_is_looked_at_and_started_by_keys() {
     top.type_keys("?as");
     top.wait("y, or any other key");
     assert_eq!(node.instance("web")["avail"], "down", "nothing is done before it is confirmed");
-    // What stays on the screen is not drawn again: only what changes can be waited for.
-    top.type_keys("nas");
+    // What stays on the screen is not drawn again: only what changes can be waited for, each change by itself.
+    top.type_keys("na");
+    top.wait("giveback");
+    top.type_keys("s");
     top.wait("y, or any other key");
     top.type_keys("y");
     wait_for("it is started", || node.instance("web")["avail"] == "up");

@@ -193,13 +193,11 @@ impl ClusterData {
 
     /// Tells subscribers what they are not told yet, outside of this actor, one thing after the other.
     fn tell_subscribers(&mut self, ctx: &mut Context<Self>) {
-        let Some((mut crowd, news)) = self.subscribers.take() else { return };
-        let telling = tokio::task::spawn_blocking(move || {
-            crowd.tell_all(news);
-            crowd
-        });
-        ctx.spawn(telling.into_actor(self).map(|told, this, ctx| {
-            this.subscribers.give_back(told.ok());
+        let Some(telling) = self.subscribers.take() else { return };
+        // A task of its own: it ends also when this actor falls meanwhile.
+        let telling = actix_rt::spawn(telling.run());
+        ctx.spawn(telling.into_actor(self).map(|_, this, ctx| {
+            this.subscribers.on_told();
             this.tell_subscribers(ctx);
         }));
     }
@@ -291,10 +289,11 @@ impl Actor for ClusterData {
 }
 
 impl Supervised for ClusterData {
-    fn restarting(&mut self, _: &mut Context<Self>) {
+    fn restarting(&mut self, ctx: &mut Context<Self>) {
         self.alarm = None;
         self.is_untold_due = false;
         self.subscribers.on_restart();
+        self.tell_subscribers(ctx);
         // What was accepted stays, unless it is what cannot be published.
         if std::mem::take(&mut self.is_publishing) {
             self.state = State::new((**self.cell.load()).clone(), machine::clock::now());

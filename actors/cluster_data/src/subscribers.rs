@@ -2,12 +2,13 @@
 //! as the cluster data, and filters look at every object.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{ObjectPath, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use dataset::snapshot::Snapshot;
 use dataset::state::dirty::Dirty;
@@ -133,12 +134,12 @@ fn id(number: u64) -> String {
 /// All subscribers, with what they are not told yet.
 #[derive(Default)]
 pub(super) struct Subscribers {
-    /// Away while they are told something.
-    list: Option<Crowd>,
-    /// Kept to see who went away.
-    queues: Vec<mpsc::Sender<Item>>,
+    /// Held by who tells them something, who may outlive the actor.
+    crowd: Arc<Mutex<Crowd>>,
+    /// To see who went away.
+    queues: Vec<mpsc::WeakSender<Item>>,
     news: VecDeque<(u64, News)>,
-    is_started: bool,
+    is_telling: bool,
     /// Until then somebody may come back.
     awaited: Option<Instant>,
     /// Bytes that are kept for them.
@@ -158,30 +159,33 @@ impl Subscribers {
     /// Whether nobody listens, and nobody may come back. Forgets those who went away.
     pub(super) fn is_empty(&mut self) -> bool {
         let before = self.queues.len();
-        self.queues.retain(|queue| !queue.is_closed());
-        if let Some(crowd) = &mut self.list {
-            crowd.list.retain(|subscriber| !subscriber.queue.is_closed());
-        }
-        if before > self.queues.len() && self.awaited.is_some() {
-            self.awaited = Some(Instant::now() + KEPT_FOR);
+        let is_open = |queue: mpsc::Sender<Item>| !queue.is_closed();
+        self.queues.retain(|queue| queue.upgrade().is_some_and(is_open));
+        if before > self.queues.len() {
+            self.with_crowd(|crowd| crowd.list.retain(|subscriber| !subscriber.queue.is_closed()));
+            if self.awaited.is_some() {
+                self.awaited = Some(Instant::now() + KEPT_FOR);
+            }
         }
         if self.queues.is_empty() && self.awaited.is_some_and(|until| until <= Instant::now()) {
             self.awaited = None;
-            if let Some(crowd) = &mut self.list {
-                crowd.kept.clear();
-            }
+            self.with_crowd(|crowd| crowd.kept.clear());
             // From here on things happen that nobody counts: whoever comes back has missed something.
             NUMBER.fetch_add(1, Ordering::Relaxed);
         }
         self.queues.is_empty() && self.awaited.is_none()
     }
 
-    /// The actor fell: who was being told something is lost with the one who waited for that, and subscribes again.
-    pub(super) fn on_restart(&mut self) {
-        if self.is_started && self.list.is_none() {
-            NUMBER.fetch_add(1, Ordering::Relaxed);
-            *self = Self::default();
+    /// Does this to the subscribers, unless they are told something.
+    fn with_crowd(&self, does: impl FnOnce(&mut Crowd)) {
+        if let Ok(mut crowd) = self.crowd.try_lock() {
+            does(&mut crowd);
         }
+    }
+
+    /// The actor fell. What was being told is told on, and what comes is told behind it.
+    pub(super) fn on_restart(&mut self) {
+        self.is_telling = false;
     }
 
     /// So many bytes are kept for those who come back.
@@ -193,7 +197,7 @@ impl Subscribers {
     pub(super) fn add(&mut self, subscribe: Subscribe, now: Moment) -> mpsc::Receiver<Item> {
         let Subscribe { filter, full, gaps, since } = subscribe;
         let (queue, receiver) = mpsc::channel(QUEUE);
-        self.queues.push(queue.clone());
+        self.queues.push(queue.downgrade());
         if gaps {
             self.awaited = Some(Instant::now() + KEPT_FOR);
         }
@@ -214,34 +218,48 @@ impl Subscribers {
         }
     }
 
-    /// The subscribers and what they are to be told now, to be given [back](Self::give_back). None: nothing, or they are
-    /// told something already.
-    pub(super) fn take(&mut self) -> Option<(Crowd, VecDeque<(u64, News)>)> {
-        if self.news.is_empty() {
+    /// What is to be told now, and to whom; [`Self::on_told`] is to follow. None: nothing, or they are told something already.
+    pub(super) fn take(&mut self) -> Option<Telling> {
+        if self.news.is_empty() || std::mem::replace(&mut self.is_telling, true) {
             return None;
         }
-        if !std::mem::replace(&mut self.is_started, true) {
-            self.list = Some(Crowd::default());
-        }
-        let mut crowd = self.list.take()?;
-        let is_kept = self.awaited.is_some();
-        crowd.kept.set_room(if is_kept { self.room } else { 0 });
-        Some((crowd, std::mem::take(&mut self.news)))
+        let room = if self.awaited.is_some() { self.room } else { 0 };
+        Some(Telling { crowd: self.crowd.clone(), news: std::mem::take(&mut self.news), room })
     }
 
-    /// They were told. None: the subscribers were lost, as telling them panicked.
-    pub(super) fn give_back(&mut self, crowd: Option<Crowd>) {
-        if crowd.is_none() {
-            // Each sees the end of its stream, and subscribes again.
-            self.queues.clear();
-        }
-        self.list = Some(crowd.unwrap_or_default());
+    /// They were told.
+    pub(super) fn on_told(&mut self) {
+        self.is_telling = false;
+    }
+}
+
+/// News on their way to the subscribers.
+pub(super) struct Telling {
+    crowd: Arc<Mutex<Crowd>>,
+    news: VecDeque<(u64, News)>,
+    room: usize,
+}
+
+impl Telling {
+    /// Tells them, behind all that was on its way before.
+    pub(super) async fn run(self) {
+        let Self { crowd, news, room } = self;
+        let mut crowd = crowd.lock_owned().await;
+        let telling = tokio::task::spawn_blocking(move || {
+            crowd.kept.set_room(room);
+            let told = catch_unwind(AssertUnwindSafe(|| crowd.tell_all(news)));
+            if told.is_err() {
+                // Nobody knows who was told what. Each sees the end of its stream, and subscribes again.
+                *crowd = Crowd::default();
+            }
+        });
+        _ = telling.await;
     }
 }
 
 /// The subscribers, where they are told.
 #[derive(Default)]
-pub(super) struct Crowd {
+struct Crowd {
     list: Vec<Subscriber>,
     /// What was told, for those who come back.
     kept: Kept,
@@ -253,7 +271,7 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// Tells news in their order. Blocks, for as long as they are many.
-    pub(super) fn tell_all(&mut self, news: VecDeque<(u64, News)>) {
+    fn tell_all(&mut self, news: VecDeque<(u64, News)>) {
         for (number, news) in news {
             match news {
                 News::Subscriber(joined) => {

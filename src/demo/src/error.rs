@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 /// Longest wait for one step; all of them together take a few seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the demo did not show what it should.
 #[derive(Debug)]

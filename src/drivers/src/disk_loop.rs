@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use conf::{EvalError, SectionReader};
 use model::Status;
@@ -21,6 +21,12 @@ use crate::setup::Setup;
 
 /// Size of a new image when keyword `size` is unset.
 const DEFAULT_SIZE: u64 = 100 << 20;
+
+/// For how long udev, blkid or a monitor may hold a device open that is detached: they look at each that changes.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The image that a provision made, so that no other file is ever removed in its place.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,10 +121,15 @@ impl Driver for Loop {
         }
         drop(lock);
         // The kernel frees a device that is still open later, and says nothing.
-        let left = loop_devices(&self.file);
-        match left.first() {
-            None => Ok(()),
-            Some(device) => Err(Failure::refused(format!("{} is in use", device.display()))),
+        let deadline = Instant::now() + PROBE;
+        loop {
+            match loop_devices(&self.file).first() {
+                None => return Ok(()),
+                Some(_) if Instant::now() < deadline => std::thread::sleep(LOOK),
+                Some(device) => {
+                    return Err(Failure::refused(format!("{} is in use", device.display())));
+                }
+            }
         }
     }
 

@@ -68,7 +68,7 @@ fn an_address_that_somebody_takes_away_is_seen_at_once() {
         wait_for() {{ until is $1 || test $(now) -ge $2; do sleep 0.02; done; is $1; }}
         $om svc1 start --local; wait_for up $(($(now) + 10000)) || {{ echo NEVER UP; exit 1; }}
         for what in 'addr del 192.0.2.1/24 dev v0' 'addr add 192.0.2.1/24 dev v0' 'link set v1 down' 'link set v1 up'; do
-            case $what in *add*|*up) state=up ;; *) state=down ;; esac
+            case $what in 'addr add'*|*up) state=up ;; *) state=down ;; esac
             ip $what; begin=$(now); wait_for $state $((begin + 20000)) || echo NEVER $state
             echo \"TOOK $(($(now) - begin)) $what\"
         done"
