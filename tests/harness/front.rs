@@ -62,7 +62,7 @@ enum At {
 }
 
 /// What carries bytes in both ways.
-trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
@@ -76,15 +76,22 @@ impl Kept {
     /// `GET`. None: the connection is over.
     #[must_use]
     pub fn get(&mut self, target: &str, headers: &[(&str, &str)]) -> Option<HttpReply> {
-        let mut sender = self.sender.clone();
+        self.ask("GET", target, headers, None)
+    }
+
+    /// Asks. None: the connection is over.
+    #[must_use]
+    pub fn ask(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Option<HttpReply> {
+        let uri = format!("https://localhost{target}");
         self.runtime.block_on(async {
-            let mut request = Request::builder().uri(format!("https://localhost{target}"));
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            let request = request.body(()).expect("a request");
-            sender = sender.ready().await.ok()?;
-            let (response, _) = sender.send_request(request, true).ok()?;
+            let mut sender = self.sender.clone().ready().await.ok()?;
+            let response = send(&mut sender, method, &uri, headers, body).await?;
             let (head, mut body) = response.await.ok()?.into_parts();
             let body = read(&mut body).await;
             Some(HttpReply { status: head.status.as_u16(), headers: head.headers, body })
@@ -92,8 +99,39 @@ impl Kept {
     }
 }
 
+/// Sends a request. None: the connection is over.
+async fn send(
+    sender: &mut SendRequest<Bytes>,
+    method: &str,
+    uri: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Option<h2::client::ResponseFuture> {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(()).expect("a request");
+    let (response, mut out) = sender.send_request(request, body.is_none()).ok()?;
+    if let Some(mut rest) = body.map(Bytes::copy_from_slice) {
+        while !rest.is_empty() {
+            out.reserve_capacity(rest.len());
+            let Some(Ok(room)) = poll_fn(|cx| out.poll_capacity(cx)).await else { break };
+            let piece = rest.split_to(room.min(rest.len()));
+            // A server that refuses what comes may have reset the stream.
+            if out.send_data(piece, rest.is_empty()).is_err() {
+                break;
+            }
+        }
+        if body.is_some_and(<[u8]>::is_empty) {
+            out.send_data(Bytes::new(), true).ok()?;
+        }
+    }
+    Some(response)
+}
+
 /// Runs what waits.
-fn wait<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     runtime
@@ -238,23 +276,23 @@ impl Http {
         })
     }
 
-    async fn open(&self, takes_pushes: bool) -> Result<SendRequest<Bytes>, String> {
-        let wrong = |error: &dyn std::fmt::Display| error.to_string();
-        let stream: Box<dyn Io> = match &self.at {
-            At::Socket(path) => {
-                let stream = tokio::net::UnixStream::connect(path).await;
-                Box::new(stream.map_err(|error| wrong(&error))?)
-            }
+    /// A connection of this protocol, as ALPN names it.
+    pub(crate) async fn connect_for(&self, protocol: &str) -> std::io::Result<Box<dyn Io>> {
+        Ok(match &self.at {
+            At::Socket(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
             At::Tls { port, fullpem } => {
-                let stream = tokio::net::TcpStream::connect(("127.0.0.1", *port)).await;
-                let stream = stream.map_err(|error| wrong(&error))?;
-                let config = crate::tls::client_config(fullpem.as_deref());
+                let stream = tokio::net::TcpStream::connect(("127.0.0.1", *port)).await?;
+                let config = crate::tls::client_config(fullpem.as_deref(), protocol);
                 let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
                 let name = "localhost".try_into().expect("a name");
-                let stream = connector.connect(name, stream).await;
-                Box::new(stream.map_err(|error| wrong(&error))?)
+                Box::new(connector.connect(name, stream).await?)
             }
-        };
+        })
+    }
+
+    async fn open(&self, takes_pushes: bool) -> Result<SendRequest<Bytes>, String> {
+        let wrong = |error: &dyn std::fmt::Display| error.to_string();
+        let stream = self.connect_for("h2").await.map_err(|error| wrong(&error))?;
         let mut builder = h2::client::Builder::new();
         builder.enable_push(takes_pushes);
         let opened = builder.handshake::<_, Bytes>(stream).await;
@@ -272,29 +310,9 @@ impl Http {
         takes_pushes: bool,
     ) -> (h2::client::ResponseFuture, SendRequest<Bytes>) {
         let mut sender = self.open(takes_pushes).await.expect("a connection");
-        let mut request =
-            Request::builder().method(method).uri(format!("http://localhost{target}"));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(()).expect("a request");
-        let (response, mut out) =
-            sender.send_request(request, body.is_none()).expect("the request is sent");
-        if let Some(mut rest) = body.map(Bytes::copy_from_slice) {
-            while !rest.is_empty() {
-                out.reserve_capacity(rest.len());
-                let Some(Ok(room)) = poll_fn(|cx| out.poll_capacity(cx)).await else { break };
-                let piece = rest.split_to(room.min(rest.len()));
-                // A server that refuses what comes may have reset the stream.
-                if out.send_data(piece, rest.is_empty()).is_err() {
-                    break;
-                }
-            }
-            if body.is_some_and(<[u8]>::is_empty) {
-                out.send_data(Bytes::new(), true).expect("an end");
-            }
-        }
-        (response, sender)
+        let uri = format!("http://localhost{target}");
+        let response = send(&mut sender, method, &uri, headers, body).await;
+        (response.expect("the request is sent"), sender)
     }
 
     /// Sends these bytes and reads until the node closes the connection, or `end` is there.

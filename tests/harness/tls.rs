@@ -56,8 +56,8 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// What a client connects with; `fullpem` is its certificate with the key before it.
-pub(crate) fn client_config(fullpem: Option<&str>) -> ClientConfig {
+/// What a client connects with; `fullpem` is its certificate with the key before it. It speaks this protocol alone.
+pub(crate) fn client_config(fullpem: Option<&str>, protocol: &str) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -75,6 +75,6 @@ pub(crate) fn client_config(fullpem: Option<&str>) -> ClientConfig {
             builder.with_client_auth_cert(chain, key).expect("a certificate and its key")
         }
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     config
 }

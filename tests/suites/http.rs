@@ -2,8 +2,9 @@
 //! answer compared: the status, and the shape of what is answered, its errors word for word.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
-use harness::{Cluster, Http, Node, read_until, wait_for};
+use harness::{Cluster, Http, Node, Recorded, read_until, wait_for};
 use serde_json::{Value, json};
 
 const RECORDED: &str = include_str!("data/http.json");
@@ -11,15 +12,6 @@ const RECORDED: &str = include_str!("data/http.json");
 /// Recorded answers that ours are not compared with, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("uds-body-empty", "no body is none, however it is sent"),
-    ("uds-config-json", "remarks are no keywords"),
-    ("uds-config-json-eval", "remarks are no keywords"),
-    ("uds-action-sync-json", "the suite `conversations` has it"),
-    ("uds-instance-path", "tells what that node did before"),
-    ("uds-status-object", "depends on what was done to the instance before"),
-    ("uds-object-path", "tells what that node did before"),
-    ("uds-object-path-ns", "tells what that node did before"),
-    ("uds-keywords", "keywords are described in another way"),
-    ("uds-monitor-thaw", "the answer depends on what the monitor does at that moment"),
     ("uds-node", "needs a name service"),
     ("uds-o-node-any", "deployed agents keep configurations of objects of others"),
     ("uds-authinfo", "the recorded node asks an OpenID provider"),
@@ -27,7 +19,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("uds-501-head", "HEAD is GET without a body"),
     ("uds-501-options", "OPTIONS tells the methods"),
     ("uds-instance-path-ns", "deployed agents fail: ours answers"),
-    ("uds-action-sync", "needs an action that answers with a number"),
     ("uds-create-svc", "the same as for one node, without a second envelope"),
     ("uds-enter", "no terminal program is looked for"),
     ("uds-templates", "no collector is asked"),
@@ -37,28 +28,18 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("uds-index-js", "this agent has a page of its own"),
     ("uds-any-html", "this agent has a page of its own"),
     ("uds-html-params", "this agent has a page of its own"),
-    ("uds-api", "the recorded handlers are cut"),
-    ("uds-thr", "the recorded error is cut"),
 ];
 
 /// Keys whose values are told in words that differ from node to node.
-const SHAPE_ONLY: &[&str] = &["uds-200-status3", "uds-create", "uds-action-set"];
-
-fn recorded() -> Value {
-    serde_json::from_str(RECORDED).expect("JSON")
-}
-
-/// The recorded nodes are called n81 and n82, ours n1 and n2.
-fn renamed(value: &Value) -> Value {
-    serde_json::from_str(&value.to_string().replace("n8", "n")).expect("JSON")
-}
+const SHAPE_ONLY: &[&str] = &["uds-200-status3", "uds-create", "uds-action-set", "uds-thr"];
 
 fn cluster() -> Cluster {
     let cluster = Cluster::start(2);
     let [n1, n2] = &cluster.nodes[..] else { panic!("two nodes") };
     n1.write(
         "etc/svc1.conf",
-        "[DEFAULT]\nnodes = n1 n2\norchestrate = ha\n\n[fs#1]\ntype = flag\n",
+        "[DEFAULT]\nnodes = n1 n2\norchestrate = ha\ncomment = y\n\n[fs#1]\ntype = flag\n\n[app#1]\ntype = simple\n\
+         start = /bin/sleep 100000\nrestart = 1\ndisable = true\n\n[env]\na = b\n",
     );
     n1.write(
         "etc/namespaces/test/svc/web.conf",
@@ -79,63 +60,36 @@ fn cluster() -> Cluster {
     cluster
 }
 
-fn ask(http: &Http, conversation: &Value) -> harness::HttpReply {
-    let headers: Vec<(&str, &str)> = conversation["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .flat_map(|(name, value)| match value {
-            Value::Array(values) => values
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|value| (name.as_str(), value))
-                .collect(),
-            value => value.as_str().map(|value| vec![(name.as_str(), value)]).unwrap_or_default(),
-        })
-        .collect();
-    let body = conversation.get("body").map(|body| match body {
-        // What is no JSON is recorded as a text.
-        Value::String(text) => text.clone().into_bytes(),
-        body => body.to_string().into_bytes(),
-    });
-    let text = |name: &str| conversation[name].as_str().expect("a text").to_owned();
-    http.ask(&text("method"), &text("path"), &headers, body.as_deref())
-}
-
-/// The first difference in shape, and in what is said.
-fn difference(at: &str, expected: &Value, got: &Value) -> Option<String> {
-    let is_said = ["error", "info"].iter().any(|key| at.ends_with(key));
-    match (expected, got) {
-        // Nobody expects anything of an instance that nobody touched.
-        (_, Value::Null) if at.ends_with("local_expect") => None,
-        (Value::Object(expected), Value::Object(got)) => {
-            expected.iter().find_map(|(key, value)| match got.get(key) {
-                None => Some(format!("{at}: no {key:?}")),
-                Some(got) => difference(&format!("{at}.{key}"), value, got),
-            })
+/// What was done before that conversation.
+fn prepare(cluster: &Cluster, id: &str) {
+    let log = |at: usize, name: &str, object: &str, text: &str| {
+        let node = &cluster.nodes[at];
+        let path = node.path(name);
+        let mut file =
+            std::fs::File::options().create(true).append(true).open(path).expect("a log");
+        let sid = "11111111-2222-3333-4444-555555555555";
+        // More than what is asked for.
+        for _ in 0..4 {
+            let head = format!("2026-11-28 10:02:55,797 INFO sid:{sid} n:{}", node.name());
+            writeln!(file, "{head} o:{object} r:app#1 sc:n | {text}").expect("written");
         }
-        (Value::Array(expected), Value::Array(got)) => {
-            let (expected, got) = (expected.first()?, got.first()?);
-            difference(at, expected, got)
+    };
+    match id {
+        "uds-object-path" => log(0, "log/svc1.log", "svc1", "one\n  and its second line"),
+        "uds-instance-path" => log(1, "log/svc1.log", "svc1", "two"),
+        "uds-object-path-ns" => {
+            for at in 0..2 {
+                log(at, "log/namespaces/test/svc/web.log", "test/svc/web", "three");
+            }
         }
-        (expected, got) if is_said && expected != got => {
-            Some(format!("{at}: {got}, recorded {expected}"))
+        "uds-monitor-thaw" => {
+            _ = cluster.nodes[0].wait_instance("svc1", "idle", |instance| {
+                let monitor = &instance["monitor"];
+                monitor["status"] == "idle" && monitor["global_expect"].is_null()
+            });
         }
-        (Value::Number(_), Value::Number(_)) | (Value::Null, _) => None,
-        (expected, got) if std::mem::discriminant(expected) != std::mem::discriminant(got) => {
-            Some(format!("{at}: {got}, recorded {expected}"))
-        }
-        _ => None,
+        _ => {}
     }
-}
-
-/// What is summed up in the recording, taken out of a `daemon_status`.
-fn summed_up(expected: &Value, got: Value) -> Value {
-    if expected.get("monitor.services").is_none() {
-        return got;
-    }
-    let services = got["monitor"]["services"].as_object().cloned().unwrap_or_default();
-    json!({"monitor.services": services.keys().collect::<Vec<_>>(), "(rest)": "left out"})
 }
 
 #[test]
@@ -144,53 +98,30 @@ fn recorded_conversations_are_answered_as_deployed_agents_do() {
     let http = Http::of(&cluster.nodes[0]);
     let mut failures = BTreeMap::new();
     let mut lock = Value::Null;
-    for conversation in recorded()["conversations"].as_array().expect("conversations") {
-        let id = conversation["id"].as_str().expect("an id").to_owned();
+    for mut recorded in Recorded::all(RECORDED) {
+        let id = recorded.text("id").to_owned();
         if LEFT_OUT.iter().any(|(left_out, _)| *left_out == id) {
             continue;
         }
-        let mut conversation = renamed(conversation);
+        prepare(&cluster, &id);
         if id == "uds-unlock" {
-            conversation["body"]["lock_id"] = lock["data"]["id"].clone();
+            recorded.value["body"]["lock_id"] = lock["data"]["id"].clone();
         }
-        let answer = ask(&http, &conversation);
-        let Some(status) = conversation["status"].as_u64() else {
-            // Deployed agents close the connection without an answer.
-            assert!(matches!(answer.status, 400 | 501), "{id}: {}", answer.status);
-            assert_eq!(answer.json()["status"], answer.status, "{id}");
-            continue;
-        };
-        let reply = answer.json();
+        let headers = recorded.headers();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = http.ask(
+            recorded.text("method"),
+            recorded.text("path"),
+            &headers,
+            recorded.body().as_deref(),
+        );
         if id == "uds-lock" {
-            lock = reply.clone();
+            lock = answer.json();
         }
-        let mut expected = conversation["reply"].clone();
-        if expected.get("monitor.services").is_none()
-            && let Some(map) = expected.as_object_mut()
-        {
-            map.remove("(rest)");
-        }
-        let expected = &expected;
-        let reply = summed_up(expected, reply);
-        let is_shape_only = SHAPE_ONLY.contains(&id.as_str());
-        let mut found = difference("", expected, &reply);
-        if is_shape_only
-            && found
-                .as_ref()
-                .is_some_and(|found| found.contains("error:") || found.contains("info:"))
-        {
-            found = None;
-        }
-        if u64::from(answer.status) != status {
-            found = Some(format!("status {}, recorded {status}: {reply}", answer.status));
-        }
-        if expected.get("monitor.services").is_some()
-            && expected["monitor.services"] != reply["monitor.services"]
-        {
-            found = Some(format!("objects {}", reply["monitor.services"]));
-        }
-        if answer.headers["content-type"] != "application/json" {
-            found = Some("it is not JSON".to_owned());
+        let mut found = recorded.differs(&answer);
+        if SHAPE_ONLY.contains(&id.as_str()) {
+            found = found.filter(|it| !it.contains("error:") && !it.contains("info:"));
         }
         failures.extend(found.map(|found| (id, found)));
     }
@@ -246,7 +177,6 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_path_of_the_socket_as_authority_is_understood() {
-    use std::io::Write as _;
     let node = Node::started("n1");
     let path = node.path("var/lsnr/h2.sock");
     let path = path.to_str().expect("a path").as_bytes();

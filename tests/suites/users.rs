@@ -1,13 +1,8 @@
 //! Users over TLS: who is who, who may what, and what each is shown.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use harness::{Http, HttpReply, Node, Port, wait_for};
-use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::engine::general_purpose::STANDARD;
+use harness::{Http, HttpReply, Node, Port, Provider, wait_for};
 use serde_json::{Value, json};
 
 /// A node that listens for TLS, with objects of two namespaces and users of each kind.
@@ -339,54 +334,11 @@ fn what_runs_as_root_is_configured_by_root_alone() {
     });
 }
 
-/// A provider of tokens on this machine, with one key.
-struct Provider {
-    port: u16,
-    key: Ed25519KeyPair,
-}
-
-impl Provider {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
-        let key = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("a key");
-        let issuer = format!("http://127.0.0.1:{port}");
-        let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
-        let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": x}]});
-        let about = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")});
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let mut reader = BufReader::new(stream);
-                let mut line = String::new();
-                _ = reader.read_line(&mut line);
-                let body = if line.contains("/keys") { &keys } else { &about }.to_string();
-                let mut head = String::new();
-                while reader.read_line(&mut head).is_ok_and(|length| length > 2) {
-                    head.clear();
-                }
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-                );
-                _ = reader.get_mut().write_all(answer.as_bytes());
-            }
-        });
-        Self { port, key }
-    }
-
-    fn token(&self, head: &Value, claims: &Value) -> String {
-        let coded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let text = format!("{}.{}", coded(head), coded(claims));
-        format!("{text}.{}", URL_SAFE_NO_PAD.encode(self.key.sign(text.as_bytes())))
-    }
-}
-
 #[test]
 fn a_token_of_the_provider_is_a_user_and_no_other_is() {
     let world = World::start();
     let provider = Provider::start();
-    let issuer = format!("http://127.0.0.1:{}", provider.port);
+    let issuer = provider.issuer();
     world.node.om_ok(&["node", "set", "--kw", &format!("listener.openid_issuer={issuer}")]);
     let http = world.over(None);
     let whoami = |token: &str| {
@@ -398,7 +350,7 @@ fn a_token_of_the_provider_is_a_user_and_no_other_is() {
     let token = provider.token(&json!({"alg": "EdDSA", "kid": "k1"}), &claims);
     wait_for("the provider is heard", || whoami(&token)["name"] == "carol");
     let user = whoami(&token);
-    assert_eq!((user["auth"].as_str(), user["namespace"].is_null()), (Some("jwt"), true));
+    assert_eq!((user["auth"].as_str(), user["namespace"].as_str()), (Some("jwt"), Some("system")));
     assert_eq!(user["grant"]["guest"], json!(["test"]));
     assert_eq!(http.get("/authinfo").json()["openid"]["client_id"], "demo");
     for (head, changed) in [

@@ -59,7 +59,7 @@ pub(super) async fn check(context: &Context, request: &Request) -> Result<(), Ou
             });
             faults.collect()
         }
-        Action::ObjectAction(options) => edit_faults(context, &writer, options)?,
+        Action::ObjectAction(options) => edit_faults(context, &writer, options).await?,
         _ => vec![],
     };
     if faults.is_empty() {
@@ -69,14 +69,14 @@ pub(super) async fn check(context: &Context, request: &Request) -> Result<(), Ou
 }
 
 /// What speaks against the configuration as an action would leave it.
-fn edit_faults(
+async fn edit_faults(
     context: &Context,
     writer: &Writer<'_>,
     options: &ObjectAction,
 ) -> Result<Vec<String>, Refused> {
     let word = options.action.as_deref().unwrap_or_default().trim();
     let Some(edits) = edits(word, &options.options) else { return Ok(vec![]) };
-    let path = context.known_object(&options.path)?;
+    let path = context.known_object(&options.path).await?;
     let config = context.config();
     let Some(object) = config.objects.get(&path) else {
         // Its configuration is elsewhere, and so is what would become of it.

@@ -190,7 +190,7 @@ pub(super) async fn object_action(
 ) -> Result<Outcome, Refused> {
     let action = options.action.as_deref().filter(|action| !action.is_empty());
     let is_new = matches!(action, Some("create" | "deploy"));
-    let path = match context.known_object(&options.path) {
+    let path = match context.known_object(&options.path).await {
         Ok(path) => path,
         Err(refused) if !is_new => return Err(refused),
         Err(_) => model::validate_object_name(&options.path)

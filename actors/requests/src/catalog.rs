@@ -79,8 +79,8 @@ pub(super) fn catalogs() -> Outcome {
 }
 
 /// GET `object_confirmations`: the tasks that run only when told so.
-pub(super) fn confirmations(context: &Context, path: &str) -> Result<Outcome, Refused> {
-    let path = context.known_object(path)?;
+pub(super) async fn confirmations(context: &Context, path: &str) -> Result<Outcome, Refused> {
+    let path = context.known_object(path).await?;
     let config = context.config();
     let rids: Vec<String> = config.objects.get(&path).map_or_else(Vec::new, |object| {
         let conf = object.conf();
@@ -97,8 +97,8 @@ pub(super) fn confirmations(context: &Context, path: &str) -> Result<Outcome, Re
 }
 
 /// GET `object_enter`: a terminal in a resource needs `gotty`, which is not part of this agent.
-pub(super) fn enter(context: &Context, path: &str) -> Result<Outcome, Refused> {
-    let path = context.known_object(path)?;
+pub(super) async fn enter(context: &Context, path: &str) -> Result<Outcome, Refused> {
+    let path = context.known_object(path).await?;
     Err(Refused::new(500, format!("no terminal in {path}: gotty is not installed")))
 }
 

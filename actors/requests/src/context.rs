@@ -9,6 +9,7 @@ use dataset::config::LoadedConfig;
 use dataset::snapshot::Snapshot;
 use futures_util::future::LocalBoxFuture;
 use link::heavy::{self, Purse};
+use mail::config_watcher::Look;
 use mail::hearer::Hears;
 use mail::mail::Mail;
 use mail::requests::{Caller, NotNow, Outcome, Refused};
@@ -84,13 +85,20 @@ impl Context {
         namespaces.into_iter().map(str::to_owned).collect()
     }
 
-    /// The path of an object that is configured here or seen anywhere; a 404 otherwise.
-    pub(crate) fn known_object(&self, path: &str) -> Result<ObjectPath, Refused> {
+    /// The path of an object that is configured here or seen anywhere; a 404 otherwise. Deployed commands write the file of a
+    /// new object and tell of it at once: a file that nobody has looked at yet is looked at.
+    pub(crate) async fn known_object(&self, path: &str) -> Result<ObjectPath, Refused> {
         let unknown = || Refused::new(404, format!("{} not found", shorten(path)));
         let object = ObjectPath::parse(path).map_err(|_| unknown())?;
-        let is_known = self.config().objects.contains_key(&object)
-            || self.snapshot().services().contains_key(&object);
-        if is_known { Ok(object) } else { Err(unknown()) }
+        if !self.is_known(&object) && self.mail.paths.config_file(&object).exists() {
+            self.ask(&self.mail.config_watcher, Look(vec![object.clone()])).await?;
+        }
+        if self.is_known(&object) { Ok(object) } else { Err(unknown()) }
+    }
+
+    fn is_known(&self, object: &ObjectPath) -> bool {
+        self.config().objects.contains_key(object)
+            || self.snapshot().services().contains_key(object)
     }
 }
 

@@ -159,7 +159,14 @@ pub(super) async fn create_here(
             worst = if worst == 0 { ret } else { worst };
         }
     }
-    Ok(json!({"status": worst, "data": {"out": out, "err": err, "ret": worst}}).into())
+    let mut reply = json!({"status": worst, "data": {"out": out, "err": err, "ret": worst}});
+    if !options.sync && worst == 0 {
+        // Who does not wait is told what was begun: here, it is done.
+        let made: Vec<&str> =
+            options.data.keys().map(String::as_str).chain(options.path.as_deref()).collect();
+        reply["info"] = format!("created {}", made.join(", ")).into();
+    }
+    Ok(reply.into())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(super) async fn explain(
     options: &ObjectExplain,
     is_forwarded: bool,
 ) -> Result<Outcome, Refused> {
-    let path = context.known_object(&options.path)?;
+    let path = context.known_object(&options.path).await?;
     let (snapshot, config) = (context.snapshot(), context.config());
     if !config.objects.contains_key(&path) {
         return match holder(&snapshot, &path).filter(|_| !is_forwarded) {

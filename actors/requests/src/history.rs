@@ -17,7 +17,7 @@ pub(super) async fn of_object(
     context: &Context,
     options: &ObjectHistory,
 ) -> Result<Outcome, Refused> {
-    let path = context.known_object(&options.path)?;
+    let path = context.known_object(&options.path).await?;
     let snapshot = context.snapshot();
     let scope: BTreeSet<NodeName> = snapshot
         .instances(&path)

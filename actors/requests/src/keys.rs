@@ -24,8 +24,8 @@ use crate::edit::edit;
 const SHORT: usize = 1 << 10;
 
 /// The object of a request about keys.
-fn key_object(context: &Context, path: &str) -> Result<ObjectPath, Refused> {
-    let path = context.known_object(path)?;
+async fn key_object(context: &Context, path: &str) -> Result<ObjectPath, Refused> {
+    let path = context.known_object(path).await?;
     if has_keys(path.kind()) {
         Ok(path)
     } else {
@@ -38,8 +38,8 @@ fn keys(context: &Context) -> Option<Keys> {
 }
 
 /// GET `object_keys`.
-pub(super) fn list(context: &Context, path: &str) -> Result<Outcome, Refused> {
-    let path = key_object(context, path)?;
+pub(super) async fn list(context: &Context, path: &str) -> Result<Outcome, Refused> {
+    let path = key_object(context, path).await?;
     let config = context.config();
     let keys =
         config.objects.get(&path).map(|object| names(object.conf().ini())).unwrap_or_default();
@@ -48,7 +48,7 @@ pub(super) fn list(context: &Context, path: &str) -> Result<Outcome, Refused> {
 
 /// GET `key`. Bytes that are no text are shown as far as they are.
 pub(super) async fn get(context: &Context, path: &str, key: &str) -> Result<Outcome, Refused> {
-    let path = key_object(context, path)?;
+    let path = key_object(context, path).await?;
     let config = context.config();
     let unknown = || Refused::new(404, format!("{path} not found"));
     let object = config.objects.get(&path).ok_or_else(unknown)?;
@@ -79,7 +79,7 @@ pub(super) async fn set(
     key: &str,
     data: &str,
 ) -> Result<Outcome, Refused> {
-    let path = key_object(context, path)?;
+    let path = key_object(context, path).await?;
     let (name, data, config) =
         (key.to_owned(), data.as_bytes().to_vec(), context.mail.config.clone());
     let kind = path.kind();
@@ -98,7 +98,7 @@ pub(super) async fn set(
 
 /// DELETE `key`.
 pub(super) async fn unset(context: &Context, path: &str, key: &str) -> Result<Outcome, Refused> {
-    let path = key_object(context, path)?;
+    let path = key_object(context, path).await?;
     let name = key.to_owned();
     let edited =
         edit(context, Target::Object(path), move |ini| Ok((ini.unset(SECTION, &name), ())));

@@ -96,7 +96,7 @@ async fn answer(context: &Context, request: &Request) -> Result<Outcome, Refused
         Action::ObjectClear(options) => monitors::clear(context, options).await,
         Action::NodeMonitor(options) => monitors::set_node(context, options).await,
         Action::SetObjectMonitor(options) => monitors::set_object(context, options).await,
-        Action::GetObjectMonitor(options) => status::object_monitor(context, options),
+        Action::GetObjectMonitor(options) => status::object_monitor(context, options).await,
         Action::WakeMonitor(options) => monitors::wake(context, options).await,
         Action::RunDone(options) => monitors::run_done(context, options).await,
         Action::NodeDrain(options) => monitors::drain(context, options).await,
@@ -129,7 +129,7 @@ async fn answer(context: &Context, request: &Request) -> Result<Outcome, Refused
         Action::RelayRx(options) => relay::fetch(context, options).await,
         Action::RelayStatus(_) => relay::status(context).await,
         Action::DaemonStats(options) => stats::daemon_stats(context, options).await,
-        Action::ObjectKeys(options) => keys::list(context, &options.path),
+        Action::ObjectKeys(options) => keys::list(context, &options.path).await,
         Action::GetKey(options) => keys::get(context, &options.path, &options.key).await,
         Action::SetKey(options) => {
             keys::set(context, &options.path, &options.key, &options.data).await
@@ -145,8 +145,10 @@ async fn answer(context: &Context, request: &Request) -> Result<Outcome, Refused
         Action::Networks(_) => Ok(catalog::networks(context)),
         Action::Keywords(options) => catalog::keywords(&options.kind),
         Action::Catalogs(_) => Ok(catalog::catalogs()),
-        Action::ObjectConfirmations(options) => catalog::confirmations(context, &options.path),
-        Action::ObjectEnter(options) => catalog::enter(context, &options.path),
+        Action::ObjectConfirmations(options) => {
+            catalog::confirmations(context, &options.path).await
+        }
+        Action::ObjectEnter(options) => catalog::enter(context, &options.path).await,
         Action::CollectorXmlrpc(_) => catalog::collector_xmlrpc(context),
         Action::DaemonMutex(_) => Ok(catalog::mutexes()),
         Action::GetNode(_) => asset::node(context).await,

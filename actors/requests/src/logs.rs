@@ -40,8 +40,8 @@ enum Form {
 }
 
 /// The log of an object, or why it has none.
-fn object_log(context: &Context, path: &str) -> Result<PathBuf, Refused> {
-    let object = context.known_object(path)?;
+async fn object_log(context: &Context, path: &str) -> Result<PathBuf, Refused> {
+    let object = context.known_object(path).await?;
     Ok(context.mail.paths.log_file(&object))
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn object_backlogs(
     options: &ObjectBacklogs,
 ) -> Result<Outcome, Refused> {
     let filter = filter(&options.only)?;
-    backlogs(object_log(context, &options.path)?, options.backlog.0, filter).await
+    backlogs(object_log(context, &options.path).await?, options.backlog.0, filter).await
 }
 
 /// GET `node_backlogs`.
@@ -69,7 +69,7 @@ pub(super) async fn object_logs(
     request: &Request,
 ) -> Result<Outcome, Refused> {
     let filter = filter(&options.only)?;
-    stream(object_log(context, &options.path)?, options.backlog.0, filter, request).await
+    stream(object_log(context, &options.path).await?, options.backlog.0, filter, request).await
 }
 
 /// GET `node_logs`.

@@ -88,7 +88,7 @@ async fn delete_plain(
     target: GlobalExpect,
 ) -> Result<Outcome, Refused> {
     let failed = |error: String| Outcome::Json(json!({"status": 1, "data": {}, "error": [error]}));
-    if let Err(refused) = context.known_object(path.as_str()) {
+    if let Err(refused) = context.known_object(path.as_str()).await {
         log::debug!(path:% = path, reason = refused.error; "nothing to delete");
         return Ok(failed(format!("object {path} does not exist")));
     }
@@ -279,7 +279,7 @@ pub(super) async fn set_status(
     context: &Context,
     options: &SetObjectStatus,
 ) -> Result<Outcome, Refused> {
-    let path = context.known_object(&options.path)?;
+    let path = context.known_object(&options.path).await?;
     let status: InstanceStatus = serde_json::from_value(options.data.clone())
         .map_err(|error| Refused::new(400, format!("option data: {error}")))?;
     let is_set = context.ask(&context.mail.runner, Post { path, status: Box::new(status) }).await;

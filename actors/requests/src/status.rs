@@ -58,11 +58,11 @@ pub(super) fn object_status(context: &Context, options: &ObjectStatus) -> Outcom
 }
 
 /// GET `object_monitor`, `get_service_monitor`: the monitor of the local instance.
-pub(super) fn object_monitor(
+pub(super) async fn object_monitor(
     context: &Context,
     options: &GetObjectMonitor,
 ) -> Result<Outcome, Refused> {
-    let path = context.known_object(&options.path)?;
+    let path = context.known_object(&options.path).await?;
     let monitor = context
         .snapshot()
         .local_instance(&path)

@@ -143,6 +143,9 @@ fn run() -> Result<(), DaemonError> {
         Ok(false) => {}
         Err(error) => log::error!(error:% = error; "cluster.conf could not be written"),
     }
+    if let Err(error) = instance.show(&paths) {
+        log::warn!(error:% = error; "deployed commands will not see that the daemon runs");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let runtime = Arc::new(runtime);
     let system = System::with_tokio_rt(|| runtime.clone());

@@ -75,7 +75,7 @@ pub(crate) fn note(
     let last = serde_json::json!({
         "status": status.status,
         "label": status.label,
-        "log": status.log,
+        "log": status.log.iter().map(|line| pair(line)).collect::<Vec<_>>(),
         "info": status.info,
     });
     let written = durable::write_cache(&folder.join(LAST), last.to_string().as_bytes(), OPEN)
@@ -83,6 +83,12 @@ pub(crate) fn note(
     if let Err(error) = written {
         instance.journal.resource(rid).warn(format_args!("{error}"));
     }
+}
+
+/// A line `level: text` as deployed agents keep it in `status.last`.
+fn pair(line: &str) -> [&str; 2] {
+    let (level, text) = line.split_once(": ").unwrap_or(("info", line));
+    [level, text]
 }
 
 fn append(file: &Path, now: Timestamp, status: &Status) -> io::Result<()> {
@@ -149,6 +155,12 @@ mod tests {
         assert_eq!(history.len(), HISTORY);
         assert_eq!(history[0], Past { ts: Timestamp(150.0), status: Status::Up });
         assert_eq!(history[99], Past { ts: Timestamp(249.0), status: Status::Down });
+    }
+
+    #[test]
+    fn lines_of_a_resource_are_kept_as_deployed_agents_read_them() {
+        assert_eq!(pair("warn: n2: need update"), ["warn", "n2: need update"]);
+        assert_eq!(pair("forced"), ["info", "forced"]);
     }
 
     #[test]

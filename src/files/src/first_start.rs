@@ -6,8 +6,8 @@ use conf::{Ini, first_heartbeat, has_heartbeats};
 use model::{NodeName, ObjectPath};
 
 use crate::edit::{Locked, MODE, Target, Writer};
-use machine::durable;
 use machine::paths::Paths;
+use machine::{daemon_lock, durable};
 
 /// Makes sure that the cluster has an id, a secret and a name: writes a cluster.conf with random ones, readable by its owner
 /// only, with this node as the only member and a heartbeat for those to come, or adds what an existing one lacks. What node.conf
@@ -64,7 +64,7 @@ pub fn ensure_cluster_conf(paths: &Paths, nodename: &NodeName) -> io::Result<boo
         is_changed |= first_heartbeat(&mut cluster)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     }
-    let replaces_deployed = paths.deployed_mark().exists();
+    let replaces_deployed = daemon_lock::left_by_deployed(paths).is_some();
     let speaks = |ini: &Ini| ini.get("cluster", "envelope").is_some();
     let has_peers = |ini: &Ini| {
         let nodes = ini.get("cluster", "nodes").unwrap_or_default();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use serde_json::json;
 
-use crate::durable::FileLock;
+use crate::durable::{self, FileLock};
 use crate::paths::Paths;
 use crate::process::Stat;
 use crate::{clock, regular};
@@ -44,6 +44,17 @@ impl DaemonLock {
         lock.note(&format!("{}\n", std::process::id()))?;
         Ok(Self { _lock: lock, _deployed: deployed })
     }
+
+    /// Leaves the command line by which deployed commands see that the daemon runs, and when it has ended: they look for that
+    /// text in what `ps` shows of the process. It ends with a line break, as theirs do not.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system answers.
+    pub fn show(&self, paths: &Paths) -> io::Result<()> {
+        let line = command_line(std::process::id()).unwrap_or_default();
+        durable::write_cache(&paths.deployed_mark(), format!("{line}\n").as_bytes(), 0o644)
+    }
 }
 
 /// How long a child of a daemon that was killed may hold its lock.
@@ -68,13 +79,22 @@ fn free_of_the_dead<T>(
 
 /// The process of a deployed agent's daemon, if one runs: that of the pid file, with the command line that it left.
 fn deployed_pid(paths: &Paths) -> Option<u32> {
-    let left = regular::words(&paths.deployed_mark())?;
+    let left = left_by_deployed(paths)?;
     let pid = read_pid(paths)?;
+    (!left.trim().is_empty() && command_line(pid)?.contains(left.trim())).then_some(pid)
+}
+
+/// The command line that a deployed agent left where it ran; none where this one has run since.
+#[must_use]
+pub fn left_by_deployed(paths: &Paths) -> Option<String> {
+    regular::words(&paths.deployed_mark()).filter(|left| !left.ends_with('\n'))
+}
+
+/// The command line of a process, as `ps` shows it.
+fn command_line(pid: u32) -> Option<String> {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-    let words: Vec<_> = words.map(String::from_utf8_lossy).collect();
-    let is_theirs = !left.trim().is_empty() && words.join(" ").contains(left.trim());
-    is_theirs.then_some(pid)
+    Some(words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" "))
 }
 
 fn read_pid(paths: &Paths) -> Option<u32> {
@@ -179,6 +199,11 @@ mod tests {
         let text = format!("the daemon is already running, pid {}", std::process::id());
         assert_eq!(second.to_string(), text);
         assert_eq!(running_pid(&paths).unwrap(), Some(std::process::id()));
+        held.show(&paths).unwrap();
+        let mark = std::fs::read_to_string(paths.deployed_mark()).unwrap();
+        let line = command_line(std::process::id());
+        assert_eq!(mark.strip_suffix('\n'), line.as_deref(), "deployed commands look for it");
+        assert_eq!(left_by_deployed(&paths), None);
         drop(held);
         assert_eq!(running_pid(&paths).unwrap(), None);
         drop(DaemonLock::take(&paths).unwrap());
@@ -218,17 +243,17 @@ mod tests {
             std::thread::yield_now();
         }
         std::fs::write(paths.pid_file(), child.id().to_string()).unwrap();
-        std::fs::write(paths.deployed_mark(), "sleep 81002\n").unwrap();
+        std::fs::write(paths.deployed_mark(), "sleep 81002").unwrap();
         let text = format!(
             "a deployed agent's daemon is running, pid {}: stop it first, with its own `om daemon stop`",
             child.id()
         );
         assert_eq!(DaemonLock::take(&paths).unwrap_err().to_string(), text);
         assert_eq!(read_pid(&paths), Some(child.id()), "its file is left alone");
-        std::fs::write(paths.deployed_mark(), "python3 osvcd.py\n").unwrap();
+        std::fs::write(paths.deployed_mark(), "python3 osvcd.py").unwrap();
         drop(DaemonLock::take(&paths).unwrap());
         std::fs::write(paths.pid_file(), child.id().to_string()).unwrap();
-        std::fs::write(paths.deployed_mark(), "sleep 81002\n").unwrap();
+        std::fs::write(paths.deployed_mark(), "sleep 81002").unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         let held = DaemonLock::take(&paths).unwrap();

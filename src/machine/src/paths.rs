@@ -245,7 +245,7 @@ impl Paths {
         self.var.join("osvcd.pid")
     }
 
-    /// What a deployed agent leaves where it runs, and this one does not.
+    /// The command line of the daemon, ours or a deployed one, by which deployed commands see that it runs.
     #[must_use]
     pub fn deployed_mark(&self) -> PathBuf {
         self.var.join("osvcd.pid.args")

@@ -201,7 +201,9 @@ pub fn user_of(
         _ => String::new(),
     };
     let (grants, _) = Grants::parse(&grant);
-    Ok((User { name, namespace: None, auth: Some(Auth::Token), grants }, end))
+    // It has no object; deployed agents show it among the users of the cluster.
+    let namespace = Some("system".to_owned());
+    Ok((User { name, namespace, auth: Some(Auth::Token), grants }, end))
 }
 
 /// The claims of a token that a key of the provider has signed.

@@ -77,11 +77,14 @@ impl User {
             Some(_) if self.grants == Grants::default() => json!({}),
             Some(_) => self.grants.to_value(namespaces),
         };
+        // A user without the keyword has none.
+        let is_object = matches!(self.auth, Some(Auth::Basic | Auth::Certificate));
+        let raw = Some(self.grants.raw()).filter(|raw| !is_object || !raw.is_empty());
         json!({
             "name": self.name,
             "namespace": self.namespace,
             "auth": self.auth.map(Auth::as_str),
-            "raw_grant": self.grants.raw(),
+            "raw_grant": raw,
             "grant": grant,
         })
     }

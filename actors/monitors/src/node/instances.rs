@@ -10,7 +10,7 @@ use mail::cluster_data::{RemoveInstance, SetInstance};
 use mail::node_monitor::{Gone, SlotFreed, WaitSlot};
 use mail::runner::RunAction;
 use mail::service_monitor::{ConfigChanged, Leave, ToServiceMonitor, ViewChanged, YourTurn};
-use model::{InstanceStatus, Kind, ObjectPath, thread};
+use model::{InstanceStatus, ObjectPath, thread};
 use monitor::Action;
 use supervision::Child;
 
@@ -58,10 +58,8 @@ impl NodeMonitor {
                 self.unsent.evaluate.insert(scaler);
             }
             if !path.kind().has_instances() {
-                // Of the kinds without instances, the dataset has a status for `cluster` only.
-                if path.kind() == Kind::Ccfg {
-                    self.publish_other(path, object.is_some());
-                }
+                // Deployed commands take a node that tells of no status for a node whose daemon is down.
+                self.publish_other(path, object.is_some());
                 continue;
             }
             let has_instance = object.is_some_and(|object| object.has_instance(&local));
