@@ -12,6 +12,7 @@ const RECORDED: &str = include_str!("data/http.json");
 /// Recorded answers that ours are not compared with, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("uds-body-empty", "no body is none, however it is sent"),
+    ("uds-action-sync-json", "`get` writes JSON where JSON is asked for"),
     ("uds-node", "needs a name service"),
     ("uds-o-node-any", "deployed agents keep configurations of objects of others"),
     ("uds-authinfo", "the recorded node asks an OpenID provider"),
@@ -104,6 +105,11 @@ fn recorded_conversations_are_answered_as_deployed_agents_do() {
             continue;
         }
         prepare(&cluster, &id);
+        if id == "uds-keywords" {
+            // Told where there is one alone.
+            let id = recorded.value["reply"]["DEFAULT"][0].as_object_mut().expect("a keyword");
+            id.remove("default_text");
+        }
         if id == "uds-unlock" {
             recorded.value["body"]["lock_id"] = lock["data"]["id"].clone();
         }

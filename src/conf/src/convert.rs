@@ -58,6 +58,32 @@ pub enum Converter {
 }
 
 impl Converter {
+    /// What deployed agents call it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Lower => "lower",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Tristate => "tristate",
+            Self::List => "list",
+            Self::ListLower => "list_lower",
+            Self::ListComma => "list_comma",
+            Self::Set => "set",
+            Self::SetComma => "set_comma",
+            Self::Words => "shlex",
+            Self::Options => "expanded_shlex",
+            Self::Size => "size",
+            Self::Speed => "speed_kps",
+            Self::Duration => "duration",
+            Self::DurationMinutes => "duration_minute",
+            Self::DurationDays => "duration_day",
+            Self::Nodes => "nodes_selector",
+            Self::DateTime => "datetime",
+            Self::Json => "json",
+        }
+    }
+
     /// What it takes, in a word or two.
     pub(crate) const fn noun(self) -> &'static str {
         match self {

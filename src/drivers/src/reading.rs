@@ -64,13 +64,19 @@ struct Row {
 /// The tables of a kind of object: rows by section and driver.
 fn tables(kind: Kind) -> BTreeMap<(String, String), Vec<Row>> {
     let mut tables: BTreeMap<_, Vec<Row>> = BTreeMap::new();
-    for row in conf::keyword_list(kind).as_array().unwrap() {
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        tables.entry((text("section"), text("rtype"))).or_default().push(Row {
-            keyword: text("keyword"),
-            is_required: row["required"] == true,
-            is_unread: row["unread"] != Value::Null,
-        });
+    for (section, rows) in conf::keyword_list(kind).as_object().unwrap() {
+        for row in rows.as_array().unwrap() {
+            let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            // The word that names the driver is no keyword of it.
+            if section != "DEFAULT" && text("keyword") == "type" && row.get("type").is_none() {
+                continue;
+            }
+            tables.entry((section.clone(), text("type"))).or_default().push(Row {
+                keyword: text("keyword"),
+                is_required: row["required"] == true,
+                is_unread: row["unread"] != Value::Null,
+            });
+        }
     }
     tables
 }

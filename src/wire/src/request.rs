@@ -255,7 +255,9 @@ pub fn routes_table() -> Value {
         let routes: Vec<Value> = route
             .names
             .iter()
-            .flat_map(|name| [json!([route.method, name]), json!([null, name])])
+            .flat_map(|name| {
+                [Some(route.method), None].map(|method| json!({"method": method, "path": name}))
+            })
             .collect();
         let prototype: Vec<Value> = route
             .options
@@ -273,7 +275,15 @@ pub fn routes_table() -> Value {
                 entry
             })
             .collect();
-        let access = if route.role.is_empty() { json!({}) } else { json!({"roles": [route.role]}) };
+        let has_path = route.options.iter().any(|option| option.name == "path");
+        // As deployed agents write it: a role in the namespace of the object, or in any.
+        let access = match route.role {
+            "" => json!({}),
+            role @ ("guest" | "operator" | "admin") => {
+                json!({"roles": [role], "namespaces": if has_path { "FROM:path" } else { "ANY" }})
+            }
+            role => json!({"roles": [role]}),
+        };
         json!({
             "routes": routes,
             "prototype": prototype,
