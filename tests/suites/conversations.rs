@@ -260,10 +260,13 @@ fn objects(status: &Value) -> Value {
         value.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
     };
     let services = &status["monitor"]["nodes"]["n11"]["services"];
+    // Deployed agents have a status of an object without instances once a command has told of it, ours at once.
+    let mut of_node = keys(&services["status"]);
+    of_node.retain(|path| !path.starts_with("cfg/"));
     json!({
         "monitor.services": keys(&status["monitor"]["services"]),
         "nodes": {"n11": {
-            "status": keys(&services["status"]),
+            "status": of_node,
             "config": keys(&services["config"]),
         }},
     })

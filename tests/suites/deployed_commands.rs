@@ -66,7 +66,7 @@ fn the_daemon_is_seen_to_run_and_to_have_ended() {
         let pid = node.read("var/osvcd.pid");
         let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).ok()?;
         let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-        Some(words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ") + "\n")
+        Some(words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" "))
     };
     let mark = node.read("var/osvcd.pid.args");
     assert!(!mark.is_empty() && shown(&node).is_some_and(|line| line.contains(&mark)), "{mark}");

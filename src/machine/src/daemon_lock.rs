@@ -19,6 +19,9 @@ pub struct DaemonLock {
     _deployed: FileLock,
 }
 
+/// What our command line begins with behind the program.
+const OURS: &str = " ";
+
 /// How long a deployed agent that is just starting may hold its lock: it does so until its pid is written.
 const DEPLOYED_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -46,14 +49,15 @@ impl DaemonLock {
     }
 
     /// Leaves the command line by which deployed commands see that the daemon runs, and when it has ended: they look for that
-    /// text in what `ps` shows of the process. It ends with a line break, as theirs do not.
+    /// text in what `ps` shows of the process. It lacks the program, with which theirs begin.
     ///
     /// # Errors
     ///
     /// Whatever the file system answers.
     pub fn show(&self, paths: &Paths) -> io::Result<()> {
         let line = command_line(std::process::id()).unwrap_or_default();
-        durable::write_cache(&paths.deployed_mark(), format!("{line}\n").as_bytes(), 0o644)
+        let arguments = line.find(OURS).map_or(OURS, |at| &line[at..]);
+        durable::write_cache(&paths.deployed_mark(), arguments.as_bytes(), 0o644)
     }
 }
 
@@ -87,7 +91,7 @@ fn deployed_pid(paths: &Paths) -> Option<u32> {
 /// The command line that a deployed agent left where it ran; none where this one has run since.
 #[must_use]
 pub fn left_by_deployed(paths: &Paths) -> Option<String> {
-    regular::words(&paths.deployed_mark()).filter(|left| !left.ends_with('\n'))
+    regular::words(&paths.deployed_mark()).filter(|left| !left.starts_with(OURS))
 }
 
 /// The command line of a process, as `ps` shows it.
@@ -202,7 +206,8 @@ mod tests {
         held.show(&paths).unwrap();
         let mark = std::fs::read_to_string(paths.deployed_mark()).unwrap();
         let line = command_line(std::process::id());
-        assert_eq!(mark.strip_suffix('\n'), line.as_deref(), "deployed commands look for it");
+        assert!(mark.starts_with(' '), "a program is lacking: {mark:?}");
+        assert!(line.is_some_and(|line| line.ends_with(&mark) || mark == " "));
         assert_eq!(left_by_deployed(&paths), None);
         drop(held);
         assert_eq!(running_pid(&paths).unwrap(), None);

@@ -264,7 +264,9 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
         return Verdict::Accept(Some(target));
     }
     let view = ObjectView::new(world, &path);
-    if view.known().next().is_none() {
+    // A status of an object without instances says that its node is there, and nothing that a target is about.
+    let is_plain = !path.kind().has_instances() && path.kind() != Kind::Ccfg;
+    if is_plain || view.known().next().is_none() {
         return Verdict::Unknown;
     }
     let is_targeting = |monitor: &model::InstanceMonitor| {
