@@ -66,6 +66,8 @@ fn prepare(cluster: &Cluster, id: &str) {
     let log = |at: usize, name: &str, object: &str, text: &str| {
         let node = &cluster.nodes[at];
         let path = node.path(name);
+        // Nothing may have been written there yet.
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         let mut file =
             std::fs::File::options().create(true).append(true).open(path).expect("a log");
         let sid = "11111111-2222-3333-4444-555555555555";
