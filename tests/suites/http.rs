@@ -86,9 +86,12 @@ fn prepare(cluster: &Cluster, id: &str) {
             }
         }
         "uds-monitor-thaw" => {
-            _ = cluster.nodes[0].wait_instance("svc1", "idle", |instance| {
-                let monitor = &instance["monitor"];
-                monitor["status"] == "idle" && monitor["global_expect"].is_null()
+            wait_for("no node is about to do anything", || {
+                let nodes = cluster.nodes[0].status()["monitor"]["nodes"].clone();
+                ["n1", "n2"].iter().all(|node| {
+                    let monitor = &nodes[node]["services"]["status"]["svc1"]["monitor"];
+                    monitor["status"] == "idle" && monitor["global_expect"].is_null()
+                })
             });
         }
         _ => {}
