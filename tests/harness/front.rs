@@ -276,6 +276,24 @@ impl Http {
         })
     }
 
+    /// Reads a stream until the node ends it; `then` is called once it began.
+    #[must_use]
+    pub fn until_end(&self, target: &str, headers: &[(&str, &str)], then: impl FnOnce()) -> String {
+        wait(async {
+            let (response, _sender) = self.begin("GET", target, headers, None, false).await;
+            let (head, mut body) = response.await.expect("a response").into_parts();
+            assert_eq!(head.status, 200, "{target}");
+            then();
+            let mut text = vec![];
+            // It ends, or its connection does.
+            while let Some(Ok(piece)) = body.data().await {
+                body.flow_control().release_capacity(piece.len()).expect("room");
+                text.extend_from_slice(&piece);
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    }
+
     /// A connection of this protocol, as ALPN names it.
     pub(crate) async fn connect_for(&self, protocol: &str) -> std::io::Result<Box<dyn Io>> {
         Ok(match &self.at {

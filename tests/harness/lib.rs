@@ -31,6 +31,8 @@ pub use recorded::Recorded;
 pub use responder::Responder;
 pub use scene::{Scene, id_of};
 pub use terminal::Terminal;
+pub use tls::{TlsStream, tls_stream};
+pub use users::basic;
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,7 @@
-//! What users over TLS need of a node.
+//! What users over TLS need of a node, and what proves who they are.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::{Node, Port};
 
@@ -23,4 +26,10 @@ impl Node {
         self.om_ok(&[&path, "create", "--kw", &format!("grant={grant}")]);
         self.om_ok(&[&path, "add", "--key", "password", "--value", &format!("pw-{name}")]);
     }
+}
+
+/// The header `authorization` of a name and a password.
+#[must_use]
+pub fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use harness::{Http, HttpReply, Node, Port, skip, wait_for};
+use harness::{Cluster, Http, HttpReply, Node, Port, skip, wait_for};
 use serde_json::Value;
 
 const OBJECT: &str = "[DEFAULT]\nnodes = n1\n[fs#1]\ntype = flag\n";
@@ -112,6 +112,7 @@ fn a_user_is_told_of_its_namespaces_and_access_is_configured() {
     }
     let http = Http::tls(port.number(), None);
     wait_for("it listens", || http.keep().is_some());
+    // What is written last is in force a moment later.
     let ask = |name: &str| {
         let header = format!("Basic {}", STANDARD.encode(format!("{name}:pw")));
         http.ask("GET", "/metrics", &[("authorization", &header)], None)
@@ -126,14 +127,35 @@ fn a_user_is_told_of_its_namespaces_and_access_is_configured() {
     let root = text(&ask("root1"));
     assert!(root.contains("opensvc_certificate_expiry_timestamp_seconds{object=\"system/sec/ca-"));
     assert_eq!(root.matches("opensvc_object_up{").count(), 1, "{root}");
-    wait_for("the last user is known", || ask("nobody1").status != 401);
-    assert_eq!(ask("nobody1").status, 403);
+    wait_for("the last user is known", || ask("nobody1").status == 403);
     assert_eq!(http.get("/metrics").status, 401);
     node.om_ok(&["node", "set", "--kw", "listener.metrics=open"]);
     wait_for("all are told", || http.get("/metrics").status == 200);
     node.om_ok(&["node", "set", "--kw", "listener.metrics=off"]);
     wait_for("nobody is told", || ask("root1").status == 403);
     assert_eq!(Http::of(&node).get("/metrics").status, 200);
+}
+
+#[test]
+fn a_service_that_is_taken_over_counts_once() {
+    let mut cluster = Cluster::start(2);
+    let object = "[DEFAULT]\nnodes = n1 n2\norchestrate = ha\n[fs#1]\ntype = flag\n";
+    cluster.nodes[0].write("etc/svc1.conf", object);
+    cluster.nodes[1].wait_instance("svc1", "known", |it| it["avail"].is_string());
+    cluster.nodes[0].om_ok(&["svc1", "provision", "--wait", "--time", "30s"]);
+    wait_for("it is up on n1", || cluster.nodes[0].instance("svc1")["avail"] == "up");
+    let counted = |node: &Node, count: u64| {
+        let told = text(&Http::of(node).get("/metrics"));
+        has(&told, &format!("opensvc_takeovers_total {count}"))
+    };
+    assert!(counted(&cluster.nodes[1], 0) && counted(&cluster.nodes[0], 0), "nobody was lost yet");
+    wait_for("n2 sees it there", || {
+        let status = cluster.nodes[1].status();
+        status["monitor"]["nodes"]["n1"]["services"]["status"]["svc1"]["avail"] == "up"
+    });
+    cluster.nodes[0].kill();
+    wait_for("n2 takes it over", || cluster.nodes[1].instance("svc1")["avail"] == "up");
+    assert!(counted(&cluster.nodes[1], 1));
 }
 
 /// A Prometheus that ends with its test.

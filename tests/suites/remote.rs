@@ -79,6 +79,28 @@ fn a_cluster_is_operated_from_a_machine_outside() {
     assert!(om(&["ls"]).contains("prod/svc/db"));
     assert!(om(&["daemon", "status", "--filter", "cluster.name"]).contains("demo"));
     assert!(om(&["test/svc/web", "get", "--kw", "nodes", "--node", "n1"]).contains("n1"));
+    assert_eq!(om(&["test/svc/web", "get", "--kw", "nodes"]).trim(), "n1");
+    om(&["test/svc/web", "set", "--kw", "env.where=outside"]);
+    assert!(om(&["test/svc/web", "print", "config"]).contains("outside"));
+    assert!(world.node.read("etc/namespaces/test/svc/web.conf").contains("outside"));
+    assert_eq!(om(&["node", "get", "--kw", "listener.addr"]).trim(), "127.0.0.1");
+    assert!(om(&["node", "history"]).contains("n1  daemon started"));
+    assert!(om(&["node", "doctor"]).contains("the daemon runs"));
+    assert!(world.laptop.om(&["cluster", "whatif", "--down", "n1"]).out.contains("if n1 died"));
+    assert_eq!(om(&["api", "/api/cluster/status", "--filter", "cluster.name"]).trim(), "demo");
+    om(&["test/cfg/c1", "create"]);
+    wait_for("it is there, and not here", || {
+        world.laptop.om(&["test/cfg/c1", "add", "--key", "k", "--value", "v"]).code == Some(0)
+    });
+    assert_eq!(om(&["test/cfg/c1", "decode", "--key", "k"]).trim(), "v");
+    for (words, why) in [
+        (&["cluster", "roll", "--run", "true"][..], "log in there"),
+        (&["node", "drain"][..], "--node says which"),
+        (&["test/svc/web", "edit", "config"][..], "log in there"),
+    ] {
+        let refused = world.laptop.om(words);
+        assert!(refused.err.contains(why), "{words:?}: {}", refused.err);
+    }
     // Nothing of that is here.
     assert!(!world.laptop.path("etc/namespaces").exists());
 }
@@ -134,6 +156,8 @@ fn who_asks_is_shown_what_it_may_and_told_what_is_wrong() {
     world.laptop.write("tmp/contexts", "");
     fails(&world, &["mon", "--server", &uri], "OSVC_CACERT");
     let ca = world.laptop.path("tmp/ca.pem");
+    let file = ca.display().to_string();
+    fails(&world, &["mon", "--server", &uri, "--cacert", &file], "does not know who asks");
     world.laptop.set_env("OSVC_CACERT", ca.to_str());
     fails(&world, &["mon", "--server", &uri], "does not know who asks");
     world.laptop.set_env("OSVC_USER", Some("alice"));

@@ -58,6 +58,9 @@ fn what_is_asked_for_is_begun_and_what_is_wrong_is_a_problem() {
     let key = |method: &str, query: &str, body: Option<&str>| {
         ask(&http, method, &format!("/api/object/path/test/cfg/c1/data/key?name={query}"), body)
     };
+    assert_eq!(key("PUT", "k", Some("nothing to change")).status, 409);
+    assert_eq!(key("POST", "k", Some("one line")).status, 204);
+    assert_eq!(key("POST", "k", Some("it is there")).status, 409);
     assert_eq!(key("PUT", "k", Some("two\nlines")).status, 204);
     assert_eq!(key("GET", "k", None).body, b"two\nlines");
     assert_eq!(key("DELETE", "k", None).status, 204);
@@ -83,6 +86,125 @@ fn what_is_asked_for_is_begun_and_what_is_wrong_is_a_problem() {
     let set = ask(&http, "PATCH", &format!("{WEB}/config?set=env.a%3Db"), None);
     assert_eq!(set.status, 204);
     assert!(node.read("etc/namespaces/test/svc/web.conf").contains("a = b"));
+}
+
+#[test]
+fn a_configuration_is_created_read_and_replaced_as_a_whole() {
+    let (node, http) = node();
+    let target = "/api/object/path/test/svc/new/config/file";
+    let write = |method: &str, headers: &[(&str, &str)], text: &str| {
+        let answer = http.ask(method, target, headers, Some(text.as_bytes()));
+        let told = if answer.body.is_empty() { Value::Null } else { answer.json() };
+        (answer.status, told["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    let text = "[DEFAULT]\nnodes = n1\n\n[fs#1]\ntype = flag\n";
+    assert_eq!(write("PUT", &[("if-match", "\"abc\"")], text).0, 412, "nothing is there");
+    let created = write("POST", &[], text);
+    assert_eq!(created.0, 204, "{}", created.1);
+    wait_for("it is there", || http.get(target).status == 200);
+    assert_eq!(write("POST", &[], text).0, 409, "it is there already");
+    assert_eq!(write("PUT", &[("if-none-match", "*")], text).0, 409);
+    let read = http.get(target);
+    let tag = read.headers["etag"].to_str().expect("a tag").to_owned();
+    let own = String::from_utf8(read.body).expect("a text");
+    assert!(own.contains("[fs#1]"), "{own}");
+    assert_eq!(http.ask("GET", target, &[("if-none-match", &tag)], None).status, 304);
+    let id = own.lines().find(|line| line.starts_with("id")).expect("its id").to_owned();
+    // A comment is kept, and what tells it from another object of its name.
+    let second = format!("# by hand\n{text}comment = x\n");
+    let replaced = write("PUT", &[("if-match", &tag)], &second);
+    assert_eq!(replaced.0, 204, "{}", replaced.1);
+    let file = node.read("etc/namespaces/test/svc/new.conf");
+    assert!(file.starts_with("# by hand\n") && file.contains(&id), "{file}");
+    let late = write("PUT", &[("if-match", &tag)], text);
+    assert!(late.0 == 412 && late.1.contains("was changed"), "{late:?}");
+    let bad = write("PUT", &[], "[DEFAULT]\nnodes = n1\norchestrate = perhaps\n");
+    assert!(bad.0 == 400 && bad.1.contains("orchestrate"), "{bad:?}");
+    assert_eq!(write("PUT", &[], "no section\n").0, 400);
+    assert_eq!(node.read("etc/namespaces/test/svc/new.conf"), file, "nothing was written");
+    let cluster = "/api/object/path/root/ccfg/cluster/config/file";
+    assert_eq!(http.ask("PUT", cluster, &[], Some(b"[cluster]\nname = x\n")).status, 400);
+}
+
+#[test]
+fn what_counts_is_left_out_where_that_is_asked() {
+    let (_node, http) = node();
+    let target = "/api/cluster/status?counters=false";
+    let tag = || http.get(target).headers["etag"].to_str().expect("a tag").to_owned();
+    let status = http.get(target).json();
+    assert!(status["cluster"].is_object() && status["listener"].get("stats").is_none(), "{status}");
+    // Until something happens, it is the same: the daemon may just be starting.
+    let mut last = tag();
+    wait_for("two looks are the same", || {
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        let now = tag();
+        std::mem::replace(&mut last, now.clone()) == now
+    });
+}
+
+#[test]
+fn logs_schedules_keywords_and_metrics_have_their_paths() {
+    let (node, http) = node();
+    node.om_ok(&["test/svc/web", "freeze", "--wait", "--time", "20s"]);
+    let get = |target: &str| http.get(target);
+    let all = get(&format!("{WEB}/log"));
+    assert_eq!(all.status, 200);
+    let times: Vec<f64> =
+        all.json().as_array().expect("entries").iter().filter_map(|it| it["t"].as_f64()).collect();
+    assert!(!times.is_empty() && times.is_sorted(), "{times:?}");
+    for target in [
+        format!("{INSTANCE}/log?follow=true&backlog=10k"),
+        format!("{WEB}/log?follow=true&backlog=10k"),
+    ] {
+        let headers = [("accept", "text/event-stream")];
+        let told = http.stream(&target, &headers, || (), "data: [");
+        assert!(told.contains("id: "), "{told}");
+    }
+    assert_eq!(get(&format!("{WEB}/schedule")).status, 200);
+    assert_eq!(get(&format!("{INSTANCE}/schedule")).status, 200);
+    for target in [
+        &format!("{WEB}/config/keywords") as &str,
+        "/api/cluster/config/keywords",
+        "/api/keywords/svc",
+    ] {
+        let answer = get(target);
+        assert!(answer.status == 200 && answer.body.len() > 1_000, "{target}: {}", answer.status);
+    }
+    assert_eq!(
+        (get("/api/node/name/_/ping").status, get("/api/node/name/n1/ping").status),
+        (204, 204)
+    );
+    let document = get("/api/openapi.json").json();
+    for path in [
+        "/metrics",
+        "/api/node/name/{nodename}/metrics",
+        "/api/object/path/{namespace}/{kind}/{name}/config/file",
+    ] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+    assert_eq!(get("/node_metrics").status, 501, "it has rules of its own");
+}
+
+#[test]
+fn a_node_tells_the_metrics_of_another() {
+    let cluster = harness::Cluster::start(2);
+    let http = Http::of(&cluster.nodes[0]);
+    let get = |node: &str| http.get(&format!("/api/node/name/{node}/metrics"));
+    wait_for("n2 tells its own", || get("n2").status == 200);
+    let own = |node: &str| {
+        let text = String::from_utf8(get(node).body).expect("a text");
+        let of = |line: &&str| line.starts_with("process_start_time_seconds ");
+        text.lines().find(of).map(str::to_owned).expect("when it was started")
+    };
+    assert_ne!(own("n1"), own("n2"));
+    assert_eq!(get("n9").status, 404);
+    wait_for("changes are sent and heard", || {
+        let text = String::from_utf8(get("n2").body).expect("a text");
+        ["tx", "rx"].iter().all(|way| {
+            let line = format!("opensvc_patches_total{{direction=\"{way}\"}} ");
+            text.lines().any(|it| it.strip_prefix(&line).is_some_and(|count| count != "0"))
+        })
+    });
 }
 
 #[test]

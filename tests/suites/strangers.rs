@@ -426,7 +426,8 @@ fn the_administrator_is_answered_when_descriptors_are_short() {
     let node = Node::new("n1");
     node.script("tmp/few", "ulimit -n 320; exec \"$OM_TESTED\" \"$@\"");
     let script = node.path("tmp/few");
-    let mut node = node.with_env("OM_TESTED", &Node::built().display().to_string()).with_program(script);
+    let mut node =
+        node.with_env("OM_TESTED", &Node::built().display().to_string()).with_program(script);
     node.start();
     let text = node.status()["listener"]["alerts"].to_string();
     assert!(text.contains("listener.max_connections is 16384") && text.contains("160"), "{text}");

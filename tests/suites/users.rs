@@ -1,8 +1,6 @@
 //! Users over TLS: who is who, who may what, and what each is shown.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use harness::{Http, HttpReply, Node, Port, Provider, wait_for};
+use harness::{Http, HttpReply, Node, Port, Provider, basic, wait_for};
 use serde_json::{Value, json};
 
 /// A node that listens for TLS, with objects of two namespaces and users of each kind.
@@ -55,10 +53,6 @@ impl World {
     fn get_as(&self, name: &str, target: &str) -> HttpReply {
         self.ask_as(name, "GET", target, None)
     }
-}
-
-fn basic(name: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
 #[test]

@@ -5,16 +5,19 @@
 //! Restart: from the published snapshot; changes of the last few milliseconds are lost, and sent again by their owners.
 
 mod kept;
+mod locks;
+mod orphans;
 mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use model::{NodeName, ObjectPath, Timestamp};
 use tokio::sync::{oneshot, watch};
 
+use crate::orphans::Orphans;
 use crate::subscribers::{News, Patch, Subscribers};
 use dataset::changes::{NodeFacts, NodePublic};
 use dataset::config::{ConfigCell, LoadedConfig};
@@ -22,8 +25,8 @@ use dataset::outgoing::Outgoing;
 use dataset::snapshot::{Snapshot, SnapshotCell};
 use dataset::state::{State, dirty};
 use mail::cluster_data::{
-    AskFull, AwaitAcked, ClaimLock, Concern, ConcernNode, DisownInstance, Emit, Flush, ForgetPeer,
-    HeartbeatHeard, NodeViewChanged, ReleaseLock, RemoveInstance, SetConfigEntries, SetInstance,
+    AskFull, AwaitAcked, Concern, ConcernNode, DisownInstance, Emit, Flush, ForgetPeer,
+    HeartbeatHeard, NodeViewChanged, RemoveInstance, SetConfigEntries, SetInstance,
     SetInstanceMonitor, SetNode, SetStanding, SetThread, Subscribe, WatchGeneration, WatchOutgoing,
 };
 use mail::history::{Changed, ToHistory};
@@ -61,6 +64,8 @@ pub struct ClusterData {
     untold: Untold,
     is_untold_due: bool,
     counts: Arc<Counts>,
+    /// What lost peers ran.
+    orphans: Orphans,
 }
 
 /// Who is to be told that something changed.
@@ -110,6 +115,7 @@ impl ClusterData {
             untold: Untold::default(),
             is_untold_due: false,
             counts: Arc::default(),
+            orphans: Orphans::default(),
         }
     }
 
@@ -122,7 +128,7 @@ impl ClusterData {
     /// The same, that counts events in `counts`.
     #[must_use]
     pub fn counting(self, counts: Arc<Counts>) -> Self {
-        Self { counts, ..self }
+        Self { subscribers: Subscribers::counting(counts.clone()), counts, ..self }
     }
 
     /// What is known when the daemon starts: the cluster, and a node that is being initialized.
@@ -338,6 +344,11 @@ impl Handler<Emit> for ClusterData {
         if matches!(event.id, "resource_restart" | "stdby_resource_restart") {
             self.counts.on_resource_restart();
         }
+        if let ("instance_start", Some(path)) = (event.id, &event.path)
+            && self.orphans.on_start(path, event.facts.reason, Instant::now())
+        {
+            self.counts.tallies.on_takeover();
+        }
         if !self.subscribers.is_empty() {
             let document = self.state.event(
                 event.id,
@@ -398,6 +409,7 @@ impl Handler<ForgetPeer> for ClusterData {
     type Result = ();
 
     fn handle(&mut self, ForgetPeer(peer): ForgetPeer, ctx: &mut Context<Self>) {
+        self.orphans.on_lost(&peer, &self.cell.load(), Instant::now());
         if self.state.forget_peer(&peer) {
             log::info!(peer:% = peer; "peer forgotten");
         }
@@ -444,31 +456,6 @@ impl Handler<AwaitAcked> for ClusterData {
         Box::pin(async move {
             _ = acked.await;
         })
-    }
-}
-
-impl Handler<ClaimLock> for ClusterData {
-    type Result = Option<String>;
-
-    fn handle(&mut self, lock: ClaimLock, ctx: &mut Context<Self>) -> Option<String> {
-        let id = self.state.claim_lock(
-            &lock.name,
-            &lock.requester,
-            machine::random::random_uuid(),
-            machine::clock::now(),
-        );
-        // Who got it may look for it at once.
-        self.publish(ctx);
-        id
-    }
-}
-
-impl Handler<ReleaseLock> for ClusterData {
-    type Result = ();
-
-    fn handle(&mut self, lock: ReleaseLock, ctx: &mut Context<Self>) {
-        self.state.release_lock(&lock.name, &lock.id);
-        self.publish(ctx);
     }
 }
 

@@ -14,6 +14,7 @@ use dataset::snapshot::Snapshot;
 use dataset::state::dirty::Dirty;
 use mail::cluster_data::{ObjectFilter, Subscribe};
 use mail::stream::{Item, Since};
+use metrics::counts::Counts;
 
 use crate::kept::{Document, Kept};
 
@@ -105,7 +106,7 @@ impl Subscriber {
         lost: &mut u64,
     ) -> bool {
         let (snapshot, at) = now;
-        let item = |text: String| Item { text: text.into(), number: Some(number) };
+        let item = |text: String| Item::numbered(text.into(), number);
         if let Some((reason, from)) = gap {
             let data = serde_json::json!({"reason": reason, "from": from, "to": id(number + 1)});
             let nodename = snapshot.nodename();
@@ -144,6 +145,7 @@ pub(super) struct Subscribers {
     awaited: Option<Instant>,
     /// Bytes that are kept for them.
     room: usize,
+    counts: Arc<Counts>,
 }
 
 impl std::fmt::Debug for Subscribers {
@@ -188,6 +190,11 @@ impl Subscribers {
         self.is_telling = false;
     }
 
+    /// None yet; what they miss is counted.
+    pub(super) fn counting(counts: Arc<Counts>) -> Self {
+        Self { counts, ..Self::default() }
+    }
+
     /// So many bytes are kept for those who come back.
     pub(super) fn keep(&mut self, room: usize) {
         self.room = room;
@@ -224,7 +231,8 @@ impl Subscribers {
             return None;
         }
         let room = if self.awaited.is_some() { self.room } else { 0 };
-        Some(Telling { crowd: self.crowd.clone(), news: std::mem::take(&mut self.news), room })
+        let (crowd, counts) = (self.crowd.clone(), self.counts.clone());
+        Some(Telling { crowd, counts, news: std::mem::take(&mut self.news), room })
     }
 
     /// They were told.
@@ -236,6 +244,7 @@ impl Subscribers {
 /// News on their way to the subscribers.
 pub(super) struct Telling {
     crowd: Arc<Mutex<Crowd>>,
+    counts: Arc<Counts>,
     news: VecDeque<(u64, News)>,
     room: usize,
 }
@@ -243,10 +252,11 @@ pub(super) struct Telling {
 impl Telling {
     /// Tells them, behind all that was on its way before.
     pub(super) async fn run(self) {
-        let Self { crowd, news, room } = self;
+        let Self { crowd, counts, news, room } = self;
         let mut crowd = crowd.lock_owned().await;
         let telling = tokio::task::spawn_blocking(move || {
             crowd.kept.set_room(room);
+            crowd.counts = counts;
             let told = catch_unwind(AssertUnwindSafe(|| crowd.tell_all(news)));
             if told.is_err() {
                 // Nobody knows who was told what. Each sees the end of its stream, and subscribes again.
@@ -267,6 +277,7 @@ struct Crowd {
     last: u64,
     /// Documents lost by subscribers that did not read.
     lost: u64,
+    counts: Arc<Counts>,
 }
 
 impl Crowd {
@@ -294,20 +305,20 @@ impl Crowd {
     fn add(&mut self, mut subscriber: Subscriber, start: Start, number: u64) {
         self.reach(number);
         let lost = &mut self.lost;
+        let counts = &self.counts.tallies;
         let is_there = match &start.since {
             Some(since) => match since.number.map(|known| self.kept.since(known, number)) {
                 Some(Some(documents)) => documents.into_iter().all(|(number, document)| {
                     let text = document.text(&|path| subscriber.wants(path));
-                    text.is_none_or(|text| {
-                        let item = Item { text, number: Some(number) };
-                        subscriber.send(item, lost)
-                    })
+                    text.is_none_or(|text| subscriber.send(Item::numbered(text, number), lost))
                 }),
                 Some(None) => {
                     let reason = if since.number > Some(number) { "unknown" } else { "evicted" };
+                    counts.on_gap(reason);
                     subscriber.tell_all(Some((reason, &since.id)), &start.now, number, lost)
                 }
                 None => {
+                    counts.on_gap(since.reason);
                     subscriber.tell_all(Some((since.reason, &since.id)), &start.now, number, lost)
                 }
             },
@@ -335,8 +346,10 @@ impl Crowd {
         let before = std::mem::replace(&mut self.last, number);
         let whole = document.whole();
         let lost = &mut self.lost;
+        let counts = &self.counts.tallies;
         self.list.retain_mut(|subscriber| {
             if subscriber.is_to_be_told() {
+                counts.on_gap("slow");
                 let from = id(subscriber.behind.take().unwrap_or(before));
                 return subscriber.tell_all(Some(("slow", &from)), now, number, lost);
             }
@@ -347,7 +360,7 @@ impl Crowd {
                 None => Some(whole.clone()),
                 Some(_) => document.text(&|path| subscriber.wants(path)),
             };
-            text.is_none_or(|text| subscriber.send(Item { text, number: Some(number) }, lost))
+            text.is_none_or(|text| subscriber.send(Item::numbered(text, number), lost))
         });
         self.kept.push(number, document, whole.len());
     }

@@ -13,6 +13,8 @@ use model::thread::{self, Block};
 use model::{EventFacts, MonitorStatus, NodeMonitorData, Status};
 use serde_json::json;
 
+use mail::cluster_data::{ClaimLock, ReleaseLock};
+
 use super::*;
 
 use dataset::config::LoadedConfig;

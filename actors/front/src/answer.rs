@@ -1,18 +1,19 @@
 //! What a client is answered, whichever HTTP it speaks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use mail::requests::Outcome;
-use mail::stream::{Item, life};
+use mail::stream::Item;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use web::deployed::Bad;
 use wire::Prepared;
 
 use crate::shared::{Share, Shared};
+use crate::tenure::Tenure;
 
 /// JSON, as all but streams are answered.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -41,14 +42,18 @@ impl Form {
     pub(crate) fn write(self, count: &mut u64, item: &Item) -> Option<Bytes> {
         let text = &item.text;
         match self {
+            // Where it is, without an item: who comes back begins there.
+            Self::Events
+                if text.is_empty()
+                    && let Some(id) = item.id() =>
+            {
+                Some(format!("id: {id}\n\n").into())
+            }
             Self::Events if text.is_empty() => Some(Bytes::from_static(b":\n\n")),
             _ if text.is_empty() => None,
             Self::Events => {
                 *count += 1;
-                let id = match item.number {
-                    Some(number) => format!("{}.{number}", life()),
-                    None => count.to_string(),
-                };
+                let id = item.id().unwrap_or_else(|| count.to_string());
                 Some(format!("id: {id}\ndata: {text}\n\n").into())
             }
             Self::Lines => Some(format!("{text}\n").into()),
@@ -64,8 +69,19 @@ pub(crate) struct Stream {
     pub(crate) items: mpsc::Receiver<Item>,
     /// Whether changes of which nothing is left are passed over.
     pub(crate) is_brief: bool,
+    /// When it had something to say last, and when it was judged last.
+    said: Instant,
+    judged: Instant,
+    held: Held,
+}
+
+/// What a stream holds until it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
     #[expect(dead_code, reason = "held until the stream ends")]
     pub(crate) share: Share,
+    /// None: nothing ends it.
+    pub(crate) tenure: Option<Tenure>,
 }
 
 /// Begins a change of which nothing is left.
@@ -74,15 +90,36 @@ const NOTHING_LEFT: &str = "{\"data\":[],\"id\":";
 /// Silence after which a stream shows that it lives.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// How often a stream is judged, whatever comes meanwhile.
+const JUDGED: Duration = Duration::from_secs(1);
+
 impl Stream {
-    /// The next item, a sign of life after a silence; none at the end.
+    fn new(form: Form, items: mpsc::Receiver<Item>, held: Held) -> Self {
+        let now = Instant::now();
+        Self { form, items, is_brief: false, said: now, judged: now, held }
+    }
+
+    /// The next item, a sign of life after a silence; none at the end, and none once its user lost what it needs.
     pub(crate) async fn next(&mut self) -> Option<Item> {
         loop {
-            let item = match tokio::time::timeout(SILENCE, self.items.recv()).await {
+            let pause = if self.held.tenure.is_some() { JUDGED } else { SILENCE };
+            let item = tokio::time::timeout(pause, self.items.recv()).await;
+            if let Some(tenure) = &mut self.held.tenure
+                && self.judged.elapsed() >= JUDGED
+            {
+                self.judged = Instant::now();
+                if !tenure.holds() {
+                    log::info!("a stream ends: its user lost what it needs");
+                    return None;
+                }
+            }
+            let item = match item {
                 Ok(item) => item?,
-                Err(_) => return Some("".into()),
+                Err(_) if self.said.elapsed() < SILENCE => continue,
+                Err(_) => "".into(),
             };
             if !(self.is_brief && item.text.starts_with(NOTHING_LEFT)) {
+                self.said = Instant::now();
                 return Some(item);
             }
         }
@@ -182,7 +219,7 @@ impl Answer {
     }
 
     /// What a request was answered, in the form that its client takes.
-    pub(crate) fn of_outcome(outcome: Outcome, form: Form, share: Share) -> Self {
+    pub(crate) fn of_outcome(outcome: Outcome, form: Form, held: Held) -> Self {
         match outcome {
             Outcome::Json(reply) => Self::of_reply(&reply),
             Outcome::Prepared(body) => Self::of_prepared(200, &body),
@@ -195,7 +232,7 @@ impl Answer {
                 Self {
                     status: 200,
                     headers,
-                    content: Content::Stream(Stream { form, items, is_brief: false, share }),
+                    content: Content::Stream(Stream::new(form, items, held)),
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use dataset::config::csum;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use mail::requests::Outcome;
 use ring::digest::{SHA256, digest};
@@ -12,7 +13,7 @@ use crate::answer::{Answer, Content, Form, Text};
 use crate::body::{Broken, Client};
 use crate::head::Head;
 use crate::peer::Peer;
-use crate::work;
+use crate::work::{self, Done};
 
 /// The node that answered.
 const SERVED_BY: HeaderName = HeaderName::from_static("om-served-by");
@@ -73,7 +74,8 @@ async fn answered(
     let method = if head.method == "HEAD" { "GET" } else { &head.method };
     if DOCUMENT.contains(&head.path()) && method == "GET" {
         let document = rest::document(env!("CARGO_PKG_VERSION"));
-        return Ok(tagged(head, plain(Shaped { status: 200, content: Shape::Json(document) })));
+        let answer = plain(Shaped { status: 200, content: Shape::Json(document) });
+        return Ok(tagged(head, answer, false));
     }
     let mut found = match rest::find(method, head.path()) {
         Ok(found) => found,
@@ -86,20 +88,25 @@ async fn answered(
         }
     };
     let is_open = found.entry.route().role.is_empty();
-    found.dry(head.query());
-    let (asked, query) = (found.clone(), head.query_with_last());
+    found.refine(head.query());
+    let (asked, query) = (found.clone(), with_conditions(method, head));
     let reading = move |body: &[u8], budget: usize| asked.request(query.as_deref(), body, budget);
-    let (outcome, share) = work::run(peer, head, client, is_open, reading).await?;
+    let Done { outcome, held } = work::run(peer, head, client, is_open, reading).await?;
     if let Outcome::Stream(_) = outcome {
         let form = if head.form() == Form::Events { Form::Events } else { Form::Lines };
-        let mut answer = Answer::of_outcome(outcome, form, share);
+        let mut answer = Answer::of_outcome(outcome, form, held);
         if let Content::Stream(stream) = &mut answer.content {
             stream.is_brief = true;
         }
         return Ok(answer);
     }
+    // The checksum of a file is that by which nodes know it.
+    let is_file = found.entry.path.ends_with("/config/file");
     let answer = shaped(found, outcome, head.query()).await;
-    Ok(if method == "GET" { tagged(head, answer) } else { answer })
+    Ok(match method {
+        "GET" => tagged(head, answer, is_file),
+        _ => answer,
+    })
 }
 
 /// The answer of a request in the shape of its path, made outside of the arbiter where it is long.
@@ -134,16 +141,46 @@ fn plain(shaped: Shaped) -> Answer {
     }
 }
 
+/// The query, with what a writer says that has to be there: `if-match`, `if-none-match: *`.
+fn with_conditions(method: &str, head: &Head) -> Option<String> {
+    let mut query = head.query_with_last();
+    let mut add = |option: &str, value: &str| {
+        let before = query.take().filter(|query| !query.is_empty());
+        let before = before.map_or_else(String::new, |query| format!("{query}&"));
+        query = Some(format!("{before}{option}={value}"));
+    };
+    if method == "PUT" {
+        let known =
+            head.values("if-match").pop().map(|tag| tag.trim().trim_matches('"').to_owned());
+        match known.as_deref() {
+            Some("*") => add("only", "existing"),
+            // What is no checksum is none that is there.
+            Some(tag) => {
+                let is_tag = !tag.is_empty() && tag.chars().all(|c| c.is_ascii_alphanumeric());
+                add("etag", if is_tag { tag } else { "none" });
+            }
+            None => {}
+        }
+        if head.values("if-none-match").iter().any(|tag| tag.trim() == "*") {
+            add("only", "new");
+        }
+    }
+    query
+}
+
 /// With a tag that tells its content; 304 to who has that already.
-fn tagged(head: &Head, mut answer: Answer) -> Answer {
+fn tagged(head: &Head, mut answer: Answer, is_file: bool) -> Answer {
     let Content::Texts(texts) = &answer.content else { return answer };
     let [Text::Plain(bytes)] = texts.as_slice() else { return answer };
     if answer.status != 200 {
         return answer;
     }
-    let digest = digest(&SHA256, bytes);
-    let hex: String =
-        digest.as_ref()[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = if is_file {
+        csum(bytes)
+    } else {
+        let digest = digest(&SHA256, bytes);
+        digest.as_ref()[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+    };
     let tag = format!("\"{hex}\"");
     let known = head.values("if-none-match");
     let is_known = known.iter().flat_map(|header| header.split(',')).any(|own| {

@@ -1,6 +1,5 @@
 //! The body of a request: read within limits of size, time, and memory of all together.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use web::deployed::Bad;
 
 use crate::answer::Answer;
-use crate::shared::{Share, Shared};
+use crate::rooms::Part;
 
 /// Longest pause between two pieces of a body.
 const PIECE_PATIENCE: Duration = Duration::from_secs(30);
@@ -37,20 +36,20 @@ pub(crate) trait Client {
 }
 
 /// A body, and what it holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
-    held: Share,
+    held: Part,
 }
 
-/// Reads a body of at most `most` bytes.
+/// Reads a body of at most `most` bytes, in this part of the room for all.
 pub(crate) async fn read(
     client: &mut impl Client,
-    shared: &Arc<Shared>,
+    part: Part,
     most: usize,
 ) -> Result<Body, Broken> {
     let end = Instant::now() + WHOLE_PATIENCE;
-    let mut body = Body::default();
+    let mut body = Body { bytes: vec![], held: part };
     let late = || Broken::Bad(Bad::of(408, "the body did not arrive in time"));
     loop {
         let piece = timeout(PIECE_PATIENCE, timeout_at(end, client.piece())).await;
@@ -64,7 +63,7 @@ pub(crate) async fn read(
                 &format!("the body is longer than {most} bytes"),
             )));
         }
-        if !shared.hold_body(&mut body.held, piece.len()) {
+        if !body.held.take(piece.len()) {
             return Err(Broken::Bad(Bad::of(503, "too many bodies are on their way: try again")));
         }
         body.bytes.extend_from_slice(&piece);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use mail::sessions::SessionGuard;
 use metrics::counts::Transport;
+use metrics::tallies::Refused;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +20,7 @@ use crate::connection::watched::Counted;
 use crate::handshakes::{Accepting, Turn};
 use crate::patience;
 use crate::peer::{Peer, Secured};
+use crate::refusal::{late, refused};
 use crate::shared::Shared;
 
 /// Serves a connection of the socket of this node, non-blocking, until it ends. To be spawned on a worker arbiter.
@@ -46,8 +48,9 @@ pub(crate) async fn serve_tls(
     session.on_started();
     let stopped = session.clone();
     tokio::select! {
-        ended = secured(stream, shared, session, accepting, turn) => {
+        ended = secured(stream, shared.clone(), session, accepting, turn) => {
             if let Err(error) = ended {
+                shared.count_refused(&error);
                 log::trace!(session = stopped.id(), error:% = error; "connection closed");
             }
         }
@@ -72,8 +75,11 @@ async fn greeted(stream: &tokio::net::TcpStream) -> io::Result<()> {
             continue;
         }
         let length = HEAD + usize::from(u16::from_be_bytes([record[3], record[4]]));
-        // What is no greeting is refused by who reads it.
-        if record[0] != HANDSHAKE || length > LONGEST || here >= length {
+        if record[0] != HANDSHAKE {
+            return Err(refused(Refused::Preface, "it does not begin as TLS does"));
+        }
+        // What is too long is refused by who reads it.
+        if length > LONGEST || here >= length {
             return Ok(());
         }
         record.resize(length, 0);
@@ -89,12 +95,20 @@ async fn secured(
 ) -> io::Result<()> {
     let stream = tokio::net::TcpStream::from_std(stream)?;
     // Who says nothing takes nobody's turn.
-    timeout(patience::GREETING, greeted(&stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    timeout(patience::GREETING, greeted(&stream)).await.map_err(|_| late())??;
     let counted = Counted::new(stream, session.clone());
     let handshake = async {
-        let _allowed = turn.begin().await.ok_or(io::ErrorKind::ConnectionAborted)?;
+        let allowed = turn.begin().await.ok_or(io::ErrorKind::ConnectionAborted)?;
         let accepted = TlsAcceptor::from(accepting.config).accept(counted);
-        timeout(patience::GREETING, accepted).await.map_err(|_| io::ErrorKind::TimedOut)?
+        let accepted = tokio::select! {
+            accepted = timeout(patience::GREETING, accepted) => accepted.map_err(|_| late())?,
+            () = allowed.gives_way() => return Err(refused(Refused::Slow, "others wait")),
+        };
+        accepted.map_err(|error| match error.kind() {
+            // A client that goes away is no refusal.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => error,
+            _ => refused(Refused::Tls, &error.to_string()),
+        })
     };
     let io = handshake.await?;
     let told = io.get_ref().1;
@@ -126,8 +140,9 @@ async fn serve<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
     let stopped = session.clone();
     let io = Counted::new(io, stopped.clone());
     tokio::select! {
-        ended = converse(io, shared, session, paths) => {
+        ended = converse(io, shared.clone(), session, paths) => {
             if let Err(error) = ended {
+                shared.count_refused(&error);
                 log::trace!(session = stopped.id(), error:% = error; "connection closed");
             }
         }
@@ -145,7 +160,7 @@ async fn converse<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
     let deadline = Instant::now() + patience::HEAD;
     while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
         let read = timeout_at(deadline, io.read_buf(&mut first)).await;
-        if read.map_err(|_| io::ErrorKind::TimedOut)?? == 0 {
+        if read.map_err(|_| late())?? == 0 {
             return Ok(());
         }
     }

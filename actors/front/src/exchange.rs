@@ -112,8 +112,8 @@ async fn deployed(
         let rest = Rest { query: query.as_deref(), nodes: &nodes, is_multiplexed };
         target.request(&rest, body, budget)
     };
-    let (outcome, share) = work::run(peer, head, client, is_open, reading).await?;
-    Ok(Answer::of_outcome(outcome, head.form(), share))
+    let done = work::run(peer, head, client, is_open, reading).await?;
+    Ok(Answer::of_outcome(done.outcome, head.form(), done.held))
 }
 
 /// The reply to a request that panicked outside of its handler.

@@ -43,7 +43,7 @@ impl Head {
         let Some(last) = self.values("last-event-id").pop().filter(|_| !is_told) else {
             return query;
         };
-        let is_id = |c: char| c.is_ascii_hexdigit() || c == '.';
+        let is_id = |c: char| c.is_ascii_alphanumeric() || ".=,-_".contains(c);
         // What is none is told as such.
         let last = if !last.is_empty() && last.chars().all(is_id) { last } else { "none" };
         Some(format!("last_event_id={last}&{}", query.unwrap_or_default()))

@@ -8,15 +8,17 @@ use conf::Ini;
 use dataset::keys::{self, Keys};
 use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use machine::clock;
-use model::{Kind, ObjectPath};
+use model::{Kind, ObjectPath, Timestamp};
+use rustls::pki_types::CertificateDer;
 use web::credentials::Credentials;
 use web::grants::Grants;
-use web::token::{Expected, TokenError, user_of as user_of_token};
+use web::token::{Expected, LEEWAY, TokenError, user_of as user_of_token};
 use web::user::{Auth, User};
 use zeroize::Zeroizing;
 
 use crate::answer::Answer;
 use crate::peer::{Peer, Secured};
+use crate::tenure::Basis;
 
 /// How late a failure is answered, without anything being held.
 const FAILURE_DELAY: Duration = Duration::from_millis(250);
@@ -62,10 +64,28 @@ impl Denied {
     }
 }
 
+/// A user, and what it proved.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    pub(crate) user: Arc<User>,
+    pub(crate) basis: Basis,
+}
+
+impl Proved {
+    /// A user that nothing undoes.
+    pub(crate) fn lasting(user: Arc<User>) -> Self {
+        Self { user, basis: Basis::Lasting }
+    }
+
+    fn new(user: User, basis: Basis) -> Self {
+        Self { user: Arc::new(user), basis }
+    }
+}
+
 /// Who sends a request that brings `credentials`. Nobody is one too.
-pub(crate) async fn identify(peer: &Peer, credentials: Credentials) -> Result<Arc<User>, Denied> {
+pub(crate) async fn identify(peer: &Peer, credentials: Credentials) -> Result<Proved, Denied> {
     static ROOT: LazyLock<Arc<User>> = LazyLock::new(|| Arc::new(User::root(Auth::UnixSocket)));
-    let Some(secured) = &peer.secured else { return Ok(ROOT.clone()) };
+    let Some(secured) = &peer.secured else { return Ok(Proved::lasting(ROOT.clone())) };
     let Some(address) = peer.address() else { return Err(Denied::Refused) };
     let is_tried = credentials != Credentials::None;
     if is_tried && let Some(wait) = peer.shared.guesses.wait(address) {
@@ -80,15 +100,15 @@ pub(crate) async fn identify(peer: &Peer, credentials: Credentials) -> Result<Ar
         Credentials::Unreadable => None,
         Credentials::None => match secured.certificate() {
             Some(_) => by_certificate(peer, secured),
-            None => return Ok(Arc::new(User::nobody())),
+            None => return Ok(Proved::lasting(Arc::new(User::nobody()))),
         },
     };
     match found {
-        Some(user) => {
+        Some(proved) => {
             if is_tried {
                 peer.shared.guesses.on_success(address);
             }
-            Ok(Arc::new(user))
+            Ok(proved)
         }
         None => Err(fail(peer, address, is_tried).await),
     }
@@ -104,28 +124,31 @@ async fn fail(peer: &Peer, address: IpAddr, is_tried: bool) -> Denied {
 }
 
 /// The secret of the cluster: root.
-fn by_secret(peer: &Peer, secret: &str) -> Option<User> {
+fn by_secret(peer: &Peer, secret: &str) -> Option<Proved> {
     let config = peer.shared.mail.config.load();
     let own = config.node.secret.as_ref()?.expose();
     let own = own.as_bytes().get(..SECRET_BYTES).unwrap_or(own.as_bytes());
     let is_same = peer.shared.guesses.is_same(own, secret.as_bytes());
-    is_same.then(|| User::root(Auth::Secret))
+    let basis = Basis::Secret(config.node.secret_generation);
+    is_same.then(|| Proved::new(User::root(Auth::Secret), basis))
 }
 
 /// A token of the OpenID provider.
-async fn by_token(peer: &Peer, token: &str) -> Result<Option<User>, Denied> {
+async fn by_token(peer: &Peer, token: &str) -> Result<Option<Proved>, Denied> {
     let (config, shared) = (peer.shared.mail.config.load_full(), &peer.shared);
     let settings = &config.node.listener;
-    if settings.openid_well_known.is_none() {
-        return Ok(None);
-    }
+    let Some(url) = settings.openid_well_known.clone() else { return Ok(None) };
     shared.providers.refresh(settings, false).await;
     let audience = settings.openid_client_id.as_ref().unwrap_or(&config.node.cluster_name);
     for is_last in [false, true] {
         let Some(provider) = shared.providers.known(settings) else { return Err(Denied::NotNow) };
         let expected = Expected { issuer: &provider.issuer, audience, now: clock::now().0 };
         match user_of_token(token, &provider.keys, expected) {
-            Ok((user, _)) => return Ok(Some(user)),
+            Ok((user, end)) => {
+                // As long as the token is taken.
+                let basis = Basis::Token { provider: url, end: Timestamp(end + LEEWAY) };
+                return Ok(Some(Proved::new(user, basis)));
+            }
             // It may be new.
             Err(TokenError::UnknownKey) if !is_last => {
                 shared.providers.refresh(settings, true).await
@@ -140,12 +163,12 @@ async fn by_token(peer: &Peer, token: &str) -> Result<Option<User>, Denied> {
 }
 
 /// The name and the password of a `usr` object of the namespace `system`. Who there is not costs as much.
-fn by_password(peer: &Peer, name: &str, password: &str) -> Option<User> {
+fn by_password(peer: &Peer, name: &str, password: &str) -> Option<Proved> {
     let path = model::validate_object_name(&format!("system/usr/{name}")).ok();
     let path = path.filter(|path| path.kind() == Kind::Usr && path.namespace() == Some("system"));
     let found = path.and_then(|path| {
         let own = read_key(peer, &path, PASSWORD)?;
-        Some((user_of(peer, &path, Auth::Basic)?, own))
+        Some((user_of(peer, &path, Auth::Basic, Arc::new([]))?, own))
     });
     let (user, own) = match found {
         Some((user, own)) => (Some(user), own),
@@ -157,27 +180,34 @@ fn by_password(peer: &Peer, name: &str, password: &str) -> Option<User> {
 
 /// The `usr` object that the certificate of the connection names. It is looked at again once the authorities, what they have
 /// revoked, or time went on.
-fn by_certificate(peer: &Peer, secured: &Secured) -> Option<User> {
+fn by_certificate(peer: &Peer, secured: &Secured) -> Option<Proved> {
     let trust = peer.shared.trust.load_full()?;
     secured.check(&trust, clock::now()).ok()?;
     let name = secured.common_name()?;
     let cluster = peer.shared.mail.config.load().node.cluster_name.clone();
     let path = certs::user_of(&name, &cluster).ok()?;
-    user_of(peer, &path, Auth::Certificate)
+    user_of(peer, &path, Auth::Certificate, secured.chain())
 }
 
 /// A user, as its object is configured now.
-fn user_of(peer: &Peer, path: &ObjectPath, auth: Auth) -> Option<User> {
+fn user_of(
+    peer: &Peer,
+    path: &ObjectPath,
+    auth: Auth,
+    chain: Arc<[CertificateDer<'static>]>,
+) -> Option<Proved> {
     let config = peer.shared.mail.config.load();
     let object = config.objects.get(path)?;
     let conf = object.conf();
     let (grants, _) = Grants::parse(conf.ini().get("DEFAULT", "grant").unwrap_or_default());
-    Some(User {
+    let user = User {
         name: path.name().to_owned(),
         namespace: path.namespace().map(str::to_owned),
         auth: Some(auth),
         grants,
-    })
+    };
+    let basis = Basis::Object { path: path.clone(), csum: object.csum.to_string(), chain };
+    Some(Proved::new(user, basis))
 }
 
 /// A key of an object of secrets.

@@ -47,7 +47,7 @@ impl Peer {
 #[derive(Debug)]
 pub(crate) struct Secured {
     /// What the client showed, its own first.
-    chain: Vec<CertificateDer<'static>>,
+    chain: Arc<[CertificateDer<'static>]>,
     /// The trust by which it was good.
     good: RefCell<Option<Arc<Trust>>>,
 }
@@ -55,12 +55,17 @@ pub(crate) struct Secured {
 impl Secured {
     /// The chain was looked at in the handshake, by `trust`.
     pub(crate) fn new(chain: Vec<CertificateDer<'static>>, trust: Option<Arc<Trust>>) -> Self {
-        Self { chain, good: RefCell::new(trust) }
+        Self { chain: chain.into(), good: RefCell::new(trust) }
     }
 
     /// The certificate of the client.
     pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
         self.chain.first()
+    }
+
+    /// All that it showed.
+    pub(crate) fn chain(&self) -> Arc<[CertificateDer<'static>]> {
+        self.chain.clone()
     }
 
     /// Whether it is still good.

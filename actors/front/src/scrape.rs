@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use conf::MetricsAccess;
 use http::header::{CACHE_CONTROL, HeaderValue};
-use machine::cgroup::Hierarchy;
-use machine::{clock, process};
+use mail::requests::{Caller, Outcome};
 use metrics::counts::Handler;
 use metrics::exposition::Form;
-use metrics::series::{Facts, Process, Shown, Usage, text};
-use model::{ObjectPath, Timestamp, thread};
+use serde_json::Value;
 use web::grants::{ROOT_NAMESPACE, Role};
 use web::user::User;
-use web::{accept, filter, query};
+use web::{accept, query};
+use wire::{NodeMetrics, NodeSpec, Request};
 
 use crate::answer::Answer;
 use crate::body::Broken;
@@ -29,8 +28,8 @@ const KEPT: Duration = Duration::from_secs(1);
 /// The path of a node, around its name.
 const OF_NODE: (&str, &str) = ("/api/node/name/", "/metrics");
 
-/// What is asked of another node.
-const ELSEWHERE: &str = "a node tells its own metrics: ask it";
+/// What is answered while the daemon starts or stops.
+const NOT_NOW: &str = "not now: the daemon starts or stops";
 
 /// The media type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -63,9 +62,7 @@ pub(crate) async fn answer(peer: &Peer, head: &Head) -> Result<Answer, Broken> {
     };
     let own = peer.shared.mail.nodename.as_str();
     let node = node(head.path()).unwrap_or_default();
-    if !matches!(node, "" | "_" | "localhost") && !node.eq_ignore_ascii_case(own) {
-        return Err(refuse(404, ELSEWHERE));
-    }
+    let is_here = matches!(node, "" | "_" | "localhost") || node.eq_ignore_ascii_case(own);
     let access = match peer.secured {
         None => MetricsAccess::Open,
         Some(_) => peer.shared.mail.config.load().node.listener.metrics,
@@ -76,7 +73,7 @@ pub(crate) async fn answer(peer: &Peer, head: &Head) -> Result<Answer, Broken> {
         }
         MetricsAccess::Open => None,
         MetricsAccess::Users => {
-            let user = work::identified(peer, head, false).await?;
+            let user = work::identified(peer, head, false).await?.user;
             if !may_look(&peer.shared, &user) {
                 let name = &user.name;
                 return Err(refuse(
@@ -93,8 +90,19 @@ pub(crate) async fn answer(peer: &Peer, head: &Head) -> Result<Answer, Broken> {
     };
     let pairs = head.query().and_then(|text| query::pairs(text).ok()).unwrap_or_default();
     let with_groups = pairs.iter().any(|(key, value)| key == "cgroup" && value == "true");
-    let series = scrape(&peer.shared, form, user, with_groups).await;
-    let series = series.ok_or_else(|| refuse(503, "not now: the daemon stops"))?;
+    let series = if is_here {
+        let made = scrape(peer, form, user, with_groups).await;
+        made.ok_or_else(|| refuse(503, NOT_NOW))?
+    } else {
+        let snapshot = peer.shared.mail.snapshot.load();
+        let mut members = snapshot.cluster().nodes.iter();
+        let is_member = members.any(|member| node.eq_ignore_ascii_case(member.as_str()));
+        if !is_member {
+            return Err(refuse(404, "no such node"));
+        }
+        let made = ask(peer, Some(node), form, user, with_groups).await;
+        made.map_err(|error| refuse(502, &error))?
+    };
     let mut answer = Answer::new(200, HeaderValue::from_static(form.content_type()), series);
     answer.headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
     Ok(answer)
@@ -108,60 +116,56 @@ fn may_look(shared: &Shared, user: &User) -> bool {
     user.grants.anywhere(Role::Guest, namespaces)
 }
 
-/// The series for a user, everybody's for none: those of a moment ago if there are, else made outside of the arbiter, one after
-/// the other.
+/// The series of this node for a user, everybody's for none: those of a moment ago if there are, else made one after the other.
 async fn scrape(
-    shared: &Arc<Shared>,
+    peer: &Peer,
     form: Form,
     user: Option<Arc<User>>,
     with_groups: bool,
 ) -> Option<Bytes> {
     let reader = (form, user.as_ref().map(|user| user.grants.raw().to_owned()), with_groups);
-    let mut scrapes = shared.scrapes.lock().await;
+    let mut scrapes = peer.shared.scrapes.lock().await;
     scrapes.retain(|_, (made, _)| made.elapsed() < KEPT);
     if let Some((_, kept)) = scrapes.get(&reader) {
         return Some(kept.clone());
     }
-    let asked = shared.clone();
-    let make = move || Bytes::from(series(&asked, form, user.as_deref(), with_groups));
-    let made = tokio::task::spawn_blocking(make).await.ok()?;
+    let made = ask(peer, None, form, user, with_groups).await.ok()?;
     scrapes.insert(reader, (Instant::now(), made.clone()));
     Some(made)
 }
 
-fn series(shared: &Shared, form: Form, user: Option<&User>, with_groups: bool) -> String {
-    let (config, snapshot) = (shared.mail.config.load_full(), shared.mail.snapshot.load_full());
-    let shows = |path: &ObjectPath| user.is_none_or(|user| filter::shows(&user.grants, path));
-    let most_objects = config.node.listener.metrics_objects;
-    let hierarchy = with_groups.then(Hierarchy::mounted);
-    let usages = hierarchy.iter().flat_map(|hierarchy| {
-        let objects = snapshot.services().keys().filter(|path| shows(path)).take(most_objects);
-        objects.filter_map(|path| usage(hierarchy, path))
+/// Has the series of a node made: this one, or another that is asked in the name of the user.
+async fn ask(
+    peer: &Peer,
+    node: Option<&str>,
+    form: Form,
+    user: Option<Arc<User>>,
+    with_groups: bool,
+) -> Result<Bytes, String> {
+    let request = Request::new(NodeMetrics {
+        openmetrics: form == Form::OpenMetrics,
+        cgroup: with_groups,
+        grants: user.as_ref().map(|user| user.grants.raw().to_owned()),
     });
-    let usages: Vec<Usage> = usages.collect();
-    let created = snapshot.threads().get(thread::DAEMON).map(|block| block.created);
-    let facts = Facts {
-        snapshot: &snapshot,
-        config: &config,
-        counts: &shared.mail.counts,
-        process: Process {
-            cpu_seconds: process::cpu_seconds("/proc/self/stat".as_ref()),
-            resident_bytes: process::resident_bytes(),
-            open_fds: process::open_files(),
-            started: created.unwrap_or(Timestamp(0.0)),
-        },
-        expiries: &shared.expiries.load(),
-        usages: &usages,
-        version: env!("CARGO_PKG_VERSION"),
-        now: clock::now(),
+    let request = match node {
+        Some(node) => request.on(NodeSpec::Names(vec![node.to_owned()])),
+        None => request,
     };
-    text(&facts, Shown { object: &shows, most_objects }, form)
-}
-
-fn usage(hierarchy: &Hierarchy, path: &ObjectPath) -> Option<Usage> {
-    let used = hierarchy.usage(path)?;
-    let (cpu_seconds, memory_bytes) = (used.cpu_seconds, used.memory);
-    Some(Usage { object: path.clone(), cpu_seconds, memory_bytes })
+    let caller = peer.caller(user.unwrap_or_else(Caller::root));
+    let reply: Value = match (peer.shared.router)(peer.shared.mail.clone(), caller, request).await {
+        Outcome::Json(reply) => reply,
+        Outcome::Prepared(body) => {
+            let read = move || serde_json::from_slice(&body.json()).unwrap_or_default();
+            tokio::task::spawn_blocking(read).await.map_err(|_| NOT_NOW.to_owned())?
+        }
+        Outcome::Nothing | Outcome::Stream(_) => Value::Null,
+    };
+    let part = reply["nodes"].as_object().and_then(|parts| parts.values().next());
+    let part = part.unwrap_or(&reply);
+    match part["data"].as_str() {
+        Some(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        None => Err(part["error"].as_str().unwrap_or(NOT_NOW).to_owned()),
+    }
 }
 
 #[cfg(test)]

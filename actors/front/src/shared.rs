@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use certs::Trust;
 use mail::mail::Mail;
@@ -12,15 +12,12 @@ use mail::router::Router;
 use mail::sessions::SessionBook;
 use metrics::counts::Streaming;
 use metrics::exposition::Form;
-use metrics::series::Expiry;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use wire::Action;
 
 use crate::guesses::Guesses;
 use crate::provider::Providers;
-
-/// Most bytes of bodies that are on their way, all together.
-const MOST_BODIES: usize = 64 << 20;
+use crate::rooms::Rooms;
 
 /// Most subscriptions, all together.
 const MOST_SUBSCRIPTIONS: usize = 1_024;
@@ -44,8 +41,6 @@ pub struct Shared {
     pub(crate) trust: ArcSwapOption<Trust>,
     /// Who signs tokens.
     pub(crate) providers: Arc<Providers>,
-    /// When the certificates in force end.
-    pub(crate) expiries: ArcSwap<Vec<Expiry>>,
     /// The metrics that were asked for last.
     pub(crate) scrapes: Mutex<Scrapes>,
     /// Who guessed wrong.
@@ -53,7 +48,7 @@ pub struct Shared {
     /// Large answers being inflated: as many at once as there are processors.
     inflating: Semaphore,
     /// Bytes of bodies.
-    bodies: Arc<Semaphore>,
+    pub(crate) bodies: Rooms,
     subscriptions: Arc<Semaphore>,
 }
 
@@ -62,18 +57,17 @@ impl Shared {
     #[must_use]
     pub fn new(mail: Arc<Mail>, router: Router, sessions: Arc<SessionBook>) -> Self {
         let inflating = Semaphore::new(machine::process::processors());
-        let bodies = Arc::new(Semaphore::new(MOST_BODIES));
+        let bodies = Rooms::default();
         let subscriptions = Arc::new(Semaphore::new(MOST_SUBSCRIPTIONS));
         let (trust, guesses) = (ArcSwapOption::empty(), Guesses::new());
         let providers = Arc::default();
-        let (expiries, scrapes) = (ArcSwap::default(), Mutex::default());
+        let scrapes = Mutex::default();
         Self {
             mail,
             router,
             sessions,
             trust,
             providers,
-            expiries,
             scrapes,
             guesses,
             inflating,
@@ -82,15 +76,17 @@ impl Shared {
         }
     }
 
-    /// Room for so many bytes of a body, in addition to what is `held`. False: there is none.
-    pub(crate) fn hold_body(&self, held: &mut Share, bytes: usize) -> bool {
-        held.take(&self.bodies, bytes)
+    /// Counts why a connection is closed, if that is a refusal.
+    pub(crate) fn count_refused(&self, error: &std::io::Error) {
+        if let Some(reason) = crate::refusal::reason(error) {
+            self.mail.counts.tallies.on_refused(reason);
+        }
     }
 
     /// A place for a subscription.
     pub(crate) fn subscribe(&self, action: &Action) -> Option<Share> {
         let mut share = Share { _streaming: self.mail.counts.stream(action), ..Share::default() };
-        share.take(&self.subscriptions, 1).then_some(share)
+        share.take(&self.subscriptions).then_some(share)
     }
 
     /// Waits for a turn at what takes memory and a processor.
@@ -102,20 +98,15 @@ impl Shared {
 /// A part of what is bounded, given back when it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
     /// Of a subscription, that it is counted.
     _streaming: Option<Streaming>,
 }
 
 impl Share {
-    /// Takes so much more. False: there is no more.
-    fn take(&mut self, of: &Arc<Semaphore>, count: usize) -> bool {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let Ok(more) = of.clone().try_acquire_many_owned(count) else { return false };
-        match &mut self.permit {
-            Some(held) => held.merge(more),
-            none => *none = Some(more),
-        }
-        true
+    /// Takes a place. False: there is none.
+    fn take(&mut self, of: &Arc<Semaphore>) -> bool {
+        self._permit = of.clone().try_acquire_owned().ok();
+        self._permit.is_some()
     }
 }

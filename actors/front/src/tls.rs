@@ -22,11 +22,15 @@ use supervision::workers::Workers;
 
 use crate::connection::serve_tls;
 use crate::handshakes::Handshakes;
+use crate::revocations::{Fetched, Revocations, is_address};
 use crate::shared::Shared;
-use crate::tls::material::{Material, Sources};
+use crate::tls::material::{MOST_REVOCATIONS, Material, Sources};
 
 /// Pause between two looks at the certificates, and at an address that is in use.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Pause between two looks while the daemon starts.
+const LOADING: Duration = Duration::from_millis(20);
 
 /// How long the listener may take to admit.
 const ADMIT_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +44,7 @@ pub struct TlsListener {
     shared: Arc<Shared>,
     workers: Workers,
     handshakes: Handshakes,
+    revocations: Revocations,
     /// What the material in force was made of.
     sources: Option<Sources>,
     material: Option<Arc<Material>>,
@@ -63,6 +68,7 @@ impl TlsListener {
             shared,
             workers,
             handshakes: Handshakes::default(),
+            revocations: Revocations::default(),
             sources: None,
             material: None,
             bound: None,
@@ -83,7 +89,7 @@ impl TlsListener {
         if settings.openid_well_known.is_some() {
             actix_rt::spawn(async move { providers.refresh(&settings, false).await });
         }
-        let sources = Sources::of(&config);
+        let sources = Sources::of(&config, self.fetched(&config.node.listener, ctx));
         if self.is_reading {
             return;
         }
@@ -104,6 +110,22 @@ impl TlsListener {
         }));
     }
 
+    /// What is behind the address of revocations, if that is one. It is looked again once that is fetched.
+    fn fetched(&self, settings: &ListenerSettings, ctx: &Context<Self>) -> Option<Fetched> {
+        let address = settings.crl.as_deref().filter(|crl| is_address(crl))?;
+        let own = ctx.address();
+        let done = move || own.do_send(Look);
+        self.revocations.of(address, settings.secure_fetch, MOST_REVOCATIONS, done)
+    }
+
+    /// Looks as soon as the objects are read, of which one has the certificate.
+    fn look_once_loaded(&mut self, ctx: &mut Context<Self>) {
+        match self.shared.mail.config.load().is_loaded {
+            true => self.look(ctx),
+            false => _ = ctx.run_later(LOADING, Self::look_once_loaded),
+        }
+    }
+
     /// Puts what was read in force; what cannot be used leaves the last good one.
     fn take(&mut self, read: Result<Option<Material>, String>) {
         match read {
@@ -112,7 +134,7 @@ impl TlsListener {
                     (!material.complaints.is_empty()).then(|| material.complaints.join("; "));
                 self.alert("material", told);
                 self.shared.trust.store(Some(material.trust.clone()));
-                self.shared.expiries.store(Arc::new(material.expiries.clone()));
+                self.shared.mail.expiries.store(Arc::new(material.expiries.clone()));
                 self.material = Some(Arc::new(material));
                 log::info!("the certificate of the TLS listener is in force");
             }
@@ -221,7 +243,7 @@ impl Actor for TlsListener {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.look(ctx);
+        self.look_once_loaded(ctx);
         ctx.run_interval(LOOK, |this, ctx| this.look(ctx));
     }
 

@@ -15,11 +15,14 @@ use web::site;
 use web::user::{Auth, User};
 use wire::{Action, Request};
 
+use crate::answer::Held;
 use crate::body::{self, Body, Broken, Client};
 use crate::head::Head;
-use crate::identity::{self, Denied};
+use crate::identity::{self, Denied, Proved};
 use crate::peer::Peer;
+use crate::rooms::Sender;
 use crate::shared::Share;
+use crate::tenure::Tenure;
 
 /// Bodies up to this length are read where they arrive.
 const SMALL_BODY: usize = 16 << 10;
@@ -35,20 +38,32 @@ pub(crate) trait Reading: Fn(&[u8], usize) -> Result<Request, Bad> + Send + 'sta
 
 impl<T: Fn(&[u8], usize) -> Result<Request, Bad> + Send + 'static> Reading for T {}
 
-/// Has a request carried out, with its place if it is a subscription. `is_open`: everybody may ask.
+/// What a request was answered, and what it holds if it is a subscription.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    pub(crate) held: Held,
+}
+
+/// Has a request carried out. `is_open`: everybody may ask.
 pub(crate) async fn run(
     peer: &Rc<Peer>,
     head: &Head,
     client: &mut impl Client,
     is_open: bool,
     reading: impl Reading,
-) -> Result<(Outcome, Share), Broken> {
-    let user = identified(peer, head, is_open).await?;
+) -> Result<Done, Broken> {
+    let Proved { user, basis } = identified(peer, head, is_open).await?;
     let (is_known, may_nothing) = (user.is_known(), user.grants.is_nothing());
+    let sender = match (may_nothing, user.grants.is_root()) {
+        (true, _) => Sender::Nobody,
+        (false, true) => Sender::Root,
+        (false, false) => Sender::User(format!("{:?}/{}", user.namespace, user.name)),
+    };
     let caller = peer.caller(user);
     let most = peer.shared.mail.gate.load().listener.max_body;
     let most = if may_nothing { most.min(UNKNOWN_BODY) } else { most };
-    let body = body::read(client, &peer.shared, most).await?;
+    let body = body::read(client, peer.shared.bodies.part(sender), most).await?;
     let request = read(reading, body, &caller).await.map_err(Broken::Bad)?;
     head.asked.set(Some(Handler::of(&request.action)));
     let share = match request.action.route().is_stream {
@@ -70,15 +85,12 @@ pub(crate) async fn run(
         // Nobody is left to be told; what changes something goes on.
         () = client.gone(), if only_waits(&request.action) => return Err(Broken::Gone),
     };
-    Ok((outcome, share))
+    let tenure = Tenure::new(&peer.shared, basis);
+    Ok(Done { outcome, held: Held { share, tenure } })
 }
 
 /// Who asks. Where everybody may ask, who proves nothing is nobody.
-pub(crate) async fn identified(
-    peer: &Peer,
-    head: &Head,
-    is_open: bool,
-) -> Result<Arc<User>, Broken> {
+pub(crate) async fn identified(peer: &Peer, head: &Head, is_open: bool) -> Result<Proved, Broken> {
     let origin = head.values("origin");
     let fetched = head.values("sec-fetch-site");
     if site::is_foreign(&head.method, &origin, &fetched, head.authority.as_deref()) {
@@ -91,12 +103,12 @@ pub(crate) async fn identified(
     let identified = identity::identify(peer, credentials).await;
     let counts = &peer.shared.mail.counts;
     let denied = match identified {
-        Ok(user) if user.is_known() || is_open => {
-            counts.on_proof(user.auth.map_or("none", Auth::as_str), Proof::Accepted);
-            return Ok(user);
+        Ok(proved) if proved.user.is_known() || is_open => {
+            counts.on_proof(proved.user.auth.map_or("none", Auth::as_str), Proof::Accepted);
+            return Ok(proved);
         }
         Ok(_) => Denied::Refused,
-        Err(_) if is_open => return Ok(Arc::new(User::nobody())),
+        Err(_) if is_open => return Ok(Proved::lasting(Arc::new(User::nobody()))),
         Err(denied) => denied,
     };
     counts.on_proof(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::tallies::Direction;
 use model::{Alert, NodeName};
 use monitor::STRANGER_FRAME;
 use ring::rand::SystemRandom;
@@ -157,9 +158,13 @@ pub(super) async fn pulse(
         };
         loop {
             let newest = outgoing.borrow_and_update().clone();
+            let is_patch = newest.is_change();
             match make(newest, &section, &ties, last_bytes >= LARGE).await {
                 Ok(Some((bytes, beat))) => {
                     last_bytes = bytes;
+                    if is_patch {
+                        ties.counts.tallies.on_patch(Direction::Sent, bytes);
+                    }
                     notes.alert("seal", None);
                     beats.send_replace(Some(Arc::new(beat)));
                 }

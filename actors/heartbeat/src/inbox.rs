@@ -26,6 +26,7 @@ use link::{heavy, unopened};
 use machine::clock;
 use mail::blacklist::{Invalid, Valid};
 use mail::cluster_data::HeartbeatHeard;
+use metrics::tallies::Direction;
 
 use crate::fragments::Fragments;
 use crate::inbox::namesake::Alike;
@@ -181,6 +182,9 @@ impl Inbox {
                 return Taken::Old;
             }
         };
+        if matches!(&message, Ok(message) if message.is_change()) {
+            self.ties.counts.tallies.on_patch(Direction::Received, length);
+        }
         let Some(accepted) = accepted else {
             return self.hear_classic(peer, &opened, message, length, turn, address).await;
         };

@@ -154,6 +154,7 @@ impl Bench {
             ask: ear.clone().recipient(),
             secret_use: Arc::default(),
             not_understood: ear.clone().recipient(),
+            counts: Arc::default(),
             root: ear.recipient(),
         };
         let (notes, noted) = Notes::new();

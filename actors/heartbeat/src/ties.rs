@@ -17,6 +17,7 @@ use mail::membership;
 use mail::peers::AskPeer;
 use mail::root::ThreadReport;
 use mail::secrets::NotUnderstood;
+use metrics::counts::Counts;
 
 use crate::fragments::Fragments;
 
@@ -55,6 +56,8 @@ pub struct Ties {
     pub secret_use: SecretUseCell,
     /// Told of members whose messages do not open.
     pub not_understood: Recipient<NotUnderstood>,
+    /// Counts what is sent and heard.
+    pub counts: Arc<Counts>,
     /// Shows the blocks.
     pub root: Recipient<ThreadReport>,
 }
@@ -86,6 +89,7 @@ impl Ties {
             ask: mail.peers.clone().recipient(),
             secret_use: mail.secret_use.clone(),
             not_understood: mail.secrets.clone().recipient(),
+            counts: mail.counts.clone(),
             root: mail.root.clone().recipient(),
         }
     }

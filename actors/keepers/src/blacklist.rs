@@ -18,6 +18,7 @@ use link::blacklist::BlacklistView;
 use mail::blacklist::{Clear, Invalid, Valid};
 use mail::cluster_data::Emit;
 use mail::root::ThreadReport;
+use metrics::counts::Counts;
 
 /// Pause between two looks at what is over, while there is something.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ pub struct BlacklistKeeper {
     view: Arc<BlacklistView>,
     emit: Recipient<Emit>,
     report: Recipient<ThreadReport>,
+    counts: Arc<Counts>,
     /// Strangers are refused: told when that begins, at ten times as many each, and when it is over.
     crowd: Episode,
     told_at: usize,
@@ -57,12 +59,14 @@ impl BlacklistKeeper {
         view: Arc<BlacklistView>,
         emit: Recipient<Emit>,
         report: Recipient<ThreadReport>,
+        counts: Arc<Counts>,
     ) -> Self {
         let now = view.now();
         Self {
             view,
             emit,
             report,
+            counts,
             crowd: Episode::default(),
             told_at: 1,
             floods: BTreeMap::new(),
@@ -154,7 +158,8 @@ impl Actor for BlacklistKeeper {
 
 impl Supervised for BlacklistKeeper {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        *self = Self::new(self.view.clone(), self.emit.clone(), self.report.clone());
+        let (emit, report) = (self.emit.clone(), self.report.clone());
+        *self = Self::new(self.view.clone(), emit, report, self.counts.clone());
     }
 }
 
@@ -162,6 +167,7 @@ impl Handler<Invalid> for BlacklistKeeper {
     type Result = ();
 
     fn handle(&mut self, Invalid { sender, reason }: Invalid, ctx: &mut Context<Self>) {
+        self.counts.tallies.on_invalid(reason.word());
         let (now, sender) = (self.view.now(), sender.to_canonical());
         let is_known = self.view.is_known(sender);
         let counted = self.view.list().on_invalid(now, sender, is_known);
@@ -278,7 +284,8 @@ mod tests {
         let view = Arc::new(BlacklistView::default());
         let keeper = || {
             let nobody = Context::<Deaf>::new().address();
-            BlacklistKeeper::new(view.clone(), nobody.clone().recipient(), nobody.recipient())
+            let (emit, report) = (nobody.clone().recipient(), nobody.recipient());
+            BlacklistKeeper::new(view.clone(), emit, report, Arc::default())
         };
         let sender = IpAddr::from([10, 0, 0, 1]);
         let start = Duration::from_secs(1_000);

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use model::NodeName;
 
 use crate::blacklist::BlacklistRoute;
@@ -34,6 +35,7 @@ use link::secret_use::SecretUseCell;
 use link::unopened::Unopened;
 use machine::paths::Paths;
 use metrics::counts::Counts;
+use metrics::series::Expiry;
 
 /// Recipients and views, cheap to clone, sent to every thread.
 #[derive(Clone)]
@@ -76,6 +78,8 @@ pub struct Mail {
     pub classic: Arc<ClassicMemory>,
     /// What happens, counted for who asks for metrics.
     pub counts: Arc<Counts>,
+    /// When the certificates in force end.
+    pub expiries: Arc<ArcSwap<Vec<Expiry>>>,
     /// Who sent invalid messages.
     pub blacklist: BlacklistRoute,
     /// Asks the other nodes.

@@ -10,11 +10,37 @@ pub struct Item {
     pub text: Arc<str>,
     /// Its number among all items of this daemon, where those are counted: see [`life`].
     pub number: Option<u64>,
+    /// Where it ends in what is followed, where that has places: see [`Since::place`].
+    pub place: Option<Arc<str>>,
 }
 
 impl<T: Into<Arc<str>>> From<T> for Item {
     fn from(text: T) -> Self {
-        Self { text: text.into(), number: None }
+        Self { text: text.into(), number: None, place: None }
+    }
+}
+
+impl Item {
+    /// One that counts among all items of this daemon.
+    #[must_use]
+    pub fn numbered(text: Arc<str>, number: u64) -> Self {
+        Self { text, number: Some(number), place: None }
+    }
+
+    /// One that ends at this place.
+    #[must_use]
+    pub fn placed(text: Arc<str>, place: &str) -> Self {
+        Self { text, number: None, place: Some(place.into()) }
+    }
+
+    /// What its reader comes back with: `<life>.<number>`, or `<life>.<place>`.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        match (&self.place, self.number) {
+            (Some(place), _) => Some(format!("{}.{place}", life())),
+            (None, Some(number)) => Some(format!("{}.{number}", life())),
+            (None, None) => None,
+        }
     }
 }
 
@@ -45,6 +71,14 @@ pub struct Since {
 }
 
 impl Since {
+    /// The place that an id names: a place outlives the daemon that told it.
+    #[must_use]
+    pub fn place(id: &str) -> Option<&str> {
+        let (life, place) = id.split_once('.')?;
+        let is_life = life.len() == 16 && life.bytes().all(|it| it.is_ascii_hexdigit());
+        (is_life && !place.is_empty()).then_some(place)
+    }
+
     /// Reads an id: `<life>.<number>`.
     #[must_use]
     pub fn read(id: &str) -> Self {

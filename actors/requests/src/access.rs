@@ -16,7 +16,7 @@ use web::creation::Writer;
 use web::grants::ClusterRole;
 use web::user::Auth;
 use web::{filter, rules};
-use wire::{Action, ObjectAction, Options, Prepared, Request};
+use wire::{Action, ObjectAction, Options, Prepared, Request, SetObjectConfig};
 
 use crate::context::{Context, blocking};
 use crate::create;
@@ -60,6 +60,7 @@ pub(super) async fn check(context: &Context, request: &Request) -> Result<(), Ou
             faults.collect()
         }
         Action::ObjectAction(options) => edit_faults(context, &writer, options).await?,
+        Action::SetObjectConfig(options) => whole_faults(context, &writer, options).await?,
         _ => vec![],
     };
     if faults.is_empty() {
@@ -87,6 +88,48 @@ async fn edit_faults(
     let mut after = object.conf();
     after.edit(&config.context, &edits).map_err(|error| Refused::new(400, error.to_string()))?;
     Ok(writer.faults(&path, Some(before.ini()), after.ini()))
+}
+
+/// What speaks against a configuration that is written whole.
+async fn whole_faults(
+    context: &Context,
+    writer: &Writer<'_>,
+    options: &SetObjectConfig,
+) -> Result<Vec<String>, Refused> {
+    let path = model::validate_object_name(&options.path)
+        .map_err(|error| Refused::new(400, error.to_string()))?;
+    let after = Ini::parse(&options.data).map_err(|error| Refused::new(400, error.to_string()))?;
+    // A file that nobody has looked at yet is looked at; one that is not there is made.
+    _ = context.known_object(&options.path).await;
+    let config = context.config();
+    let before = config.objects.get(&path).map(|object| object.conf());
+    if before.is_none() && context.snapshot().services().contains_key(&path) {
+        let text = format!("{path} is not configured on this node: ask one of its nodes");
+        return Err(Refused::new(403, text));
+    }
+    Ok(writer.faults(&path, before.as_ref().map(ObjectConf::ini), &after))
+}
+
+/// A configuration with the priorities that there are: those that it has are passed over.
+fn with_own_priority(
+    context: &Context,
+    options: &SetObjectConfig,
+    is_priority: &dyn Fn(&str) -> bool,
+) -> Option<String> {
+    const SECTION: &str = "DEFAULT";
+    let mut ini = Ini::parse(&options.data).ok()?;
+    let given = ini.keywords(SECTION).map(|(name, _)| name.to_owned());
+    for name in given.filter(|name| is_priority(name)).collect::<Vec<_>>() {
+        ini.unset(SECTION, &name);
+    }
+    let path = ObjectPath::parse(&options.path).ok()?;
+    let config = context.config();
+    if let Some(before) = config.objects.get(&path).map(|object| object.conf()) {
+        for (name, value) in before.ini().keywords(SECTION).filter(|(name, _)| is_priority(name)) {
+            ini.set(SECTION, name, value).ok()?;
+        }
+    }
+    Some(ini.text().to_owned())
 }
 
 /// The edits that an action makes; none for one that edits nothing. A `delete` without section deletes the object.
@@ -152,6 +195,11 @@ pub(super) fn reduce(context: &Context, request: &mut Request) {
                 }
             }
         }
+        Action::SetObjectConfig(options) => {
+            if let Some(text) = with_own_priority(context, options, &is_priority) {
+                options.data = text;
+            }
+        }
         Action::ObjectAction(options) => {
             if let Some(Value::Array(edits)) = options.options.get_mut("kw") {
                 edits.retain(|edit| !edit.as_str().is_some_and(is_priority));
@@ -167,11 +215,16 @@ pub(super) fn reduce(context: &Context, request: &mut Request) {
 
 /// The namespaces that a request begins.
 pub(super) fn begun(context: &Context, request: &Request) -> BTreeSet<String> {
-    let Action::ObjectCreate(options) = &request.action else { return BTreeSet::new() };
     if context.shows_all() {
         return BTreeSet::new();
     }
     let known = context.namespaces();
+    if let Action::SetObjectConfig(options) = &request.action {
+        let path = ObjectPath::parse(&options.path).ok();
+        let namespace = path.and_then(|path| path.namespace().map(str::to_owned));
+        return namespace.filter(|namespace| !known.contains(namespace)).into_iter().collect();
+    }
+    let Action::ObjectCreate(options) = &request.action else { return BTreeSet::new() };
     let created = create::documents(options).unwrap_or_default();
     let namespaces = created.iter().filter_map(|(path, _)| path.namespace().map(str::to_owned));
     namespaces.filter(|namespace| !known.contains(namespace)).collect()
@@ -250,7 +303,7 @@ fn follow(context: &Context, mut items: mpsc::Receiver<Item>) -> mpsc::Receiver<
             let shown = match serde_json::from_str::<Value>(&item) {
                 Ok(read) => {
                     let cut = filter::event(&user.grants, read);
-                    cut.map(|cut| Item { text: cut.to_string().into(), number: item.number })
+                    cut.map(|cut| Item { text: cut.to_string().into(), ..item.clone() })
                 }
                 // A sign of life.
                 Err(_) => Some(item).filter(|item| item.is_empty()),

@@ -15,10 +15,10 @@ use mail::requests::{NotNow, Outcome, Refused};
 use model::ObjectPath;
 use ring::rand::SystemRandom;
 use serde_json::json;
-use wire::Prepared;
+use wire::{Prepared, SetKey};
 
 use crate::context::{Context, blocking, shorten};
-use crate::edit::edit;
+use crate::edit::{Only, edit};
 
 /// Stored values up to this length are read at once.
 const SHORT: usize = 1 << 10;
@@ -73,17 +73,16 @@ pub(super) async fn get(context: &Context, path: &str, key: &str) -> Result<Outc
 }
 
 /// POST `key`.
-pub(super) async fn set(
-    context: &Context,
-    path: &str,
-    key: &str,
-    data: &str,
-) -> Result<Outcome, Refused> {
+pub(super) async fn set(context: &Context, options: &SetKey) -> Result<Outcome, Refused> {
+    let SetKey { path, key, data, only } = options;
     let path = key_object(context, path).await?;
+    let only = Only::read(only.as_deref())?;
     let (name, data, config) =
         (key.to_owned(), data.as_bytes().to_vec(), context.mail.config.clone());
     let kind = path.kind();
     let edited = edit(context, Target::Object(path), move |ini| {
+        let is_there = ini.get(SECTION, &name).is_some();
+        only.check(is_there).map_err(|why| format!("key {name} {why}"))?;
         // With what is in force when the file is written.
         let keys = Keys::of(&config.load().node);
         let stored = validate_name(&name)

@@ -14,6 +14,7 @@ mod create;
 pub(crate) mod edit;
 mod events;
 mod explain;
+mod follower;
 mod forwarding;
 mod history;
 pub mod keys;
@@ -22,6 +23,7 @@ pub(crate) mod logs;
 mod membership;
 mod monitors;
 mod multiplex;
+mod node_metrics;
 mod own_options;
 pub mod relay;
 mod selection;
@@ -30,6 +32,7 @@ mod status;
 mod streams;
 mod threads;
 mod wait;
+mod whole_config;
 
 use std::sync::Arc;
 
@@ -92,6 +95,7 @@ async fn answer(context: &Context, request: &Request) -> Result<Outcome, Refused
         Action::DaemonStart(options) => threads::start(context, options).await,
         Action::DaemonShutdown(options) => threads::shutdown(context, options).await,
         Action::ObjectConfig(options) => config::object_config(context, options).await,
+        Action::SetObjectConfig(options) => whole_config::set(context, options).await,
         Action::NodeConfig(options) => config::node_config(context, options).await,
         Action::ObjectClear(options) => monitors::clear(context, options).await,
         Action::NodeMonitor(options) => monitors::set_node(context, options).await,
@@ -131,9 +135,7 @@ async fn answer(context: &Context, request: &Request) -> Result<Outcome, Refused
         Action::DaemonStats(options) => stats::daemon_stats(context, options).await,
         Action::ObjectKeys(options) => keys::list(context, &options.path).await,
         Action::GetKey(options) => keys::get(context, &options.path, &options.key).await,
-        Action::SetKey(options) => {
-            keys::set(context, &options.path, &options.key, &options.data).await
-        }
+        Action::SetKey(options) => keys::set(context, options).await,
         Action::DeleteKey(options) => keys::unset(context, &options.path, &options.key).await,
         Action::Wait(options) => wait::wait(context, &options.condition, options.duration).await,
         Action::Sync(options) => wait::sync(context, options.timeout).await,
@@ -151,6 +153,7 @@ async fn answer(context: &Context, request: &Request) -> Result<Outcome, Refused
         Action::ObjectEnter(options) => catalog::enter(context, &options.path).await,
         Action::CollectorXmlrpc(_) => catalog::collector_xmlrpc(context),
         Action::DaemonMutex(_) => Ok(catalog::mutexes()),
+        Action::NodeMetrics(options) => node_metrics::series(context, options).await,
         Action::GetNode(_) => asset::node(context).await,
         Action::NodeChecks(_) => Ok(asset::checks()),
         Action::SshKey(options) => asset::ssh_key(options).await,

@@ -1,8 +1,6 @@
 //! The logs of objects and of the node: what is there (`backlogs`), and what comes (`logs`).
 
 use std::io;
-use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +10,14 @@ use link::heavy::Held;
 use logs::backlog::{each_entry, next_line, read_backlog, read_since};
 use logs::filter::LogFilter;
 use mail::requests::{NotNow, Outcome, Refused};
-use serde_json::{Map, Value};
+use mail::stream::{Item, Since};
+use model::NodeName;
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use wire::{NodeBacklogs, NodeLogs, ObjectBacklogs, ObjectLogs, Prepared, Request};
 
 use crate::context::Context;
+use crate::follower::{Follower, Place};
 
 /// The end of a log up to which its entries take little memory.
 const SHORT_BACKLOG: i64 = 64 << 10;
@@ -27,8 +28,6 @@ const LINES_DOCUMENT_BYTES: usize = 1 << 20;
 const POLL: Duration = Duration::from_millis(200);
 /// Pause after which a lone NUL is sent, to notice a client that went away.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// Most text read at once of a followed file.
-const MAX_FOLLOW_BYTES: u64 = 1 << 20;
 
 /// How entries are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +50,13 @@ pub(super) async fn object_backlogs(
     options: &ObjectBacklogs,
 ) -> Result<Outcome, Refused> {
     let filter = filter(&options.only)?;
-    backlogs(object_log(context, &options.path).await?, options.backlog.0, filter).await
+    let file = object_log(context, &options.path).await?;
+    // Where the files of this node are is for its administrator.
+    let shown = match context.shows_all() {
+        true => file.display().to_string(),
+        false => format!("the log of {}", options.path),
+    };
+    backlogs(file, shown, options.backlog.0, filter).await
 }
 
 /// GET `node_backlogs`.
@@ -59,7 +64,9 @@ pub(super) async fn node_backlogs(
     context: &Context,
     options: &NodeBacklogs,
 ) -> Result<Outcome, Refused> {
-    backlogs(context.mail.paths.node_log(), options.backlog.0, filter(&options.only)?).await
+    let (file, filter) = (context.mail.paths.node_log(), filter(&options.only)?);
+    let shown = file.display().to_string();
+    backlogs(file, shown, options.backlog.0, filter).await
 }
 
 /// GET `object_logs`.
@@ -68,8 +75,13 @@ pub(super) async fn object_logs(
     options: &ObjectLogs,
     request: &Request,
 ) -> Result<Outcome, Refused> {
-    let filter = filter(&options.only)?;
-    stream(object_log(context, &options.path).await?, options.backlog.0, filter, request).await
+    let following = Following {
+        backlog: options.backlog.0,
+        filter: filter(&options.only)?,
+        since: options.last_event_id.clone().filter(|id| !id.is_empty()),
+        ids: options.ids,
+    };
+    stream(context, object_log(context, &options.path).await?, following, request).await
 }
 
 /// GET `node_logs`.
@@ -78,8 +90,13 @@ pub(super) async fn node_logs(
     options: &NodeLogs,
     request: &Request,
 ) -> Result<Outcome, Refused> {
-    let filter = filter(&options.only)?;
-    stream(context.mail.paths.node_log(), options.backlog.0, filter, request).await
+    let following = Following {
+        backlog: options.backlog.0,
+        filter: filter(&options.only)?,
+        since: options.last_event_id.clone().filter(|id| !id.is_empty()),
+        ids: options.ids,
+    };
+    stream(context, context.mail.paths.node_log(), following, request).await
 }
 
 /// The entries that a request wants.
@@ -87,9 +104,13 @@ fn filter(only: &Map<String, Value>) -> Result<LogFilter, Refused> {
     LogFilter::of_request(only).map_err(|error| Refused::new(400, format!("option only: {error}")))
 }
 
-/// Answers with the end of a log: one array of entries.
-async fn backlogs(file: PathBuf, backlog: i64, filter: LogFilter) -> Result<Outcome, Refused> {
-    let shown = file.display().to_string();
+/// Answers with the end of a log, called `shown`: one array of entries.
+async fn backlogs(
+    file: PathBuf,
+    shown: String,
+    backlog: i64,
+    filter: LogFilter,
+) -> Result<Outcome, Refused> {
     let held = hold(backlog).await?;
     let read = tokio::task::spawn_blocking(move || {
         // Until it is done, whether somebody waits for it or not.
@@ -127,23 +148,23 @@ fn file_error(error: &io::Error, file: &str) -> Refused {
 /// Follows a log. Without method and by the names that 1.9 had, in its form; else what comes, as
 /// entries, preceded by the end of what is there if asked for.
 async fn stream(
+    context: &Context,
     file: PathBuf,
-    backlog: i64,
-    filter: LogFilter,
+    following: Following,
     request: &Request,
 ) -> Result<Outcome, Refused> {
     let is_old = request.method.is_none() && matches!(&*request.name, "service_logs" | "node_logs");
     if is_old {
-        lines(file, backlog).await
+        lines(context, file, following.backlog).await
     } else {
-        Ok(follow(file, Form::Entries, backlog, filter))
+        Ok(follow(context, file, Form::Entries, following))
     }
 }
 
 /// 1.9 `service_logs`, `node_logs`: the end of the log as arrays of lines, then the end; with a backlog of 0, what comes.
-async fn lines(file: PathBuf, backlog: i64) -> Result<Outcome, Refused> {
+async fn lines(context: &Context, file: PathBuf, backlog: i64) -> Result<Outcome, Refused> {
     if backlog == 0 {
-        return Ok(follow(file, Form::Lines, 0, LogFilter::default()));
+        return Ok(follow(context, file, Form::Lines, Following::default()));
     }
     let (sender, receiver) = mpsc::channel(2);
     let shown = file.display().to_string();
@@ -173,28 +194,71 @@ async fn lines(file: PathBuf, backlog: i64) -> Result<Outcome, Refused> {
     Ok(Outcome::Stream(receiver))
 }
 
+/// How a log is followed.
+#[derive(Debug, Default)]
+struct Following {
+    /// How much of its end comes first.
+    backlog: i64,
+    filter: LogFilter,
+    /// Goes on behind the item of this id instead.
+    since: Option<String>,
+    /// Whether items tell where they end.
+    ids: bool,
+}
+
+impl Following {
+    /// Opens the log: with what comes first, and whether what was to be gone on with is lost.
+    fn open(&self, file: &Path, form: Form) -> (Follower, Option<Arc<str>>, bool) {
+        if let Some(since) = &self.since {
+            let place = Since::place(since).and_then(|place| place.parse::<Place>().ok());
+            let resumed = place.and_then(|place| Follower::resumed(file, place));
+            let is_lost = resumed.is_none();
+            return (resumed.unwrap_or_else(|| Follower::at_end(file)), None, is_lost);
+        }
+        let read = if self.backlog == 0 { None } else { read_backlog(file, self.backlog).ok() };
+        let (follower, text) = match read {
+            None => (Follower::at_end(file), String::new()),
+            // What is written in between comes next.
+            Some((text, end)) => Follower::behind(file, text, end),
+        };
+        (follower, (!text.is_empty()).then(|| document(&text, form, &self.filter)), false)
+    }
+
+    /// An item that ends where the follower is.
+    fn item(&self, follower: &Follower, text: Arc<str>) -> Item {
+        match follower.place().map(|place| place.to_string()) {
+            Some(place) if self.ids => {
+                let entries = if text.is_empty() { "[]" } else { &*text };
+                Item::placed(format!("{{\"at\":\"{place}\",\"entries\":{entries}}}").into(), &place)
+            }
+            Some(place) => Item::placed(text, &place),
+            None => text.into(),
+        }
+    }
+}
+
 /// Streams what is written to a log from now on.
-fn follow(file: PathBuf, form: Form, backlog: i64, filter: LogFilter) -> Outcome {
-    let filter = Arc::new(filter);
+fn follow(context: &Context, file: PathBuf, form: Form, following: Following) -> Outcome {
+    let (counts, nodename) = (context.mail.counts.clone(), context.mail.nodename.clone());
+    let following = Arc::new(following);
     let (sender, receiver) = mpsc::channel(16);
     actix_rt::spawn(async move {
-        let Ok(held) = hold(backlog).await else { return };
-        let wanted = filter.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            let read = if backlog == 0 { None } else { read_backlog(&file, backlog).ok() };
-            let (follower, text) = match read {
-                None => (Follower::at_end(&file), String::new()),
-                // What is written in between comes next.
-                Some((text, end)) => Follower::behind(&file, text, end),
-            };
-            (follower, (!text.is_empty()).then(|| document(&text, form, &wanted)), held)
-        });
-        let Ok((mut follower, first, held)) = opened.await else { return };
+        let Ok(held) = hold(following.backlog).await else { return };
+        let how = following.clone();
+        let opened = tokio::task::spawn_blocking(move || (how.open(&file, form), held));
+        let Ok(((mut follower, first, is_lost), held)) = opened.await else { return };
         drop(held);
-        if let Some(first) = first
-            && sender.send(first.into()).await.is_err()
-        {
-            return;
+        if is_lost {
+            counts.tallies.on_gap("evicted");
+            let gap = gap(&nodename, following.since.as_deref().unwrap_or_default());
+            if sender.send(gap.into()).await.is_err() {
+                return;
+            }
+        }
+        // Where it begins, if there is nothing to say: who loses the connection before the first entry comes back there.
+        let first = following.item(&follower, first.unwrap_or_default());
+        if form == Form::Entries || !first.is_empty() {
+            _ = sender.send(first).await;
         }
         let mut last_sent = Instant::now();
         loop {
@@ -202,27 +266,35 @@ fn follow(file: PathBuf, form: Form, backlog: i64, filter: LogFilter) -> Outcome
                 () = tokio::time::sleep(POLL) => {}
                 () = sender.closed() => return,
             }
-            let wanted = filter.clone();
+            let how = following.clone();
             let polled = tokio::task::spawn_blocking(move || {
-                let item = follower.poll().map(|text| document(&text, form, &wanted));
+                let text = follower.poll().map(|text| document(&text, form, &how.filter));
                 // Nothing of it is wanted.
-                let item = item.filter(|item| wanted.is_open() || **item != *"[]");
+                let text = text.filter(|text| how.filter.is_open() || **text != *"[]");
+                let item = text.map(|text| how.item(&follower, text));
                 (follower, item)
             });
             let Ok((polled, item)) = polled.await else { return };
             follower = polled;
             let item = match item {
                 Some(item) => item,
-                None if last_sent.elapsed() >= KEEP_ALIVE => Arc::from(""),
+                None if last_sent.elapsed() >= KEEP_ALIVE => "".into(),
                 None => continue,
             };
             last_sent = Instant::now();
-            if sender.send(item.into()).await.is_err() {
+            if sender.send(item).await.is_err() {
                 return;
             }
         }
     });
     Outcome::Stream(receiver)
+}
+
+/// Tells who comes back that entries are lost.
+pub(super) fn gap(nodename: &NodeName, from: &str) -> String {
+    let data = json!({"reason": "evicted", "from": from, "to": null});
+    json!({"kind": "gap", "nodename": nodename, "ts": machine::clock::now(), "data": data})
+        .to_string()
 }
 
 fn document(text: &str, form: Form, filter: &LogFilter) -> Arc<str> {
@@ -252,72 +324,6 @@ fn json(text: &str, form: Form, filter: &LogFilter) -> String {
     document
 }
 
-/// A log that can be read; a pipe would wait for who writes.
-fn open(file: &Path) -> Option<std::fs::File> {
-    machine::regular::open(file).ok().map(|(file, _)| file)
-}
-
-/// Reads what is appended to a file, through rotations.
-#[derive(Debug)]
-struct Follower {
-    file: PathBuf,
-    /// The open file, none while there is none.
-    open: Option<std::fs::File>,
-    at: u64,
-    /// A line that has not ended yet.
-    partial: Vec<u8>,
-}
-
-impl Follower {
-    fn at_end(file: &Path) -> Self {
-        let open = open(file);
-        let at = open.as_ref().and_then(|open| open.metadata().ok()).map_or(0, |meta| meta.len());
-        Self { file: file.to_owned(), open, at, partial: vec![] }
-    }
-
-    /// Behind a text that was read up to `end`: the follower, and the whole lines of the text.
-    fn behind(file: &Path, mut text: String, end: u64) -> (Self, String) {
-        let partial =
-            text.split_off(memchr::memrchr(b'\n', text.as_bytes()).map_or(0, |at| at + 1));
-        let open = open(file);
-        (Self { file: file.to_owned(), open, at: end, partial: partial.into_bytes() }, text)
-    }
-
-    /// Whole lines that came since the last time.
-    fn poll(&mut self) -> Option<String> {
-        let mut bytes = std::mem::take(&mut self.partial);
-        self.read_into(&mut bytes);
-        let current = std::fs::metadata(&self.file).ok();
-        let is_same = |open: &std::fs::File| {
-            let opened = open.metadata().ok();
-            opened.zip(current.as_ref()).is_some_and(|(opened, current)| {
-                (opened.dev(), opened.ino()) == (current.dev(), current.ino())
-                    && current.len() >= self.at
-            })
-        };
-        if current.is_some() && !self.open.as_ref().is_some_and(is_same) {
-            self.open = open(&self.file);
-            self.at = 0;
-            self.read_into(&mut bytes);
-        }
-        let end = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-        self.partial = bytes.split_off(end);
-        if self.partial.len() as u64 > MAX_FOLLOW_BYTES {
-            self.partial.clear();
-        }
-        (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn read_into(&mut self, bytes: &mut Vec<u8>) {
-        let Some(open) = &mut self.open else { return };
-        let before = bytes.len();
-        if open.seek(SeekFrom::Start(self.at)).is_ok() {
-            _ = open.take(MAX_FOLLOW_BYTES).read_to_end(bytes);
-        }
-        self.at += (bytes.len() - before) as u64;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,40 +341,5 @@ mod tests {
         assert_eq!(read(10), "three\n", "the cut falls on the start of a line");
         assert_eq!(read(0), "");
         assert!(read_backlog(&folder.path().join("none"), 1).is_err());
-    }
-
-    #[test]
-    fn a_follower_goes_on_where_the_backlog_ended() {
-        use std::io::Write;
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("x.log");
-        std::fs::write(&file, "one\ntw").unwrap();
-        let (text, end) = read_backlog(&file, -1).unwrap();
-        let mut out = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
-        out.write_all(b"o\nthree\n").unwrap();
-        let (mut follower, text) = Follower::behind(&file, text, end);
-        assert_eq!(text, "one\n");
-        assert_eq!(follower.poll().as_deref(), Some("two\nthree\n"));
-    }
-
-    #[test]
-    fn a_follower_sees_whole_lines_through_a_rotation() {
-        use std::io::Write;
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("x.log");
-        std::fs::write(&file, "old\n").unwrap();
-        let mut follower = Follower::at_end(&file);
-        assert_eq!(follower.poll(), None);
-        let mut out = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
-        out.write_all(b"one\ntw").unwrap();
-        assert_eq!(follower.poll().as_deref(), Some("one\n"));
-        out.write_all(b"o\n").unwrap();
-        std::fs::rename(&file, folder.path().join("x.log.1")).unwrap();
-        std::fs::write(&file, "three\n").unwrap();
-        assert_eq!(follower.poll().as_deref(), Some("two\nthree\n"));
-        std::fs::remove_file(&file).unwrap();
-        assert_eq!(follower.poll(), None);
-        std::fs::write(&file, "four\n").unwrap();
-        assert_eq!(follower.poll().as_deref(), Some("four\n"));
     }
 }

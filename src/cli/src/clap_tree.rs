@@ -4,8 +4,8 @@ use clap::Command as Clap;
 
 use crate::options::Opt;
 use crate::tree::{
-    DEMO_OPTIONS, DOC_OPTIONS, DOCTOR, GROUPS, Group, LS_OPTIONS, MON_OPTIONS, SUPPORT, TOP,
-    TOP_OPTIONS,
+    API_OPTIONS, DEMO_OPTIONS, DOC_OPTIONS, DOCTOR, GROUPS, Group, LS_OPTIONS, MON_OPTIONS,
+    SUPPORT, TOP, TOP_OPTIONS,
 };
 
 impl Group {
@@ -137,7 +137,7 @@ fn root(clap_of: impl Fn(&Group) -> Clap) -> Clap {
             .about("Ask the daemon over HTTP: om api /api/cluster/status")
             .arg(clap::Arg::new("operand").value_name("PATH").num_args(0..=1))
             .after_help(format!("Examples:\n{}", crate::examples::API)),
-        DOC_OPTIONS.iter(),
+        API_OPTIONS.iter(),
     ))
     .subcommand(with_options(
         Clap::new("ctx")

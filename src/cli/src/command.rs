@@ -89,6 +89,9 @@ impl Command {
             Self::Object(command) if command.target != Target::Local => Some(&mut command.server),
             Self::Monitor(command) => Some(&mut command.server),
             Self::Top(command) => Some(&mut command.server),
+            Self::Api(command) => Some(&mut command.server),
+            Self::WhatIf(command) => Some(&mut command.server),
+            Self::RotateSecret(command) => Some(&mut command.server),
             _ => None,
         }
     }
@@ -223,6 +226,8 @@ pub enum ContextAction {
 pub struct ApiCommand {
     /// The path, with its query; none: all paths.
     pub path: Option<String>,
+    /// `--server`.
+    pub server: Option<String>,
     /// How the answer is written.
     pub output: Output,
 }

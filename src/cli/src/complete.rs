@@ -141,7 +141,8 @@ fn of_command(first: &str, last: &str) -> Option<Completion> {
         ("doc", false) => keywords::of_doc(conf::Book::Whole, last),
         ("api", false) => vec![],
         ("ctx", false) => starting(&["ls", "unset", "use"]),
-        ("api" | "ctx" | "doc", true) => starting(&["--color", "--filter", "--format"]),
+        ("api", true) => starting(&["--cacert", "--color", "--filter", "--format", "--server"]),
+        ("ctx" | "doc", true) => starting(&["--color", "--filter", "--format"]),
         ("completion", _) => starting(&["bash", "zsh", "fish"]),
         _ => return None,
     };

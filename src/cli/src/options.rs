@@ -65,6 +65,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "URI",
         "The daemon to ask: https://host[:port] (om ctx --help), a node name, raw://host[:port], a socket",
     ),
+    value("cacert", "FILE", "Whose certificates are good for https://: a file of authorities"),
     // objects
     short(
         alias(
@@ -265,7 +266,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
 const HEADINGS: &[(&str, &[&str])] = &[
     ("Resources", &["rid", "tags", "subsets", "upto", "downto", "master", "slaves", "slave"]),
     ("Waiting", &["wait", "time", "watch", "interval", "stats"]),
-    ("Where", &["service", "namespace", "status", "node", "local", "server", "parallel"]),
+    ("Where", &["service", "namespace", "status", "node", "local", "server", "cacert", "parallel"]),
     ("Output", &["color", "format", "filter", "debug"]),
 ];
 

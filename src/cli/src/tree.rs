@@ -44,7 +44,8 @@ const fn operand(action: Action, operand: &'static str) -> Action {
     Action { operand: Some(operand), ..action }
 }
 
-const NODE: &[&str] = &["color", "format", "filter", "debug", "local", "node", "server", "daemon"];
+const NODE: &[&str] =
+    &["color", "format", "filter", "debug", "local", "node", "server", "cacert", "daemon"];
 const OBJECT: &[&str] = &[
     "color",
     "format",
@@ -53,6 +54,7 @@ const OBJECT: &[&str] = &[
     "local",
     "node",
     "server",
+    "cacert",
     "service",
     "namespace",
     "status",
@@ -447,14 +449,16 @@ pub(crate) const MON_OPTIONS: &[&str] = &[
     "stats",
     "sections",
     "server",
+    "cacert",
     "color",
     "format",
     "filter",
     "debug",
 ];
-pub(crate) const TOP_OPTIONS: &[&str] = &["server", "color", "debug"];
+pub(crate) const TOP_OPTIONS: &[&str] = &["server", "cacert", "color", "debug"];
 pub(crate) const LS_OPTIONS: &[&str] = OBJECT;
 pub(crate) const DOC_OPTIONS: &[&str] = &["color", "format", "filter", "debug"];
+pub(crate) const API_OPTIONS: &[&str] = &["server", "cacert", "color", "format", "filter", "debug"];
 pub(crate) const DEMO_OPTIONS: &[&str] = &["keep", "interactive", "serve", "color", "debug"];
 
 /// The first words of the command line that name a group.

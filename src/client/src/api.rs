@@ -18,7 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `om api`: the answer, as it is. 1 where the request was refused.
 pub(super) fn run(om: &Om, command: &ApiCommand) -> Done {
     let path = command.path.as_deref().unwrap_or(DOCUMENT);
-    let (status, body) = ask(om, path)?;
+    let link = om.link(command.server.as_deref())?;
+    let (status, body) = match link.get(path, PATIENCE) {
+        Some(answered) => answered?,
+        None if command.server.is_some() => {
+            return Err(Failure::usage("api asks this node, or --server https://host[:port]"));
+        }
+        None => ask(om, path)?,
+    };
     let code = u8::from(!(200..400).contains(&status));
     match serde_json::from_slice::<Value>(&body) {
         Ok(value) if command.path.is_none() => om.show(&value, paths),

@@ -99,8 +99,8 @@ fn address(server: &str) -> Result<String, Failure> {
     Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
-/// What is asked when a command line names `server`: the context that has it, with its other servers, and the environment.
-pub(crate) fn remote(server: &str) -> Result<Remote, Failure> {
+/// What is asked when a command line names `server`, and `cacert` if it does: the context that has it, with its other servers, and the environment.
+pub(crate) fn remote(server: &str, cacert: Option<&str>) -> Result<Remote, Failure> {
     let ini = read()?;
     let named = address(server)?;
     let servers = |name: &str| -> Vec<String> {
@@ -120,8 +120,11 @@ pub(crate) fn remote(server: &str) -> Result<Remote, Failure> {
     addresses.extend(others.into_iter().filter(|other| *other != named));
     let is_insecure = said("OSVC_INSECURE", "insecure")
         .is_some_and(|value| matches!(value.as_str(), "true" | "yes" | "1"));
-    let authorities = said("OSVC_CACERT", "cacert").map(|file| bytes(&file)).transpose()?;
+    let authorities = cacert.map(str::to_owned).or_else(|| said("OSVC_CACERT", "cacert"));
+    let authorities = authorities.map(|file| bytes(&file)).transpose()?;
     let trusted = match &authorities {
+        // Who names authorities wants them.
+        Some(pem) if cacert.is_some() || !is_insecure => Trusted::Authorities(pem),
         _ if is_insecure => Trusted::Anybody,
         Some(pem) => Trusted::Authorities(pem),
         None => Trusted::Machine,

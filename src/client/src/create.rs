@@ -17,7 +17,7 @@ use wire::{NodeSpec, Request};
 
 use crate::config_edit::document::{Document, Owner};
 use crate::config_edit::mistakes::judging;
-use crate::om::{ANSWER, Done, Failure, Om, complain, note, print};
+use crate::om::{ANSWER, Done, Failure, Om, addressed, complain, note, print};
 use crate::select::Selection;
 use crate::{certificates, instance, known, target};
 use link::fetch::{self, HttpError, Uri};
@@ -35,7 +35,11 @@ pub(super) fn run(
 ) -> Done {
     let objects = sources(om, link, selection, options)?;
     if let Target::Nodes(nodes) = target {
-        return create_elsewhere(om, link, objects, options, nodes);
+        return create_elsewhere(om, link, objects, options, Some(nodes));
+    }
+    if link.is_remote() {
+        // On the nodes that it is for: they are not here.
+        return create_elsewhere(om, link, objects, options, None);
     }
     let mut code = 0_u8;
     let are_several = objects.len() > 1;
@@ -370,7 +374,7 @@ fn create_elsewhere(
     link: &Link,
     objects: Vec<(ObjectPath, String)>,
     options: &CreateOptions,
-    nodes: &str,
+    nodes: Option<&str>,
 ) -> Done {
     let here_only = [
         ("--force", options.force),
@@ -379,7 +383,7 @@ fn create_elsewhere(
     ];
     if let Some((option, _)) = here_only.iter().find(|(_, is_given)| *is_given) {
         return Err(Failure::usage(format!(
-            "create takes no {option} with --node: create it without --node on that node, the others get it by themselves"
+            "create takes no {option} with --node or https://: create it without --node on that node, the others get it by themselves"
         )));
     }
     let mut data = Map::new();
@@ -400,6 +404,7 @@ fn create_elsewhere(
         restore: options.restore,
         sync: true,
     });
-    let reply = link.ask(&request.on(NodeSpec::Selector(nodes.to_owned())), None)?;
+    let nodes = nodes.map(|nodes| NodeSpec::Selector(nodes.to_owned()));
+    let reply = link.ask(&addressed(request, nodes), None)?;
     crate::remote::show_outputs(om, &reply)
 }

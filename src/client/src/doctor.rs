@@ -30,6 +30,10 @@ pub(super) fn run(om: &Om, target: &Target, server: Option<&str>) -> Done {
         let mut asked = vec![];
         for name in elsewhere {
             let link = match server {
+                // By way of the server, where this machine is no member.
+                Some(server) if om.link(Some(server))?.is_remote() && server != name => {
+                    om.link(Some(server))?.to_node(name)
+                }
                 Some(_) => om.link(Some(name))?,
                 None => local.to_node(name),
             };

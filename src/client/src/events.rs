@@ -22,6 +22,8 @@ enum News {
     Document(Value),
     /// It is lost, or back.
     Note(String),
+    /// It never was there.
+    Failed(AskError),
 }
 
 /// Each document as one line of JSON.
@@ -48,7 +50,9 @@ pub(super) fn run(om: &Om, link: &Link, target: &Target, server: Option<&str>) -
     if links.is_empty() {
         return Err(Failure::new("no node is selected: `om node ls` lists them"));
     }
-    if let [(_, link)] = &links[..] {
+    if let [(_, link)] = &links[..]
+        && !link.is_remote()
+    {
         let request =
             Request::new(wire::Events { selector: None, full: false, last_event_id: None });
         link.follow(&request, &mut |document| {
@@ -70,6 +74,7 @@ pub(super) fn run(om: &Om, link: &Link, target: &Target, server: Option<&str>) -
         match news {
             News::Document(document) => show(om, &document),
             News::Note(line) => note(&line),
+            News::Failed(error) => return Err(error.into()),
         }
     }
     Ok(0)
@@ -79,9 +84,12 @@ pub(super) fn run(om: &Om, link: &Link, target: &Target, server: Option<&str>) -
 fn follow(name: &str, link: &Link, is_teller: bool, sender: &SyncSender<News>) {
     let request = Request::new(wire::Events { selector: None, full: false, last_event_id: None });
     let mut retry = Retry::new(name, &link.server, "its stream of events");
+    // Where it is: what happens while it is lost is told when it is back, or that it cannot be.
+    let mut last = None;
     loop {
-        let mut is_wanted = true;
-        let ended = link.follow(&request, &mut |document| {
+        let (mut is_wanted, mut is_there) = (true, false);
+        let ended = link.follow_from(&request, &mut last, &mut |document| {
+            is_there = true;
             let back = retry.on_item().map(News::Note);
             let is_shown = is_teller || document.get("kind").is_none_or(|kind| kind != "patch");
             let news = is_shown.then_some(News::Document(document));
@@ -91,6 +99,18 @@ fn follow(name: &str, link: &Link, is_teller: bool, sender: &SyncSender<News>) {
         if !is_wanted {
             return;
         }
+        let ended = match ended {
+            Err(error)
+                if link.is_remote()
+                    && retry.is_new()
+                    && !is_there
+                    && !matches!(error, AskError::Broken(..)) =>
+            {
+                _ = sender.send(News::Failed(error));
+                return;
+            }
+            ended => ended,
+        };
         let reason = ended.err().map(|error: AskError| error.to_string());
         if let Some(lost) = retry.on_end(reason.as_deref())
             && sender.send(News::Note(lost)).is_err()

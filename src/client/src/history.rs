@@ -80,7 +80,8 @@ pub(crate) fn newest_first(
 /// The history of nodes.
 pub(super) fn nodes(om: &Om, link: &Link, options: &HistoryOptions, target: &Target) -> Done {
     let request = Request::new(wire::NodeHistory { since: None });
-    let spec = node_spec(target, None);
+    // Who is asked from outside tells its name that way.
+    let spec = node_spec(target, link.is_remote().then_some(NodeSpec::Any));
     let Read { mut told, failures } = ask(om, link, request, spec, None)?;
     let from = from(options, machine::clock::now());
     told.retain(|it| it.record.t.0 >= from.0);

@@ -253,8 +253,12 @@ fn set(
                         "key {key:?} is no text: add it on a node that has {path}"
                     ))
                 })?;
-                let request =
-                    Request::new(wire::SetKey { path: path.to_string(), key: key.clone(), data });
+                let request = Request::new(wire::SetKey {
+                    path: path.to_string(),
+                    key: key.clone(),
+                    data,
+                    only: None,
+                });
                 done(om, &link.ask(&request, Some(ANSWER))?)?;
             }
             Ok(())

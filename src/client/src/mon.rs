@@ -22,6 +22,9 @@ const SELECTOR: &str = "*/svc/*";
 /// Changes within this time are drawn once.
 const MERGE: Duration = Duration::from_millis(100);
 
+/// Pause between two tries of a node that is lost.
+const LOST: Duration = Duration::from_secs(1);
+
 pub(super) fn run(om: &Om, command: &MonitorCommand) -> Done {
     let link = om.link(command.server.as_deref())?;
     let view = View::new(&link, command);
@@ -99,9 +102,19 @@ impl View {
     fn watch(&self, om: &Om, interval: Option<Duration>) -> Done {
         let changes = Changes::follow(&self.link);
         let mut shown = String::new();
+        let mut is_shown = false;
         loop {
             let drawn = Instant::now();
-            let data = self.read()?;
+            let data = match self.read() {
+                // The node is lost for now: what was shown stays, and is drawn anew when it is back.
+                Err(_) if self.link.is_remote() && is_shown => {
+                    changes.wait(Some(LOST));
+                    std::thread::sleep(MERGE);
+                    continue;
+                }
+                read => read?,
+            };
+            is_shown = true;
             if om.is_machine_readable() {
                 om.show(&data, cli::render::json);
             } else {

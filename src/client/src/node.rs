@@ -16,8 +16,8 @@ use crate::nodes::{expand, members, members_of, selected};
 use crate::om::{ANSWER, Done, Failure, Om, addressed, complain, node_spec, note, print, seconds};
 use crate::operations::{drain, exec};
 use crate::{
-    config_edit, dequeue, doctor, events, history, interrupted, known, logs, remote, schedule,
-    screen, stock, support,
+    config_edit, contexts, dequeue, doctor, events, history, interrupted, known, logs, remote,
+    schedule, screen, stock, support,
 };
 
 /// A wait is asked for in slices, as the daemon keeps none longer than 30 s. Deployed clients ask in the same.
@@ -25,16 +25,19 @@ const SLICE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&str>) -> Done {
     let link = || om.link(server);
+    let is_remote = || server.is_some_and(|server| server.starts_with(contexts::SCHEME));
     match action {
         NodeAction::Ping => ping(om, target, server),
         NodeAction::Config(action) => match target {
             Target::Nodes(_) => remote_config(om, &link()?, &action, target),
+            Target::Default if is_remote() => remote_config(om, &link()?, &action, target),
             Target::Default | Target::Local => config_edit::node(om, &action),
         },
         NodeAction::Freeze(wait) => freeze(om, target, server, true, &wait),
         NodeAction::Thaw(wait) => freeze(om, target, server, false, &wait),
         NodeAction::Frozen => match target {
             Target::Nodes(_) => remote(om, &link()?, "frozen", target),
+            Target::Default if is_remote() => remote(om, &link()?, "frozen", target),
             Target::Default | Target::Local => Ok(u8::from(om.paths.node_frozen().exists())),
         },
         NodeAction::Drain { wait, dry_run } => drain::run(om, target, server, (&wait, dry_run)),
@@ -44,6 +47,7 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         },
         NodeAction::PrintBoot => match target {
             Target::Nodes(_) => remote(om, &link()?, "print_boot", target),
+            Target::Default if is_remote() => remote(om, &link()?, "print_boot", target),
             Target::Default | Target::Local => exec::print_boot(om),
         },
         NodeAction::Logs(options) => {
@@ -73,6 +77,7 @@ pub(super) fn run(om: &Om, action: NodeAction, target: &Target, server: Option<&
         }
         NodeAction::PrintCapabilities => match target {
             Target::Nodes(_) => remote(om, &link()?, "print_capabilities", target),
+            Target::Default if is_remote() => remote(om, &link()?, "print_capabilities", target),
             Target::Default | Target::Local => stock::capabilities(om),
         },
         NodeAction::Doctor => doctor::run(om, target, server),
@@ -109,6 +114,12 @@ fn list(
 /// Asks each node itself: a ping through another daemon would tell about that one too.
 fn ping(om: &Om, target: &Target, server: Option<&str>) -> Done {
     let link = om.link(server)?;
+    if let (true, Target::Default, Some(server)) = (link.is_remote(), target, server) {
+        let reply = link.ask(&Request::new(wire::BlacklistStatus {}), Some(ANSWER))?;
+        let is_alive = status_of(&reply) == 0;
+        print(&format!("{server} is {}\n", if is_alive { "alive" } else { "not alive" }));
+        return Ok(u8::from(!is_alive));
+    }
     let names = match target {
         Target::Nodes(selector) => expand(&link, selector),
         Target::Default | Target::Local => vec![om.nodename.to_string()],
@@ -171,7 +182,8 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
                 global_expect: Some(word.to_owned()),
                 status: None,
             };
-            note(&whom(&link, &om.nodename, is_freeze)?);
+            let local = (!link.is_remote()).then_some(&om.nodename);
+            note(&whom(&link, local, is_freeze)?);
             let code = om.report(&link.ask(&Request::new(request), Some(ANSWER))?)?;
             if wait.wait {
                 interrupted::ends_with(
@@ -186,14 +198,22 @@ fn freeze(om: &Om, target: &Target, server: Option<&str>, is_freeze: bool, wait:
 }
 
 /// Which nodes a freeze or a thaw of all is about: what a colleague froze elsewhere is not thawed without a word.
-fn whom(link: &Link, local: &NodeName, is_freeze: bool) -> Result<String, Failure> {
+fn whom(link: &Link, local: Option<&NodeName>, is_freeze: bool) -> Result<String, Failure> {
     let data = known::status(link, None, None)?;
     let nodes = data["monitor"]["nodes"].as_object().into_iter().flatten();
     let is_frozen = |node: &Value| node["frozen"].as_f64().is_some_and(|time| time != 0.0);
     let meant = nodes.filter(|(_, node)| is_frozen(node) != is_freeze);
-    let (own, others): (Vec<&str>, Vec<&str>) =
-        meant.map(|(name, _)| name.as_str()).partition(|name| *name == local.as_str());
+    let (own, others): (Vec<&str>, Vec<&str>) = meant
+        .map(|(name, _)| name.as_str())
+        .partition(|name| local.is_some_and(|it| it.as_str() == *name));
     let (what, action) = if is_freeze { ("freezes", "freeze") } else { ("thaws", "thaw") };
+    let Some(local) = local else {
+        // From outside, no node is this one.
+        return Ok(match others.is_empty() {
+            true => format!("{action} is for all nodes of the cluster: none is left to {action}"),
+            false => format!("{what} {}", others.join(", ")),
+        });
+    };
     Ok(match (own.is_empty(), others.is_empty()) {
         (true, true) => {
             format!("{action} is for all nodes of the cluster: none is left to {action}")

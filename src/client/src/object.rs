@@ -71,11 +71,7 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             on_nodes(om, &link, &select, Asked::Config(&action), &target)
         }
         ObjectAction::Scale { action, force } => {
-            let paths = select()?;
-            if !force {
-                config_edit::refuse_to_make_scalers(om, &paths)?;
-            }
-            config_edit::objects(om, &paths, &action)
+            scale(om, &link, &select()?, (&action, force), &target)
         }
         ObjectAction::Logs(options) => {
             let node = node_spec(&target, Some(NodeSpec::Selector("*".to_owned())));
@@ -115,6 +111,28 @@ pub(super) fn run(om: &Om, command: ObjectCommand) -> Done {
             keys::run(om, &link, &places, &action)
         }
     }
+}
+
+/// Makes scalers of objects, or changes to how many slices they scale.
+fn scale(
+    om: &Om,
+    link: &Link,
+    paths: &[ObjectPath],
+    (action, force): (&ConfigAction, bool),
+    target: &Target,
+) -> Done {
+    if link.is_remote() {
+        if !force {
+            return Err(Failure::new(
+                "over https:// it is not read whether that is a scaler: --force scales it all the same",
+            ));
+        }
+        return on_nodes(om, link, &|| Ok(paths.to_vec()), Asked::Config(action), target);
+    }
+    if !force {
+        config_edit::refuse_to_make_scalers(om, paths)?;
+    }
+    config_edit::objects(om, paths, action)
 }
 
 /// The objects that are meant, one at least. `is_read`: what is wrong with the file of one that is named is a reason to
@@ -161,6 +179,9 @@ fn on_nodes(
     asked: Asked<'_>,
     target: &Target,
 ) -> Done {
+    // What lies here is that of no node of theirs: one that has the object tells.
+    let any = Target::Nodes("ANY".to_owned());
+    let target = if link.is_remote() && *target == Target::Default { &any } else { target };
     if !matches!(target, Target::Nodes(_)) {
         let paths = &select()?;
         return match asked {

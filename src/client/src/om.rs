@@ -45,7 +45,11 @@ impl Om {
 
     pub(crate) fn link(&self, server: Option<&str>) -> Result<Link, Failure> {
         if let Some(server) = server.filter(|server| server.starts_with(contexts::SCHEME)) {
-            return Ok(Link::over(&self.paths, &self.nodename, contexts::remote(server)?));
+            return Ok(Link::over(
+                &self.paths,
+                &self.nodename,
+                contexts::remote(server, self.output.cacert.as_deref())?,
+            ));
         }
         Ok(Link::new(&self.paths, &self.nodename, server)?)
     }

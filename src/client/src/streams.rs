@@ -10,7 +10,7 @@ use wire::{NodeSpec, Request};
 use link::link::Link;
 
 use crate::nodes;
-use crate::om::complain;
+use crate::om::{complain, note};
 
 /// Pause before a stream that ended is asked for again, doubled for each next try.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -78,6 +78,15 @@ pub(super) fn links(link: &Link, node: &Option<NodeSpec>) -> Vec<(String, Link)>
     names.into_iter().map(to).collect()
 }
 
+/// Tells who waits that something changed: whether there still is somebody.
+fn mark(changed: &mpsc::SyncSender<()>) -> ControlFlow<()> {
+    match changed.try_send(()) {
+        // One mark is enough: who waits reads everything.
+        Ok(()) | Err(mpsc::TrySendError::Full(())) => ControlFlow::Continue(()),
+        Err(mpsc::TrySendError::Disconnected(())) => ControlFlow::Break(()),
+    }
+}
+
 /// Tells when the cluster data changed.
 pub(crate) struct Changes(mpsc::Receiver<()>);
 
@@ -99,15 +108,31 @@ impl Changes {
         std::thread::spawn(move || {
             let request =
                 Request::new(wire::Events { selector: None, full: false, last_event_id: None });
-            let ended = link.follow(&request, &mut |_| match changed.try_send(()) {
-                // One mark is enough: who waits reads everything.
-                Ok(()) | Err(mpsc::TrySendError::Full(())) => ControlFlow::Continue(()),
-                Err(mpsc::TrySendError::Disconnected(())) => ControlFlow::Break(()),
-            });
-            if let Err(error) = &ended
-                && is_told
-            {
-                complain(&error.to_string());
+            let mut retry = Retry::new("", &link.server, "its stream of events");
+            let mut last = None;
+            loop {
+                let mut is_back = None;
+                let ended = link.follow_from(&request, &mut last, &mut |_| {
+                    is_back = is_back.take().or_else(|| retry.on_item());
+                    mark(&changed)
+                });
+                is_back.filter(|_| is_told).iter().for_each(|line| note(line));
+                if !link.is_remote() {
+                    if let (Err(error), true) = (&ended, is_told) {
+                        complain(&error.to_string());
+                    }
+                    return;
+                }
+                // Who looks sees what happened meanwhile, once it can be asked again.
+                if mark(&changed).is_break() {
+                    return;
+                }
+                let lost = retry.on_end(ended.err().map(|error| error.to_string()).as_deref());
+                lost.filter(|_| is_told).iter().for_each(|line| note(line));
+                retry.pause();
+                if mark(&changed).is_break() {
+                    return;
+                }
             }
         });
         Self(changes)

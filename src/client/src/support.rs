@@ -38,7 +38,14 @@ pub(super) fn run(om: &Om, target: &Target, server: Option<&str>, file: Option<&
     let local = om.link(None)?;
     let (mut parts, mut silent) = (BTreeMap::new(), vec![]);
     for name in &names {
-        let link = if server.is_some() { om.link(Some(name))? } else { local.to_node(name) };
+        let link = match server {
+            // By way of the server, where this machine is no member.
+            Some(server) if om.link(Some(server))?.is_remote() && server != name => {
+                om.link(Some(server))?.to_node(name)
+            }
+            Some(_) => om.link(Some(name))?,
+            None => local.to_node(name),
+        };
         let told = match local.is_local(name) {
             true => Ok(gather::here(om, gather::LOG_BYTES)),
             false => ask(&link),

@@ -40,6 +40,12 @@ impl Outgoing {
             && gens(self) == gens(other)
     }
 
+    /// Whether it brings changes, and not everything or nothing.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        matches!(&self.sending, Sending::Patch(deltas) if !deltas.is_empty())
+    }
+
     /// Generation of the local node data that it brings the peers to; 0 before there are any.
     #[must_use]
     pub fn generation(&self) -> u64 {

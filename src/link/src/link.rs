@@ -236,7 +236,7 @@ impl Link {
     /// [`AskError`].
     pub fn ask(&self, request: &Request, within: Option<Duration>) -> Result<Value, AskError> {
         let mut reply = None;
-        self.exchange(request, within, &mut |value| {
+        self.exchange(request, within, &mut None, &mut |value| {
             reply = Some(value);
             ControlFlow::Break(())
         })?;
@@ -253,13 +253,43 @@ impl Link {
         request: &Request,
         on_item: &mut dyn FnMut(Value) -> ControlFlow<()>,
     ) -> Result<(), AskError> {
-        self.exchange(request, None, on_item)
+        self.exchange(request, None, &mut None, on_item)
+    }
+
+    /// The same, behind the item of the id `last`, which then is that of the last item that came. Daemons that are asked in
+    /// another way than over HTTPS tell no ids, and begin anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::follow`].
+    pub fn follow_from(
+        &self,
+        request: &Request,
+        last: &mut Option<String>,
+        on_item: &mut dyn FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), AskError> {
+        self.exchange(request, None, last, on_item)
+    }
+
+    /// Gets a path of a daemon over HTTPS: the status, and what it answers. None: it is asked in another way.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`].
+    pub fn get(&self, path: &str, within: Duration) -> Option<Result<(u16, Vec<u8>), AskError>> {
+        match &self.server {
+            Server::Https { remote, node } => {
+                Some(https::get(remote, node.as_deref(), path, within))
+            }
+            Server::Socket(_) | Server::Tcp { .. } => None,
+        }
     }
 
     fn exchange(
         &self,
         request: &Request,
         within: Option<Duration>,
+        last: &mut Option<String>,
         on_item: &mut OnItem<'_>,
     ) -> Result<(), AskError> {
         match &self.server {
@@ -269,7 +299,7 @@ impl Link {
                 self.exchange_tcp(address, request, within, on_item)
             }
             Server::Https { remote, node } => {
-                https::exchange(remote, node.as_deref(), request, within, on_item)
+                https::exchange((remote, node.as_deref()), request, within, last, on_item)
             }
         }
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use wire::Action;
 
+use crate::tallies::Tallies;
+
 /// Threads with cells of their own; more share them.
 const SHARDS: usize = 8;
 
@@ -253,6 +255,8 @@ pub struct Counts {
     actions: [Cells<2>; 16],
     action_times: [Times; 16],
     resource_restarts: AtomicU64,
+    /// What is seldom.
+    pub tallies: Tallies,
 }
 
 impl Default for Counts {
@@ -266,6 +270,7 @@ impl Default for Counts {
             actions: array::from_fn(|_| cells()),
             action_times: array::from_fn(|_| Times::new()),
             resource_restarts: AtomicU64::new(0),
+            tallies: Tallies::default(),
         }
     }
 }

@@ -6,3 +6,4 @@
 pub mod counts;
 pub mod exposition;
 pub mod series;
+pub mod tallies;

@@ -190,6 +190,12 @@ impl fmt::Display for HeartbeatError {
 impl std::error::Error for HeartbeatError {}
 
 impl HeartbeatMessage {
+    /// Whether it brings changes, and not everything or nothing.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        matches!(&self.content, Content::Patch { deltas } if !deltas.is_empty())
+    }
+
     /// Reads a message. What deployed agents leave out or set to null is absent; an entry of `gen` that is no
     /// generation of a node is left out.
     ///

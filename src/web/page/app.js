@@ -82,7 +82,8 @@ async function* follow(action, options, signal, more = {}) {
         else if (line.startsWith("data:")) item.data += line.slice(5).trimStart();
       }
       rest = rest.slice(end + 2);
-      if (item.data) yield { id: item.id, data: JSON.parse(item.data) };
+      // An id alone tells where the stream is.
+      if (item.data || item.id) yield { id: item.id, data: item.data ? JSON.parse(item.data) : null };
     }
   }
 }
@@ -657,16 +658,17 @@ function entryLine(entry) {
 }
 
 /** The last lines of all nodes, followed. */
-function logPanel(panel, backlog, options) {
+function logPanel(panel, logs) {
   const box = el("div", { class: "log scroll", tabindex: "0", "aria-label": "Log" });
   const text = el("input", { type: "search", placeholder: "Filter lines", "aria-label": "Filter lines", oninput: () => show() });
   const level = el("select", { "aria-label": "Level", onchange: () => show() }, el("option", { value: "" }, "all levels"), el("option", { value: "WARNING" }, "warnings and errors"), el("option", { value: "ERROR" }, "errors"));
-  const follows = el("input", { type: "checkbox" });
+  const follows = el("input", { type: "checkbox", onchange: () => show() });
   follows.checked = true;
   panel.append(el("div", { class: "bar" }, text, level, el("label", {}, follows, " follow")), box);
   let entries = [];
-  let timer = null;
+  let last = null;
   let isOver = false;
+  const giveUp = new AbortController();
   const rank = { DEBUG: 0, INFO: 1, WARNING: 2, ERROR: 3, CRITICAL: 4 };
   const show = () => {
     const needle = text.value.toLowerCase();
@@ -677,22 +679,30 @@ function logPanel(panel, backlog, options) {
     if (isAtEnd || !box.dataset.shown) box.scrollTop = box.scrollHeight;
     box.dataset.shown = "1";
   };
+  // What comes is put in order, and goes on where it broke off; what is lost is read anew.
   const read = async () => {
-    try {
-      const answer = await ask("GET", backlog, { backlog: "10k", ...options }, "*");
-      const all = Object.values(answer.nodes || { own: answer }).flatMap((list) => (Array.isArray(list) ? list : []));
-      const last = entries.length ? `${entries.at(-1).t}${entries.length}` : "";
-      entries = all.sort((a, b) => a.t - b.t);
-      if (!last || last !== `${entries.at(-1)?.t}${entries.length}`) show();
-    } catch (error) { if (!entries.length) box.replaceChildren(el("p", { class: "bad" }, error.message)); }
-    if (!isOver) timer = setTimeout(() => (follows.checked && !state.lost ? read() : wait()), 2000);
+    const from = last ? {} : { backlog: "10k" };
+    if (!last) entries = [];
+    for await (const { id, data } of follow(logs, from, giveUp.signal, { "o-node": "*", ...(last ? { "last-event-id": last } : {}) })) {
+      last = id || last;
+      if (data?.kind === "gap") { last = null; return; }
+      if (data?.length) entries = [...entries, ...data].sort((a, b) => a.t - b.t).slice(-5000);
+      if (follows.checked) show();
+    }
   };
-  const wait = () => { if (!isOver) timer = setTimeout(() => (follows.checked && !state.lost ? read() : wait()), 1000); };
-  read();
-  return { end: () => { isOver = true; clearTimeout(timer); } };
+  const stay = async () => {
+    while (!isOver) {
+      try { await read(); } catch (error) {
+        if (!isOver && !entries.length) box.replaceChildren(el("p", { class: "bad" }, error.message));
+      }
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  };
+  stay();
+  return { end: () => { isOver = true; giveUp.abort(); } };
 }
 
-const logTab = (panel, path) => logPanel(panel, `object/${path}/backlogs`, {});
+const logTab = (panel, path) => logPanel(panel, `object/${path}/logs`);
 
 /** A record of a history in words; none for what is a detail. */
 function happened(record) {
@@ -801,7 +811,7 @@ function nodeView(main, name) {
     const list = Object.values(answer.nodes || { own: answer })[0]?.data || [];
     plans.replaceChildren(...list.slice(0, 200).map((plan) => el("tr", {}, el("th", { scope: "row" }, [plan.path, plan.action].filter(Boolean).join(" ")), el("td", {}, plan.schedule_definition || ""), el("td", {}, plan.next_run ? `next ${new Date(plan.next_run * 1000).toLocaleString()}` : ""))));
   }).catch(() => {});
-  const lines = isRoot() ? logPanel(log, `node/${name}/backlogs`, {}) : null;
+  const lines = isRoot() ? logPanel(log, `node/${name}/logs`) : null;
   let sign = "";
   return {
     update: () => {
@@ -824,11 +834,11 @@ function logsView(main) {
   main.append(el("h1", {}, "Logs"));
   const panel = el("div");
   main.append(panel);
-  if (isRoot()) return logPanel(panel, "node_backlogs", {});
+  if (isRoot()) return logPanel(panel, "node_logs");
   const path = el("select", { "aria-label": "Object" }, ...services().sort().map((each) => el("option", {}, each)));
   const below = el("div");
   let lines = null;
-  const show = () => { lines?.end(); below.replaceChildren(); if (path.value) lines = logPanel(below, `object/${path.value}/backlogs`, {}); };
+  const show = () => { lines?.end(); below.replaceChildren(); if (path.value) lines = logPanel(below, `object/${path.value}/logs`); };
   path.addEventListener("change", show);
   panel.append(el("div", { class: "bar" }, path), below);
   show();

@@ -14,8 +14,8 @@ const OLDER: [(&str, &str); 4] = [
     ("POST", "create"),
 ];
 
-/// Requests whose sender is who the envelope names: over HTTP there is none.
-const NOT_SERVED: [&str; 2] = ["join", "leave"];
+/// Requests whose sender is who the envelope names: over HTTP there is none; and what has a path and rules of its own.
+const NOT_SERVED: [&str; 3] = ["join", "leave", "node_metrics"];
 
 /// Longest name that an error repeats.
 const LONGEST_NAME: usize = 200;

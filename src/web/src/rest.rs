@@ -1,6 +1,7 @@
 //! The paths under `/api`: which request each is, and the shape of its answer. Nothing is decided here: options, roles and work
 //! are those of the request.
 
+mod counters;
 mod lists;
 mod openapi;
 mod shape;
@@ -27,6 +28,8 @@ pub struct Found {
     variables: Vec<(&'static str, String)>,
     /// The entry whose target is only to be explained.
     dry_of: Option<&'static Entry>,
+    /// Whether what counts, and so changes always, is left out.
+    is_steady: bool,
 }
 
 /// What explains a target.
@@ -38,6 +41,23 @@ static DRY: Entry = Entry {
     fixed: &[],
     body: None,
     shape: Shape::Data,
+};
+
+/// What follows the log of an object.
+static FOLLOW_OBJECT: Entry =
+    Entry { request: ("GET", "object_logs"), shape: Shape::Stream, ..FOLLOW };
+
+/// What follows that of a node.
+static FOLLOW_NODE: Entry = Entry { request: ("GET", "node_logs"), shape: Shape::Stream, ..FOLLOW };
+
+const FOLLOW: Entry = Entry {
+    method: "GET",
+    path: "",
+    request: ("GET", "node_logs"),
+    query: &[],
+    fixed: &[],
+    body: None,
+    shape: Shape::Stream,
 };
 
 /// Why a path is no entry.
@@ -63,7 +83,7 @@ pub fn find(method: &str, path: &str) -> Result<Found, NotFound> {
             let of = |name: &str| variables.iter().find(|(own, _)| *own == name);
             let node = of("nodename").map(|(_, node)| node.clone());
             let node = node.filter(|node| !matches!(node.as_str(), "localhost" | "_"));
-            return Ok(Found { entry, node, variables, dry_of: None });
+            return Ok(Found { entry, node, variables, dry_of: None, is_steady: false });
         }
         others.push(entry.method);
     }
@@ -129,6 +149,32 @@ impl Found {
         }
     }
 
+    /// Reads what of a query says how it is answered: `dry_run=true` for a target, `follow=true` for a log, and
+    /// `counters=false` for the cluster data.
+    pub fn refine(&mut self, query: Option<&str>) {
+        self.dry(query);
+        let pairs = query.and_then(|text| query::pairs(text).ok()).unwrap_or_default();
+        let says =
+            |word: &str, what: &str| pairs.iter().any(|(key, value)| key == word && value == what);
+        if says("follow", "true") {
+            match self.entry.request {
+                ("GET", "object_backlogs") => self.follow_of(&FOLLOW_OBJECT),
+                ("GET", "node_backlogs") => self.follow_of(&FOLLOW_NODE),
+                _ => {}
+            }
+        }
+        self.is_steady =
+            self.entry.request == ("GET", "daemon_status") && says("counters", "false");
+    }
+
+    /// A log of all nodes is that of all nodes as a stream too.
+    fn follow_of(&mut self, entry: &'static Entry) {
+        if self.entry.shape == Shape::Merged {
+            self.node = Some("*".to_owned());
+        }
+        self.entry = entry;
+    }
+
     /// The object that the path names.
     fn object(&self) -> Option<String> {
         let (namespace, kind) = (self.variable("namespace")?, self.variable("kind")?);
@@ -178,8 +224,11 @@ impl Found {
         self.special(&asked, &mut options)?;
         let mut message =
             json!({"action": route.names[0], "method": route.method, "options": options});
-        if let Some(node) = &self.node {
-            message["node"] = json!([node]);
+        match &self.node {
+            _ if self.entry.shape == Shape::Merged => message["node"] = "*".into(),
+            Some(node) if node == "*" => message["node"] = "*".into(),
+            Some(node) => message["node"] = json!([node]),
+            None => {}
         }
         Request::from_value(message).map_err(Bad::from)
     }
@@ -188,6 +237,7 @@ impl Found {
     #[must_use]
     pub fn shaped(&self, reply: Value, page: &Page) -> Shaped {
         let object = self.object().unwrap_or_default();
+        let reply = if self.is_steady { counters::without(reply) } else { reply };
         shape::shaped(self.entry.shape, self.node.as_deref(), &object, reply, page)
     }
 
@@ -260,6 +310,16 @@ impl Found {
                 let target =
                     if to.is_empty() { "placed".to_owned() } else { format!("placed@{to}") };
                 options.insert("global_expect".to_owned(), target.into());
+            }
+            ("GET", "keywords") => {
+                if let Some(kind) = self.variable("kind") {
+                    options.insert("kind".to_owned(), kind.into());
+                }
+            }
+            ("GET", "schedules") => {
+                if let Some(object) = self.object() {
+                    options.insert("selector".to_owned(), object.into());
+                }
             }
             ("POST", "lock" | "unlock") => {
                 if let Some(name) = self.variable("lock") {

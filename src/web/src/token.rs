@@ -15,8 +15,8 @@ use serde_json::Value;
 use crate::grants::Grants;
 use crate::user::{Auth, User};
 
-/// How far the clock of the provider may be off, in seconds.
-const LEEWAY: f64 = 60.0;
+/// How far the clock of the provider may be off, in seconds: so long after its end a token is still taken.
+pub const LEEWAY: f64 = 60.0;
 
 /// Most keys of a provider.
 const MOST_KEYS: usize = 64;

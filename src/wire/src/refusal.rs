@@ -101,6 +101,31 @@ impl Refusal {
         }
     }
 
+    /// A word for each of those that count, `other` for the rest.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Field(_) => "field",
+            Self::ClusterName => "cluster_name",
+            Self::Dialect => "dialect",
+            Self::NotOpened => "key",
+            Self::TooLong => "length",
+            Self::Kind | Self::NotTheReply => "kind",
+            Self::Message => "message",
+            Self::Generation { .. } => "generation",
+            Self::Misdirected { .. }
+            | Self::Stale { .. }
+            | Self::Late { .. }
+            | Self::Retired
+            | Self::Replayed
+            | Self::Crowded
+            | Self::Own
+            | Self::NotMember { .. }
+            | Self::DrpNode { .. } => "other",
+        }
+    }
+
     /// The reply, sealed as any; none when the connection is closed without one.
     #[must_use]
     pub fn to_reply(&self) -> Option<Value> {

@@ -93,6 +93,7 @@ impl Action {
         matches!(
             self,
             Self::SetKey(_)
+                | Self::SetObjectConfig(_)
                 | Self::ObjectCreate(_)
                 | Self::SetObjectStatus(_)
                 | Self::RelayTx(_)

@@ -18,6 +18,7 @@ use crate::exchange::{self, internal_error};
 use crate::head::Head;
 use crate::patience;
 use crate::peer::Peer;
+use crate::refusal::late;
 
 /// Most bytes that come before they are asked for: the rest stays with the client.
 const MOST_EARLY: usize = http1::MOST_HEAD;
@@ -40,8 +41,10 @@ pub(super) async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(
         let head = match talk.head(wait).await? {
             Some(Ok(head)) => head,
             Some(Err(bad)) => {
+                let is_late = bad.status == 408;
                 talk.send(Answer::from(bad), false, false, peer).await?;
-                return talk.finish().await;
+                talk.finish().await?;
+                return if is_late { Err(late()) } else { Ok(()) };
             }
             None => return Ok(()),
         };
@@ -194,7 +197,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Talk<IO> {
     async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let written = timeout(patience::READER, self.io.write(bytes)).await;
-            match written.map_err(|_| io::ErrorKind::TimedOut)?? {
+            match written.map_err(|_| late())?? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 count => bytes = &bytes[count..],
             }

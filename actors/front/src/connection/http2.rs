@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
+use metrics::tallies::Refused;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use web::deployed::Bad;
@@ -28,6 +29,7 @@ use crate::exchange::{self, internal_error};
 use crate::head::Head;
 use crate::patience;
 use crate::peer::Peer;
+use crate::refusal::{late, refused};
 
 /// Streams at once.
 const MOST_STREAMS: u32 = 100;
@@ -103,8 +105,11 @@ pub(super) async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(
         .max_pending_accept_reset_streams(20)
         .max_send_buffer_size(SEND_BUFFER);
     let begun = tokio::time::timeout(patience::HEAD, builder.handshake(io)).await;
-    let mut connection =
-        begun.map_err(|_| io::ErrorKind::TimedOut)?.map_err(|error| broken(&error))?;
+    let begun = begun.map_err(|_| late())?;
+    let mut connection = begun.map_err(|error| match error.is_io() {
+        true => broken(&error),
+        false => refused(Refused::Preface, &error.to_string()),
+    })?;
     let streams = Rc::new(Streams {
         peer: peer.clone(),
         watch,
@@ -124,13 +129,14 @@ pub(super) async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(
                 Found::Flood => {
                     log::warn!(session = peer.session.id(); "a client floods its connection: it is closed");
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                    return farewell(&mut connection).await;
+                    farewell(&mut connection).await?;
+                    return Err(refused(Refused::Flood, "it floods"));
                 }
             },
             () = streams.close.notified() => return Ok(()),
             _ = looks.tick() => {
                 if streams.watch.borrow().is_stuck(patience::READER) || liveness.is_over(&streams) {
-                    return Ok(());
+                    return Err(late());
                 }
                 if streams.is_idle() {
                     connection.graceful_shutdown();

@@ -15,9 +15,10 @@ use rustls::sign::SingleCertAndKey;
 use zeroize::Zeroizing;
 
 use crate::handshakes::Accepting;
+use crate::revocations::{Fetched, is_address};
 
 /// Longest file of revocations.
-const MOST_REVOCATIONS: u64 = 16 << 20;
+pub(crate) const MOST_REVOCATIONS: u64 = 16 << 20;
 
 /// What it is made of: when this changes, it is read again.
 #[derive(Debug, PartialEq)]
@@ -27,14 +28,16 @@ pub(crate) struct Sources {
     /// Generations of the secret: what is sealed with one opens with it alone.
     secret: u32,
     revocations: Option<(String, Option<std::time::SystemTime>)>,
+    /// What is behind the address that this is instead of a file.
+    fetched: Option<Fetched>,
 }
 
 impl Sources {
-    /// Those of a configuration.
-    pub(crate) fn of(config: &LoadedConfig) -> Self {
+    /// Those of a configuration, with what is behind the address of revocations if that is one.
+    pub(crate) fn of(config: &LoadedConfig, fetched: Option<Fetched>) -> Self {
         let csum =
             |path: &ObjectPath| config.objects.get(path).map(|object| object.csum.to_string());
-        let file = config.node.listener.crl.clone();
+        let file = config.node.listener.crl.clone().filter(|crl| !is_address(crl));
         let revocations = file.map(|file| {
             let changed = std::fs::metadata(&file).and_then(|found| found.modified()).ok();
             (file, changed)
@@ -48,6 +51,7 @@ impl Sources {
             authorities: config.node.ca.iter().map(|path| (path.clone(), csum(path))).collect(),
             secret: config.node.secret_generation,
             revocations,
+            fetched,
         }
     }
 }
@@ -128,6 +132,14 @@ fn trust_of(config: &LoadedConfig, sources: &Sources) -> (Trust, Vec<String>, Ve
         match read_file(Path::new(file)) {
             Ok(list) => lists.push((format!("listener.crl, {file}"), list)),
             Err(error) => complaints.push(format!("listener.crl, {file}: {error}")),
+        }
+    }
+    if let Some(fetched) = &sources.fetched {
+        let of =
+            format!("listener.crl, {}", config.node.listener.crl.as_deref().unwrap_or_default());
+        match &fetched.list {
+            Ok(list) => lists.push((of, list.to_vec())),
+            Err(error) => complaints.push(format!("{of}: {error}")),
         }
     }
     for (of, list) in lists {

@@ -147,6 +147,7 @@ impl Cast {
             blacklist: BlacklistRoute { view: Arc::default(), keeper },
             freshness: Arc::new(freshness),
             unopened: Arc::default(),
+            expiries: Arc::default(),
             counts: Arc::default(),
             classic: Arc::new(ClassicMemory::load(&paths.node_classic())),
             secret_use: Arc::new(ArcSwap::from_pointee(SecretUse::first(&node))),
@@ -191,7 +192,8 @@ impl Cast {
         });
         self.blacklist.start(thread::BLACKLIST, here, mail, |mail| {
             let (data, root) = (mail.cluster_data.clone(), mail.root.clone());
-            BlacklistKeeper::new(mail.blacklist.view.clone(), data.recipient(), root.recipient())
+            let (view, counts) = (mail.blacklist.view.clone(), mail.counts.clone());
+            BlacklistKeeper::new(view, data.recipient(), root.recipient(), counts)
         });
         self.relay.start(thread::RELAY, here, mail, |_| RelayKeeper::default());
         self.peers.start(thread::PEERS, network, mail, Peers::new);

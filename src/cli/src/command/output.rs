@@ -11,6 +11,8 @@ pub struct Output {
     pub filter: Option<String>,
     /// `--debug`: logs at the debug level.
     pub debug: bool,
+    /// `--cacert`: whose certificates are good.
+    pub cacert: Option<String>,
 }
 
 /// `--format`.

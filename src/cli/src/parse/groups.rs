@@ -160,7 +160,8 @@ pub(crate) fn api(reader: &Reader<'_>) -> Result<Command, Usage> {
     if path.as_ref().is_some_and(|path| !path.starts_with('/')) {
         return Err(usage("a path begins with /, as /api/cluster/status"));
     }
-    Ok(Command::Api(ApiCommand { path, output: reader.output()? }))
+    let (server, output) = (reader.text("server"), reader.output()?);
+    Ok(Command::Api(ApiCommand { path, server, output }))
 }
 
 pub(crate) fn pool(reader: &Reader<'_>, action: &str) -> Result<Command, Usage> {

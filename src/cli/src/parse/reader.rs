@@ -74,7 +74,8 @@ impl Reader<'_> {
                 return Err(usage(&format!("--color {other}: expected auto, yes or no")));
             }
         };
-        Ok(Output { format, color, filter: self.text("filter"), debug: self.flag("debug") })
+        let (filter, cacert) = (self.text("filter"), self.text("cacert"));
+        Ok(Output { format, color, filter, debug: self.flag("debug"), cacert })
     }
 
     pub(super) fn wait(&self) -> Result<Wait, Usage> {

@@ -106,6 +106,7 @@ impl Follower {
                     link: link.clone(),
                     follow: source.follow.clone(),
                     resume: source.resume.clone(),
+                    last: None,
                     filter: source.filter.clone(),
                     is_only,
                     sender: sender.clone(),
@@ -189,6 +190,8 @@ struct Thread {
     link: Link,
     follow: Request,
     resume: Request,
+    /// Where it is, of a daemon that tells that.
+    last: Option<String>,
     filter: LogFilter,
     is_only: bool,
     sender: SyncSender<News>,
@@ -212,8 +215,11 @@ impl Thread {
         loop {
             let mut retry = self.retry.clone();
             let is_new = retry.is_new();
+            // Nothing is told twice then.
+            let is_exact = self.last.is_some();
+            let mut last = self.last.take();
             let (mut is_first, mut is_there) = (true, false);
-            let end = self.stream(&mut |entries| {
+            let end = self.stream(&mut last, &mut |entries| {
                 is_there = true;
                 let mut entries = entries;
                 if !is_new && is_first {
@@ -221,7 +227,9 @@ impl Thread {
                     if tail.0.is_empty() {
                         self.shown.try_iter().for_each(|past| tail.note(&past));
                     }
-                    entries = tail.news(entries, since);
+                    if !is_exact {
+                        entries = tail.news(entries, since);
+                    }
                     if let Some(back) = retry.on_item()
                         && self.sender.send(News::Note(back)).is_err()
                     {
@@ -233,12 +241,18 @@ impl Thread {
                 entries.is_empty() || self.sender.send(News::Entries(self.number, entries)).is_ok()
             });
             self.retry = retry;
+            self.last = last;
             let reason = match end {
                 End::Unwanted => return,
                 // An object that is not there, for one; after a restart it may not be there yet.
                 End::Refused(_) if is_new => return,
                 End::Refused(reason) => Some(reason),
-                End::Lost(Some(error)) if is_new && !is_there && self.is_only => {
+                End::Lost(Some(error))
+                    if is_new
+                        && !is_there
+                        && self.is_only
+                        && !matches!(error, AskError::Broken(..)) =>
+                {
                     _ = self.sender.send(News::Failed(error));
                     return;
                 }
@@ -254,10 +268,20 @@ impl Thread {
     }
 
     /// One connection: `on_entries` tells whether to go on.
-    fn stream(&self, on_entries: &mut dyn FnMut(Vec<Value>) -> bool) -> End {
+    fn stream(
+        &self,
+        last: &mut Option<String>,
+        on_entries: &mut dyn FnMut(Vec<Value>) -> bool,
+    ) -> End {
         let (mut is_wanted, mut refusal) = (true, None);
-        let request = if self.retry.is_new() { &self.follow } else { &self.resume };
-        let ended = self.link.follow(request, &mut |item| {
+        let is_exact = self.retry.is_new() || last.is_some();
+        let request = if is_exact { &self.follow } else { &self.resume };
+        let ended = self.link.follow_from(request, last, &mut |item| {
+            if item["kind"] == "gap" {
+                let text = format!("{}: entries of its log are lost", self.link.server);
+                is_wanted = self.sender.send(News::Note(text)).is_ok();
+                return if is_wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+            }
             if status_of(&item) != 0 {
                 refusal = Some(Lines::of(&item).errors.join(", "));
                 return ControlFlow::Break(());

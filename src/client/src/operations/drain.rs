@@ -9,7 +9,7 @@ use wire::Request;
 use crate::explain;
 use crate::interrupted;
 use crate::nodes::expand;
-use crate::om::{ANSWER, Done, Om, addressed, complain, node_spec, note, seconds};
+use crate::om::{ANSWER, Done, Failure, Om, addressed, complain, node_spec, note, seconds};
 use crate::operations::{glance, whatif};
 use crate::streams::Changes;
 
@@ -30,6 +30,9 @@ pub(crate) fn run(
     (wait, dry_run): (&Wait, bool),
 ) -> Done {
     let link = om.link(server)?;
+    if link.is_remote() && *target == Target::Default {
+        return Err(Failure::usage("drain empties one node: over https://, --node says which"));
+    }
     let drained = match (target, server) {
         (Target::Nodes(selector), _) => expand(&link, selector),
         (Target::Default | Target::Local, Some(server)) => vec![server.to_owned()],
@@ -37,7 +40,7 @@ pub(crate) fn run(
     };
     if dry_run {
         if drained.is_empty() {
-            return Err(crate::om::Failure::new("no node is selected: `om node ls` lists them"));
+            return Err(Failure::new("no node is selected: `om node ls` lists them"));
         }
         return whatif::drained(om, &link, &drained);
     }

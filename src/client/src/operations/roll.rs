@@ -15,6 +15,7 @@ use machine::durable;
 use model::{NodeName, Roll, RollJob, RollNode, RollStage};
 use serde_json::json;
 
+use crate::contexts;
 use crate::interrupted;
 use crate::nodes::selected;
 use crate::om::{Done, Failure, Om, note, print, seconds};
@@ -23,6 +24,11 @@ use crate::operations::roll::steps::Walk;
 use crate::operations::{glance, whatif};
 
 pub(crate) fn run(om: &Om, command: &RollCommand) -> Done {
+    if contexts::server()?.is_some() {
+        return Err(Failure::new(
+            "a roll keeps how far it is on the node where it runs: log in there, or leave the context (`om ctx unset`)",
+        ));
+    }
     let state = State::of(om);
     let _lock = state.lock()?;
     if command.discard {

@@ -26,14 +26,10 @@ fn server(remote: &Arc<Remote>, node: Option<&str>) -> Server {
     Server::Https { remote: remote.clone(), node: node.map(str::to_owned) }
 }
 
-/// The answer of the first address that answers.
-fn send(
-    remote: &Arc<Remote>,
-    request: &Request,
-    node: Option<&str>,
-    within: Option<Duration>,
-    is_stream: bool,
-) -> Result<Response<Body>, AskError> {
+/// Most bytes of what is behind a path.
+const MOST_PATH: u64 = 64 << 20;
+
+fn agent(remote: &Arc<Remote>, within: Option<Duration>) -> Agent {
     let config = Agent::config_builder()
         .tls_config(remote.tls.clone())
         .proxy(None)
@@ -42,20 +38,34 @@ fn send(
         .user_agent("opensvc-om")
         .timeout_connect(Some(within.map_or(PATIENCE, |within| within.min(PATIENCE))))
         .timeout_global(within.map(|within| within.max(CONNECT_PATIENCE)));
-    let agent: Agent = config.build().new_agent();
+    config.build().new_agent()
+}
+
+/// The answer of the first address that answers.
+fn send(
+    remote: &Arc<Remote>,
+    request: &Request,
+    node: Option<&str>,
+    within: Option<Duration>,
+    since: Option<&str>,
+) -> Result<Response<Body>, AskError> {
+    let agent = agent(remote, within);
     let route = request.action.route();
     let name = route.names.first().copied().unwrap_or_default();
     let body = Value::from(request.action.to_options()).to_string();
     let mut last = AskError::Closed(server(remote, node));
     for address in &remote.addresses {
         let uri = format!("https://{address}/{name}");
-        let accept = if is_stream { "application/x-ndjson" } else { "application/json" };
+        let accept = if route.is_stream { "text/event-stream" } else { "application/json" };
         let mut asked = match route.method {
             "POST" => agent.post(&uri),
             "DELETE" => agent.delete(&uri).force_send_body(),
             _ => agent.get(&uri).force_send_body(),
         };
         asked = asked.header("accept", accept);
+        if let Some(since) = since {
+            asked = asked.header("last-event-id", since);
+        }
         if let Some(nodes) = nodes(request.node.as_ref(), node) {
             asked = asked.header("o-node", &nodes);
         }
@@ -75,6 +85,35 @@ fn send(
                 }
                 last = error;
             }
+        }
+    }
+    Err(last)
+}
+
+/// Gets a path: the status, and what is answered.
+pub(super) fn get(
+    remote: &Arc<Remote>,
+    node: Option<&str>,
+    path: &str,
+    within: Duration,
+) -> Result<(u16, Vec<u8>), AskError> {
+    let agent = agent(remote, Some(within));
+    let mut last = AskError::Closed(server(remote, node));
+    for address in &remote.addresses {
+        let mut asked = agent.get(&format!("https://{address}{path}"));
+        asked = asked.header("accept", "application/json");
+        if let Some(authorization) = &remote.authorization {
+            asked = asked.header("authorization", authorization.as_str());
+        }
+        match asked.call() {
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                let mut body = vec![];
+                let read = answer.into_body().into_reader().take(MOST_PATH).read_to_end(&mut body);
+                read.map_err(|error| AskError::Broken(server(remote, node), error))?;
+                return Ok((status, body));
+            }
+            Err(error) => last = failure(remote, address, node, Some(within), error).0,
         }
     }
     Err(last)
@@ -133,16 +172,17 @@ fn nodes(spec: Option<&NodeSpec>, node: Option<&str>) -> Option<String> {
     }
 }
 
-/// Asks, and hands over what is answered: one document, or the lines of a stream.
+/// Asks, and hands over what is answered: one document, or the items of a stream, behind the one of the id `last` if there
+/// is one. It is then that of the last item that came.
 pub(super) fn exchange(
-    remote: &Arc<Remote>,
-    node: Option<&str>,
+    (remote, node): (&Arc<Remote>, Option<&str>),
     request: &Request,
     within: Option<Duration>,
+    last: &mut Option<String>,
     on_item: &mut OnItem<'_>,
 ) -> Result<(), AskError> {
     let is_stream = request.action.route().is_stream;
-    let answer = send(remote, request, node, within, is_stream)?;
+    let answer = send(remote, request, node, within, last.as_deref())?;
     let (server, room) = (server(remote, node), Room::of(request));
     let is_refused = answer.status() != 200;
     let broken = |error: io::Error| match error.kind() {
@@ -169,7 +209,7 @@ pub(super) fn exchange(
             }
         };
     }
-    let mut line = vec![];
+    let (mut line, mut id) = (vec![], None);
     loop {
         line.clear();
         if (&mut body).take(most + 1).read_until(b'\n', &mut line).map_err(broken)? == 0 {
@@ -178,8 +218,78 @@ pub(super) fn exchange(
         if line.len() > room.text {
             return Err(AskError::TooLarge(server, room.text));
         }
-        if on_item(room.read(&line, &server)?) == ControlFlow::Break(()) {
-            return Ok(());
+        match Line::read(&line) {
+            Line::Id(text) => id = Some(text),
+            Line::Data(text) => {
+                let item = room.read(text, &server)?;
+                note(last, &mut id);
+                if on_item(item) == ControlFlow::Break(()) {
+                    return Ok(());
+                }
+            }
+            // An id alone tells where the stream is.
+            Line::End => note(last, &mut id),
+            Line::Nothing => {}
         }
+    }
+}
+
+/// Keeps the id of what came. Those of deployed agents are numbers of one connection, which say nothing on another one.
+fn note(last: &mut Option<String>, id: &mut Option<String>) {
+    if let Some(id) = id.take().filter(|id| id.contains('.')) {
+        *last = Some(id);
+    }
+}
+
+/// A line of server-sent events.
+#[derive(Debug, PartialEq, Eq)]
+enum Line<'a> {
+    Id(String),
+    Data(&'a [u8]),
+    /// Of an item.
+    End,
+    /// A sign of life, or a field that is not read.
+    Nothing,
+}
+
+impl<'a> Line<'a> {
+    fn read(line: &'a [u8]) -> Self {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let value = |field: &[u8]| {
+            let rest = line.strip_prefix(field)?.strip_prefix(b":")?;
+            Some(rest.strip_prefix(b" ").unwrap_or(rest))
+        };
+        if line.is_empty() {
+            Self::End
+        } else if let Some(data) = value(b"data") {
+            Self::Data(data)
+        } else if let Some(id) = value(b"id") {
+            Self::Id(String::from_utf8_lossy(id).into_owned())
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_events_is_an_id_or_data_or_an_end() {
+        assert_eq!(Line::read(b"id: a.1\n"), Line::Id("a.1".into()));
+        assert_eq!(Line::read(b"data: {}\r\n"), Line::Data(b"{}"));
+        assert_eq!(Line::read(b"data:{}"), Line::Data(b"{}"));
+        assert_eq!(Line::read(b"\n"), Line::End);
+        for line in [b":\n".as_slice(), b"event: x\n", b"database: x\n", b"data\n"] {
+            assert_eq!(Line::read(line), Line::Nothing, "{line:?}");
+        }
+        let (mut last, mut id) = (None, Some("7".to_owned()));
+        note(&mut last, &mut id);
+        assert_eq!(last, None, "the number of an item of a deployed agent");
+        note(&mut last, &mut Some("a.7".to_owned()));
+        note(&mut last, &mut None);
+        assert_eq!(last.as_deref(), Some("a.7"));
     }
 }

@@ -8,6 +8,7 @@ use crate::series::facts::Facts;
 
 pub(super) fn write(out: &mut Exposition, facts: &Facts<'_>) {
     actions(out, facts);
+    patches(out, facts);
     connections(out, facts);
     requests(out, facts);
 }
@@ -36,6 +37,37 @@ fn actions(out: &mut Exposition, facts: &Facts<'_>) {
     .sample(&[], number(facts.counts.resource_restarts()));
 }
 
+/// What nodes tell each other, and what did not open.
+fn patches(out: &mut Exposition, facts: &Facts<'_>) {
+    let tallies = &facts.counts.tallies;
+    out.family(
+        "opensvc_takeovers",
+        Kind::Counter,
+        "Instances that were started here because the node that ran them was lost.",
+    )
+    .sample(&[], number(tallies.takeovers()));
+    let mut family = out.family(
+        "opensvc_patches",
+        Kind::Counter,
+        "Messages with changes of the cluster data, each as often as it is sent or heard.",
+    );
+    for (direction, count, _) in tallies.patches() {
+        family.sample(&[("direction", direction)], number(count));
+    }
+    let mut family = out.family("opensvc_patch_bytes", Kind::Counter, "Bytes of these messages.");
+    for (direction, _, bytes) in tallies.patches() {
+        family.sample(&[("direction", direction)], number(bytes));
+    }
+    let mut family = out.family(
+        "opensvc_invalid_messages",
+        Kind::Counter,
+        "Messages that count against their sender, by what is wrong with them.",
+    );
+    for (reason, count) in tallies.invalid() {
+        family.sample(&[("reason", reason)], number(count));
+    }
+}
+
 fn connections(out: &mut Exposition, facts: &Facts<'_>) {
     let mut family = out.family("opensvc_connections", Kind::Gauge, "Connections that are open.");
     for (transport, _, open) in facts.counts.connections() {
@@ -48,21 +80,22 @@ fn connections(out: &mut Exposition, facts: &Facts<'_>) {
     }
     let blocks = facts.snapshot.threads();
     let report = |id: &str| blocks.get(id).map(|block| &block.report);
+    let mut reasons: Vec<(&str, u64)> = facts.counts.tallies.refused().collect();
     if let Some(Report::Listener(listener)) = report(thread::LISTENER) {
         let sessions = &listener.stats.sessions;
-        let reasons = [
+        reasons.extend([
             ("blacklist", sessions.dropped),
             ("limit", sessions.refused),
             ("evicted", sessions.evicted),
-        ];
-        let mut family = out.family(
-            "opensvc_connections_refused",
-            Kind::Counter,
-            "Connections that were closed because of who or how many they are.",
-        );
-        for (reason, count) in reasons {
-            family.sample(&[("reason", reason)], number(count));
-        }
+        ]);
+    }
+    let mut family = out.family(
+        "opensvc_connections_refused",
+        Kind::Counter,
+        "Connections that were closed because of who or how many they are, or of what they send.",
+    );
+    for (reason, count) in reasons {
+        family.sample(&[("reason", reason)], number(count));
     }
     if let Some(Report::Blacklist { stats }) = report(thread::BLACKLIST) {
         out.family("opensvc_blacklisted", Kind::Gauge, "Senders that are on the blacklist.")
@@ -88,6 +121,14 @@ fn requests(out: &mut Exposition, facts: &Facts<'_>) {
     let mut family = out.family("opensvc_streams", Kind::Gauge, "Streams that are followed.");
     for (kind, count) in facts.counts.streams() {
         family.sample(&[("kind", kind)], number(count));
+    }
+    let mut family = out.family(
+        "opensvc_stream_gaps",
+        Kind::Counter,
+        "How often somebody who follows a stream was told that it missed something.",
+    );
+    for (reason, count) in facts.counts.tallies.gaps() {
+        family.sample(&[("reason", reason)], number(count));
     }
     let mut family = out.family(
         "opensvc_auth",

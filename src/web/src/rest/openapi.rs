@@ -14,10 +14,17 @@ pub fn document(version: &str) -> Value {
         let operations = paths.entry(path).or_insert_with(|| json!({}));
         operations[entry.method.to_ascii_lowercase()] = operation(entry);
     }
-    for route in ROUTES.iter().filter(|route| !matches!(route.names[0], "join" | "leave")) {
+    for route in
+        ROUTES.iter().filter(|route| !matches!(route.names[0], "join" | "leave" | "node_metrics"))
+    {
         let operations = paths.entry(format!("/{}", route.names[0])).or_insert_with(|| json!({}));
         operations[route.method.to_ascii_lowercase()] = deployed(route);
     }
+    paths.insert("/metrics".to_owned(), json!({"get": {
+        "operationId": "metrics", "summary": "Shows the series of this node for a monitoring system.",
+        "parameters": [{"name": "cgroup", "in": "query", "schema": {"type": "boolean"}}],
+        "responses": {"200": metrics(), "default": {"description": "refused", "content": {"application/json": {}}}},
+    }}));
     paths.insert("/api/openapi.json".to_owned(), json!({"get": {
         "operationId": "openapi", "summary": "Shows this document.", "security": [{}],
         "responses": {"200": {"description": "OpenAPI", "content": {"application/json": {"schema": {"type": "object"}}}}},
@@ -47,6 +54,11 @@ pub fn document(version: &str) -> Value {
             }},
         },
     })
+}
+
+/// What is answered to who asks for series.
+fn metrics() -> Value {
+    json!({"description": "series", "content": {"text/plain": {}, "application/openmetrics-text": {}}})
 }
 
 /// A name that no other operation has: the method, and the words of the path.
@@ -99,6 +111,21 @@ fn operation(entry: &Entry) -> Value {
             .map_or(option.name, |(word, _)| word);
         parameters.push(json!({"name": word, "in": "query", "description": option.desc, "schema": schema(option.format)}));
     }
+    let mut say = |name: &str, text: &str| {
+        parameters.push(json!({"name": name, "in": "query", "description": text, "schema": {"type": "boolean"}}));
+    };
+    match entry.request {
+        ("GET", "object_backlogs" | "node_backlogs") => {
+            say("follow", "goes on with what comes, as a stream");
+        }
+        ("GET", "daemon_status") if entry.shape != Shape::Instance => {
+            say("counters", "false: without what counts, and so changes always");
+        }
+        ("POST", "object_monitor") if entry.shape == Shape::Target => {
+            say("dry_run", "only tells what it would do");
+        }
+        _ => {}
+    }
     if let Shape::List(_) = entry.shape {
         for (name, text) in [
             ("limit", "most items"),
@@ -126,7 +153,7 @@ fn operation(entry: &Entry) -> Value {
 
 fn responses(entry: &Entry) -> Value {
     let (status, content) = match entry.shape {
-        Shape::Data | Shape::Instance | Shape::List(_) | Shape::Whoami => {
+        Shape::Data | Shape::Instance | Shape::List(_) | Shape::Merged | Shape::Whoami => {
             ("200", Some("application/json"))
         }
         Shape::Text => ("200", Some("text/plain")),
@@ -136,8 +163,14 @@ fn responses(entry: &Entry) -> Value {
         Shape::Done => ("204", None),
     };
     let mut answer = json!({"description": "done"});
+    if entry.request == ("GET", "node_metrics") {
+        answer = metrics();
+    } else if entry.request.1.ends_with("_backlogs") {
+        answer["content"]["text/event-stream"] = json!({});
+        answer["content"]["application/x-ndjson"] = json!({});
+    }
     if let Some(content) = content {
-        answer["content"] = json!({ content: {} });
+        answer["content"][content] = json!({});
     }
     let problem = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
     json!({

@@ -98,6 +98,16 @@ fn only(keys: &[&str], from: &Value) -> Value {
     kept.into()
 }
 
+/// The entries of all nodes, in order of time. What a node answered that is none is passed over: others may have answered.
+fn merged(reply: &Value) -> Value {
+    let parts = reply["nodes"].as_object().into_iter().flatten();
+    let of = |part: &Value| part.get("data").unwrap_or(part).as_array().cloned();
+    let mut all: Vec<Value> = parts.filter_map(|(_, part)| of(part)).flatten().collect();
+    let time = |entry: &Value| entry["t"].as_f64().unwrap_or_default();
+    all.sort_by(|a, b| time(a).total_cmp(&time(b)));
+    all.into()
+}
+
 /// The answer of a request, in its shape. `node` is the one that the path names, other than the one that is asked; `object` the
 /// one that it names; `page` what a list is asked for.
 pub(super) fn shaped(
@@ -108,6 +118,9 @@ pub(super) fn shaped(
     page: &Page,
 ) -> Shaped {
     let mut reply = reply;
+    if shape == Shape::Merged {
+        return Shaped { status: 200, content: Content::Json(merged(&reply)) };
+    }
     // A path names one node at most: its part is the answer.
     if node.is_some() && reply.get("nodes").is_some() {
         let parts = reply["nodes"].take();
@@ -126,7 +139,7 @@ pub(super) fn shaped(
         other => other.to_string(),
     };
     match shape {
-        Shape::Data | Shape::Stream => json(200, data_of(reply)),
+        Shape::Data | Shape::Stream | Shape::Merged => json(200, data_of(reply)),
         Shape::Text => Shaped { status: 200, content: Content::Text(text(reply)) },
         Shape::Octets => Shaped { status: 200, content: Content::Octets(text(reply)) },
         Shape::Done => Shaped { status: 204, content: Content::None },

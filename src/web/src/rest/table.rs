@@ -21,6 +21,8 @@ pub enum Shape {
     Instance,
     /// A stream of items.
     Stream,
+    /// Entries of the logs of all nodes, in order of time.
+    Merged,
     /// As the request answers it; 401 for nobody.
     Whoami,
 }
@@ -79,7 +81,7 @@ macro_rules! i {
     };
 }
 
-use Shape::{Data, Done, Instance, List, Octets, Session, Stream, Target, Text, Whoami};
+use Shape::{Data, Done, Instance, List, Merged, Octets, Session, Stream, Target, Text, Whoami};
 
 /// Every path.
 pub const ENTRIES: &[Entry] = entries! {
@@ -98,6 +100,8 @@ pub const ENTRIES: &[Entry] = entries! {
     "POST" n!("/daemon/action/shutdown"), "POST" "daemon_shutdown" ["duration" => "time"] => Done;
     "GET" o!("/config"), "GET" "object_config" {"format": "\"json\""} => Data;
     "GET" o!("/config/file"), "GET" "object_config" {"format": "\"ini\""} => Text;
+    "PUT" o!("/config/file"), "POST" "object_config" <"data"> => Done;
+    "POST" o!("/config/file"), "POST" "object_config" {"only": "\"new\""} <"data"> => Done;
     "GET" i!("/config/file"), "GET" "object_config" {"format": "\"ini\""} => Text;
     "GET" "/api/cluster/config", "GET" "object_config" {"format": "\"json\"", "path": "\"cluster\""} => Data;
     "GET" "/api/cluster/config/file", "GET" "object_config" {"format": "\"ini\"", "path": "\"cluster\""} => Text;
@@ -126,6 +130,7 @@ pub const ENTRIES: &[Entry] = entries! {
     "POST" n!("/action/{action...}"), "POST" "node_action" {"sync": "false"} => Session;
     "PATCH" n!("/config"), "POST" "node_action" => Done;
     "GET" i!("/log"), "GET" "object_backlogs" => Data;
+    "GET" o!("/log"), "GET" "object_backlogs" => Merged;
     "GET" i!("/log/follow"), "GET" "object_logs" => Stream;
     "GET" o!("/history"), "GET" "object_history" => Data;
     "GET" n!("/history"), "GET" "node_history" => Data;
@@ -137,6 +142,8 @@ pub const ENTRIES: &[Entry] = entries! {
     "GET" "/api/cluster/lock", "GET" "cluster/locks" => Data;
     "GET" "/api/node/info", "GET" "nodes_info" => Data;
     "GET" n!("/daemon/stats"), "GET" "daemon_stats" => Data;
+    "GET" n!("/ping"), "GET" "nodes_info" => Done;
+    "GET" n!("/metrics"), "GET" "node_metrics" {"openmetrics": "false", "grants": "null"} => Text;
     "POST" "/api/relay/message", "POST" "relay_tx" => Done;
     "GET" "/api/relay/message", "GET" "relay_rx" ["nodename" => "slot"] => Data;
     "GET" "/api/relay/status", "GET" "daemon_relay_status" => Data;
@@ -154,17 +161,21 @@ pub const ENTRIES: &[Entry] = entries! {
     "GET" "/api/object/path", "GET" "object_selector" ["path" => "selector"] => Data;
     "GET" o!("/data/keys"), "GET" "object_keys" => Data;
     "GET" o!("/data/key"), "GET" "key" ["name" => "key"] => Octets;
-    "PUT" o!("/data/key"), "POST" "key" ["name" => "key"] <"data"> => Done;
-    "POST" o!("/data/key"), "POST" "key" ["name" => "key"] <"data"> => Done;
+    "PUT" o!("/data/key"), "POST" "key" ["name" => "key"] {"only": "\"existing\""} <"data"> => Done;
+    "POST" o!("/data/key"), "POST" "key" ["name" => "key"] {"only": "\"new\""} <"data"> => Done;
     "DELETE" o!("/data/key"), "DELETE" "key" ["name" => "key"] => Done;
     "GET" o!("/confirmation"), "GET" "object_confirmations" => Data;
     "POST" i!("/console"), "GET" "object_enter" ["greet_timeout" => "timeout"] => Data;
     "GET" "/api/cluster/wait", "GET" "wait" => Data;
     "GET" n!("/daemon/sync"), "GET" "sync" => Data;
     "GET" n!("/schedule"), "GET" "schedules" => Data;
+    "GET" o!("/schedule"), "GET" "schedules" => Data;
+    "GET" i!("/schedule"), "GET" "schedules" => Data;
     "GET" "/api/pool", "GET" "pools" => Data;
     "GET" "/api/network", "GET" "networks" => Data;
     "GET" "/api/keywords/{kind}", "GET" "keywords" => Data;
+    "GET" o!("/config/keywords"), "GET" "keywords" => Data;
+    "GET" "/api/cluster/config/keywords", "GET" "keywords" {"kind": "\"ccfg\""} => Data;
     "GET" "/api/catalog", "GET" "catalogs" => Data;
     "GET" "/api/catalog/name/{catalog}/template", "GET" "templates" => Data;
     "GET" "/api/catalog/name/{catalog}/template/name/{template}", "GET" "template" => Data;

@@ -324,6 +324,10 @@ requests! {
         backlog: Size, Size = 0;
         /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
         only: Options, Dict = {};
+        /// Goes on behind the item of this id, or tells what is lost. Ours.
+        last_event_id: Option<String>, String;
+        /// Whether items tell where they end: `{"at", "entries"}`. Ours.
+        ids: bool, Boolean = false;
     }
     /// Reads the end of the log of the node.
     NodeBacklogs "GET" ["node_backlogs"] "root" {
@@ -338,6 +342,10 @@ requests! {
         backlog: Size, Size = 0;
         /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
         only: Options, Dict = {};
+        /// Goes on behind the item of this id, or tells what is lost. Ours.
+        last_event_id: Option<String>, String;
+        /// Whether items tell where they end: `{"at", "entries"}`. Ours.
+        ids: bool, Boolean = false;
     }
     /// Streams the changes of the cluster data, and events.
     Events "GET" ["events"] "guest" (stream, local) {
@@ -424,8 +432,28 @@ requests! {
     Authinfo "GET" ["authinfo"] "" (local) {}
     /// Shows who the sender is taken for.
     Whoami "GET" ["whoami"] "" {}
+    /// Shows the series of this node for a monitoring system. Not a request of deployed agents.
+    NodeMetrics "GET" ["node_metrics"] "guest" {
+        /// Written as OpenMetrics; else in the older text format.
+        openmetrics: bool, Boolean = false;
+        /// With what the control groups of objects use.
+        cgroup: bool, Boolean = false;
+        /// What the reader may look at, where somebody asks in its name; everything when null.
+        grants: Option<String>, String;
+    }
     /// Shows the assets of the node.
     GetNode "GET" ["node", "get_node"] "guest" {}
+    /// Writes the configuration of an object, whole. Not a request of deployed agents.
+    SetObjectConfig "POST" ["object_config"] "admin" {
+        /// The object; one that there is not is created.
+        path: String, ObjectPath required;
+        /// The text of the file.
+        data: String, String required;
+        /// Checksum of what it is to replace: refused where something else is there.
+        etag: Option<String>, String;
+        /// `new` or `existing`: refused where it is not so.
+        only: Option<String>, String;
+    }
     /// Reads the configuration of the node.
     NodeConfig "GET" ["node_config", "get_node_config"] "root" {
         /// `json`; anything else is ini.
@@ -529,6 +557,8 @@ requests! {
         key: String, String required;
         /// Its value.
         data: String, String required;
+        /// `new` or `existing`: refused where it is not so. Ours.
+        only: Option<String>, String;
     }
     /// Removes a key of a data object.
     DeleteKey "DELETE" ["key"] "admin" {
