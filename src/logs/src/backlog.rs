@@ -69,7 +69,7 @@ pub fn read_backlog(file: &Path, backlog: i64) -> io::Result<(String, u64)> {
     file.seek(SeekFrom::Start(len - take))?;
     let mut bytes = Vec::with_capacity(usize::try_from(take).unwrap_or(0));
     file.take(take).read_to_end(&mut bytes)?;
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    let mut text = String::from_utf8_lossy(&without_holes(bytes)).into_owned();
     // The first line is always dropped, even when the cut falls on its start: as in deployed agents.
     if take < len && take > 0 {
         text.drain(..next_line(&text));
@@ -77,8 +77,40 @@ pub fn read_backlog(file: &Path, backlog: i64) -> io::Result<(String, u64)> {
     Ok((text, len))
 }
 
+/// The bytes without the zeros that a power cut leaves where the file had grown and nothing was written yet.
+fn without_holes(bytes: Vec<u8>) -> Vec<u8> {
+    if memchr::memchr(0, &bytes).is_none() {
+        return bytes;
+    }
+    let mut whole = Vec::with_capacity(bytes.len());
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let is_hole = line.starts_with(&[0]) && line.iter().all(|byte| matches!(byte, 0 | b'\n'));
+        if !is_hole {
+            whole.extend(line.iter().filter(|byte| **byte != 0));
+        }
+    }
+    whole
+}
+
 /// Where the next line begins.
 #[must_use]
 pub fn next_line(text: &str) -> usize {
     memchr::memchr(b'\n', text.as_bytes()).map_or(text.len(), |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_that_a_power_cut_left_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.log");
+        let zeros = "\0".repeat(2_000);
+        let text = format!("one\n{zeros}\ntwo\n\nhal{zeros}\nthree\n{zeros}");
+        std::fs::write(&file, &text).unwrap();
+        let (seen, end) = read_backlog(&file, -1).unwrap();
+        assert_eq!(seen, "one\ntwo\n\nhal\nthree\n");
+        assert_eq!(end, u64::try_from(text.len()).unwrap());
+    }
 }
