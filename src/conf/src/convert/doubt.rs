@@ -5,6 +5,7 @@
 use crate::convert::Converter;
 use crate::convert::expected::Expected;
 use crate::convert::quantity::integer;
+use crate::convert::words::split_words;
 use crate::value::Value;
 
 impl Converter {
@@ -96,7 +97,13 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
                 || text.split('.').any(|part| part.len() > 1 && part.starts_with('0'))
         }
         // A name is known to a resolver only; an address of a network never resolves.
-        "ipname" | "gateway" => !text.contains('/'),
+        "ipname" | "gateway" => {
+            let is_number = text.chars().all(|sign| sign.is_ascii_digit() || sign == '.');
+            !text.contains('/') && (!is_number || text.parse::<std::net::Ipv4Addr>().is_ok())
+        }
+        "environment" => split_words(text).is_ok_and(|words| {
+            words.iter().all(|word| word.find('=').is_some_and(|place| place > 0))
+        }),
         "umask" | "perm" | "dirperm" => {
             u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o7777)
         }
@@ -110,7 +117,9 @@ pub(crate) fn doubt_of(keyword: &str, text: &str) -> Option<Expected> {
         "retcodes" => "exit codes with their states, as 0:up 1:down",
         "pg_cpu_quota" => "a share of the processors, as 50%, 50%@2, 50%@all or -1",
         "netmask" => "a netmask, as 24 or 255.255.255.0",
+        "ipname" if !text.contains('/') => "an address, as 10.0.0.1, or a name",
         "ipname" => "an address or a name: netmask is a keyword of its own",
+        "environment" => "variables with their values, as PORT=80 NAME=\"the web\"",
         "gateway" => "an address",
         _ => "an octal mode, as 027",
     })
@@ -167,6 +176,15 @@ mod tests {
     #[test]
     fn exit_codes_and_modes_have_rules_of_their_own() {
         for (keyword, text, is_doubted) in [
+            ("ipname", "10.0.0.1", false),
+            ("ipname", "web1.example.org", false),
+            ("ipname", "fd00::1", false),
+            ("ipname", "300.1.1.1", true),
+            ("ipname", "10.0.0", true),
+            ("gateway", "10.0.0.999", true),
+            ("environment", "A=1 B=\"x y\" C=", false),
+            ("environment", "FOO", true),
+            ("environment", "A=1 =2", true),
             ("retcodes", "0:up 1:down 3:n/a", false),
             ("retcodes", "0-up", true),
             ("retcodes", "0:on", true),

@@ -182,9 +182,12 @@ impl Validator<'_> {
             (_, "netns" | "ipcns" | "pidns" | "utsns" | "userns") => {
                 self.resources(std::iter::once(written.trim()))
             }
+            (_, "netmask") if section.starts_with("ip#") => self.netmask(section, written),
             (_, _) if keyword.ends_with("_requires") => {
-                let words = written.split_whitespace();
-                self.resources(words.filter_map(|word| word.split('(').next()))
+                let mut faults = wrong_requirements(section, written);
+                let words = requirements(written);
+                faults.extend(self.resources(words.iter().map(|(rid, _)| *rid)));
+                faults
             }
             _ => vec![],
         }
@@ -267,6 +270,15 @@ impl Validator<'_> {
         faults
     }
 
+    /// A prefix that is longer than the address.
+    fn netmask(&self, section: &str, written: &str) -> Vec<(Fault, String)> {
+        let address = self.doc.ini().get(section, "ipname").unwrap_or_default();
+        let is_short = address.trim().parse::<std::net::Ipv4Addr>().is_ok();
+        let length = written.trim().parse::<u8>().ok().filter(|length| is_short && *length > 32);
+        let reason = |length| format!("{length} is no prefix length of {address}: 32 at most");
+        length.map(|length| (MISTAKE, reason(length))).into_iter().collect()
+    }
+
     /// Resources of this object that are named.
     fn resources<'w>(&self, words: impl Iterator<Item = &'w str>) -> Vec<(Fault, String)> {
         let ini = self.doc.ini();
@@ -282,6 +294,51 @@ impl Validator<'_> {
         };
         missing.map(|word| (MISTAKE, near(word))).collect()
     }
+}
+
+/// The words `rid(state,state)` of a requirement: a state may hold a blank.
+fn requirements(written: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut depth = 0_u32;
+    let words = written.split(|sign: char| {
+        match sign {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        sign.is_whitespace() && depth == 0
+    });
+    words
+        .filter(|word| !word.is_empty())
+        .map(|word| {
+            let end = word.find('(').unwrap_or(word.len());
+            let states = word[end..].trim_start_matches('(').trim_end_matches(')').split(',');
+            (word[..end].trim(), states.map(str::trim).filter(|state| !state.is_empty()).collect())
+        })
+        .collect()
+}
+
+/// What can never be met of a requirement.
+fn wrong_requirements(section: &str, written: &str) -> Vec<(Fault, String)> {
+    const STATES: [&str; 7] = ["up", "down", "warn", "n/a", "undef", "stdby up", "stdby down"];
+    let mut faults = vec![];
+    let words = requirements(written).into_iter();
+    for (rid, states) in words.filter(|(rid, _)| !rid.eq_ignore_ascii_case("impossible")) {
+        if !rid.contains('#') {
+            let reason =
+                format!("{rid:?} is no resource: expected ids, as fs#1 or fs#1(up,stdby up)");
+            faults.push((MISTAKE, reason));
+        } else if rid == section {
+            faults.push((MISTAKE, format!("{rid} would wait for itself")));
+        }
+        let wrong = states.into_iter().filter(|state| !STATES.contains(state));
+        faults.extend(wrong.map(|state| {
+            (
+                MISTAKE,
+                format!("{state:?} is no state of {rid}: expected one of {}", STATES.join(", ")),
+            )
+        }));
+    }
+    faults
 }
 
 /// How bad is a relation to an object that is not there.

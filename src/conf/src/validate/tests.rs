@@ -54,6 +54,36 @@ fn told(path: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_can_never_be_met_or_used_is_a_mistake() {
+    let text = |line: &str| {
+        format!("[DEFAULT]\nid = i\nnodes = n1\n[app#1]\nstart = /bin/a\n{line}\n[ip#1]\n")
+    };
+    for (line, reason) in [
+        ("start_requires = app#1", "start_requires: app#1 would wait for itself"),
+        (
+            "start_requires = ip#1(stdby up, sideways)",
+            "start_requires: \"sideways\" is no state of ip#1: expected one of up, down, warn, n/a, undef, stdby up, stdby down",
+        ),
+        (
+            "start_requires = ip",
+            "start_requires: \"ip\" is no resource: expected ids, as fs#1 or fs#1(up,stdby up)",
+        ),
+        (
+            "environment = FOO",
+            "environment: \"FOO\" is not variables with their values, as PORT=80 NAME=\"the web\"",
+        ),
+    ] {
+        let told = told("web", &text(line));
+        let line = format!("Mistake web.conf line 6: app#1.{reason}");
+        assert!(told.contains(&line), "{line}: {told:?}");
+    }
+    let address =
+        "[DEFAULT]\nid = i\nnodes = n1\n[ip#1]\nipname = 10.0.0.1\nipdev = lo\nnetmask = 99\n";
+    let reason = "99 is no prefix length of 10.0.0.1: 32 at most";
+    assert_eq!(told("web", address), [format!("Mistake web.conf line 7: ip#1.netmask: {reason}")]);
+}
+
+#[test]
 fn a_driver_of_the_field_that_this_agent_lacks_is_a_warning() {
     let text = "[DEFAULT]\nid = i\nnodes = n1\n[share#1]\ntype = nfs\n[app#1]\ntype = smple\n";
     assert_eq!(
