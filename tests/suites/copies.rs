@@ -167,3 +167,49 @@ fn a_section_whose_resource_runs_is_not_deleted_before_it_is_stopped() {
         scene.seen(1, "web", 0)["resources"] == serde_json::json!({})
     });
 }
+
+#[test]
+fn what_is_for_other_nodes_now_runs_once_and_can_be_moved() {
+    let scene = Scene::start(&[("web", ""), ("shop", "")]);
+    for name in ["web", "shop"] {
+        scene.reach(0, &[name, "switch", "--to", "n1"]);
+        scene.wait_up(1, name, &[0]);
+    }
+    let n1 = &scene.cluster.nodes[0];
+    for name in ["web", "shop"] {
+        n1.om_ok(&[name, "set", "--kw", "nodes=n2 n3"]);
+        wait_for("n2 has the new configuration", || {
+            !scene.cluster.nodes[1].read(&format!("etc/{name}.conf")).contains("n1")
+        });
+        wait_for("it is told", || {
+            n1.om(&[name, "explain"]).out.contains("it is for other nodes now")
+        });
+        scene.wait_up(1, name, &[0]);
+    }
+    scene.reach(0, &["web", "switch", "--to", "n2"]);
+    scene.wait_up(2, "web", &[1]);
+    scene.reach(0, &["shop", "stop"]);
+    for name in ["web", "shop"] {
+        let file = n1.path(&format!("etc/{name}.conf"));
+        wait_for("its file goes from n1", || !file.exists());
+        wait_for("nor is there an instance", || scene.seen(1, name, 0).is_null());
+        assert_eq!(doubled(&scene, name), Vec::<String>::new());
+    }
+    scene.reach(1, &["shop", "start"]);
+    scene.wait_up(2, "shop", &[1]);
+    assert_eq!(scene.journal("shop"), ["start n1", "stop n1", "start n2"]);
+    // A node that is emptied stops it.
+    scene.cluster.nodes[1].om_ok(&["shop", "set", "--kw", "nodes=n1 n3"]);
+    scene.reach(1, &["node", "drain", "--node", "n2"]);
+    scene.wait_up_anywhere(0, "shop", 1);
+    assert!(!scene.file("shop", "up.n2").exists());
+    assert_eq!(doubled(&scene, "shop"), Vec::<String>::new());
+    scene.reach(0, &["shop", "switch", "--to", "n3"]);
+    scene.wait_up(0, "shop", &[2]);
+    // Taken off a node where it runs, in one command.
+    let n3 = &scene.cluster.nodes[2];
+    n3.om_ok(&["shop", "delete", "--local", "--force"]);
+    scene.wait_up(1, "shop", &[0]);
+    assert!(!n3.path("etc/shop.conf").exists());
+    assert_eq!(doubled(&scene, "shop"), Vec::<String>::new());
+}

@@ -92,6 +92,8 @@ pub struct ServiceMonitor {
     unsent: Posts,
     /// The restarts of its resources, as they are kept.
     kept: Kept,
+    /// The object is for other nodes now: it ends here once nothing runs.
+    is_left_over: bool,
 }
 
 impl ServiceMonitor {
@@ -119,6 +121,7 @@ impl ServiceMonitor {
             acting: None,
             is_adopting: true,
             watching: None,
+            is_left_over: false,
         }
     }
 
@@ -137,6 +140,11 @@ impl ServiceMonitor {
 
     /// Takes a decision and carries it out.
     fn pass(&mut self, ctx: &mut Context<Self>) {
+        if self.is_left_over && !self.may_run() {
+            // Nothing runs here, or its files are gone and what ran with them.
+            self.leave(ctx);
+            return;
+        }
         if self.is_adopting {
             // What was asked is published; what to do about it is decided later.
             let effects = self.with_view(|core, view| core.refresh(moment(), view));
@@ -376,6 +384,7 @@ impl Handler<ConfigChanged> for ServiceMonitor {
     type Result = ();
 
     fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
+        self.is_left_over = false;
         self.register(ctx);
         self.pass(ctx);
     }
@@ -397,7 +406,10 @@ impl Handler<Leave> for ServiceMonitor {
     type Result = ();
 
     fn handle(&mut self, _: Leave, ctx: &mut Context<Self>) {
-        self.leave(ctx);
+        if !std::mem::replace(&mut self.is_left_over, true) && self.may_run() {
+            log::warn!(path:% = self.core.path(); "not for this node any more, and it runs here: it goes once stopped");
+        }
+        self.pass(ctx);
     }
 }
 

@@ -107,8 +107,10 @@ impl Propagation {
         config: &LoadedConfig,
     ) -> Task {
         let own = snapshot.config(snapshot.nodename(), path);
+        // What was not evaluated yet may be up.
         let is_up = snapshot.local_instance(path).is_some_and(|instance| {
-            matches!(instance.avail, Some(Status::Up | Status::Warn | Status::StdbyUp))
+            !instance.is_known()
+                || matches!(instance.avail, Some(Status::Up | Status::Warn | Status::StdbyUp))
         });
         Task {
             path: path.clone(),

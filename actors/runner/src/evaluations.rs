@@ -68,10 +68,13 @@ impl Runner {
             self.queue.start(Self::limit())
         {
             let config = self.tools.config.load_full();
+            let snapshot = self.tools.snapshot.load();
+            // What still runs of an object that is for other nodes now is looked at until it is gone.
+            let is_left_over = snapshot.local_instance(&path).is_some();
             let object = config
                 .objects
                 .get(&path)
-                .filter(|object| object.has_instance(&config.node.nodename));
+                .filter(|object| is_left_over || object.has_instance(&config.node.nodename));
             let Some(object) = object.cloned() else {
                 self.queue.end(&path);
                 for waiter in waiters {
@@ -79,7 +82,6 @@ impl Runner {
                 }
                 continue;
             };
-            let snapshot = self.tools.snapshot.load();
             let previous =
                 snapshot.local_instance(&path).filter(|status| status.is_known()).cloned();
             let known = if is_fresh { None } else { self.watched.get(&path) };

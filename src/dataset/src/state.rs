@@ -163,6 +163,14 @@ impl State {
     /// The local instance was evaluated; its monitor stays.
     pub fn set_instance(&mut self, path: ObjectPath, mut status: InstanceStatus) {
         let old = self.now.local_instance(&path);
+        // It was evaluated while its monitor went: it is for other nodes now.
+        let is_for_others = |config: &Arc<ConfigEntry>| {
+            !config.scope.is_empty() && !config.scope.contains(&self.now.nodename)
+        };
+        let config = self.now.nodes.get(&self.now.nodename).and_then(|it| it.config.get(&path));
+        if old.is_none() && config.is_some_and(is_for_others) {
+            return;
+        }
         // A deployed peer crashes on an instance without monitor.
         status.monitor = Some(old.and_then(|old| old.monitor.clone()).unwrap_or_default());
         status.preserved = false;

@@ -85,7 +85,12 @@ impl World for View<'_> {
     fn local_objects(&self) -> Vec<&ObjectPath> {
         let local = self.snapshot.nodename();
         let objects = self.config.objects.iter();
-        objects.filter(|(_, object)| object.has_instance(local)).map(|(path, _)| path).collect()
+        // What is for other nodes now and runs on here is stopped with the node, too.
+        let is_left = |path: &ObjectPath| {
+            path.kind().has_instances() && self.snapshot.local_instance(path).is_some()
+        };
+        let here = objects.filter(|(path, object)| object.has_instance(local) || is_left(path));
+        here.map(|(path, _)| path).collect()
     }
 
     fn conditions(&self) -> Conditions {

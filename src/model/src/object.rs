@@ -91,7 +91,8 @@ pub struct ObjectSettings {
     pub nodes: Vec<NodeName>,
     /// Keyword `drpnodes`, in its order.
     pub drpnodes: Vec<NodeName>,
-    /// Nodes that run instances together with this one: `nodes`, or `drpnodes`, or none for a foreign node.
+    /// Nodes that run instances together with this one: `nodes`, or `drpnodes` on one of these. A foreign node, where what
+    /// was started before may run on, is not among them.
     pub peers: Vec<NodeName>,
     /// Keyword `topology`, default failover.
     pub topology: Topology,

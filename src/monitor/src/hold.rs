@@ -89,6 +89,9 @@ holds! {
     /// No configuration of the object here.
     NotConfigured = "not_configured", Weight::Stuck,
         "no configuration of it there";
+    /// The object is for other nodes now: what runs here goes on until it is stopped or moved, and is not restarted.
+    LeftOver = "left_over", Weight::Stuck,
+        "it is for other nodes now, and goes from this one once it is stopped or moved";
     /// The status is of another configuration, and is evaluated first.
     Outdated = "status_outdated", Weight::Waits,
         "its configuration changed: its status is evaluated";

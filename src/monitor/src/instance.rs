@@ -320,9 +320,10 @@ impl InstanceCore {
         conditions: Conditions,
     ) {
         type Part = fn(&mut InstanceCore, &Cx<'_>) -> bool;
-        let parts: [Part; 4] = [
+        let parts: [Part; 5] = [
             Self::clear_failed_start,
             Self::refresh_outdated_status,
+            Self::leave_alone_what_is_left_over,
             Self::supervise,
             Self::orchestrate_object,
         ];
@@ -353,6 +354,19 @@ impl InstanceCore {
             self.start_run(Action::Refresh, Then::Plain);
         }
         self.hold(|| Hold::Outdated);
+        false
+    }
+
+    /// What runs on of an object that is for other nodes now: targets stop and move it, nothing happens by itself.
+    fn leave_alone_what_is_left_over(&mut self, cx: &Cx<'_>) -> bool {
+        if cx.settings.peers.contains(cx.view.world.local_node()) {
+            return true;
+        }
+        self.hold(|| Hold::LeftOver);
+        let is_leaving = cx.before.local_expect == Some(LocalExpect::Shutdown);
+        if cx.before.global_expect.is_some() || is_leaving {
+            self.orchestrate_object(cx);
+        }
         false
     }
 

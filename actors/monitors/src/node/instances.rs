@@ -73,9 +73,10 @@ impl NodeMonitor {
                     is_changed = true;
                     self.unsent.evaluate.insert(path.clone());
                 }
-                // Deleted: its monitor sees to its target, then ends. Moved away: it ends.
+                // Deleted: its monitor sees to its target, then ends. Moved away: it ends once nothing runs here.
                 (Some(_), false) if object.is_some() => {
                     self.unsent.leaving.insert(path.clone(), Leave);
+                    self.unsent.evaluate.insert(path.clone());
                 }
                 (Some(monitor), false) => _ = monitor.try_send(ViewChanged),
                 (None, false) => {}
@@ -84,6 +85,29 @@ impl NodeMonitor {
         if is_changed {
             self.shared.registry.store(Arc::new(next));
         }
+        self.post(ctx);
+    }
+
+    /// Starts the monitors of what is for other nodes now and was on this one: while no daemon was there to see it, it may run.
+    fn follow_left_over(&mut self, objects: &[ObjectPath], ctx: &mut Context<Self>) {
+        let config = self.shared.config.load_full();
+        let local = &config.node.nodename;
+        let is_left = |path: &&ObjectPath| {
+            let object = config.objects.get(path);
+            path.kind().has_instances()
+                && object.is_some_and(|object| !object.has_instance(local))
+                && self.shared.paths.var_dir(path).is_dir()
+        };
+        let left: Vec<&ObjectPath> = objects.iter().filter(is_left).collect();
+        let mut next = (**self.shared.registry.load()).clone();
+        for path in left {
+            if !next.contains_key(path) {
+                next.insert(path.clone(), Arc::new(self.start_monitor(path)));
+            }
+            self.unsent.leaving.insert(path.clone(), Leave);
+            self.unsent.evaluate.insert(path.clone());
+        }
+        self.shared.registry.store(Arc::new(next));
         self.post(ctx);
     }
 
@@ -132,6 +156,7 @@ impl NodeMonitor {
                     this.tell.run.do_send(RunAction { path: path.clone(), action, priority: 0 });
                 }
             }
+            this.follow_left_over(&objects, ctx);
             this.follow(objects, ctx);
             this.is_loaded = true;
             this.pass_soon(ctx);

@@ -2,8 +2,10 @@
 //!
 //! Part of the `impl` of [`ServiceMonitor`], in a file of its own for its length.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
-use model::GlobalExpect;
+use model::{GlobalExpect, InstanceStatus, Status};
 use monitor::{Action, RunId};
 
 use mail::config_watcher::Look;
@@ -73,5 +75,23 @@ impl ServiceMonitor {
             }
             address.do_send(Done { id, exit_code });
         });
+    }
+
+    /// Whether something of the instance runs, or may: others start what is not seen here any more.
+    pub(super) fn may_run(&self) -> bool {
+        let snapshot = self.shared.snapshot.load();
+        let is_up = |status: &Arc<InstanceStatus>| {
+            !status.is_known()
+                || matches!(status.avail, Some(Status::Up | Status::Warn | Status::StdbyUp))
+        };
+        let path = self.core.path();
+        // A deletion here has stopped it, and peers wait for the end of one.
+        if monitor::is_leaving(self.core.monitor()) {
+            return false;
+        }
+        self.is_adopting
+            || self.core.monitor().status.is_transitioning()
+            || (self.shared.config.load().objects.contains_key(path)
+                && snapshot.local_instance(path).is_some_and(is_up))
     }
 }

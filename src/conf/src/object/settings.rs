@@ -131,13 +131,9 @@ impl Gatherer<'_> {
         {
             settings.drpnodes.insert(0, first);
         }
-        settings.peers = if settings.nodes.contains(&node) {
-            settings.nodes.clone()
-        } else if settings.drpnodes.contains(&node) {
-            settings.drpnodes.clone()
-        } else {
-            vec![]
-        };
+        let is_of_drp = !settings.nodes.contains(&node) && settings.drpnodes.contains(&node);
+        let peers = if is_of_drp { &settings.drpnodes } else { &settings.nodes };
+        settings.peers.clone_from(peers);
         settings.topology = self.word("topology", Topology::Failover, |topology| {
             matches!(topology, Topology::Failover | Topology::Flex | Topology::Span)
         });

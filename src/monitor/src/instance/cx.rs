@@ -73,10 +73,15 @@ impl Cx<'_> {
     }
 }
 
-/// Nodes that also run the object and are starting: they do not know yet what they run.
+/// Nodes that also run the object, or have its configuration although it is for others now, and are starting: they do not
+/// know yet what they run.
 pub(crate) fn peers_in_init(cx: &Cx<'_>) -> Vec<NodeName> {
     let world = cx.view.world;
-    let peers = cx.settings.peers.iter().filter(|node| *node != world.local_node());
+    let may_run = |node: &&NodeName| {
+        cx.settings.peers.contains(node) || world.config(node, cx.view.path).is_some()
+    };
+    let others = world.cluster_nodes().iter().filter(|node| *node != world.local_node());
+    let peers = others.filter(may_run);
     let is_in_init = |node: &&NodeName| {
         world
             .node(node)
