@@ -122,13 +122,14 @@ pub(super) async fn set_object(
     if let Some((path, target)) = deletion_of_plain(options) {
         return delete_plain(context, path, target).await;
     }
-    let request = monitor::ObjectRequest {
+    let mut request = monitor::ObjectRequest {
         path: options.path.clone(),
         status: options.status.clone(),
         local_expect: options.local_expect.clone(),
         global_expect: options.global_expect.clone(),
         stonith: options.stonith.clone(),
         reset_retries: options.reset_retries,
+        is_late: false,
     };
     let deadline = Instant::now() + NEW_OBJECT_PATIENCE;
     let (reply, changes) = loop {
@@ -141,9 +142,10 @@ pub(super) async fn set_object(
                 let is_coming = || context.mail.paths.config_file(&path).exists();
                 path.kind().has_instances() && (config.objects.contains_key(&path) || is_coming())
             });
-        if !is_new || Instant::now() >= deadline {
+        if !is_new || request.is_late {
             break (reply, changes);
         }
+        request.is_late = Instant::now() >= deadline;
         tokio::time::sleep(NEW_OBJECT_PAUSE).await;
     };
     let mut reply = reply;

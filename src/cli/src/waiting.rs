@@ -252,7 +252,11 @@ impl Waiting {
     /// Why it will not come, as the monitors explain it: what holds most holds until somebody does something, and nothing
     /// else is on its way.
     #[must_use]
-    pub fn stuck(&self, explained: &Explanation) -> Option<String> {
+    pub fn stuck(&self, seen: Seen<'_>, explained: &Explanation) -> Option<String> {
+        // What acts has an end.
+        if seen.monitors().any(|(_, monitor)| monitor.status.is_transitioning()) {
+            return None;
+        }
         // A configuration that differs is on its way, as long as the nodes hear each other.
         let waits = |blocker: &Blocker| {
             blocker.weight == Weight::Waits || blocker.reason.id == "config_differs"

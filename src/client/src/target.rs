@@ -360,7 +360,7 @@ impl<'a> Waits<'a> {
                     if questions > 0 && told.is_due() {
                         questions -= 1;
                         let explained = explain::explained(self.link, &path);
-                        if let Some(reason) = explained.and_then(|it| waiting.stuck(&it)) {
+                        if let Some(reason) = explained.and_then(|it| waiting.stuck(seen, &it)) {
                             let goal = waiting.goal();
                             complain(&reason);
                             note(&format!(

@@ -124,6 +124,8 @@ pub struct ObjectRequest {
     pub stonith: Option<String>,
     /// Forget the restart counters.
     pub reset_retries: bool,
+    /// It was waited for in vain: what no node has evaluated yet takes the targets that need no state.
+    pub is_late: bool,
 }
 
 /// How the validation of one target object ends.
@@ -145,7 +147,7 @@ pub fn set_service_monitor(
     for path in targets(world, request) {
         // An empty text sets nothing, as null.
         let wanted = request.global_expect.as_deref().filter(|text| !text.is_empty());
-        match validate(world, &path, wanted) {
+        match validate(world, &path, wanted, request.is_late) {
             Verdict::Accept(target) => {
                 let text = target.as_ref().map_or("None".to_owned(), ToString::to_string);
                 reply.info.push(format!("{path} defer target state set to {text}"));
@@ -166,12 +168,25 @@ pub fn set_service_monitor(
             Verdict::Info(text) => reply.info.push(text),
             Verdict::Error(text) => reply.error.push(text),
             Verdict::Unknown => {
-                reply.error.push(format!("object {path} does not exist"));
+                reply.error.push(unknown(world, &path));
                 reply.is_unknown_object = true;
             }
         }
     }
     (reply, changes)
+}
+
+/// Why an object takes no target: it is not there, or nobody knows how it is.
+fn unknown(world: &dyn World, text: &str) -> String {
+    let path = ObjectPath::parse(text).ok();
+    let view = path.as_ref().map(|path| ObjectView::new(world, path));
+    match view.as_ref().and_then(|view| view.instances.first()) {
+        Some(seen) => format!(
+            "{text} was not evaluated yet: something of it answers late on {}: `om {text} print status`",
+            seen.node
+        ),
+        None => format!("object {text} does not exist"),
+    }
 }
 
 /// What an abort ends, and what becomes of the object then.
@@ -250,7 +265,7 @@ fn targets(world: &dyn World, request: &ObjectRequest) -> Vec<String> {
     found
 }
 
-fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
+fn validate(world: &dyn World, text: &str, wanted: Option<&str>, is_late: bool) -> Verdict {
     let Some(word) = wanted else { return Verdict::Accept(None) };
     let target = GlobalExpect::from(word);
     let Ok(path) = ObjectPath::parse(text) else { return Verdict::Unknown };
@@ -265,9 +280,16 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>) -> Verdict {
     }
     let view = ObjectView::new(world, &path);
     // A status of an object without instances says that its node is there, and nothing that a target is about.
-    let is_plain = !path.kind().has_instances() && path.kind() != Kind::Ccfg;
-    if is_plain || view.known().next().is_none() {
+    if !path.kind().has_instances() && path.kind() != Kind::Ccfg {
         return Verdict::Unknown;
+    }
+    if view.known().next().is_none() {
+        let needs_no_state =
+            matches!(target, GlobalExpect::Thawed | GlobalExpect::Deleted | GlobalExpect::Purged);
+        return match is_late && needs_no_state && !view.instances.is_empty() {
+            true => Verdict::Accept(Some(target)),
+            false => Verdict::Unknown,
+        };
     }
     let is_targeting = |monitor: &model::InstanceMonitor| {
         monitor.global_expect.as_ref().is_some_and(|current| *current == target)

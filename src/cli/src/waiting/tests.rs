@@ -289,8 +289,10 @@ fn explained(blockers: &[(&str, &str)], next: Value) -> Explanation {
 
 #[test]
 fn a_wait_is_stuck_where_nothing_goes_on_by_itself() {
-    let waiting = ordered(&one("down", idle()));
-    let stuck = |blockers: &[(&str, &str)]| waiting.stuck(&explained(blockers, json!([])));
+    let still = one("down", idle());
+    let waiting = ordered(&still);
+    let stuck =
+        |blockers: &[(&str, &str)]| waiting.stuck(still.seen(), &explained(blockers, json!([])));
     let why = Some("w1 is down: the node is frozen".to_owned());
     assert_eq!(stuck(&[("stuck", "node_frozen"), ("normal", "not_leader")]), why);
     assert_eq!(stuck(&[]), None);
@@ -298,9 +300,12 @@ fn a_wait_is_stuck_where_nothing_goes_on_by_itself() {
     assert_eq!(stuck(&[("stuck", "node_frozen"), ("waits", "parents")]), None);
     assert_eq!(stuck(&[("stuck", "config_differs")]), None);
     let step = json!([{"after": 0.0, "node": "n2", "object": "w1", "what": "thaw", "is_action": true, "reason": ""}]);
-    assert_eq!(waiting.stuck(&explained(&[("stuck", "node_frozen")], step)), None);
-    let clear = Waiting::for_clear(&w1(), one("down", idle()).seen());
-    assert_eq!(clear.stuck(&explained(&[("stuck", "node_frozen")], json!([]))), None);
+    let frozen = |next| explained(&[("stuck", "node_frozen")], next);
+    assert_eq!(waiting.stuck(still.seen(), &frozen(step)), None);
+    let clear = Waiting::for_clear(&w1(), still.seen());
+    assert_eq!(clear.stuck(still.seen(), &frozen(json!([]))), None);
+    let acts = one("unknown", json!({"status": "deleting"}));
+    assert_eq!(waiting.stuck(acts.seen(), &frozen(json!([]))), None, "a deletion goes on");
 }
 
 #[test]

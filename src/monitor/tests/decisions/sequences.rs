@@ -211,6 +211,7 @@ fn change(request: &Value) -> Change {
     Change {
         status: request["status"].as_str().map(model::MonitorStatus::from),
         reset_retries: request["reset_retries"] == true,
+        is_late: false,
         ..Change::default()
     }
 }

@@ -133,3 +133,25 @@ fn a_start_of_what_is_not_provisioned_is_refused_with_the_command_that_ends_it()
     assert_eq!(ask(&world(&json!({}), true)), (vec![], 1));
     assert_eq!(ask(&world(&json!({"provisioned": "mixed"}), true)), (vec![], 1));
 }
+
+#[test]
+fn what_nobody_has_evaluated_is_there_and_can_be_deleted() {
+    let ask = |target: &str, is_late: bool| {
+        let request = ObjectRequest {
+            path: "svc1".into(),
+            global_expect: Some(target.into()),
+            is_late,
+            ..ObjectRequest::default()
+        };
+        let (reply, changes) =
+            set_service_monitor(&world(&json!({"updated": 0.0}), true), &request);
+        (reply.error, changes.len())
+    };
+    let refusal =
+        "svc1 was not evaluated yet: something of it answers late on n1: `om svc1 print status`";
+    assert_eq!(ask("started", true), (vec![refusal.to_owned()], 0));
+    assert_eq!(ask("deleted", false), (vec![refusal.to_owned()], 0), "it is waited for first");
+    for target in ["deleted", "purged", "thawed"] {
+        assert_eq!(ask(target, true), (vec![], 1), "{target}");
+    }
+}
