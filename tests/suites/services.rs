@@ -472,3 +472,25 @@ fn what_runs_on_without_its_configuration_is_told_and_a_stop_ends_what_removed_s
     assert_eq!(running("3003.5"), 0);
     assert!(!node.path("etc/web.conf").exists());
 }
+
+#[test]
+fn a_renamed_section_is_warn_until_a_stop() {
+    let node = Node::started("n1");
+    let app = |number: u32| {
+        format!(
+            "[DEFAULT]\nid = 00000000-0000-4000-8000-00000000000b\nnodes = n1\norchestrate = ha\n[app#{number}]\ntype = simple\nstart = /bin/sleep 3004.5\n"
+        )
+    };
+    node.write("etc/web.conf", &app(1));
+    node.wait_avail("web", "up");
+    node.write("etc/web.conf", &app(2));
+    // Nothing is started beside what runs.
+    let web = node.wait_instance("web", "what app#1 started is told", |web| {
+        web["resources"]["app#1"]["label"] == "removed section"
+    });
+    assert_eq!(web["avail"], "warn", "{web}");
+    assert_eq!(node.processes(|line| line == "/bin/sleep 3004.5").len(), 1);
+    node.om_ok(&["web", "stop", "--wait", "--time", "20s"]);
+    assert_eq!(node.processes(|line| line == "/bin/sleep 3004.5"), Vec::<u32>::new());
+    node.wait_avail("web", "down");
+}

@@ -312,7 +312,13 @@ impl Act<'_> {
                 if self.instance.path.kind().has_instances() {
                     self.freeze_before_stop()?;
                     self.unprovision()?;
-                    self.end_left(remains::Left::All)?;
+                    // Of named resources, no others.
+                    let is_whole = self.is_whole();
+                    self.end_left(if is_whole {
+                        remains::Left::All
+                    } else {
+                        remains::Left::Named
+                    })?;
                 }
                 self.delete()
             }

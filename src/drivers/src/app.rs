@@ -163,6 +163,7 @@ impl App {
         users.extend(command.map(|command| self.launch.users(&command)).unwrap_or_default());
         Owner {
             id: id.to_owned(),
+            object: Some((scene.instance.path.clone(), (*scene.host.paths).clone())),
             rid: scene.resource.rid.as_str().to_owned(),
             users,
             older_ids: launched.ids(),

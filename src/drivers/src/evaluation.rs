@@ -16,7 +16,7 @@ use crate::driver::{Instance, Phase, Resource, Scene};
 use crate::host::{Host, Parked};
 use crate::journal::Journal;
 use crate::report::Report;
-use crate::status_file;
+use crate::{leftovers, status_file};
 
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -139,6 +139,10 @@ pub(crate) fn evaluate(
             resources.insert(rid, resource.unwrap_or_else(|| Arc::new(published)));
         }
         has_changed |= changes;
+    }
+    for (rid, left, pids) in leftovers::of_removed(host, instance) {
+        watch.pids.insert(rid.clone(), pids);
+        resources.insert(rid, Arc::new(left));
     }
     Evaluation { status: sum(host, instance, updated, resources, running), watch }
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::ObjectPath;
+use model::{ObjectPath, ResourceSettings, ResourceStatus, Status, Timestamp};
+use monitor::ResourceReport;
 
 use dataset::config::LoadedObject;
 use dataset::shared_map::SharedMap;
@@ -16,7 +17,9 @@ use machine::paths::Paths;
 
 use crate::cgroup::Cgroups;
 use crate::container::left;
+use crate::driver::Instance;
 use crate::ending::Manner;
+use crate::host::Host;
 use crate::journal::Journal;
 use crate::launched::Launched;
 use crate::owner::Owner;
@@ -84,6 +87,7 @@ impl Search<'_> {
                 id: id.unwrap_or_default(),
                 older_ids: launched.ids(),
                 path: self.id.is_none().then(|| self.path.to_string()),
+                object: Some((self.path.clone(), self.paths.clone())),
                 groups: groups.get(&rid).cloned().unwrap_or_default(),
                 rid: rid.clone(),
                 users,
@@ -128,6 +132,47 @@ impl Search<'_> {
             ending::told(&crate::leftovers::named(&named))
         })
     }
+}
+
+/// What sections that are gone started, and runs on, with its processes. It is `warn`: nobody starts the object beside it,
+/// and a stop has something to stop.
+pub(crate) fn of_removed(
+    host: &Host,
+    instance: &Instance,
+) -> Vec<(String, ResourceStatus, BTreeSet<u32>)> {
+    let is_removed = |rid: &str| instance.resource(rid).is_none();
+    if !launched_for(&instance.var_dir).iter().any(|rid| is_removed(rid)) {
+        return vec![];
+    }
+    let search = Search {
+        paths: &host.paths,
+        path: &instance.path,
+        id: Some(instance.id.as_str()).filter(|id| !id.is_empty()),
+        cgroups: &host.cgroups,
+        scan: None,
+        is_meant: &is_removed,
+        users: &|_| BTreeSet::new(),
+    };
+    let status = |rid: &str, found: &[Process]| {
+        let line = format!(
+            "error: its section is gone, and what it started runs on: {}: `om {} stop` ends it, too",
+            pids(found),
+            instance.path
+        );
+        let driver = rid.split('#').next().unwrap_or(rid).to_owned();
+        let settings = ResourceSettings { driver, ..ResourceSettings::default() };
+        let report = ResourceReport {
+            status: Status::Warn,
+            label: "removed section".to_owned(),
+            log: vec![line],
+            ..ResourceReport::default()
+        };
+        monitor::resource_status(Timestamp::NEVER, &settings, report)
+    };
+    let found = search.find().into_iter();
+    found
+        .map(|(rid, all)| (rid.clone(), status(&rid, &all), all.iter().map(|it| it.pid).collect()))
+        .collect()
 }
 
 /// `app#1: 12 34`.

@@ -102,7 +102,9 @@ impl Marks {
     fn is_of(&self, owner: &Owner) -> bool {
         let is_path = owner.path.is_some() && self.path == owner.path;
         let is_object = self.id == owner.id || owner.older_ids.contains(&self.id) || is_path;
-        is_object && self.rid == owner.rid
+        is_object
+            && self.rid == owner.rid
+            && !self.path.as_deref().is_some_and(|path| owner.is_of_another(path))
     }
 
     /// Whether they were written by one of these users, root or us.

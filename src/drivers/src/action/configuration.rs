@@ -92,6 +92,9 @@ impl Act<'_> {
 
     /// `enable`, `disable`: of the object, or of the named resources.
     pub(super) fn enable(&self, is_enabled: bool) -> Result<(), Failure> {
+        if !is_enabled && self.instance.path.kind().has_instances() {
+            self.tell_what_goes_on();
+        }
         self.edit(|ini| {
             let sections = if self.selection.is_all() {
                 vec!["DEFAULT".to_owned()]

@@ -91,6 +91,30 @@ impl Act<'_> {
         }
     }
 
+    /// Before it is disabled: starts and stops leave it alone from then on, whatever runs.
+    pub(super) fn tell_what_goes_on(&self) {
+        let is_up = |status: &Status| matches!(status, Status::Up | Status::StdbyUp | Status::Warn);
+        let is_meant = |rid: &str| {
+            self.instance
+                .resource(rid)
+                .is_some_and(|one| self.selection.is_all() || self.selection.has(one))
+        };
+        let path = &self.instance.path;
+        let known = (self.others)(path, &self.instance.settings.peers);
+        for (node, status) in known {
+            let resources = status.resources.iter().flatten();
+            let up = resources.filter(|(rid, one)| is_up(&one.status) && is_meant(rid));
+            let rids: Vec<String> = up.map(|(rid, _)| rid.to_string()).collect();
+            if !rids.is_empty() {
+                self.instance.journal.warn(format_args!(
+                    "{} runs on {node}, and goes on: a stop leaves alone what is disabled. To end it: `om {path} enable`, \
+                     then `om {path} stop`",
+                    rids.join(", ")
+                ));
+            }
+        }
+    }
+
     /// Before a deletion: nothing of the instance runs on, whatever its configuration says now. An operator is asked to stop
     /// it first, or for `--force`.
     pub(super) fn stop_before_deletion(&self) -> Result<(), Failure> {
