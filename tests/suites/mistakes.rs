@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use harness::{Node, wait_for};
+use harness::{Cluster, Node, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Lines with a mistake in them, the exit code, and what is told.
@@ -35,7 +35,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ("web run --rid nope", 1, "no resource matches"),
     ("web provision --rid nope", 1, "no resource matches"),
     ("web set provisioned --rid nope", 1, "no resource matches"),
-    ("web freeze --rid nope", 1, "no resource matches"),
+    ("web freeze --rid nope", 2, "takes no --rid"),
     ("web enable --rid nope", 1, "no such section: nope"),
     ("web disable --subsets nope", 1, "no resource matches"),
     ("web delete --tags nope --local", 1, "no resource matches"),
@@ -399,4 +399,38 @@ fn without_a_daemon_a_command_does_its_work_or_says_how_to_start_one() {
     try_all(ASKED, 1, "the daemon is not running: start it with `om daemon start`");
     try_all(DONE, 0, "");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_named_is_purged_and_nothing_else() {
+    let node = Node::started("n1");
+    let app =
+        |number: u32| format!("[app#{number}]\ntype = simple\nstart = /bin/sleep 3005.{number}\n");
+    let head =
+        "[DEFAULT]\nid = 00000000-0000-4000-8000-00000000000c\nnodes = n1\norchestrate = ha\n";
+    node.write("etc/web.conf", &(head.to_owned() + &app(1) + &app(2)));
+    node.wait_avail("web", "up");
+    let running =
+        |number: u32| node.processes(|line| line == format!("/bin/sleep 3005.{number}")).len();
+    node.om_ok(&["web", "purge", "--rid", "app#1", "--local"]);
+    assert_eq!((running(1), running(2)), (0, 1));
+    assert!(!node.read("etc/web.conf").contains("app#1"));
+    // An instance is frozen as a whole.
+    let refused = node.om(&["web", "freeze", "--rid", "app#2"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(!node.path("var/svc/web/frozen").exists());
+    // What is disabled is left alone from then on: that is told.
+    let disabled = node.om(&["web", "disable", "--rid", "app#2"]);
+    assert!(disabled.err.contains("app#2 runs on n1, and goes on"), "{disabled:?}");
+}
+
+#[test]
+fn the_last_heartbeat_between_nodes_is_kept() {
+    let cluster = Cluster::start(2);
+    let n1 = &cluster.nodes[0];
+    let before = n1.read("etc/cluster.conf");
+    let refused = n1.om(&["cluster", "delete", "--rid", "hb#1"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("no heartbeat between the nodes"), "{refused:?}");
+    assert_eq!(n1.read("etc/cluster.conf"), before);
 }

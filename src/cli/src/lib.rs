@@ -29,7 +29,7 @@ pub use command::{
 };
 pub use complete::keywords::{Known, Sections};
 pub use complete::{Completion, complete, script};
-pub use lookup::{long_option, option_name};
+pub use lookup::{action_that_begins, long_option, option_name};
 pub use moves::{Moves, Places};
 pub use options::{Takes, duration};
 pub use parse::{NOT_ANSWERED, NOT_ASKED, parse, usage_code};

@@ -31,6 +31,14 @@ pub fn long_option(group: &str, action: &str, name: &str) -> Option<(&'static st
     (count == words.len() && group.takes(action, opt.name)).then_some((opt.name, opt.takes))
 }
 
+/// An action on services of several words that begins so: `print status` for `print`, which is no object.
+#[must_use]
+pub fn action_that_begins(word: &str) -> Option<&'static str> {
+    let all = Group::by_name("svc").into_iter().flat_map(Group::all).map(|action| action.words);
+    let begun = |words: &&str| words.split_once(' ').is_some_and(|(first, _)| first == word);
+    all.into_iter().find(begun)
+}
+
 /// The group of a selector: that of the kind that all its paths name, as `test/cfg/c1` does; else `svc`.
 pub(crate) fn group_of(selector: &str) -> &'static str {
     let kind =

@@ -154,8 +154,8 @@ const INSTANCE_ACTIONS: &[Action] = &[
     ),
     action("takeover", "Move to this node", &[WAIT, RUN, &["disable-rollback"]]),
     action("giveback", "Move to the best placement", &[WAIT, RUN, &["disable-rollback"]]),
-    action("freeze", "Block orchestration", &[WAIT, RESOURCES, RUN]),
-    action("thaw", "Allow orchestration again", &[WAIT, RESOURCES, RUN]),
+    action("freeze", "Block orchestration", &[WAIT, RUN]),
+    action("thaw", "Allow orchestration again", &[WAIT, RUN]),
     action(
         "provision",
         "Allocate what the resources need, and start",
@@ -342,7 +342,7 @@ const CLUSTER_ACTIONS: &[Action] = &[
     action("ls", "Print the object of its configuration", &[]),
     action("print config mtime", "Print when the configuration changed", &[]),
     action("logs", "Print the log", &[LOGS]),
-    action("delete", "Delete sections of the configuration: --rid hb#2", &[&["rid"]]),
+    action("delete", "Delete sections of the configuration: --rid hb#2", &[&["rid", "force"]]),
     action(
         "whatif",
         "Tell what would become of the services if the nodes of --down died",

@@ -211,9 +211,9 @@ fn evaluated_text(value: &serde_json::Value) -> String {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Manner {
     /// List operators start from the evaluated value.
-    eval: bool,
+    pub(super) eval: bool,
     /// Members may be taken out of the cluster, and mistakes written.
-    force: bool,
+    pub(super) force: bool,
 }
 
 /// Applies edits to a file, all or none. Nothing is written if nothing changes.

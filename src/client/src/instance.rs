@@ -44,7 +44,7 @@ pub(super) fn run(
         && action == InstanceAction::Delete
         && let Some(rids) = &options.rid
     {
-        return delete_sections(om, path, rids);
+        return delete_sections(om, path, rids, options.force);
     }
     if action == InstanceAction::Abort && (*target != Target::Default || options.is_local()) {
         let selector = selected.paths.iter().map(ObjectPath::as_str).collect::<Vec<_>>().join(",");
@@ -105,7 +105,7 @@ pub(super) fn run(
 }
 
 /// Deletes sections of a configuration that has no instance.
-fn delete_sections(om: &Om, path: &ObjectPath, rids: &str) -> Done {
+fn delete_sections(om: &Om, path: &ObjectPath, rids: &str, force: bool) -> Done {
     let owner = document::Owner::Object(path.clone());
     for section in rids.split(',').map(str::trim) {
         if !config_edit::has_section(om, &owner, section)? {
@@ -113,8 +113,8 @@ fn delete_sections(om: &Om, path: &ObjectPath, rids: &str) -> Done {
         }
     }
     let sections = rids.split(',').map(|rid| Edit::DeleteSection(rid.trim().into()));
-    config_edit::change(om, &owner, &sections.collect::<Vec<_>>(), config_edit::Manner::default())
-        .map(|()| 0)
+    let manner = config_edit::Manner { force, ..config_edit::Manner::default() };
+    config_edit::change(om, &owner, &sections.collect::<Vec<_>>(), manner).map(|()| 0)
 }
 
 /// Refuses to delete what runs: a deletion stops it, and who types one may think of another object.

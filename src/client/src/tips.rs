@@ -81,6 +81,12 @@ pub(super) fn no_such_object(path: &ObjectPath, known: &[ObjectPath]) -> String 
     if path.kind() == Kind::Ccfg {
         return "the cluster has no configuration yet: `om daemon start` writes one".to_owned();
     }
+    // `om print status`: its first word was taken for the object.
+    if let Some(words) = cli::action_that_begins(path.as_str()) {
+        return format!(
+            "object {path} does not exist: the object comes first, as in `om <object> {words}`"
+        );
+    }
     let near = nearest(path.as_str(), known.iter().map(ObjectPath::as_str));
     match near.or_else(|| nearest(path.as_str(), cli::group_names())) {
         Some(near) => format!("object {path} does not exist: did you mean {near}?"),
@@ -136,6 +142,14 @@ mod tests {
             ("test/cfg/c2", "object test/cfg/c2 does not exist: did you mean test/cfg/c1?"),
             ("daemno", "object daemno does not exist: did you mean daemon?"),
             ("billing", "object billing does not exist"),
+            (
+                "print",
+                "object print does not exist: the object comes first, as in `om <object> print status`",
+            ),
+            (
+                "edit",
+                "object edit does not exist: the object comes first, as in `om <object> edit config`",
+            ),
             ("cluster", "the cluster has no configuration yet: `om daemon start` writes one"),
         ] {
             assert_eq!(no_such_object(&path(typed), &known), expected);

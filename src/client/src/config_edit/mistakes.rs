@@ -39,7 +39,8 @@ pub(crate) fn step_faults(om: &Om, document: &Document, context: &Context) -> Ve
     in_force::load_node_in_force(&om.paths, &om.nodename).step_faults(&after)
 }
 
-/// Refuses what takes other members out of the cluster: they would find themselves alone, with their services running.
+/// Refuses what takes other members out of the cluster, or the last heartbeat from between them: they would find themselves
+/// alone, with their services running.
 pub(crate) fn refuse_ejection(
     om: &Om,
     document: &Document,
@@ -48,6 +49,12 @@ pub(crate) fn refuse_ejection(
     let Some(after) = document.node_settings(context) else { return Ok(()) };
     let in_force = in_force::load_node_in_force(&om.paths, &om.nodename);
     let ejected = in_force.ejected(&after);
+    if after.nodes.len() > 1 && after.heartbeats.is_empty() && !in_force.heartbeats.is_empty() {
+        return Err(Failure::new(
+            "nothing is written: it would leave no heartbeat between the nodes, which would not know of each other any more: \
+             add another one first; --force does it all the same",
+        ));
+    }
     if ejected.is_empty() {
         return Ok(());
     }
