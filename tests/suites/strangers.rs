@@ -353,6 +353,7 @@ fn a_silent_crowd_keeps_neither_members_nor_voters_out() {
 
 #[test]
 fn a_crowd_that_dribbles_keeps_no_voter_waiting() {
+    harness::lift_descriptors();
     let node = Node::started("n1");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
