@@ -211,7 +211,6 @@ fn change(request: &Value) -> Change {
     Change {
         status: request["status"].as_str().map(model::MonitorStatus::from),
         reset_retries: request["reset_retries"] == true,
-        is_late: false,
         ..Change::default()
     }
 }
@@ -226,5 +225,6 @@ pub(crate) fn object_request(request: &Value) -> ObjectRequest {
         global_expect: text("global_expect"),
         stonith: text("stonith"),
         reset_retries: request["reset_retries"] == true,
+        is_late: false,
     }
 }
