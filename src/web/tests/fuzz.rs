@@ -1,8 +1,8 @@
-//! Whatever a stranger writes as path, query, header or body, is told what it is: no panic, and in a time that it does not choose.
+//! Whatever a stranger writes as path, query, header or body, is told what it is, without a panic.
 //!
 //! Seeded: what fails fails again. Pieces of what is understood are put together at random, so that cases come far.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Map;
 use web::credentials::Credentials;
@@ -15,9 +15,6 @@ use web::{accept, page, query, site};
 
 /// Cases of each kind.
 const CASES: usize = 4_000;
-
-/// All of them, on a slow machine without optimization.
-const WITHIN: Duration = Duration::from_secs(60);
 
 /// Numbers that look random: xorshift.
 struct Dice(u64);
@@ -219,7 +216,6 @@ const HEADERS: &[&str] = &[
 
 /// Runs a kind of case many times. The seed of a case tells it from all others.
 fn many(kind: u64, case: impl Fn(&mut Dice)) {
-    let begin = Instant::now();
     for number in 0..CASES {
         let seed = kind << 32 | (number as u64 + 1);
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -228,7 +224,6 @@ fn many(kind: u64, case: impl Fn(&mut Dice)) {
             case(&mut dice);
         }));
         assert!(told.is_ok(), "the case of seed {seed:#x} panicked");
-        assert!(begin.elapsed() < WITHIN, "the cases up to seed {seed:#x} took too long");
     }
 }
 
