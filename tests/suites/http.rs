@@ -84,6 +84,12 @@ fn prepare(cluster: &Cluster, id: &str) {
             for at in 0..2 {
                 log(at, "log/namespaces/test/svc/web.log", "test/svc/web", "three");
             }
+            wait_for("both nodes are known to have it", || {
+                let nodes = cluster.nodes[0].status()["monitor"]["nodes"].clone();
+                ["n1", "n2"]
+                    .iter()
+                    .all(|node| nodes[node]["services"]["status"]["test/svc/web"].is_object())
+            });
         }
         "uds-monitor-thaw" => {
             wait_for("no node is about to do anything", || {

@@ -23,6 +23,9 @@ use crate::om::{ANSWER, Done, Failure, Om, addressed, complain, note};
 /// How much of the past is shown where nothing is said.
 const BACKLOG: &str = "10k";
 
+/// How much of the end of a log a stream brings at first: what is written while the past is read is in it.
+const OPEN: &str = "64k";
+
 /// How much of a log is looked through for the place where a broken stream is taken up again.
 const RESUME: &str = "1m";
 
@@ -47,9 +50,13 @@ pub(super) fn objects(
                 let only = only.to_request();
                 request(name, json!({"path": path, "backlog": backlog, "only": only}))
             };
-            let past = ask("object_backlogs", backlog(options))?;
-            let (follow, resume) = (ask("object_logs", "0")?, ask("object_logs", RESUME)?);
-            Ok(Source { filter: only.clone(), past, follow, resume })
+            Ok(Source {
+                filter: only.clone(),
+                past: ask("object_backlogs", backlog(options))?,
+                open: ask("object_logs", opening(options))?,
+                follow: ask("object_logs", "0")?,
+                resume: ask("object_logs", RESUME)?,
+            })
         })
         .collect::<Result<_, _>>()?;
     run(om, link, &sources, options, view, node)
@@ -64,9 +71,14 @@ pub(super) fn node(om: &Om, link: &Link, options: &LogOptions, node: Option<Node
     let ask = |name: &str, backlog: &str| {
         request(name, json!({"backlog": backlog, "only": only.to_request()}))
     };
-    let past = ask("node_backlogs", backlog(options))?;
-    let (follow, resume) = (ask("node_logs", "0")?, ask("node_logs", RESUME)?);
-    run(om, link, &[Source { filter: only, past, follow, resume }], options, view, node)
+    let source = Source {
+        past: ask("node_backlogs", backlog(options))?,
+        open: ask("node_logs", opening(options))?,
+        follow: ask("node_logs", "0")?,
+        resume: ask("node_logs", RESUME)?,
+        filter: only,
+    };
+    run(om, link, &[source], options, view, node)
 }
 
 /// Whether the files here are all there is to read: a daemon that does not run tells nobody why.
@@ -103,6 +115,14 @@ fn backlog(options: &LogOptions) -> &str {
     options.backlog.as_deref().unwrap_or(if is_searched { "-1" } else { BACKLOG })
 }
 
+/// With how much of the end a stream begins: who wants nothing of the past gets nothing of it.
+fn opening(options: &LogOptions) -> &'static str {
+    match wire::Size::parse(backlog(options)) {
+        Some(wire::Size(0)) => "0",
+        _ => OPEN,
+    }
+}
+
 /// What of the logs is wanted.
 fn wanted(options: &LogOptions) -> Result<LogFilter, Failure> {
     let time = |name: &str, time: &Option<LogTime>| {
@@ -134,7 +154,6 @@ fn run(
     view: View,
     node: Option<NodeSpec>,
 ) -> Done {
-    // The stream is opened before the past is read, or what is logged in between would be lost.
     let mut follower = options.follow.then(|| Follower::start(link, sources, &node));
     let mut entries = vec![];
     let mut failures = vec![];

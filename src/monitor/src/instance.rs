@@ -362,9 +362,14 @@ impl InstanceCore {
         if cx.settings.peers.contains(cx.view.world.local_node()) {
             return true;
         }
-        self.hold(|| Hold::LeftOver);
+        let may_run = cx
+            .local_avail()
+            .is_none_or(|avail| matches!(avail, Status::Up | Status::Warn | Status::StdbyUp));
+        if may_run {
+            self.hold(|| Hold::LeftOver);
+        }
         let is_leaving = cx.before.local_expect == Some(LocalExpect::Shutdown);
-        if cx.before.global_expect.is_some() || is_leaving {
+        if !may_run || cx.before.global_expect.is_some() || is_leaving {
             self.orchestrate_object(cx);
         }
         false

@@ -178,15 +178,25 @@ pub fn set_service_monitor(
 
 /// Why an object takes no target: it is not there, or nobody knows how it is.
 fn unknown(world: &dyn World, text: &str) -> String {
-    let path = ObjectPath::parse(text).ok();
-    let view = path.as_ref().map(|path| ObjectView::new(world, path));
-    match view.as_ref().and_then(|view| view.instances.first()) {
-        Some(seen) => format!(
-            "{text} was not evaluated yet: something of it answers late on {}: `om {text} print status`",
-            seen.node
+    match ObjectPath::parse(text).ok().and_then(|path| unevaluated_on(world, &path)) {
+        Some(node) => format!(
+            "{text} was not evaluated yet: something of it answers late on {node}: `om {text} print status`"
         ),
         None => format!("object {text} does not exist"),
     }
+}
+
+/// A node that is to run the object, has its configuration and does not know yet how it is.
+fn unevaluated_on(world: &dyn World, path: &ObjectPath) -> Option<NodeName> {
+    if !path.kind().has_instances() {
+        return None;
+    }
+    let view = ObjectView::new(world, path);
+    view.instances
+        .iter()
+        .map(|seen| seen.node)
+        .find(|node| world.config(node, path).is_some())
+        .cloned()
 }
 
 /// What an abort ends, and what becomes of the object then.
@@ -286,7 +296,7 @@ fn validate(world: &dyn World, text: &str, wanted: Option<&str>, is_late: bool) 
     if view.known().next().is_none() {
         let needs_no_state =
             matches!(target, GlobalExpect::Thawed | GlobalExpect::Deleted | GlobalExpect::Purged);
-        return match is_late && needs_no_state && !view.instances.is_empty() {
+        return match is_late && needs_no_state && unevaluated_on(world, &path).is_some() {
             true => Verdict::Accept(Some(target)),
             false => Verdict::Unknown,
         };

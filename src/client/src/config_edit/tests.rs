@@ -217,14 +217,12 @@ fn an_edit_does_not_take_the_node_out_of_its_cluster() {
 fn a_heartbeat_is_removed_keyword_by_keyword() {
     let place = place();
     let owner = Owner::Object(ObjectPath::cluster());
-    std::fs::write(
-        owner.file(&place.om.paths),
-        format!("{CLUSTER}\n[hb#2]\ntype = disk\ndev = /d\n"),
-    )
-    .unwrap();
+    let one = format!("{CLUSTER}\n[hb#1]\ntype = unicast\n");
+    let two = format!("{one}\n[hb#2]\ntype = disk\ndev = /d\n");
+    std::fs::write(owner.file(&place.om.paths), two).unwrap();
     let edits = ["hb#2.type", "hb#2.dev"].map(|keyword| Edit::Unset(keyword.to_owned()));
     change(&place.om, &owner, &edits, Manner::default()).unwrap();
-    assert_eq!(place.text(&owner).trim_end(), CLUSTER.trim_end());
+    assert_eq!(place.text(&owner).trim_end(), one.trim_end());
 }
 
 #[test]

@@ -75,6 +75,9 @@ pub(crate) struct Source {
     /// What is wanted of it, where its node does not leave the rest out.
     pub(crate) filter: LogFilter,
     pub(crate) past: Request,
+    /// The stream, with as much of the end as may be written before the past is read.
+    pub(crate) open: Request,
+    /// The stream from where it broke off, of a daemon that knows the place.
     pub(crate) follow: Request,
     /// The same from a while ago, to take a broken stream up again.
     pub(crate) resume: Request,

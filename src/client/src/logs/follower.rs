@@ -21,6 +21,9 @@ use crate::streams::{Retry, links};
 /// Entries by which the place is found where a stream broke off.
 const TAIL: usize = 16;
 
+/// Entries of the past that a stream may bring too.
+const PAST: usize = 512;
+
 /// The last entries of a log that were shown.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Tail(VecDeque<Value>);
@@ -40,6 +43,15 @@ impl Tail {
             entries.retain(|entry| time_of(entry) >= since);
             return entries;
         }
+        match self.place(&entries) {
+            Some(at) => entries.split_off(at + 1),
+            // Rotated away, or more was logged than is looked through: all of it came later.
+            None => entries,
+        }
+    }
+
+    /// Where the tail ends in the end of a log.
+    fn place(&self, entries: &[Value]) -> Option<usize> {
         // By their content: the clock of the node may have been set meanwhile. Lines may repeat: the place is where most of
         // the tail fits, the first one of several.
         let fit = |at: usize, shown: usize| {
@@ -47,16 +59,23 @@ impl Tail {
             entries[..=at].iter().rev().zip(tail).take_while(|(a, b)| a == b).count()
         };
         // The last line that was shown may have been lost in a crash.
-        let place = self.0.iter().rev().enumerate().find_map(|(shown, last)| {
+        self.0.iter().rev().enumerate().find_map(|(shown, last)| {
             (0..entries.len())
                 .filter(|at| entries[*at] == *last)
                 .max_by_key(|at| (fit(*at, shown), std::cmp::Reverse(*at)))
-        });
-        match place {
-            Some(at) => entries.split_off(at + 1),
-            // Rotated away, or more was logged than is looked through: all of it came later.
-            None => entries,
-        }
+        })
+    }
+}
+
+/// What a stream that begins brings behind the past. The past may have been read before the stream began, or after.
+fn unread(past: &[Value], mut entries: Vec<Value>) -> Vec<Value> {
+    let mut tail = Tail::default();
+    tail.note(past);
+    match tail.place(&entries) {
+        Some(at) => entries.split_off(at + 1),
+        // All of it was there when the past was read.
+        None if entries.last().is_some_and(|last| past.contains(last)) => vec![],
+        None => entries,
     }
 }
 
@@ -104,6 +123,7 @@ impl Follower {
                     number,
                     retry: Retry::new(name, &link.server, "its log"),
                     link: link.clone(),
+                    open: source.open.clone(),
                     follow: source.follow.clone(),
                     resume: source.resume.clone(),
                     last: None,
@@ -126,8 +146,8 @@ impl Follower {
                 Some(nodes) => nodes.get(&stream.node),
                 None => Some(reply),
             };
-            let Some(entries) = part.and_then(Value::as_array) else { continue };
-            let end = entries[entries.len().saturating_sub(TAIL)..].to_vec();
+            let entries = part.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let end = entries[entries.len().saturating_sub(PAST)..].to_vec();
             stream.shown.clone_from(&end);
             _ = stream.past.send(end);
         }
@@ -188,6 +208,7 @@ struct Thread {
     number: usize,
     retry: Retry,
     link: Link,
+    open: Request,
     follow: Request,
     resume: Request,
     /// Where it is, of a daemon that tells that.
@@ -222,7 +243,11 @@ impl Thread {
             let end = self.stream(&mut last, &mut |entries| {
                 is_there = true;
                 let mut entries = entries;
-                if !is_new && is_first {
+                if is_first && is_new {
+                    let past = self.shown.recv().unwrap_or_default();
+                    entries = unread(&past, entries);
+                    tail.note(&past);
+                } else if is_first {
                     // What the past has shown counts as shown by the stream, which may not have brought anything.
                     if tail.0.is_empty() {
                         self.shown.try_iter().for_each(|past| tail.note(&past));
@@ -274,8 +299,11 @@ impl Thread {
         on_entries: &mut dyn FnMut(Vec<Value>) -> bool,
     ) -> End {
         let (mut is_wanted, mut refusal) = (true, None);
-        let is_exact = self.retry.is_new() || last.is_some();
-        let request = if is_exact { &self.follow } else { &self.resume };
+        let request = match last {
+            Some(_) => &self.follow,
+            None if self.retry.is_new() => &self.open,
+            None => &self.resume,
+        };
         let ended = self.link.follow_from(request, last, &mut |item| {
             if item["kind"] == "gap" {
                 let text = format!("{}: entries of its log are lost", self.link.server);
@@ -315,6 +343,20 @@ mod tests {
         tail.note(&entries(shown));
         let news = tail.news(entries(log), f64::from(b'c'));
         news.iter().filter_map(|entry| entry["m"][0].as_str()).collect()
+    }
+
+    #[test]
+    fn a_stream_that_begins_brings_what_the_past_has_not_shown() {
+        let unread = |past: &str, log: &str| -> String {
+            let news = unread(&entries(past), entries(log));
+            news.iter().filter_map(|entry| entry["m"][0].as_str()).collect()
+        };
+        assert_eq!(unread("abc", "abcde"), "de", "the past was read first");
+        assert_eq!(unread("abcde", "abc"), "", "the stream began first");
+        let burst = "abcdefghijklmnopqrstuvwxyz";
+        assert_eq!(unread(burst, "abc"), "", "much was logged in between");
+        assert_eq!(unread("", "abc"), "abc", "nothing was there");
+        assert_eq!(unread("abc", "de"), "de", "it brought nothing at first");
     }
 
     #[test]

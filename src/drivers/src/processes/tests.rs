@@ -76,22 +76,27 @@ fn a_process_of_another_node_on_this_machine_is_not_ours() {
 
 #[test]
 fn a_copied_file_with_its_id_owns_nothing_of_the_first() {
-    let id = "9c0c7f0e-0000-4000-8000-000000000004";
+    let id = "9c0c7f0e-0000-4000-8000-000000000005";
     let folder = tempfile::tempdir().unwrap();
     let paths = machine::paths::Paths::under(folder.path());
     paths.create().unwrap();
     let path = |name: &str| model::ObjectPath::parse(name).unwrap();
     let mut command = Command::new("/bin/sh");
     command.args(["-c", SCRIPT]).stdout(Stdio::null());
-    command.env("OPENSVC_SVC_ID", id).env("OPENSVC_RID", "app#1").env(PATH_VARIABLE, "web");
+    command
+        .env("OPENSVC_SVC_ID", id)
+        .env("OPENSVC_RID", "app#1")
+        .env(PATH_VARIABLE, "copies/svc/first");
     let running = Running(command.spawn().unwrap());
     let of = |name: &str| Owner { object: Some((path(name), paths.clone())), ..owner(id, "app#1") };
     let found = |name: &str| mains(&ProcessTable::all(&of(name)));
     // Renamed: its processes go with it.
-    wait_until(|| found("web2") == [running.0.id()]);
-    std::fs::write(paths.config_file(&path("web")), "").unwrap();
-    assert_eq!(found("web2"), Vec::<u32>::new());
-    assert_eq!(found("web"), [running.0.id()]);
+    wait_until(|| found("copies/svc/second") == [running.0.id()]);
+    std::fs::create_dir_all(paths.config_file(&path("copies/svc/first")).parent().unwrap())
+        .unwrap();
+    std::fs::write(paths.config_file(&path("copies/svc/first")), "").unwrap();
+    assert_eq!(found("copies/svc/second"), Vec::<u32>::new());
+    assert_eq!(found("copies/svc/first"), [running.0.id()]);
 }
 
 #[test]
