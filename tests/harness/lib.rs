@@ -3,6 +3,7 @@
 mod browser;
 mod cluster;
 mod events;
+pub mod frames;
 mod front;
 mod memory;
 mod node;

@@ -4,35 +4,15 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use harness::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PREFACE,
+    PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, farewell, frame,
+};
 use harness::{Http, Node, read_until, wait_for};
 use serde_json::json;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-/// Flags of a frame.
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
 /// `GET /whoami`, as a block of headers.
 const WHOAMI: &[u8] = b"\x82\x86\x44\x07/whoami";
-
-/// The code of who sends too much that brings nothing.
-const ENHANCE_YOUR_CALM: u8 = 11;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a length").to_be_bytes();
-    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-    [head.as_slice(), payload].concat()
-}
 
 /// A connection that has said hello.
 fn opened(http: &Http) -> UnixStream {
@@ -70,19 +50,6 @@ fn read_bytes(stream: &mut UnixStream) -> Vec<u8> {
     // Reset or closed: both are an end.
     _ = stream.read_to_end(&mut bytes);
     bytes
-}
-
-/// The code of the GOAWAY frame of an answer.
-fn farewell(answer: &[u8]) -> Option<u8> {
-    let mut rest = answer;
-    while rest.len() >= 9 {
-        let length = usize::from(rest[0]) << 16 | usize::from(rest[1]) << 8 | usize::from(rest[2]);
-        if rest[3] == 7 {
-            return rest.get(16).copied();
-        }
-        rest = rest.get(9 + length..)?;
-    }
-    None
 }
 
 #[test]

@@ -4,21 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
+use harness::frames::{
+    CONTINUATION, ENHANCE_YOUR_CALM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, farewell, frame,
+};
 use harness::{Http, Node, Port, TlsStream, skip, tls_stream, wait_for};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const CONTINUATION: u8 = 9;
 
 /// `GET /whoami`, as a block of headers.
 const WHOAMI: &[u8] = b"\x82\x87\x44\x07/whoami";
-
-/// The code of who sends too much that brings nothing.
-const ENHANCE_YOUR_CALM: u8 = 11;
 
 fn node() -> (Node, Port) {
     // Those who wait for others to connect are not idle for too long.
@@ -31,12 +23,6 @@ fn node() -> (Node, Port) {
 
 fn connect(port: &Port, protocol: &[u8]) -> TlsStream {
     tls_stream(Ipv4Addr::LOCALHOST, port.number(), &[protocol]).expect("a connection")
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a length").to_be_bytes();
-    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-    [head.as_slice(), payload].concat()
 }
 
 /// Whether the node answers others, soon.
@@ -53,19 +39,6 @@ fn rest_of(stream: &mut impl std::io::Read) -> Vec<u8> {
         bytes.extend_from_slice(&piece[..count]);
     }
     bytes
-}
-
-/// The code of the GOAWAY frame of an answer.
-fn farewell(answer: &[u8]) -> Option<u8> {
-    let mut rest = answer;
-    while rest.len() >= 9 {
-        let length = usize::from(rest[0]) << 16 | usize::from(rest[1]) << 8 | usize::from(rest[2]);
-        if rest[3] == 7 {
-            return rest.get(16).copied();
-        }
-        rest = rest.get(9 + length..)?;
-    }
-    None
 }
 
 /// A greeting of an old version of TLS: `version` is that of the client, `compression` what it compresses with.

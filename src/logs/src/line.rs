@@ -45,7 +45,10 @@ impl<'kvs> VisitSource<'kvs> for Words {
             "sc" => self.scheduled = Some(value.to_string()),
             key => {
                 let value = value.to_string();
-                _ = write!(self.message, " {key}={}", Escaped(&value));
+                // What has no value has nothing to tell.
+                if !value.is_empty() {
+                    _ = write!(self.message, " {key}={}", Escaped(&value));
+                }
             }
         }
         Ok(())
@@ -167,6 +170,15 @@ mod tests {
             prompt(Level::Error, &words(None, "one\ntwo\u{1b}[2J")),
             "\u{1b}[31merror: \u{1b}[0mweb: one\n\u{1b}[31merror: \u{1b}[0mweb: two\\u{1b}[2J\n"
         );
+    }
+
+    #[test]
+    fn a_pair_without_a_value_is_left_out() {
+        let pairs = [("reason", ""), ("rid", "app#1"), ("tries", "2")];
+        let args = format_args!("resource_restart");
+        let record = log::Record::builder().args(args).key_values(&pairs).build();
+        let words = Words::of(&record, &LogContext::default());
+        assert_eq!(words.message, "resource_restart tries=2");
     }
 
     #[test]
