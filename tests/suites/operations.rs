@@ -306,6 +306,45 @@ fn a_roll_reboots_what_wants_it_and_leaves_a_colleague_alone() {
 }
 
 #[test]
+fn one_roll_at_a_time_and_a_dead_one_holds_nobody() {
+    let scene = Scene::start(&[]);
+    ready(&scene);
+    let [n1, n2, _] = &scene.cluster.nodes[..] else { panic!("three nodes") };
+    let (begun, go) = (n1.path("begun"), n1.path("go"));
+    let command =
+        format!("touch {} && until test -e {}; do sleep 0.1; done", begun.display(), go.display());
+    let words = ["cluster", "roll", "--run", &command, "--nodes", "n3", "--yes", "--time", "60s"];
+    let mut first = n1.spawn(&words);
+    wait_for("the command runs", || begun.exists());
+    let other = ["cluster", "roll", "--run", "true", "--nodes", "n2", "--yes", "--time", "60s"];
+    for node in [n1, n2] {
+        let refused = node.om(&other);
+        assert_eq!((refused.code, refused.err.lines().count()), (Some(1), 1), "{refused:?}");
+        assert!(refused.err.contains("a roll is under way: "), "{refused:?}");
+        assert!(refused.err.contains(" rolls from n1, to run a command"), "{refused:?}");
+    }
+    first.kill().expect("killed");
+    first.wait().expect("its end");
+    let rolled = n2.om(&other);
+    assert!(rolled.err.contains("the roll is over: n2 done"), "{rolled:?}");
+    fs::write(&go, "").expect("a file");
+    let rest = n1.om(&["cluster", "roll", "--resume", "--yes", "--time", "60s"]);
+    assert!(rest.err.contains("the roll is over: n3 done"), "{rest:?}");
+    // Of two that begin at once one goes on.
+    fs::remove_file(&go).expect("removed");
+    let mut both = [n1.spawn(&words), n2.spawn(&words)];
+    let mut ended = |at: usize| both[at].try_wait().expect("a child").map(|it| it.success());
+    let refused = harness::wait_until("one is refused", || {
+        (0..2).find_map(|at| ended(at).map(|is_done| (at, is_done)))
+    });
+    assert!(!refused.1, "it waits for its command");
+    assert_eq!(ended(1 - refused.0), None, "the other one rolls");
+    fs::write(&go, "").expect("a file");
+    let is_done = harness::wait_until("the other one ends", || ended(1 - refused.0));
+    assert!(is_done);
+}
+
+#[test]
 fn a_command_is_run_once_and_where_it_is_for() {
     let scene = Scene::start(&[]);
     ready(&scene);

@@ -2,6 +2,7 @@
 //!
 //! What is safe, and in which order, is decided by `monitor`; here it is asked for, waited for and told.
 
+mod claim;
 pub(crate) mod drain;
 pub(crate) mod drill;
 pub(crate) mod exec;

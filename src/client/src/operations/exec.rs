@@ -20,6 +20,7 @@ use wire::reply::{Lines, status_of};
 use wire::{NodeSpec, Request};
 
 use crate::om::{Done, Failure, Om, addressed, node_spec};
+use crate::operations::claim::Claim;
 use crate::remote;
 
 /// How much of each output is kept, from its end.
@@ -183,12 +184,15 @@ fn forget_old(file: &Path) {
 }
 
 /// The boot of a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Boot {
     /// Another one after each boot.
     pub(super) boot_id: String,
     /// `/run/reboot-required` is there.
     pub(super) is_reboot_required: bool,
+    /// The roll that is under way from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) roll: Option<Claim>,
 }
 
 /// Prints the boot of this machine.
@@ -204,6 +208,7 @@ pub(crate) fn print_boot(om: &Om) -> Done {
     let boot = Boot {
         boot_id: boot_id.trim().to_owned(),
         is_reboot_required: below("run/reboot-required").exists(),
+        roll: Claim::here(&om.paths),
     };
     om.show(&json!(boot), |_| {
         let wants = if boot.is_reboot_required { "wants a reboot" } else { "wants no reboot" };

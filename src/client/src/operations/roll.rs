@@ -1,7 +1,8 @@
 //! `om cluster roll`: node by node, drain, reboot or run a command, wait until healthy, thaw.
 //!
-//! How far it is stands in a file, written before each step: whatever ends the command, `--resume` goes on from there.
+//! One roll is under way at a time, from whichever node (`claim.rs`). How far it is stands in a file, written before each step: whatever ends the command, `--resume` goes on from there.
 
+mod alone;
 mod state;
 mod steps;
 
@@ -19,6 +20,7 @@ use crate::contexts;
 use crate::interrupted;
 use crate::nodes::selected;
 use crate::om::{Done, Failure, Om, note, print, seconds};
+use crate::operations::claim::Held;
 use crate::operations::roll::state::{State, leaves_no_majority, wants_nothing};
 use crate::operations::roll::steps::Walk;
 use crate::operations::{glance, whatif};
@@ -30,7 +32,7 @@ pub(crate) fn run(om: &Om, command: &RollCommand) -> Done {
         ));
     }
     let state = State::of(om);
-    let _lock = state.lock()?;
+    let held = Held::take(&om.paths)?;
     if command.discard {
         let is_left = state.0.exists();
         durable::remove(&state.0)?;
@@ -64,6 +66,7 @@ pub(crate) fn run(om: &Om, command: &RollCommand) -> Done {
     if command.dry_run {
         return dry_run(om, &link, &roll);
     }
+    alone::claim(om, &link, &held, &roll)?;
     confirm(&link, &roll, command.yes)?;
     state.write(&roll)?;
     interrupted::ends_with(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use link::link::Link;
-use machine::durable::{self, FileLock};
+use machine::durable;
 use model::{NodeName, ObjectPath, Roll, RollJob, WhatIf};
 
 use crate::om::{Failure, Om};
@@ -15,11 +15,6 @@ pub(super) struct State(pub(super) PathBuf);
 impl State {
     pub(super) fn of(om: &Om) -> Self {
         Self(om.paths.node_var().join("roll.json"))
-    }
-
-    pub(super) fn lock(&self) -> Result<FileLock, Failure> {
-        FileLock::try_take(&self.0.with_extension("lock"))?
-            .ok_or_else(|| Failure::new("another roll is under way here"))
     }
 
     /// The roll before, if it is not over.

@@ -10,6 +10,7 @@ use wire::reply::{Lines, status_of};
 use wire::{NodeSpec, Request};
 
 use crate::om::{ANSWER, Failure, Om, note};
+use crate::operations::roll::alone;
 use crate::operations::roll::state::{State, leaves_no_majority, wants_nothing, without_place};
 use crate::operations::{drain, exec, glance, whatif};
 
@@ -89,6 +90,7 @@ impl Walk<'_> {
         if !missing.is_empty() {
             return Err(Failure::new(format!("not begun: {}", missing.join("; "))));
         }
+        alone::check(self.om, self.link)?;
         if let Some(reason) = leaves_no_majority(self.link, self.roll, &name)? {
             return Err(Failure::new(format!(
                 "not begun: {reason}; `om cluster roll --resume --force` does it all the same"
