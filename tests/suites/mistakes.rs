@@ -78,6 +78,11 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ("web get --kw nope --eval", 1, "web: nope is not set, and has no default"),
     ("web unset --kw nope", 1, "web: nope is not set: nothing is unset"),
     ("node unset --kw node.env", 1, "node: node.env is not set: nothing is unset"),
+    ("node set --kw env=TST", 2, "nobody reads env without a section: did you mean node.env?"),
+    ("node set --kw DEFAULT.env@n1=TST", 2, "did you mean node.env@n1?"),
+    ("node set --kw foo=1", 2, "expected section.keyword, as node.env"),
+    ("cluster set --kw foo=1", 2, "nobody reads foo without a section: expected section.keyword"),
+    ("cluster set --kw profile=fast", 2, "cluster.profile is meant"),
     ("node eval --kw node.nope", 1, "unknown keyword"),
     (
         "node eval --kw node.split_acton",

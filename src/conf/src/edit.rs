@@ -65,6 +65,8 @@ pub enum EditError {
     NoKeyword(Box<str>),
     /// Nothing reads the keyword of cluster.conf there: its section is to be named.
     Elsewhere(Box<str>),
+    /// Nothing reads the keyword in DEFAULT of node.conf or cluster.conf: where it is read, if anywhere.
+    Unread(Box<str>, Option<String>),
     /// It can not be written.
     Ini(IniError),
 }
@@ -82,6 +84,13 @@ impl fmt::Display for EditError {
             Self::Elsewhere(keyword) => {
                 write!(f, "the cluster does not read DEFAULT.{keyword}: cluster.{keyword} is meant")
             }
+            Self::Unread(keyword, Some(meant)) => {
+                write!(f, "nobody reads {keyword} without a section: did you mean {meant}?")
+            }
+            Self::Unread(keyword, None) => write!(
+                f,
+                "nobody reads {keyword} without a section: expected section.keyword, as node.env"
+            ),
             Self::Ini(error) => error.fmt(f),
         }
     }
@@ -210,6 +219,12 @@ impl Editor<'_> {
             {
                 return Err(EditError::Elsewhere(keyword.into()));
             }
+            if section == "DEFAULT"
+                && self.is_of_node()
+                && let Some(meant) = keywords::unread_in_node_default(keyword)
+            {
+                return Err(EditError::Unread(keyword.into(), meant));
+            }
             let value = match operation.operator {
                 Operator::Replace => operation.value.to_owned(),
                 _ => {
@@ -225,6 +240,14 @@ impl Editor<'_> {
             self.set(&section, keyword, value);
         }
         Ok(())
+    }
+
+    /// Whether it is node.conf or cluster.conf: nothing of theirs is inherited from DEFAULT.
+    fn is_of_node(&self) -> bool {
+        match self.doc {
+            Doc::Object(conf) => conf.path().kind() == Kind::Ccfg,
+            Doc::Node(_) => true,
+        }
     }
 
     /// Words of the current raw value, else of the default.

@@ -126,6 +126,18 @@ pub(crate) fn meant_in_cluster(keyword: &str) -> bool {
     !matches!(name, "id" | "comment") && cluster::find("cluster", None, name) != Lookup::Unknown
 }
 
+/// Of a keyword that nothing reads in DEFAULT of node.conf and cluster.conf: where it is read, as `node.env`; none inside
+/// where that is nowhere.
+pub(crate) fn unread_in_node_default(keyword: &str) -> Option<Option<String>> {
+    let name = keyword.split_once('@').map_or(keyword, |(name, _)| name);
+    let is_read = |section: &str| matches!(cluster::find(section, None, name), Lookup::Known(_));
+    if is_read("DEFAULT") {
+        return None;
+    }
+    let meant = cluster::plain().find(|section| is_read(section));
+    Some(meant.map(|section| format!("{section}.{keyword}")))
+}
+
 /// New name of a deprecated keyword of DEFAULT.
 pub(crate) fn renamed(keyword: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(old, _)| *old == keyword).map(|(_, new)| *new)

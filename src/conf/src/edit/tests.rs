@@ -73,6 +73,18 @@ fn a_malformed_edit_changes_nothing() {
 }
 
 #[test]
+fn what_nobody_reads_is_set_in_no_file_of_a_node() {
+    let mut conf = ObjectConf::parse(ObjectPath::cluster(), "[DEFAULT]\nfoo = 1\n").unwrap();
+    let mut said = |edit| conf.edit(&context(), &[edit]).map_err(|error| error.to_string());
+    let near = said(set("env=TST")).unwrap_err();
+    assert_eq!(near, "nobody reads env without a section: did you mean node.env?");
+    assert!(said(set("foo+=2")).unwrap_err().contains("expected section.keyword"));
+    assert_eq!(said(set("comment=ours")), Ok(true));
+    // Who cleans up may.
+    assert_eq!(said(Edit::Unset("foo".into())), Ok(true));
+}
+
+#[test]
 fn a_list_starts_from_its_default() {
     assert_eq!(edited("[DEFAULT]\n", &[set("nodes+=n2")]), "[DEFAULT]\nnodes = n1 n2\n");
 }
