@@ -394,3 +394,20 @@ fn a_scaler_keeps_as_many_slices_as_it_is_told_to() {
         (0..3).all(is_gone)
     });
 }
+
+#[test]
+fn a_switch_right_after_the_creation_waits_for_the_instance() {
+    let scene = Scene::start(&[]);
+    let [n1, n2, _] = &scene.cluster.nodes[..] else { panic!("three nodes") };
+    // It is late to take the configuration.
+    n2.signal(Signal::STOP);
+    let made = ["--kw", "nodes=n1 n2 n3", "--kw", "fs#1.type=flag", "--kw", "sync#i0.disable=true"];
+    n1.om_ok(&[&["new", "create"][..], &made].concat());
+    n1.wait_avail("new", "down");
+    let asked = n1.spawn(&["new", "switch", "--to", "n2"]);
+    n2.signal(Signal::CONT);
+    let said = asked.wait_with_output().expect("its output");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    scene.reach(0, &["new", "thaw"]);
+    n2.wait_avail("new", "up");
+}

@@ -142,7 +142,7 @@ pub(super) async fn set_object(
                 let is_coming = || context.mail.paths.config_file(&path).exists();
                 path.kind().has_instances() && (config.objects.contains_key(&path) || is_coming())
             });
-        if !is_new || request.is_late {
+        if !(is_new || reply.is_too_early) || request.is_late {
             break (reply, changes);
         }
         request.is_late = Instant::now() >= deadline;

@@ -24,6 +24,8 @@ pub struct Reply {
     /// The object is not known, which may be too early to tell when it has just been configured: worth asking
     /// again, for 5 s at most.
     pub is_unknown_object: bool,
+    /// A destination is a node of the object, and does not show its instance yet: worth asking again, as long.
+    pub is_too_early: bool,
 }
 
 impl Reply {
@@ -134,6 +136,8 @@ enum Verdict {
     Info(String),
     Error(String),
     Unknown,
+    /// A destination will have an instance, and has none yet.
+    Early(String),
 }
 
 /// Validates an `object_monitor` request, for the object and its slaves. The changes are to be applied in order.
@@ -167,6 +171,10 @@ pub fn set_service_monitor(
             }
             Verdict::Info(text) => reply.info.push(text),
             Verdict::Error(text) => reply.error.push(text),
+            Verdict::Early(text) => {
+                reply.error.push(text);
+                reply.is_too_early = true;
+            }
             Verdict::Unknown => {
                 reply.error.push(unknown(world, &path));
                 reply.is_unknown_object = true;
@@ -448,6 +456,16 @@ fn choose_destination(view: &ObjectView<'_>) -> Verdict {
     }
 }
 
+/// Whether a node that is heard is to have an instance: some node says so of the configuration.
+fn is_to_run(view: &ObjectView<'_>, name: &str) -> bool {
+    let Ok(node) = NodeName::new(name) else { return false };
+    let (world, path) = (view.world, view.path);
+    let is_named = |other: &NodeName| {
+        world.config(other, path).is_some_and(|entry| entry.scope.contains(&node))
+    };
+    world.node(&node).is_some() && view.instances.iter().any(|seen| is_named(seen.node))
+}
+
 fn check_destinations(
     view: &ObjectView<'_>,
     text: &str,
@@ -465,7 +483,12 @@ fn check_destinations(
             return Verdict::Error("empty destination node".to_owned());
         }
         let Some(seen) = view.known().find(|seen| seen.node.as_str() == node) else {
-            return Verdict::Error(format!("destination node {node} has no {text} instance"));
+            let reason = format!("destination node {node} has no {text} instance");
+            return if is_to_run(view, node) {
+                Verdict::Early(reason)
+            } else {
+                Verdict::Error(reason)
+            };
         };
         if seen.status.avail == Some(Status::Up) {
             return Verdict::Info(format!("instance on destination node {node} is already up"));
