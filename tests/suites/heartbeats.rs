@@ -3,8 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Cluster, ClusterConf, Events, Node, Port, is_root, skip, wait_for};
+use harness::{Cluster, ClusterConf, Events, Node, Peer, Port, is_root, skip, wait_for};
 use serde_json::{Value, json};
+use wire::Prepared;
 
 /// How often the loss of a peer is measured.
 const ROUNDS: usize = 10;
@@ -183,4 +184,27 @@ fn a_block_device_alone_carries_a_cluster() {
     assert!(killed.elapsed() < Duration::from_secs(20));
     cluster.nodes[2].start();
     cluster.wait_beating();
+}
+
+#[test]
+fn a_clone_of_a_machine_is_told_on_all_nodes() {
+    let cluster = Cluster::start(3);
+    // It has the name and the secret of n2, and another address: its frames open.
+    let clones = [0, 2].map(|at| {
+        let (node, port) = (&cluster.nodes[at], cluster.heartbeat_port(at));
+        Peer::sealed(node).named("n2").from(99).at(cluster.address(at)).to(port)
+    });
+    let ping =
+        json!({"kind": "ping", "compat": 10, "gen": {"n2": 1}, "monitor": {}, "updated": 1.5});
+    let ping = Prepared::new(&ping);
+    let alert = "n2: two machines call themselves so, 127.0.0.1 and 127.0.0.99: stop the daemon of \
+                 the one that is a copy, change its host name";
+    let told = |viewer: usize, teller: &str| {
+        let status = cluster.nodes[viewer].status();
+        status["monitor"]["nodes"][teller]["alerts"]["hb#1.rx"].to_string().contains(alert)
+    };
+    wait_for("n1 and n3 tell it, and n2 knows", || {
+        clones.iter().for_each(|clone| _ = clone.exchange(&clone.beat(&ping)));
+        (0..3).all(|viewer| told(viewer, "n1") && told(viewer, "n3"))
+    });
 }
