@@ -1,6 +1,6 @@
 //! Promise: what fails on one node is tried on another, once, and an operator gets out of every failure.
 
-use harness::{ClusterConf, Scene, id_of, wait_for};
+use harness::{ClusterConf, Scene, id_of, wait_for, wait_until};
 
 fn fails_at_first(name: &'static str) -> Scene {
     Scene::start_with(&ClusterConf::default(), &[(name, "")], |scene| {
@@ -243,4 +243,46 @@ fn a_provision_that_fails_on_all_nodes_and_one_of_what_was_only_just_created_are
 
 fn frozen_of(scene: &Scene, name: &str) -> String {
     scene.aggregate(0, name, "frozen").as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn why_a_sync_or_a_task_failed_is_told_until_it_succeeds() {
+    let keywords = "nodes = n1 n2\n[app#1]\n\n[task#1]\ntype = host\ncommand = /bin/false\n\
+                    [sync#1]\ntype = rsync\nsrc = /no/such/folder\ndst = /no/such/folder\n\
+                    target = nodes\nschedule = @0\n";
+    let scene = Scene::start(&[("web", keywords)]);
+    scene.wait_up(0, "web", &[0]);
+    let node = &scene.cluster.nodes[0];
+    for (words, rid, action) in [
+        (&["web", "run", "--rid", "task#1", "--node", "n1"][..], "task#1", "run"),
+        (&["web", "sync", "nodes", "--rid", "sync#1", "--node", "n1"], "sync#1", "sync nodes"),
+    ] {
+        let failed = scene.cluster.nodes[1].om(words);
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        let failure = wait_until("the failure is kept", || {
+            let kept = scene.seen(1, "web", 0)["last_failure"].clone();
+            (kept["action"] == action).then_some(kept)
+        });
+        assert_eq!(failure["rid"], rid, "{failure}");
+        for words in [&["mon"][..], &["web", "print", "status"]] {
+            let shown = node.om_ok(words);
+            assert!(shown.contains(&format!("{rid}: ")), "{words:?}: {shown}");
+        }
+        scene.reach(0, &["web", "clear"]);
+    }
+    // It says nothing of a start, and ends with what it is about.
+    node.om(&["web", "run", "--rid", "task#1", "--local"]);
+    node.om_ok(&["web", "set", "--kw", "task#1.command=/bin/true"]);
+    node.om_ok(&["web", "freeze", "--local"]);
+    assert_eq!(node.instance("web")["last_failure"]["rid"], "task#1");
+    node.om_ok(&["web", "run", "--rid", "task#1", "--local"]);
+    wait_for("it is forgotten", || node.instance("web")["last_failure"].is_null());
+    // Who runs it by its schedule tells it, too.
+    let often = ["web", "set", "--kw", "task#1.command=/bin/false", "--kw", "task#1.schedule=@1s"];
+    node.om_ok(&often);
+    wait_for("the log tells why", || {
+        let log = node.read("log/node.log");
+        log.lines()
+            .any(|line| line.contains("action failed") && line.contains("task#1: /bin/false: "))
+    });
 }

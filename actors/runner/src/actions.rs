@@ -334,7 +334,10 @@ impl Handler<RunScheduled> for Runner {
 
     fn handle(&mut self, run: RunScheduled, ctx: &mut Context<Self>) -> Self::Result {
         let RunScheduled { path, mut words } = run;
-        let action = words.first().cloned().unwrap_or_default();
+        // `sync all` is an action of two words.
+        let is_name = |word: &&String| !word.starts_with('-');
+        let named: Vec<&str> = words.iter().take_while(is_name).map(String::as_str).collect();
+        let action = named.join(" ");
         words.splice(0..0, path.command_words());
         let csum = csum_of(&self.tools, &path);
         let (runner, paths) = (ctx.address(), self.tools.paths.clone());

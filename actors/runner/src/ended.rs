@@ -70,8 +70,11 @@ impl Begun {
 
     fn keep(&self, paths: &Paths, failure: LastFailure) -> bool {
         // What acts on the node, or is of no instance, has nowhere to keep it.
-        let is_kept =
-            InstanceAction::from_words(&self.name).is_some_and(|it| it.progress().is_some());
+        let is_covered = |action: InstanceAction| {
+            self.before.as_ref().is_none_or(|before| action.covers_failure_of(&before.action))
+        };
+        let is_kept = InstanceAction::from_words(&self.name)
+            .is_some_and(|it| it.keeps_failure() && is_covered(it));
         if !is_kept || !paths.config_file(&self.path).exists() {
             return false;
         }

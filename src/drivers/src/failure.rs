@@ -69,6 +69,37 @@ impl Failure {
         LastFailure { rid, exit_code, ..LastFailure::new(action, &cause.to_string()) }
     }
 
+    /// The failure of resources that were asked one after the other, whatever became of those before: the first one's
+    /// cause, and who failed too.
+    pub(crate) fn of_resources(failed: Vec<(String, Self)>) -> Result<(), Self> {
+        let mut failed = failed.into_iter();
+        let Some((first, cause)) = failed.next() else { return Ok(()) };
+        // The driver, or what led to it, may have named the resource already.
+        let (rid, cause) = match cause {
+            Self::Resource { rid, cause } => (rid, cause),
+            cause => (first, Box::new(cause)),
+        };
+        let others: Vec<String> = failed.map(|(rid, _)| rid).collect();
+        let cause = match others.is_empty() {
+            true => cause,
+            false => Box::new(Self::refused(format!("{cause}; failed too: {}", others.join(", ")))),
+        };
+        Err(Self::Resource { rid, cause })
+    }
+
+    /// The same once more, for who keeps one and hands the other on.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Exit { command, code, line } => {
+                Self::Exit { command: command.clone(), code: *code, line: line.clone() }
+            }
+            Self::Resource { rid, cause } => {
+                Self::Resource { rid: rid.clone(), cause: Box::new(cause.again()) }
+            }
+            other => Self::refused(other.to_string()),
+        }
+    }
+
     /// Names what the system refused.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
@@ -112,6 +143,11 @@ mod tests {
         let kept = failure.last_failure("start");
         assert_eq!((kept.rid.as_deref(), kept.exit_code), (Some("ip#1"), Some(2)));
         assert_eq!(kept.cause(), "ip#1: ip addr: exit code 2: no eth7");
+        let all = [("sync#1", "no rsync"), ("sync#2", "no room")];
+        let all = all.map(|(rid, why)| (rid.to_owned(), Failure::refused(why)));
+        let kept = Failure::of_resources(all.into()).unwrap_err().last_failure("sync all");
+        assert_eq!(kept.cause(), "sync#1: no rsync; failed too: sync#2");
+        assert!(Failure::of_resources(vec![]).is_ok());
         let kept = Failure::refused("no affinity").last_failure("start");
         assert_eq!((kept.rid.as_deref(), kept.exit_code), (None, None));
         assert_eq!(kept.cause(), "start: no affinity");

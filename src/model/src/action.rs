@@ -188,6 +188,38 @@ impl InstanceAction {
         self.moves_object() || matches!(self, Self::Startstandby | Self::Delete | Self::Purge)
     }
 
+    /// Whether why it failed is kept.
+    #[must_use]
+    pub fn keeps_failure(self) -> bool {
+        self.progress().is_some() || self.is_beside()
+    }
+
+    /// Whether it runs beside the instance and leaves its state as it is: a sync, a task.
+    #[must_use]
+    pub fn is_beside(self) -> bool {
+        matches!(self, Self::Sync(_) | Self::Run)
+    }
+
+    /// Whether its success ends what is kept of a failure of `other`.
+    #[must_use]
+    pub fn ends_failure_of(self, other: &str) -> bool {
+        use SyncAction::{All, Full, Update};
+        let is_over = match Self::from_words(other) {
+            // These reach all that the others do.
+            Some(Self::Sync(_)) if matches!(self, Self::Sync(All | Full | Update)) => true,
+            Some(beside) if beside.is_beside() => self == beside,
+            _ => return self.mends(),
+        };
+        is_over || matches!(self, Self::Delete | Self::Purge)
+    }
+
+    /// Whether its failure is kept over one of `other`: what keeps an instance from running is told before what failed
+    /// beside it.
+    #[must_use]
+    pub fn covers_failure_of(self, other: &str) -> bool {
+        !self.is_beside() || Self::from_words(other).is_none_or(Self::is_beside)
+    }
+
     /// Whether it means something to objects of a kind. To others it is nothing to do.
     #[must_use]
     pub fn applies_to(self, kind: Kind) -> bool {
@@ -292,6 +324,26 @@ mod tests {
             assert_eq!(InstanceAction::ALL.iter().filter(|other| **other == action).count(), 1);
         }
         assert_eq!(InstanceAction::from_words("begin"), None);
+    }
+
+    #[test]
+    fn what_runs_beside_an_instance_has_failures_of_its_own() {
+        use InstanceAction::{Freeze, Run, Start, Stop, Sync};
+        let (all, nodes) = (Sync(SyncAction::All), Sync(SyncAction::Nodes));
+        let ends = |action: InstanceAction, other| action.ends_failure_of(other);
+        let told = [ends(all, "sync nodes"), ends(nodes, "sync all"), ends(nodes, "sync nodes")];
+        assert_eq!(told, [true, false, true]);
+        assert_eq!(
+            [ends(Start, "sync all"), ends(Start, "run"), ends(Run, "run")],
+            [false, false, true]
+        );
+        let told = [ends(Run, "start"), ends(Start, "stop"), ends(Freeze, "start")];
+        assert_eq!(told, [false, true, false]);
+        let covers = |action: InstanceAction, other| action.covers_failure_of(other);
+        assert_eq!(
+            [covers(all, "start"), covers(all, "run"), covers(Stop, "run")],
+            [false, true, true]
+        );
     }
 
     #[test]

@@ -77,13 +77,19 @@ impl Act<'_> {
         done: &Result<(), Failure>,
     ) -> Option<LastFailure> {
         let (paths, path) = (&self.host.paths, &self.instance.path);
-        if action.progress().is_none() || self.options.dry_run {
-            return last_failure::read(paths, path);
+        let before = last_failure::read(paths, path);
+        if !action.keeps_failure() || self.options.dry_run {
+            return before;
         }
         let kept = match done {
             // A freeze that succeeds says nothing of a start that failed.
-            Ok(()) if !action.mends() => return last_failure::read(paths, path),
+            Ok(()) if !before.as_ref().is_some_and(|before| self.ends(action, before)) => {
+                return before;
+            }
             Ok(()) => last_failure::forget(paths, path).map(|_| None),
+            Err(_) if before.as_ref().is_some_and(|it| !action.covers_failure_of(&it.action)) => {
+                return before;
+            }
             Err(failure) => {
                 last_failure::note(paths, path, failure.last_failure(action.words())).map(Some)
             }
@@ -92,6 +98,17 @@ impl Act<'_> {
             self.instance.journal.warn(format_args!("last failure: {error}"));
             last_failure::read(paths, path)
         })
+    }
+
+    /// Whether the success of an action ends what is kept of a failure. A task says nothing of another one.
+    fn ends(&self, action: InstanceAction, failure: &LastFailure) -> bool {
+        let of_others = |rid: &String| {
+            let mut resources = self.instance.resources.iter();
+            let failed = resources.find(|resource| resource.rid.as_str() == rid);
+            failed.is_some_and(|resource| !self.selection.has(resource))
+        };
+        let is_of_others = action.is_beside() && failure.rid.as_ref().is_some_and(of_others);
+        action.ends_failure_of(&failure.action) && !is_of_others
     }
 
     /// What a stop should have taken down, and has not: deployed agents call that a success, and

@@ -279,20 +279,17 @@ impl Act<'_> {
                 members: vec![index],
             };
             // Tasks are optional by default, and yet whoever runs one wants to know.
-            let is_failed = std::sync::atomic::AtomicBool::new(false);
+            let cause = std::sync::OnceLock::new();
             let done = self.sequence(Verb::Run, &[one], &mut states, |scene| {
                 let done = scene.resource.driver.run(scene);
-                is_failed.store(done.is_err(), std::sync::atomic::Ordering::Relaxed);
+                if let Err(failure) = &done {
+                    _ = cause.set(failure.again());
+                }
                 done
             });
-            if done.failure.is_some() || is_failed.into_inner() {
-                failed.push(rid);
-            }
+            failed.extend(cause.into_inner().or(done.failure).map(|cause| (rid, cause)));
         }
-        if failed.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::refused(format!("failed: {}", failed.join(", "))))
+        Failure::of_resources(failed)
     }
 
     /// `sync ..`.
@@ -325,15 +322,12 @@ impl Act<'_> {
                     resource.driver.sync(&self.scene(resource, &journal, &states), to)
                 {
                     journal.error(format_args!("{failure}"));
-                    failed.push(rid);
+                    failed.push((rid, failure));
                 }
             }
             Ok(())
         })?;
-        if failed.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::refused(format!("failed: {}", failed.join(", "))))
+        Failure::of_resources(failed)
     }
 
     /// What is not production stays off production nodes.
