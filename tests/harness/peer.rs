@@ -7,7 +7,7 @@ use std::time::Duration;
 use ring::rand::SystemRandom;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
-use wire::{ClusterSecret, Dialect, Form, Frame, Limits, Prepared, Sender};
+use wire::{BootId, ClusterSecret, Dialect, Form, Frame, Limits, Prepared, Sender};
 
 use crate::{Node, PATIENCE};
 
@@ -19,6 +19,8 @@ pub struct Peer {
     recipient: String,
     /// How far its wall clock is ahead, in seconds.
     ahead: i64,
+    /// The boot of its machine in heartbeats; none for that of this machine.
+    boot: Option<BootId>,
     /// Address to connect from: a loopback address of the test's own keeps its mistakes to itself.
     from: Ipv4Addr,
     /// Address of the node.
@@ -48,6 +50,7 @@ impl Peer {
             dialect,
             recipient,
             ahead: 0,
+            boot: None,
             from: Ipv4Addr::LOCALHOST,
             host: Ipv4Addr::LOCALHOST,
             to: node.port(),
@@ -66,6 +69,13 @@ impl Peer {
     #[must_use]
     pub fn ahead(mut self, seconds: i64) -> Self {
         self.ahead = seconds;
+        self
+    }
+
+    /// The same, its heartbeats from another boot: that of another machine.
+    #[must_use]
+    pub fn of_boot(mut self, boot: [u8; 16]) -> Self {
+        self.boot = Some(BootId(boot));
         self
     }
 
@@ -165,7 +175,8 @@ impl Peer {
     #[must_use]
     pub fn beat(&self, body: &Prepared) -> Vec<u8> {
         let random = SystemRandom::new();
-        let now = ::machine::clock::stamp();
+        let mut now = ::machine::clock::stamp();
+        now.boot = self.boot.unwrap_or(now.boot);
         let form = Form::heartbeat(self.dialect, wire::Kind::Heartbeat, now, &random);
         self.sender.seal(&form, body, &random).expect("a usable secret")
     }
