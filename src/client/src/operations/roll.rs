@@ -1,6 +1,7 @@
 //! `om cluster roll`: node by node, drain, reboot or run a command, wait until healthy, thaw.
 //!
-//! One roll is under way at a time, from whichever node (`claim.rs`). How far it is stands in a file, written before each step: whatever ends the command, `--resume` goes on from there.
+//! One roll is under way at a time, from whichever node (`claim.rs`). How far it is stands in a file, written before each step:
+//! whatever ends the command, `--resume` goes on from there.
 
 mod alone;
 mod state;
