@@ -1,7 +1,7 @@
 //! What the doctor looks at: this machine, its files, its daemon, and the daemons of the other members.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::ToSocketAddrs as _;
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,6 +72,7 @@ pub(super) fn gather(om: &Om) -> Facts {
             .collect(),
         hearing: hearing(&settings, &status),
         names,
+        elsewhere: elsewhere(&settings),
         peers,
         replay_window: settings.listener.replay_window,
         port: Port { port: settings.listener.port, held: held(&settings, &daemon, &status) },
@@ -157,6 +158,22 @@ fn resolve(name: &str, keyword: &str) -> Name {
         Err(error) => Some(error.to_string()),
     };
     Name { name: name.to_owned(), keyword: keyword.to_owned(), error }
+}
+
+/// Where the others look for this node, if nothing can listen there. Not asked of one that is alone.
+fn elsewhere(settings: &NodeSettings) -> Option<(String, IpAddr)> {
+    if settings.nodes.len() < 2 {
+        return None;
+    }
+    let host = PeerAddress::of(&settings.conf, &settings.nodename).host;
+    let addresses = (host.as_str(), 0).to_socket_addrs().ok()?;
+    let addresses: Vec<IpAddr> = addresses.map(|address| address.ip()).collect();
+    let is_here = |address: &IpAddr| match std::net::UdpSocket::bind((*address, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::AddrNotAvailable,
+    };
+    let first = *addresses.first()?;
+    (!addresses.iter().any(is_here)).then_some((host, first))
 }
 
 /// Asks the daemon of another member what time it is there.

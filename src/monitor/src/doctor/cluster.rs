@@ -85,7 +85,18 @@ pub(super) fn names(facts: &Facts) -> Vec<Check> {
         let remedy = format!("add {} to /etc/hosts or the DNS, or set {}", name.name, name.keyword);
         Some(Check::fail(ID, format!("{} does not resolve: {error}", name.name), remedy))
     };
-    let wrong = facts.names.iter().filter_map(fail).collect();
+    let mut wrong: Vec<Check> = facts.names.iter().filter_map(fail).collect();
+    if let Some((name, address)) = &facts.elsewhere {
+        // A clone hears nobody: all beat to the machine that it was made from.
+        let what = format!(
+            "to the other members {name} is {address}, which is no address of this machine: they do not reach it"
+        );
+        let remedy = format!(
+            "if this is a copy of another machine: om daemon stop, another host name, then om daemon leave --force; else set listener.addr@{}",
+            facts.nodename
+        );
+        wrong.push(Check::warn(ID, what, remedy));
+    }
     or_pass(ID, wrong, "all names of the configuration resolve")
 }
 

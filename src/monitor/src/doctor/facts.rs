@@ -136,6 +136,8 @@ pub struct Facts {
     pub hearing: BTreeMap<String, BTreeMap<NodeName, bool>>,
     /// Names that are called.
     pub names: Vec<Name>,
+    /// Where the other members look for this node, where that is no address of this machine: the name, and the address.
+    pub elsewhere: Option<(String, std::net::IpAddr)>,
     /// The other members that were asked.
     pub peers: Vec<Peer>,
     /// Keyword `listener.replay_window`.

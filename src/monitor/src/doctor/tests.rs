@@ -29,6 +29,7 @@ fn healthy() -> Facts {
             BTreeMap::from([(node("n2"), true), (node("n3"), true)]),
         )]),
         names: ["n1", "n2", "n3"].map(name).to_vec(),
+        elsewhere: None,
         peers: ["n2", "n3"].map(|name| Peer { node: node(name), answer: Ok(Some(0.0)) }).to_vec(),
         replay_window: Duration::from_secs(30),
         port: Port { port: 1214, held: Held::Ours },
@@ -124,6 +125,9 @@ fn a_cluster_without_heartbeat_and_a_member_that_none_hears_are_found() {
 
 #[test]
 fn a_name_that_does_not_resolve_is_found_with_the_keyword_that_replaces_it() {
+    is_found("names", Verdict::Warn, "to the other members n1 is 10.0.0.9", |facts| {
+        facts.elsewhere = Some(("n1".to_owned(), [10, 0, 0, 9].into()));
+    });
     is_found("names", Verdict::Fail, "listener.addr@n2", |facts| {
         facts.names[1].error = Some("Name or service not known".to_owned());
     });
