@@ -38,6 +38,12 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// What all requests of a run took.
+    pub(crate) fn new(mut latencies: Vec<Duration>, elapsed: Duration) -> Self {
+        latencies.sort_unstable();
+        Self { rate: latencies.len() as f64 / elapsed.as_secs_f64(), latencies }
+    }
+
     /// Latency that `percent` of the requests do not exceed, in microseconds.
     pub(crate) fn percentile(&self, percent: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
@@ -82,7 +88,7 @@ pub(crate) fn run(
         random: SystemRandom::new(),
         until: begin + time,
     });
-    let mut latencies = local.block_on(&runtime, async {
+    let latencies = local.block_on(&runtime, async {
         let tasks: Vec<_> = (0..connections)
             .map(|_| {
                 let asker = Rc::clone(&asker);
@@ -95,9 +101,7 @@ pub(crate) fn run(
         }
         latencies
     });
-    let elapsed = begin.elapsed();
-    latencies.sort_unstable();
-    Measured { rate: latencies.len() as f64 / elapsed.as_secs_f64(), latencies }
+    Measured::new(latencies, begin.elapsed())
 }
 
 impl Asker {

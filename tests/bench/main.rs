@@ -1,16 +1,19 @@
 //! The measurements: one table of ratios against a reference server, in one run.
 //!
-//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|beats|failover|switch|scale|bounds]...]`
+//! `cargo run --release -p e2e --bin bench [-- [--quick] [--only TEXT] [--json FILE] [requests|idle|files|exchange|merge|beats|failover|switch|scale|front|bounds]...]`
 //!
 //! `bench [--om PROGRAM] soak MINUTES` lets everything go on at once for so long, and tells what grew.
 //!
 //! The reference server does only the transport and the cryptography, for the same bytes: what our daemon adds on top is
 //! what a ratio shows. Both are measured in turns, so that a busy machine is unfair to neither.
 
+mod bare;
 mod beats;
 mod bounds;
 mod exchange;
 mod failover;
+mod followers;
+mod front;
 mod idle;
 mod load;
 mod reference;
@@ -26,7 +29,7 @@ use harness::{Cluster, ClusterConf};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Set for children of the bench: be `om`, or the reference server, instead of the bench.
+/// Set for children of the bench: be `om`, or a reference server, instead of the bench.
 const ROLE: &str = "BENCH_ROLE";
 
 /// What the command line asks for.
@@ -94,7 +97,7 @@ impl Row {
 type Measure = fn(&Options) -> Vec<Row>;
 
 /// The parts, in the order in which they are measured.
-const PARTS: [(&str, Measure); 10] = [
+const PARTS: [(&str, Measure); 11] = [
     ("requests", requests::measure),
     ("idle", idle::measure_idle),
     ("files", idle::measure_files),
@@ -104,6 +107,7 @@ const PARTS: [(&str, Measure); 10] = [
     ("failover", failover::measure),
     ("switch", failover::measure_switch),
     ("scale", scale::measure),
+    ("front", front::measure),
     ("bounds", bounds::measure),
 ];
 
@@ -131,6 +135,7 @@ fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
         Ok("om") => return om::main(),
         Ok("reference") => return reference::serve(),
+        Ok("bare") => return bare::serve(),
         _ => {}
     }
     let mut options =

@@ -62,7 +62,7 @@ enum At {
 }
 
 /// What carries bytes in both ways.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
@@ -153,6 +153,12 @@ impl Http {
     #[must_use]
     pub fn of(node: &Node) -> Self {
         Self { at: At::Socket(node.path("var/lsnr/h2.sock")) }
+    }
+
+    /// Over a socket at this path.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { at: At::Socket(path) }
     }
 
     /// Over TLS, at this port of the loopback; `fullpem` is the key and the certificate of the client.
@@ -294,12 +300,21 @@ impl Http {
         })
     }
 
-    /// A connection of this protocol, as ALPN names it.
-    pub(crate) async fn connect_for(&self, protocol: &str) -> std::io::Result<Box<dyn Io>> {
+    /// A connection of this protocol, as ALPN names it. Fails where the node refuses it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the connection, and of TLS.
+    ///
+    /// # Panics
+    ///
+    /// When the certificate of the client is none.
+    pub async fn connect_for(&self, protocol: &str) -> std::io::Result<Box<dyn Io>> {
         Ok(match &self.at {
             At::Socket(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
             At::Tls { port, fullpem } => {
                 let stream = tokio::net::TcpStream::connect(("127.0.0.1", *port)).await?;
+                stream.set_nodelay(true)?;
                 let config = crate::tls::client_config(fullpem.as_deref(), protocol);
                 let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
                 let name = "localhost".try_into().expect("a name");

@@ -22,7 +22,7 @@ mod users;
 pub use browser::Browser;
 pub use cluster::{Cluster, ClusterConf};
 pub use events::Events;
-pub use front::{Http, HttpReply, Kept, Pushed, read_until};
+pub use front::{Http, HttpReply, Io, Kept, Pushed, read_until};
 pub use node::Node;
 pub use output::Output;
 pub use peer::{GIVES_UP, Peer};
