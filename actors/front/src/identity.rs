@@ -17,7 +17,8 @@ use web::user::{Auth, User};
 use zeroize::Zeroizing;
 
 use crate::answer::Answer;
-use crate::peer::{Peer, Secured};
+use crate::peer::{Known, Peer, Secured};
+use crate::proved::Proved;
 use crate::tenure::Basis;
 
 /// How late a failure is answered, without anything being held.
@@ -61,24 +62,6 @@ impl Denied {
         };
         answer.headers.extend(header);
         answer
-    }
-}
-
-/// A user, and what it proved.
-#[derive(Debug)]
-pub(crate) struct Proved {
-    pub(crate) user: Arc<User>,
-    pub(crate) basis: Basis,
-}
-
-impl Proved {
-    /// A user that nothing undoes.
-    pub(crate) fn lasting(user: Arc<User>) -> Self {
-        Self { user, basis: Basis::Lasting }
-    }
-
-    fn new(user: User, basis: Basis) -> Self {
-        Self { user: Arc::new(user), basis }
     }
 }
 
@@ -179,14 +162,20 @@ fn by_password(peer: &Peer, name: &str, password: &str) -> Option<Proved> {
 }
 
 /// The `usr` object that the certificate of the connection names. It is looked at again once the authorities, what they have
-/// revoked, or time went on.
+/// revoked, its object, or time went on.
 fn by_certificate(peer: &Peer, secured: &Secured) -> Option<Proved> {
     let trust = peer.shared.trust.load_full()?;
     secured.check(&trust, clock::now()).ok()?;
-    let name = secured.common_name()?;
-    let cluster = peer.shared.mail.config.load().node.cluster_name.clone();
-    let path = certs::user_of(&name, &cluster).ok()?;
-    user_of(peer, &path, Auth::Certificate, secured.chain())
+    let config = peer.shared.mail.config.load();
+    let cluster = config.node.cluster_name.as_str();
+    let known = secured.known().filter(|known| known.cluster == cluster);
+    if let Some(known) = known.filter(|known| known.proved.basis.is_same(&config)) {
+        return Some(known.proved);
+    }
+    let path = certs::user_of(secured.common_name()?, cluster).ok()?;
+    let proved = user_of(peer, &path, Auth::Certificate, secured.chain())?;
+    secured.know(Known { cluster: cluster.to_owned(), proved: proved.clone() });
+    Some(proved)
 }
 
 /// A user, as its object is configured now.

@@ -16,6 +16,7 @@ mod identity;
 mod page;
 mod patience;
 mod peer;
+mod proved;
 mod provider;
 mod refusal;
 mod revocations;

@@ -12,6 +12,7 @@ use model::Timestamp;
 use rustls::pki_types::CertificateDer;
 use web::user::User;
 
+use crate::proved::Proved;
 use crate::shared::Shared;
 
 /// The client of a connection.
@@ -48,14 +49,35 @@ impl Peer {
 pub(crate) struct Secured {
     /// What the client showed, its own first.
     chain: Arc<[CertificateDer<'static>]>,
+    /// What its certificate says.
+    shown: Option<Shown>,
     /// The trust by which it was good.
     good: RefCell<Option<Arc<Trust>>>,
+    /// Who it was in the last request.
+    known: RefCell<Option<Known>>,
+}
+
+/// What the certificate of a client says, read once.
+#[derive(Debug)]
+struct Shown {
+    common_name: Option<String>,
+    end: Timestamp,
+}
+
+/// A user, and the name of the cluster by which its certificate names it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) cluster: String,
+    pub(crate) proved: Proved,
 }
 
 impl Secured {
     /// The chain was looked at in the handshake, by `trust`.
     pub(crate) fn new(chain: Vec<CertificateDer<'static>>, trust: Option<Arc<Trust>>) -> Self {
-        Self { chain: chain.into(), good: RefCell::new(trust) }
+        let own = chain.first().and_then(|own| Certificate::from_der(own.clone()));
+        let shown = own.map(|own| Shown { common_name: own.common_name(), end: own.end() });
+        let (good, known) = (RefCell::new(trust), RefCell::default());
+        Self { chain: chain.into(), shown, good, known }
     }
 
     /// The certificate of the client.
@@ -72,7 +94,7 @@ impl Secured {
     pub(crate) fn check(&self, trust: &Arc<Trust>, now: Timestamp) -> Result<(), Refusal> {
         let Some((own, sent)) = self.chain.split_first() else { return Err(Refusal::Unreadable) };
         let is_known = self.good.borrow().as_ref().is_some_and(|good| Arc::ptr_eq(good, trust));
-        let is_valid = || self.read().is_some_and(|own| own.end().0 > now.0);
+        let is_valid = || self.shown.as_ref().is_some_and(|own| own.end.0 > now.0);
         if is_known && is_valid() {
             return Ok(());
         }
@@ -82,11 +104,18 @@ impl Secured {
         Ok(())
     }
 
-    fn read(&self) -> Option<Certificate> {
-        Certificate::from_der(self.chain.first()?.clone())
+    /// The name that the certificate of the client has.
+    pub(crate) fn common_name(&self) -> Option<&str> {
+        self.shown.as_ref()?.common_name.as_deref()
     }
 
-    pub(crate) fn common_name(&self) -> Option<String> {
-        self.read()?.common_name()
+    /// Who it was in the last request.
+    pub(crate) fn known(&self) -> Option<Known> {
+        self.known.borrow().clone()
+    }
+
+    /// Keeps who it is, for the next request.
+    pub(crate) fn know(&self, known: Known) {
+        *self.known.borrow_mut() = Some(known);
     }
 }

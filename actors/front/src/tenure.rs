@@ -28,6 +28,16 @@ pub(crate) enum Basis {
 }
 
 impl Basis {
+    /// Whether the object of the user, where it has one, is configured as it was.
+    pub(crate) fn is_same(&self, config: &LoadedConfig) -> bool {
+        match self {
+            Self::Object { path, csum, .. } => {
+                config.objects.get(path).is_some_and(|own| *own.csum == **csum)
+            }
+            Self::Lasting | Self::Secret(_) | Self::Token { .. } => true,
+        }
+    }
+
     /// Whether it holds in this configuration, with who is trusted.
     fn holds(&self, config: &LoadedConfig, trust: Option<&Arc<Trust>>, now: Timestamp) -> bool {
         let settings = &config.node.listener;
@@ -36,13 +46,12 @@ impl Basis {
             Self::Secret(generation) => {
                 settings.allow_secret && config.node.secret_generation == *generation
             }
-            Self::Object { path, csum, chain } => {
-                let is_same = config.objects.get(path).is_some_and(|own| *own.csum == **csum);
+            Self::Object { chain, .. } => {
                 let is_good = || {
                     let Some((own, sent)) = chain.split_first() else { return true };
                     trust.is_some_and(|trust| trust.check_client(own, sent, now).is_ok())
                 };
-                is_same && is_good()
+                self.is_same(config) && is_good()
             }
             Self::Token { provider, .. } => settings.openid_well_known.as_ref() == Some(provider),
         }

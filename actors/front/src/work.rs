@@ -18,8 +18,9 @@ use wire::{Action, Request};
 use crate::answer::Held;
 use crate::body::{self, Body, Broken, Client};
 use crate::head::Head;
-use crate::identity::{self, Denied, Proved};
+use crate::identity::{self, Denied};
 use crate::peer::Peer;
+use crate::proved::Proved;
 use crate::rooms::Sender;
 use crate::shared::Share;
 use crate::tenure::Tenure;
@@ -85,7 +86,9 @@ pub(crate) async fn run(
         // Nobody is left to be told; what changes something goes on.
         () = client.gone(), if only_waits(&request.action) => return Err(Broken::Gone),
     };
-    let tenure = Tenure::new(&peer.shared, basis);
+    // Only a stream goes on behind its answer.
+    let is_stream = matches!(outcome, Outcome::Stream(_));
+    let tenure = is_stream.then(|| Tenure::new(&peer.shared, basis)).flatten();
     Ok(Done { outcome, held: Held { share, tenure } })
 }
 
