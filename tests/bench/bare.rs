@@ -54,6 +54,11 @@ impl Bare {
         Self { child, unix, port: line.trim().parse().expect("a port") }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it answers, over its socket or over TLS.
     pub(crate) fn http(&self, is_tls: bool) -> Http {
         if is_tls { Http::tls(self.port, None) } else { Http::at(self.unix.clone()) }

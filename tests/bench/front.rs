@@ -8,7 +8,7 @@ use harness::{Http, Node, Port, wait_for};
 use http::Request;
 
 use crate::bare::Bare;
-use crate::idle::{resident_mib, wait_evaluated};
+use crate::idle::{cpu_seconds_by, resident_mib, wait_evaluated};
 use crate::load::Measured;
 use crate::requests::idle_configuration;
 use crate::{Bound, Options, ROLE, Row, followers};
@@ -159,8 +159,17 @@ fn requests(options: &Options) -> Vec<Row> {
             for connections in [1, 8] {
                 let run = |http: &Http| run(http, target, connections, time);
                 // In turns, the median of the ratios: what disturbs one run disturbs no verdict.
+                let pids = [bare.pid(), door.node.pid()];
+                let before = pids.map(|pid| cpu_seconds_by(pid).0);
                 let mut turns: Vec<(Measured, Measured)> =
                     (0..TURNS).map(|_| (run(&theirs), run(&ours))).collect();
+                let after = pids.map(|pid| cpu_seconds_by(pid).0);
+                // What the load of the machine does not change.
+                let cpu = |of: usize, count: usize| (after[of] - before[of]) / count as f64 * 1e6;
+                let cpus = [
+                    cpu(0, turns.iter().map(|(theirs, _)| theirs.count()).sum()),
+                    cpu(1, turns.iter().map(|(_, mine)| mine.count()).sum()),
+                ];
                 let ratio = |(theirs, mine): &(Measured, Measured)| mine.rate / theirs.rate;
                 turns.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
                 let (theirs, mine) = turns.swap_remove(TURNS / 2);
@@ -173,11 +182,13 @@ fn requests(options: &Options) -> Vec<Row> {
                     unit: "ratio",
                     target: Some((0.8, Bound::AtLeast)),
                     note: format!(
-                        "{:.0}/s of {:.0}/s, p50 {} p99 {}",
+                        "{:.0}/s of {:.0}/s, p50 {} p99 {}, cpu {:.0}/{:.0} us",
                         mine.rate,
                         theirs.rate,
                         latency(50.0),
-                        latency(99.0)
+                        latency(99.0),
+                        cpus[1],
+                        cpus[0]
                     ),
                 };
                 row.print();

@@ -167,8 +167,12 @@ fn cpu_seconds(node: &Node) -> f64 {
 
 /// Processor time of the daemon since it started, and of its children that ended.
 pub(crate) fn cpu_seconds_of(node: &Node) -> (f64, f64) {
-    let stat =
-        std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).expect("the daemon runs");
+    cpu_seconds_by(node.pid())
+}
+
+/// Processor time of a process since it started, and of its children that ended.
+pub(crate) fn cpu_seconds_by(pid: u32) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
     let fields: Vec<&str> =
         stat.rsplit_once(") ").expect("a line of the kernel").1.split(' ').collect();
     let ticks = |index: usize| fields[index].parse::<f64>().expect("a number of ticks");

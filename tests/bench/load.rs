@@ -44,6 +44,11 @@ impl Measured {
         Self { rate: latencies.len() as f64 / elapsed.as_secs_f64(), latencies }
     }
 
+    /// How many requests there were.
+    pub(crate) fn count(&self) -> usize {
+        self.latencies.len()
+    }
+
     /// Latency that `percent` of the requests do not exceed, in microseconds.
     pub(crate) fn percentile(&self, percent: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
