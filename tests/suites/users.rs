@@ -1,6 +1,6 @@
 //! Users over TLS: who is who, who may what, and what each is shown.
 
-use harness::{Http, HttpReply, Node, Port, Provider, basic, wait_for};
+use harness::{Http, HttpReply, Kept, Node, Port, Provider, basic, wait_for, wait_until};
 use serde_json::{Value, json};
 
 /// A node that listens for TLS, with objects of two namespaces and users of each kind.
@@ -358,4 +358,21 @@ fn a_token_of_the_provider_is_a_user_and_no_other_is() {
     ] {
         assert_eq!(whoami(&provider.token(&head, &changed))["name"], "nobody", "{head} {changed}");
     }
+}
+
+#[test]
+fn a_new_grant_counts_on_a_connection_that_is_kept() {
+    let (mut node, port) = Node::for_users("n1", "");
+    node.start();
+    node.om_ok(&["cluster", "tls"]);
+    node.add_user("alice", "guest:test");
+    let fullpem = node.om_ok(&["system/usr/alice", "fullpem"]);
+    let http = Http::tls(port.number(), Some(&fullpem));
+    let status = |kept: &mut Kept| kept.get("/node_config", &[]).expect("it goes on").status;
+    let mut kept = wait_until("it listens", || http.keep());
+    wait_for("the user is known", || status(&mut kept) == 403);
+    node.om_ok(&["system/usr/alice", "set", "--kw", "grant=root"]);
+    wait_for("it may more", || status(&mut kept) != 403);
+    node.om_ok(&["system/usr/alice", "set", "--kw", "grant=guest:test"]);
+    wait_for("it may less", || status(&mut kept) == 403);
 }
