@@ -179,7 +179,7 @@ pub(crate) fn measure(door: &Door, is_tls: bool, options: &Options) -> Vec<Row> 
             ),
         ),
         row("processor", percent, "% core", Some(30.0), "10 changes a second".into()),
-        row("memory of each", memory, "kiB", None, String::new()),
+        row("memory of each", memory, "KiB", None, String::new()),
     ];
     rows.iter().for_each(Row::print);
     rows
