@@ -151,7 +151,7 @@ async fn read(reading: impl Reading, body: Body, caller: &Caller) -> Result<Requ
         let weight = request.as_ref().map_or(0, Request::weight);
         (request, weight, held)
     };
-    let (request, weight, held) = tokio::task::spawn_blocking(work).await.map_err(|_| crowded())?;
+    let (request, weight, held) = heavy::apart(work).await.ok_or_else(crowded)?;
     caller.purse.put(held, weight);
     request
 }

@@ -150,9 +150,9 @@ impl Inbox {
                     }
                     opened => opened,
                 };
-                match tokio::task::spawn_blocking(work).await {
-                    Ok(opened) => opened,
-                    Err(_) => return Taken::Foreign,
+                match heavy::apart(work).await {
+                    Some(opened) => opened,
+                    None => return Taken::Foreign,
                 }
             }
             Err(unopened) => Err(unopened),
@@ -321,7 +321,7 @@ impl Inbox {
             let reading = work_out(&snapshot.load(), &from, &mut message);
             HeartbeatHeard { from, message, reading }
         };
-        let Ok(heard) = tokio::task::spawn_blocking(work).await else { return false };
+        let Some(heard) = heavy::apart(work).await else { return false };
         let told = self.ties.heard.send(heard);
         matches!(tokio::time::timeout(MERGE_PATIENCE, told).await, Ok(Ok(())))
     }

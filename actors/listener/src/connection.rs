@@ -239,8 +239,7 @@ impl Talk<'_> {
             // Most of what is large is not read: the request keeps what it is made of, for as long as it takes.
             Some(held) => {
                 let work = move || (request.weight().min(weight), request);
-                let weighed = tokio::task::spawn_blocking(work).await;
-                let (weight, request) = weighed.map_err(|_| Close::Broken)?;
+                let (weight, request) = heavy::apart(work).await.ok_or(Close::Broken)?;
                 caller.purse.put(held, if weight < KEPT_FREE { 0 } else { weight });
                 request
             }
@@ -331,8 +330,7 @@ impl Talk<'_> {
             // With its share: work that is begun goes on when the connection ends.
             let work =
                 move || (examine(&bytes, &gate, &uses, &freshness, &classic, address, room), share);
-            let worked = tokio::task::spawn_blocking(work).await;
-            let (examined, share) = worked.map_err(|_| Close::Broken)?;
+            let (examined, share) = heavy::apart(work).await.ok_or(Close::Broken)?;
             *held = Some(share);
             match examined {
                 Examined::TooLarge => {}

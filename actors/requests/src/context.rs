@@ -110,7 +110,7 @@ pub(crate) fn shorten(text: &str) -> String {
 /// Selectors that are expanded at once: each may take a second of a processor.
 static SELECTING: Semaphore = Semaphore::const_new(2);
 
-/// Expands selectors on the blocking pool, few at a time.
+/// Expands selectors beside the actors, few at a time.
 pub(crate) async fn selecting<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotNow> {
@@ -118,7 +118,7 @@ pub(crate) async fn selecting<T: Send + 'static>(
     let turn = turn.map_err(|_| NotNow)?;
     // With its turn: work that is begun goes on when nobody waits for it any more.
     let work = move || (work(), turn);
-    blocking(work).await.map(|(done, _)| done)
+    heavy::apart(work).await.map(|(done, _)| done).ok_or(NotNow)
 }
 
 /// Makes a message ready.

@@ -17,7 +17,7 @@ use ring::rand::SystemRandom;
 use serde_json::json;
 use wire::{Prepared, SetKey};
 
-use crate::context::{Context, blocking, shorten};
+use crate::context::{Context, shorten};
 use crate::edit::{Only, edit};
 
 /// Stored values up to this length are read at once.
@@ -67,7 +67,7 @@ pub(super) async fn get(context: &Context, path: &str, key: &str) -> Result<Outc
         let held = heavy::hold(4 * stored + MOST_STORED).await.ok_or(NotNow)?;
         // With its share: work that is begun goes on when nobody waits for it any more.
         let work = move || (read(), held);
-        blocking(work).await?.0?
+        heavy::apart(work).await.ok_or(NotNow)?.0?
     };
     Ok(Outcome::Prepared(Arc::new(read)))
 }

@@ -112,14 +112,14 @@ async fn backlogs(
     filter: LogFilter,
 ) -> Result<Outcome, Refused> {
     let held = hold(backlog).await?;
-    let read = tokio::task::spawn_blocking(move || {
+    let read = heavy::apart(move || {
         // Until it is done, whether somebody waits for it or not.
         let _held = held;
         let text = read_since(&file, backlog, filter.since)?;
         // Nothing but its text is kept for a slow reader.
         io::Result::Ok(Prepared::from_json(json(&text, Form::Entries, &filter).into_bytes()))
     });
-    let entries = read.await.map_err(|_| unread())?.map_err(|error| file_error(&error, &shown))?;
+    let entries = read.await.ok_or_else(unread)?.map_err(|error| file_error(&error, &shown))?;
     Ok(Outcome::Prepared(Arc::new(entries)))
 }
 

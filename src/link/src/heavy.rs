@@ -120,6 +120,16 @@ async fn hold_within(all: &'static Semaphore, bytes: usize, patience: Duration) 
     Some(Held { permit })
 }
 
+/// Does heavy work on a thread that ends with it: what an allocator keeps of the memory that a thread freed, it gives back
+/// when that thread ends. None when the work panicked.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let joined = || {
+        let thread = std::thread::Builder::new().name("heavy".into()).spawn(work);
+        thread.ok()?.join().ok()
+    };
+    tokio::task::spawn_blocking(joined).await.ok().flatten()
+}
+
 /// The turn of a large heartbeat: one is read at a time.
 pub async fn heartbeat_turn() -> Option<Held> {
     let permit = tokio::time::timeout(PATIENCE, HEARTBEATS.acquire()).await.ok()?.ok()?;

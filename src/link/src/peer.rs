@@ -31,7 +31,7 @@ use crate::classic::ClassicMemory;
 use crate::evened;
 use crate::freshness::Freshness;
 use crate::gate::Gate;
-use crate::heavy::{Purse, Room};
+use crate::heavy::{self, Purse, Room};
 use crate::peer::error::PeerError;
 use crate::peer::reading::{ReadBody, Reading, read_value};
 use crate::peer::share::{Lane, Share};
@@ -251,7 +251,7 @@ impl Identity {
         let identity = self.clone();
         // With its share: work that is begun goes on when nobody waits for it any more.
         let work = move || Ok((identity.read(&frame, &form, room, None, read_value)?, share));
-        tokio::task::spawn_blocking(work).await.map_err(|_| PeerError::Busy)?
+        heavy::apart(work).await.ok_or(PeerError::Busy)?
     }
 
     /// Sends a request and reads its reply: at once while it is small, outside of the arbiter, and in memory that
@@ -306,8 +306,8 @@ impl Identity {
                     body.and_then(|body| read(body, room).map_err(|error| not_read(&error)));
                 (reply.map(|reply| (weigh(&reply), reply)), frame, entered)
             };
-            let worked = tokio::task::spawn_blocking(work).await;
-            let (reply, kept, entered) = worked.map_err(|_| PeerError::Busy)?;
+            let worked = heavy::apart(work).await;
+            let (reply, kept, entered) = worked.ok_or(PeerError::Busy)?;
             match reply {
                 Err(PeerError::TooLong) if room != Room::LARGE => {
                     frame = kept;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use wire::Prepared;
 
+use crate::heavy;
+
 /// Messages from this weight on are made ready outside of the arbiter.
 const LARGE: usize = 256 << 10;
 
@@ -13,5 +15,5 @@ pub async fn prepared(message: Value) -> Option<Arc<Prepared>> {
     if wire::is_lighter(&message, LARGE) {
         return Some(Arc::new(Prepared::new(&message)));
     }
-    tokio::task::spawn_blocking(move || Arc::new(Prepared::new(&message))).await.ok()
+    heavy::apart(move || Arc::new(Prepared::new(&message))).await
 }
