@@ -20,7 +20,7 @@ use wire::heartbeat::disk::{Message, Names};
 use machine::clock;
 
 use crate::disk::device::Device;
-use crate::inbox::{Inbox, Taken};
+use crate::inbox::{Inbox, Origin, Taken};
 use crate::note::{Note, Notes};
 use crate::outbox::Outbox;
 use dataset::heartbeats::section::Section;
@@ -247,7 +247,7 @@ async fn read_all(disk: &Disk, inbox: &Inbox) -> io::Result<()> {
                 continue;
             }
             let Some(message) = message else { continue };
-            let taken = inbox.take(message.msg.into_bytes(), None).await;
+            let taken = inbox.take(message.msg.into_bytes(), Origin::Slot).await;
             let Taken::Heard { peer: sender, is_sealed } = taken else { continue };
             if !is_sealed {
                 let timeout = section.settings.timeout.as_secs_f64();

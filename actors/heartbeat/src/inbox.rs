@@ -45,6 +45,35 @@ const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
 /// Longest wait until a large message is merged.
 const MERGE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Where a frame came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    /// The other end of a connection: mistakes count against it.
+    Connection(IpAddr),
+    /// What a datagram names, which can be anybody's: blacklisting it would silence a member.
+    Datagram(IpAddr),
+    /// A place where peers leave messages.
+    Slot,
+}
+
+impl Origin {
+    /// The address that is that of the sender.
+    fn proved(self) -> Option<IpAddr> {
+        match self {
+            Self::Connection(address) => Some(address),
+            Self::Datagram(_) | Self::Slot => None,
+        }
+    }
+
+    /// The address that the sender of a message has that is not sent again by somebody else.
+    fn named(self) -> Option<IpAddr> {
+        match self {
+            Self::Connection(address) | Self::Datagram(address) => Some(address),
+            Self::Slot => None,
+        }
+    }
+}
+
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -123,9 +152,9 @@ impl Inbox {
         &self.ties.unopened
     }
 
-    /// Takes a frame. `address` is that of its sender if it is proved, as that of a TCP connection is: mistakes count
-    /// against it. The source of a datagram can be anybody's, and blacklisting it would silence a member.
-    pub(super) async fn take(&self, bytes: Vec<u8>, address: Option<IpAddr>) -> Taken {
+    /// Takes a frame.
+    pub(super) async fn take(&self, bytes: Vec<u8>, origin: Origin) -> Taken {
+        let address = origin.proved();
         let length = bytes.len();
         let gate = self.ties.gate.load_full();
         let section = self.section.clone();
@@ -174,10 +203,15 @@ impl Inbox {
                 return Taken::Invalid;
             }
         };
-        self.look_for_namesake(&peer, address, opened.stamp());
         let accepted = match self.check_fresh(&opened) {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                // A classic message may still turn out to be one of before.
+                let seen = if accepted.is_some() { origin.named() } else { address };
+                self.look_for_namesake(&peer, seen, opened.stamp());
+                accepted
+            }
             Err(refusal) => {
+                self.look_for_namesake(&peer, address, opened.stamp());
                 self.on_old(&peer, &refusal);
                 return Taken::Old;
             }
@@ -186,7 +220,7 @@ impl Inbox {
             self.ties.counts.tallies.on_patch(Direction::Received, length);
         }
         let Some(accepted) = accepted else {
-            return self.hear_classic(peer, &opened, message, length, turn, address).await;
+            return self.hear_classic(peer, &opened, message, length, turn, origin).await;
         };
         self.forgive(address);
         self.on_skew(&peer, accepted.skew_ms);
@@ -245,7 +279,7 @@ impl Inbox {
         message: Message,
         length: usize,
         turn: Option<Held>,
-        address: Option<IpAddr>,
+        origin: Origin,
     ) -> Taken {
         let message = match message {
             Ok(message) => message,
@@ -257,7 +291,10 @@ impl Inbox {
         if let Some(id) = opened.cipher_id() {
             match self.presence(&peer, id, &message) {
                 // What was recorded is no excuse for what was sent before.
-                Presence::Now => self.forgive(address),
+                Presence::Now => {
+                    self.forgive(origin.proved());
+                    self.look_for_namesake(&peer, origin.named(), None);
+                }
                 Presence::Past => return Taken::Old,
                 Presence::Asked => {
                     self.ask_for_sign(peer, message, length);

@@ -11,7 +11,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use wire::heartbeat::multicast::split;
 
-use crate::inbox::{Inbox, Taken};
+use crate::inbox::{Inbox, Origin, Taken};
 use crate::note::{Note, Notes};
 use crate::outbox::Outbox;
 use dataset::heartbeats::section::Section;
@@ -171,7 +171,7 @@ pub(super) async fn receive(inbox: Inbox) -> String {
             let taken = inbox.fragments().take(&section, source, is_named, &buffer[..length]);
             let Some(mut completed) = taken else { continue };
             for frame in std::mem::take(&mut completed.frames) {
-                let taken = inbox.take(frame, None).await;
+                let taken = inbox.take(frame, Origin::Datagram(source.ip())).await;
                 if let Taken::Heard { .. } = taken {
                     inbox.fragments().on_beat(source);
                 }

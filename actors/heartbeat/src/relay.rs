@@ -20,7 +20,7 @@ use link::peer::error::PeerError;
 use link::peer::share::Share;
 use link::peer::{Names, Stranger, ask_stranger};
 
-use crate::inbox::{Inbox, Taken};
+use crate::inbox::{Inbox, Origin, Taken};
 use crate::note::{Note, Notes};
 use crate::outbox::Outbox;
 use dataset::heartbeats::section::Section;
@@ -194,7 +194,7 @@ pub(super) async fn receive(inbox: Inbox) -> String {
             if seen.insert(peer.clone(), updated) == Some(updated) {
                 return;
             }
-            if inbox.take(frame.into_bytes(), None).await == Taken::Invalid {
+            if inbox.take(frame.into_bytes(), Origin::Slot).await == Taken::Invalid {
                 log::debug!(peer:% = peer; "the message at the relay does not open");
             }
             drop(share);

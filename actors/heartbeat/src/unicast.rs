@@ -28,7 +28,7 @@ use link::unopened::Account;
 use link::{accept, evened};
 use machine::limits;
 
-use crate::inbox::{Inbox, Taken};
+use crate::inbox::{Inbox, Origin, Taken};
 use crate::outbox::Outbox;
 use crate::unicast::connections::Connections;
 
@@ -436,7 +436,7 @@ impl Receiving {
             tokio::time::sleep(blacklist.wait(self.address)).await;
         }
         let arrived = Instant::now();
-        let taken = self.inbox.take(bytes, Some(self.address)).await;
+        let taken = self.inbox.take(bytes, Origin::Connection(self.address)).await;
         self.account.release();
         self.large = None;
         match taken {

@@ -1,6 +1,6 @@
 //! Two machines of one name: each undoes what the other one says.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use wire::BootId;
 pub(super) struct Alike {
     addresses: Namesakes<IpAddr>,
     boots: Namesakes<BootId>,
-    told: BTreeSet<NodeName>,
+    /// Of whom, and whether it was their addresses that told.
+    told: BTreeMap<NodeName, bool>,
 }
 
 impl Alike {
@@ -34,11 +35,11 @@ impl Alike {
             (None, Some(address)) if boots.is_some() => Some(format!(", both behind {address}")),
             (None, _) => boots.map(|_| String::new()),
         };
-        // A message that tells neither ends nothing.
-        let is_mute = address.is_none() && boot.is_none();
+        // What an address told, a message without one does not end; one that tells nothing at all ends nothing.
+        let is_answer = |by_address: &bool| address.is_some() || (boot.is_some() && !by_address);
         let is_news = match places {
-            Some(_) => self.told.insert(peer.clone()),
-            None => !is_mute && self.told.remove(peer),
+            Some(_) => self.told.insert(peer.clone(), both.is_some()).is_none(),
+            None => self.told.get(peer).is_some_and(is_answer) && self.told.remove(peer).is_some(),
         };
         let alert = |places| {
             let text = format!(

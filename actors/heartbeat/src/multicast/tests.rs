@@ -180,3 +180,37 @@ async fn a_flood_to_the_group_costs_no_member_a_beat_though_nothing_tells_its_ad
     // The socket itself may overflow on a busy machine. One budget for all strangers lost nine of ten.
     assert!(missed <= 10, "{missed} of 30 beats were lost");
 }
+
+#[actix::test]
+async fn two_containers_of_one_name_on_one_kernel_are_told_and_a_recording_is_not() {
+    let mut bench = bench(free_port());
+    let inbox = bench.inbox();
+    let take = async |frame: &[u8], last: u8| {
+        let frame = frame.strip_suffix(b"\0").unwrap().to_vec();
+        inbox.take(frame, Origin::Datagram([10, 0, 0, last].into())).await
+    };
+    let mut generation = 0;
+    let mut message = move || {
+        generation += 1;
+        full("n2", generation, 100)
+    };
+    let is_alert =
+        |note: &Note| matches!(note, Note::Alert { about, .. } if about == "namesake n2");
+    for dialect in [Dialect::Sealed, Dialect::Classic] {
+        for _ in 0..10 {
+            let frame = frame("n2", SECRET, dialect, &message());
+            take(&frame, 2).await;
+            // Sent again by whoever heard it.
+            take(&frame, 66).await;
+        }
+    }
+    while let Ok(note) = bench.noted.try_recv() {
+        assert!(!is_alert(&note), "{note:?}");
+    }
+    for last in [2, 3].into_iter().cycle().take(10) {
+        take(&frame("n2", SECRET, Dialect::Sealed, &message()), last).await;
+    }
+    let Note::Alert { alert: Some(alert), .. } = bench.note(is_alert).await else { panic!() };
+    let text = format!("{alert:?}");
+    assert!(text.contains("two machines call themselves so, 10.0.0.2 and 10.0.0.3"), "{text}");
+}

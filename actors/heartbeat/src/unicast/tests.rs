@@ -362,7 +362,7 @@ async fn who_beats_goes_on_while_the_disk_hangs_and_who_comes_new_waits_for_it()
     let inbox = bench.inbox();
     let take = async |frame: Vec<u8>| {
         let frame = frame.strip_suffix(b"\0").unwrap().to_vec();
-        within("taken", inbox.take(frame, None)).await
+        within("taken", inbox.take(frame, Origin::Slot)).await
     };
     let heard = |peer: &str| Taken::Heard { peer: node(peer), is_sealed: true };
     let beat_of = |peer: &'static str| move |note: &Note| matches!(note, Note::Beat { peer: it, .. } if *it == node(peer));
