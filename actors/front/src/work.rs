@@ -81,10 +81,12 @@ pub(crate) async fn run(
     note(peer, &caller, &request);
     peer.session.on_validated();
     peer.session.on_progress(request.action.route().names.first().copied());
+    let only_waits = only_waits(&request.action);
     let outcome = tokio::select! {
-        outcome = handle(peer, caller, request.clone()) => outcome,
+        biased;
+        outcome = handle(peer, caller, request) => outcome,
         // Nobody is left to be told; what changes something goes on.
-        () = client.gone(), if only_waits(&request.action) => return Err(Broken::Gone),
+        () = client.gone(), if only_waits => return Err(Broken::Gone),
     };
     // Only a stream goes on behind its answer.
     let is_stream = matches!(outcome, Outcome::Stream(_));

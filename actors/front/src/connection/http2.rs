@@ -214,13 +214,17 @@ impl Streams {
         }
         self.open.set(self.open.get() + 1);
         let place = Place(self.clone());
-        actix_rt::spawn(async move {
+        let mut work = Box::pin(async move {
             let served = place.0.serve(request, respond);
             if AssertUnwindSafe(served).catch_unwind().await.is_err() {
                 log::error!("a request panicked");
             }
             drop(place);
         });
+        // Most are answered at once: those that wait have a task of their own.
+        if work.as_mut().now_or_never().is_none() {
+            actix_rt::spawn(work);
+        }
     }
 
     async fn serve(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
@@ -310,6 +314,10 @@ struct StreamClient {
 }
 
 impl Client for StreamClient {
+    fn is_done(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
     async fn piece(&mut self) -> Option<Result<Bytes, Broken>> {
         let piece = self.body.data().await?.map_err(|_| Broken::Gone);
         if let Ok(piece) = &piece {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use web::frames::Frames;
 
 /// Bytes of one read.
 const READ: usize = 4 << 10;
+
+/// Bytes of room that a connection keeps between two reads.
+const KEPT: usize = 512;
 
 /// A stream whose bytes are counted.
 pub(super) struct Counted<IO> {
@@ -130,13 +134,16 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
                 this.taken += count;
                 return Poll::Ready(Ok(()));
             }
-            (this.ready, this.taken) = (vec![], 0);
+            this.taken = 0;
+            this.ready.clear();
+            // Of a connection that rests, little is kept.
+            this.ready.shrink_to(KEPT);
             if this.watch.borrow().is_flood {
                 // Nothing more is read: whoever polls looks at the flag.
                 return Poll::Pending;
             }
-            let mut bytes = [0; READ];
-            let mut read = ReadBuf::new(&mut bytes);
+            let mut bytes = [MaybeUninit::uninit(); READ];
+            let mut read = ReadBuf::uninit(&mut bytes);
             ready!(Pin::new(&mut this.io).poll_read(cx, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(()));
