@@ -156,7 +156,7 @@ impl Text {
             Self::Kept(body) => {
                 let _turn = shared.turn().await?;
                 let inflate = move || Bytes::from(body.json().into_owned());
-                tokio::task::spawn_blocking(inflate).await.ok()
+                link::heavy::apart(inflate).await
             }
         }
     }

@@ -331,7 +331,7 @@ impl Identity {
         let sealed = if request.seal_bytes() < LARGE {
             seal()
         } else {
-            tokio::task::spawn_blocking(seal).await.map_err(|_| PeerError::Busy)?
+            heavy::apart(seal).await.ok_or(PeerError::Busy)?
         };
         sealed.map_err(|error| PeerError::Secret(error.to_string()))
     }

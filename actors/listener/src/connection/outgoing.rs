@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use link::heavy;
 use machine::clock;
 use ring::rand::SystemRandom;
 use wire::{Prepared, ReplyTo};
@@ -41,7 +42,7 @@ impl Talk<'_> {
                 };
                 if is_large {
                     let _turn = self.shared.sealing.acquire().await;
-                    tokio::task::spawn_blocking(seal).await.ok().flatten()
+                    heavy::apart(seal).await.flatten()
                 } else {
                     seal()
                 }
@@ -62,7 +63,7 @@ impl Talk<'_> {
             let _turn = self.shared.sealing.acquire().await;
             let body = body.clone();
             let inflate = move || body.json().into_owned();
-            tokio::task::spawn_blocking(inflate).await.map_err(|_| Close::Broken)?
+            heavy::apart(inflate).await.ok_or(Close::Broken)?
         };
         self.socket.send(&text).await
     }
