@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::tallies::Direction;
 use model::{Alert, NodeName};
@@ -140,6 +140,41 @@ impl Recipients {
     }
 }
 
+/// An interval that is kept although the configuration has a longer one by now: the peers have not all heard of that yet,
+/// and would miss beats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Haste {
+    interval: Duration,
+    until: Instant,
+}
+
+impl Haste {
+    /// After a change of the interval that the peers know of within a time. `known`: what was kept before.
+    pub(super) fn after(
+        known: Option<Self>,
+        before: Duration,
+        interval: Duration,
+        within: Duration,
+    ) -> Option<Self> {
+        let now = Instant::now();
+        let known = known.filter(|known| now < known.until && known.interval < interval);
+        let new = (before < interval).then(|| Self { interval: before, until: now + within });
+        match (known, new) {
+            (Some(known), Some(new)) => {
+                Some(Self { interval: known.interval.min(new.interval), ..new })
+            }
+            (known, new) => known.or(new),
+        }
+    }
+}
+
+/// How long a beat is the newest one, unless there is news.
+fn interval(section: &Section, haste: Option<Haste>) -> Duration {
+    let interval = section.settings.interval;
+    let haste = haste.filter(|haste| Instant::now() < haste.until);
+    haste.map_or(interval, |haste| haste.interval.min(interval))
+}
+
 /// The newest beat; none before the first.
 pub(super) type Beats = watch::Receiver<Option<Arc<Beat>>>;
 
@@ -149,6 +184,7 @@ pub(super) async fn pulse(
     ties: Arc<Ties>,
     beats: watch::Sender<Option<Arc<Beat>>>,
     notes: Notes,
+    haste: Option<Haste>,
 ) {
     let mut last_bytes = 0;
     loop {
@@ -171,9 +207,10 @@ pub(super) async fn pulse(
                 Ok(None) => {}
                 Err(reason) => notes.alert("seal", Some(Alert::error(reason))),
             }
-            let gap = GAP.min(section.settings.interval);
+            let interval = interval(&section, haste);
+            let gap = GAP.min(interval);
             tokio::time::sleep(gap).await;
-            let rest = section.settings.interval - gap;
+            let rest = interval - gap;
             if let Ok(Err(_)) = tokio::time::timeout(rest, outgoing.changed()).await {
                 // The cluster data is made anew: what it sends then, it says then.
                 break;
@@ -200,5 +237,25 @@ async fn make(
         made.unwrap_or_else(|_| Err("the message could not be made".to_owned()))
     } else {
         work()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shorter_interval_is_kept_until_the_peers_know_the_longer_one() {
+        let (short, long, within) =
+            (Duration::from_millis(250), Duration::from_secs(5), Duration::from_secs(15));
+        let kept = Haste::after(None, short, long, within);
+        assert_eq!(kept.map(|kept| kept.interval), Some(short));
+        assert!(kept.is_some_and(|kept| kept.until > Instant::now() + within / 2));
+        // A change of something else goes on with it; one back to the short one has no need of it.
+        assert_eq!(Haste::after(kept, long, long, within), kept);
+        assert_eq!(Haste::after(kept, long, short, within), None);
+        assert_eq!(Haste::after(None, long, short, within), None);
+        let over = Haste::after(None, short, long, Duration::ZERO);
+        assert_eq!(Haste::after(over, long, long, within), None);
     }
 }

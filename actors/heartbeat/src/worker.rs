@@ -14,6 +14,7 @@ use mail::latest::{Latest, keep_on};
 use mail::membership;
 use mail::root::ThreadReport;
 
+use crate::beat::Haste;
 use crate::board::{Board, DRIVER};
 use crate::inbox::Inbox;
 use crate::note::{Note, Notes};
@@ -45,6 +46,8 @@ pub struct Worker {
     ties: Arc<Ties>,
     epoch: Instant,
     beating: Beating,
+    /// A shorter interval of before: it is kept until the peers have taken the longer one over.
+    haste: Option<Haste>,
     board: Board,
     /// The running driver and the stream of its notes.
     driver: Vec<SpawnHandle>,
@@ -71,6 +74,7 @@ impl Worker {
             ties,
             epoch: Instant::now(),
             beating,
+            haste: None,
             board: Board::new(clock::now()),
             driver: vec![],
             driver_since: Instant::now(),
@@ -94,7 +98,7 @@ impl Worker {
         let (notes, mut received) = Notes::new();
         let heard = futures_util::stream::poll_fn(move |cx| received.poll_recv(cx));
         self.driver.push(ctx.add_stream(heard));
-        let work = work(self.direction, self.section.clone(), self.ties.clone(), notes);
+        let work = work(self.direction, self.section.clone(), self.ties.clone(), notes, self.haste);
         self.driver.push(ctx.spawn(work.into_actor(self).map(Self::on_driver_end)));
         self.report();
     }
@@ -226,12 +230,13 @@ async fn work(
     section: Arc<Section>,
     ties: Arc<Ties>,
     notes: Notes,
+    haste: Option<Haste>,
 ) -> String {
     match direction {
         Direction::Tx => {
             let (sender, beats) = watch::channel(None);
             let outbox = Outbox { section: section.clone(), beats, notes: notes.clone() };
-            let pulse = beat::pulse(section, ties, sender, notes);
+            let pulse = beat::pulse(section, ties, sender, notes, haste);
             tokio::select! {
                 () = pulse => "nothing is sent any more".to_owned(),
                 reason = transmit(outbox) => reason,
@@ -366,7 +371,11 @@ impl Handler<Reconfigure> for Worker {
         let (timeout, interval) = (self.section.settings.timeout, self.section.settings.interval);
         let peers: Vec<NodeName> = self.section.peers().cloned().collect();
         let lasts: Vec<_> = self.beating.peers().iter().map(|(n, p)| (n.clone(), p.last)).collect();
-        for gone in self.beating.reconfigure(timeout, interval, peers) {
+        let before = &old.settings;
+        self.haste =
+            Haste::after(self.haste, before.interval, interval, before.timeout.max(timeout));
+        let now = self.epoch.elapsed();
+        for gone in self.beating.reconfigure(now, timeout, interval, peers) {
             let last = lasts.iter().find(|(name, _)| *name == gone).map(|(_, last)| *last);
             let grace = old.settings.timeout;
             self.on_sign(&gone, Sign::Ended { grace }, last.unwrap_or_default(), ctx);

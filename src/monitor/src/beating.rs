@@ -38,6 +38,9 @@ pub struct Pulse {
 pub struct Beating {
     timeout: Duration,
     interval: Duration,
+    /// A longer timeout that counted before, and until when it counts: the peers beat as seldom as before until the change
+    /// has come to them, by these very beats.
+    former: Option<(Duration, Duration)>,
     peers: BTreeMap<NodeName, Pulse>,
     /// When the worker should have run again at the latest.
     planned: Option<Duration>,
@@ -52,23 +55,28 @@ impl Beating {
         peers: impl IntoIterator<Item = NodeName>,
     ) -> Self {
         let peers = peers.into_iter().map(|peer| (peer, Pulse::default())).collect();
-        Self { timeout, interval, peers, planned: None }
+        Self { timeout, interval, former: None, peers, planned: None }
     }
 
-    /// Takes new settings over. Peers that stay keep what is known of them, a shorter timeout counts from their last
-    /// beat. Returns those that went while they were beating.
+    /// Takes new settings over. Peers that stay keep what is known of them; a shorter timeout counts once the longer one
+    /// has passed. Returns those that went while they were beating.
     pub fn reconfigure(
         &mut self,
+        now: Duration,
         timeout: Duration,
         interval: Duration,
         peers: impl IntoIterator<Item = NodeName>,
     ) -> Vec<NodeName> {
         let mut old = std::mem::replace(self, Self::new(timeout, interval, peers));
         self.planned = old.planned;
+        self.former = old.former.filter(|(former, until)| now < *until && *former > timeout);
+        if timeout < old.timeout && self.former.is_none() {
+            self.former = Some((old.timeout, now + old.timeout));
+        }
         for (peer, pulse) in &mut self.peers {
             if let Some(known) = old.peers.remove(peer) {
                 *pulse = known;
-                pulse.deadline = known.deadline.saturating_sub(old.timeout) + timeout;
+                pulse.deadline += timeout.saturating_sub(old.timeout);
             }
         }
         old.peers.into_iter().filter(|(_, pulse)| pulse.is_beating).map(|(peer, _)| peer).collect()
@@ -77,11 +85,17 @@ impl Beating {
     /// A peer was heard, at `at` by the clock. True: it was not beating before. None: it does not take part.
     pub fn on_beat(&mut self, now: Duration, at: Timestamp, peer: &NodeName) -> Option<bool> {
         self.on_run(now);
+        let deadline = self.deadline(now);
         let pulse = self.peers.get_mut(peer)?;
         let was_beating = pulse.is_beating;
-        let deadline = now + self.timeout;
         *pulse = Pulse { last: at, is_beating: true, deadline, is_excused: false };
         Some(!was_beating)
+    }
+
+    /// When a peer that is heard now becomes stale.
+    fn deadline(&self, now: Duration) -> Duration {
+        let usual = now + self.timeout;
+        self.former.map_or(usual, |(former, until)| usual.max(until.min(now + former)))
     }
 
     /// Looks for peers that were not heard in time, and returns those that just became stale.
@@ -251,13 +265,44 @@ mod tests {
         let mut it = beating();
         _ = it.on_beat(s(1.0), at(1.0), &node("n2"));
         _ = it.on_beat(s(2.0), at(2.0), &node("n3"));
-        assert_eq!(it.reconfigure(s(3.0), INTERVAL, [node("n2"), node("n4")]), [node("n3")]);
-        assert_eq!(it.on_look(s(3.9)), []);
-        assert_eq!(it.next_look(), Some(s(4.0)));
+        assert_eq!(
+            it.reconfigure(s(2.0), s(3.0), INTERVAL, [node("n2"), node("n4")]),
+            [node("n3")]
+        );
         assert_eq!(it.peers().keys().cloned().collect::<Vec<_>>(), [node("n2"), node("n4")]);
-        assert_eq!(it.reconfigure(s(30.0), INTERVAL, [node("n2")]), []);
+        assert_eq!(it.reconfigure(s(2.0), s(30.0), INTERVAL, [node("n2")]), []);
         assert_eq!(it.on_look(s(30.9)), [], "excused");
         assert_eq!(it.on_stop(), [node("n2")]);
         assert_eq!((it.on_stop(), it.next_look()), (vec![], None));
+    }
+
+    #[test]
+    fn a_shorter_timeout_does_not_make_peers_stale_that_beat_as_seldom_as_before() {
+        // From the default times to those of the profile `fast`: the beats of 100 and 102 were in time.
+        let mut it = Beating::new(s(15.0), s(5.0), [node("n2"), node("n3")]);
+        _ = it.on_beat(s(100.0), at(0.0), &node("n2"));
+        _ = it.on_beat(s(102.0), at(2.0), &node("n3"));
+        _ = it.reconfigure(s(104.0), s(1.0), s(0.25), [node("n2"), node("n3")]);
+        // The change came late to n3, and never to n2.
+        for (peer, beat) in [("n2", 105.0), ("n3", 107.0), ("n2", 110.0), ("n2", 115.0)] {
+            assert_eq!(it.on_beat(s(beat), at(beat - 100.0), &node(peer)), Some(false), "{beat}");
+        }
+        let look = |it: &mut Beating, until: f64| {
+            let mut stale = vec![];
+            while let Some(next) = it.next_look().filter(|next| *next <= s(until)) {
+                stale.extend(it.on_look(next).into_iter().map(|peer| (peer, next)));
+            }
+            stale
+        };
+        assert_eq!(look(&mut it, 118.9), []);
+        assert_eq!(it.on_beat(s(118.9), at(18.9), &node("n3")), Some(false));
+        assert_eq!(look(&mut it, 119.8), [(node("n2"), s(119.0))], "the longer one has passed");
+        assert_eq!(look(&mut it, 130.0), [(node("n3"), s(119.9))]);
+        // Who was silent before the change is noticed as early as without it, and one change is not excused by the next.
+        let mut it = Beating::new(s(15.0), s(5.0), [node("n2")]);
+        _ = it.on_beat(s(100.0), at(0.0), &node("n2"));
+        _ = it.reconfigure(s(104.0), s(1.0), s(0.25), [node("n2")]);
+        _ = it.reconfigure(s(106.0), s(0.9), s(0.25), [node("n2")]);
+        assert_eq!(look(&mut it, 200.0), [(node("n2"), s(115.0))]);
     }
 }
