@@ -1,7 +1,7 @@
 //! Promise: heartbeats hold what their drivers promise at the edges: a tenth of a second, hundreds of fragments, a device.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::{Cluster, ClusterConf, Events, Node, Peer, Port, is_root, skip, wait_for};
 use serde_json::{Value, json};
@@ -216,4 +216,32 @@ fn a_clone_of_a_machine_is_told_on_all_nodes() {
                 && told(viewer, "n3", "both behind 127.0.0.1")
         })
     });
+}
+
+#[test]
+fn a_change_of_the_times_of_a_running_cluster_loses_nobody() {
+    // The default times: a beat each 5 s.
+    let times = ClusterConf { cluster: String::new(), ..ClusterConf::default() };
+    let cluster = Cluster::start_with(2, &times);
+    let rx = |at: usize| cluster.nodes[at].status()["hb#1.rx"].clone();
+    let last = |at: usize, peer: &str| rx(at)["peers"][peer]["last"].as_f64();
+    let silence = |at: usize, peer: &str| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        last(at, peer).map_or(0.0, |last| now - last)
+    };
+    let change = |words: &[&str], timeout: f64| {
+        cluster.nodes[0].om_ok(words);
+        wait_for("both nodes have the times", || {
+            (0..2).all(|at| rx(at)["config"]["timeout"].as_f64() == Some(timeout))
+        });
+        let before = [last(0, "n2"), last(1, "n1")];
+        wait_for("both go on beating", || last(0, "n2") > before[0] && last(1, "n1") > before[1]);
+    };
+    wait_for("n2 was silent for longer than the shorter timeout", || silence(0, "n2") > 2.0);
+    change(&["cluster", "set", "--kw", "cluster.profile=fast"], 1.0);
+    change(&["cluster", "unset", "--kw", "cluster.profile"], 15.0);
+    for node in &cluster.nodes {
+        let log = std::fs::read_to_string(node.path("log/node.log")).expect("a log");
+        assert!(!log.contains("no split to judge"), "a peer was lost\n{log}");
+    }
 }

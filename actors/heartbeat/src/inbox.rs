@@ -57,7 +57,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// The address that is that of the sender.
+    /// The address of whoever sent the frame, which nobody can pretend.
     fn proved(self) -> Option<IpAddr> {
         match self {
             Self::Connection(address) => Some(address),
@@ -65,7 +65,7 @@ impl Origin {
         }
     }
 
-    /// The address that the sender of a message has that is not sent again by somebody else.
+    /// The address that a message came from: that of its sender, unless somebody sent it again.
     fn named(self) -> Option<IpAddr> {
         match self {
             Self::Connection(address) | Self::Datagram(address) => Some(address),
@@ -204,14 +204,12 @@ impl Inbox {
             }
         };
         let accepted = match self.check_fresh(&opened) {
-            Ok(accepted) => {
-                // A classic message may still turn out to be one of before.
-                let seen = if accepted.is_some() { origin.named() } else { address };
-                self.look_for_namesake(&peer, seen, opened.stamp());
-                accepted
-            }
+            Ok(accepted) => accepted,
             Err(refusal) => {
-                self.look_for_namesake(&peer, address, opened.stamp());
+                // What is sent again tells nothing of its sender; of two machines, one is refused for the boot of the other.
+                if refusal == Refusal::Retired {
+                    self.look_for_namesake(&peer, address, opened.stamp());
+                }
                 self.on_old(&peer, &refusal);
                 return Taken::Old;
             }
@@ -222,6 +220,7 @@ impl Inbox {
         let Some(accepted) = accepted else {
             return self.hear_classic(peer, &opened, message, length, turn, origin).await;
         };
+        self.look_for_namesake(&peer, origin.named(), opened.stamp());
         self.forgive(address);
         self.on_skew(&peer, accepted.skew_ms);
         let boot = opened.stamp().map(|stamp| stamp.at.boot);
@@ -289,12 +288,13 @@ impl Inbox {
             }
         };
         if let Some(id) = opened.cipher_id() {
-            match self.presence(&peer, id, &message) {
+            let presence = self.presence(&peer, id, &message);
+            let is_now = matches!(presence, Presence::Now);
+            let seen = if is_now { origin.named() } else { origin.proved() };
+            self.look_for_namesake(&peer, seen, None);
+            match presence {
                 // What was recorded is no excuse for what was sent before.
-                Presence::Now => {
-                    self.forgive(origin.proved());
-                    self.look_for_namesake(&peer, origin.named(), None);
-                }
+                Presence::Now => self.forgive(origin.proved()),
                 Presence::Past => return Taken::Old,
                 Presence::Asked => {
                     self.ask_for_sign(peer, message, length);

@@ -121,7 +121,7 @@ async fn hold_within(all: &'static Semaphore, bytes: usize, patience: Duration) 
 }
 
 /// Does heavy work on a thread that ends with it: what an allocator keeps of the memory that a thread freed, it gives back
-/// when that thread ends. None when the work panicked.
+/// when that thread ends. None when the work panicked, or no thread could be had.
 pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let joined = || {
         let thread = std::thread::Builder::new().name("heavy".into()).spawn(work);

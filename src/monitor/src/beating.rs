@@ -69,10 +69,13 @@ impl Beating {
     ) -> Vec<NodeName> {
         let mut old = std::mem::replace(self, Self::new(timeout, interval, peers));
         self.planned = old.planned;
-        self.former = old.former.filter(|(former, until)| now < *until && *former > timeout);
-        if timeout < old.timeout && self.former.is_none() {
-            self.former = Some((old.timeout, now + old.timeout));
-        }
+        let known = old.former.filter(|(former, until)| now < *until && *former > timeout);
+        let new = (timeout < old.timeout).then(|| (old.timeout, now + old.timeout));
+        // Some peers may have missed both changes.
+        self.former = match (known, new) {
+            (Some(known), Some(new)) => Some((known.0.max(new.0), known.1.max(new.1))),
+            (known, new) => known.or(new),
+        };
         for (peer, pulse) in &mut self.peers {
             if let Some(known) = old.peers.remove(peer) {
                 *pulse = known;
@@ -298,6 +301,12 @@ mod tests {
         assert_eq!(it.on_beat(s(118.9), at(18.9), &node("n3")), Some(false));
         assert_eq!(look(&mut it, 119.8), [(node("n2"), s(119.0))], "the longer one has passed");
         assert_eq!(look(&mut it, 130.0), [(node("n3"), s(119.9))]);
+        // A change soon before the end of the first one has its own time.
+        let mut it = Beating::new(s(60.0), s(5.0), [node("n2")]);
+        _ = it.reconfigure(s(100.0), s(15.0), s(5.0), [node("n2")]);
+        _ = it.reconfigure(s(159.0), s(1.0), s(0.25), [node("n2")]);
+        _ = it.on_beat(s(159.5), at(0.0), &node("n2"));
+        assert_eq!(look(&mut it, 300.0), [(node("n2"), s(174.0))]);
         // Who was silent before the change is noticed as early as without it, and one change is not excused by the next.
         let mut it = Beating::new(s(15.0), s(5.0), [node("n2")]);
         _ = it.on_beat(s(100.0), at(0.0), &node("n2"));

@@ -185,10 +185,10 @@ async fn a_flood_to_the_group_costs_no_member_a_beat_though_nothing_tells_its_ad
 async fn two_containers_of_one_name_on_one_kernel_are_told_and_a_recording_is_not() {
     let mut bench = bench(free_port());
     let inbox = bench.inbox();
-    let take = async |frame: &[u8], last: u8| {
-        let frame = frame.strip_suffix(b"\0").unwrap().to_vec();
-        inbox.take(frame, Origin::Datagram([10, 0, 0, last].into())).await
+    let take = async |frame: &[u8], origin: Origin| {
+        inbox.take(frame.strip_suffix(b"\0").unwrap().to_vec(), origin).await
     };
+    let from = |last: u8| Origin::Datagram([10, 0, 0, last].into());
     let mut generation = 0;
     let mut message = move || {
         generation += 1;
@@ -199,16 +199,19 @@ async fn two_containers_of_one_name_on_one_kernel_are_told_and_a_recording_is_no
     for dialect in [Dialect::Sealed, Dialect::Classic] {
         for _ in 0..10 {
             let frame = frame("n2", SECRET, dialect, &message());
-            take(&frame, 2).await;
+            take(&frame, from(2)).await;
             // Sent again by whoever heard it.
-            take(&frame, 66).await;
+            take(&frame, from(66)).await;
+            if dialect == Dialect::Sealed {
+                take(&frame, Origin::Connection([10, 0, 0, 67].into())).await;
+            }
         }
     }
     while let Ok(note) = bench.noted.try_recv() {
         assert!(!is_alert(&note), "{note:?}");
     }
     for last in [2, 3].into_iter().cycle().take(10) {
-        take(&frame("n2", SECRET, Dialect::Sealed, &message()), last).await;
+        take(&frame("n2", SECRET, Dialect::Sealed, &message()), from(last)).await;
     }
     let Note::Alert { alert: Some(alert), .. } = bench.note(is_alert).await else { panic!() };
     let text = format!("{alert:?}");
