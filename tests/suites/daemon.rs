@@ -313,3 +313,18 @@ fn a_start_right_after_a_kill_starts() {
     }
     node.om_ok(&["daemon", "stop"]);
 }
+
+/// Who starts it, and systemd, find its objects there, however long it takes to read their files.
+#[test]
+fn a_start_ends_once_all_objects_are_known() {
+    const MANY: usize = 3_000;
+    let mut node = Node::new("n1");
+    for number in 0..MANY {
+        node.write(&format!("etc/svc{number}.conf"), "[DEFAULT]\nnodes = n1\n");
+    }
+    node.om_ok(&["daemon", "start"]);
+    assert_eq!(node.om_ok(&["ls"]).lines().count(), MANY + 1);
+    node.om_ok(&["daemon", "stop"]);
+    node.start();
+    assert_eq!(node.om_ok(&["ls"]).lines().count(), MANY + 1);
+}

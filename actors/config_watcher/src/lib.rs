@@ -112,6 +112,8 @@ pub struct ConfigWatcher {
     pending: Pending,
     alarm: Option<SpawnHandle>,
     is_reading: bool,
+    /// Who waits for the reading that goes on.
+    waiters: Vec<oneshot::Sender<()>>,
 }
 
 impl ConfigWatcher {
@@ -150,6 +152,7 @@ impl ConfigWatcher {
             pending: Pending::default(),
             alarm: None,
             is_reading: false,
+            waiters: vec![],
         }
     }
 
@@ -181,6 +184,7 @@ impl ConfigWatcher {
         // The first look and requested ones trust no stamp.
         let stamps = (is_all && waiters.is_empty()).then(|| std::mem::take(&mut self.stamps));
         let deployed = deployed(&self.neighbours.snapshot.load());
+        self.waiters = waiters;
         let work = tokio::task::spawn_blocking(move || {
             let looks = Looks { is_node, is_labels, is_all, is_rejected };
             let old = config.clone();
@@ -199,7 +203,7 @@ impl ConfigWatcher {
                     this.stamps.clear();
                 }
             }
-            for waiter in waiters {
+            for waiter in this.waiters.drain(..) {
                 _ = waiter.send(());
             }
             this.look_again_later(ctx);
@@ -479,9 +483,13 @@ impl Handler<Look> for ConfigWatcher {
 
     fn handle(&mut self, Look(paths): Look, ctx: &mut Context<Self>) -> Self::Result {
         let (done, end) = oneshot::channel();
-        self.pending.objects.extend(paths);
-        self.pending.waiters.push(done);
-        self.read(ctx);
+        if self.is_reading && paths.is_empty() {
+            self.waiters.push(done);
+        } else {
+            self.pending.objects.extend(paths);
+            self.pending.waiters.push(done);
+            self.read(ctx);
+        }
         Box::pin(async move { end.await.unwrap_or(()) })
     }
 }

@@ -12,7 +12,8 @@ use model::ObjectPath;
 #[rtype(result = "()")]
 pub struct Reload;
 
-/// Looks at the files of these objects now. Answers when what changed is in force.
+/// Looks at the files of these objects now. Answers when what changed is in force; of none, once the reading that goes on, if
+/// one does, is in force.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Look(pub Vec<ObjectPath>);

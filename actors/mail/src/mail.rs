@@ -4,13 +4,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::NodeName;
 
 use crate::blacklist::BlacklistRoute;
-use crate::cluster_data::ToClusterData;
-use crate::config_watcher::ToConfigWatcher;
+use crate::cluster_data::{Flush, ToClusterData};
+use crate::config_watcher::{Look, ToConfigWatcher};
 use crate::front::ToFrontSocket;
 use crate::history::ToHistory;
 use crate::listener::ToListener;
@@ -50,6 +52,8 @@ pub struct Mail {
     pub snapshot: SnapshotCell,
     /// The configuration in force.
     pub config: ConfigCell,
+    /// Whether it was read once, and what it says of the objects is in the snapshot.
+    pub is_read: Arc<AtomicBool>,
     /// The service monitors by object.
     pub monitors: service_monitor::Registry,
     /// The cluster data.
@@ -102,6 +106,26 @@ pub struct Mail {
     pub history: ToHistory,
     /// The root supervisor: starts and stops threads and the daemon, collects their blocks.
     pub root: ToRoot,
+}
+
+/// Longest wait for the first reading of the configuration. A file system that does not answer holds nobody up for longer.
+const FIRST_READING: Duration = Duration::from_secs(5);
+
+impl Mail {
+    /// Waits until the configuration was read once and is published: who asks right after a start is not told that there is
+    /// nothing.
+    pub async fn first_reading(&self) {
+        if self.is_read.load(Ordering::Acquire) {
+            return;
+        }
+        let read = async {
+            self.config_watcher.send(Look(vec![])).await?;
+            self.cluster_data.send(Flush).await
+        };
+        if let Ok(Ok(_)) = tokio::time::timeout(FIRST_READING, read).await {
+            self.is_read.store(true, Ordering::Release);
+        }
+    }
 }
 
 impl std::fmt::Debug for Mail {

@@ -57,6 +57,9 @@ pub fn route(
 /// Carries out a request that its sender may make, and answers it. Never panics, and never waits without a deadline.
 pub async fn handle(mail: &Arc<Mail>, caller: &Caller, mut request: Request) -> Outcome {
     let context = Context { mail: mail.clone(), caller: caller.clone(), answer: boxed_answer };
+    if !is_of_the_daemon(&request.action) {
+        mail.first_reading().await;
+    }
     if let Err(refused) = access::name_options(&context, &mut request) {
         return refused.into();
     }
@@ -78,6 +81,18 @@ pub async fn handle(mail: &Arc<Mail>, caller: &Caller, mut request: Request) -> 
         access::grant_begun(&context, begun, &outcome).await;
     }
     access::filtered(&context, &request, outcome).await
+}
+
+/// Whether a request is of the daemon alone: no object and no setting matters to its answer.
+fn is_of_the_daemon(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::BlacklistClear(_)
+            | Action::BlacklistStatus(_)
+            | Action::DaemonStart(_)
+            | Action::DaemonStop(_)
+            | Action::DaemonShutdown(_)
+    )
 }
 
 /// Answers a request for the local node, for handlers that ask their own node.

@@ -229,9 +229,10 @@ async fn open(mail: Mail, root: Addr<Root>, shared: Arc<Shared>, threads: Thread
         ControlSocket::new(shared.clone(), threads.own_worker.clone(), own.clone())
     });
     wait_for_socket(&mail.paths).await;
-    root.do_send(Ready);
-    // Whoever waits for the start sees a whole status: what the actors said of themselves is published first. A
+    // Whoever waits for the start sees all objects, and a whole status: what the actors said of themselves is published. A
     // cluster data that is restarting is no reason not to be ready.
+    mail.first_reading().await;
+    root.do_send(Ready);
     _ = mail.cluster_data.send(Flush).timeout(Duration::from_secs(1)).await;
     background::on_ready();
 }

@@ -142,6 +142,7 @@ impl Cast {
             om,
             snapshot: Arc::new(ArcSwap::from_pointee(first)),
             config: Arc::new(ArcSwap::from_pointee(loaded)),
+            is_read: Arc::default(),
             monitors: Arc::default(),
             gate: Arc::new(ArcSwap::from_pointee(Gate::new(&node))),
             blacklist: BlacklistRoute { view: Arc::default(), keeper },
