@@ -1,17 +1,16 @@
 //! A provider of tokens.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
+use crate::Site;
+
 /// A provider of tokens on this machine, with one key.
 pub struct Provider {
-    port: u16,
+    site: Site,
     key: Ed25519KeyPair,
 }
 
@@ -23,38 +22,24 @@ impl Provider {
     /// Without a port.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        let site = Site::start();
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
         let key = Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("a key");
-        let issuer = format!("http://127.0.0.1:{port}");
+        let issuer = site.url("");
         let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
         let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": x}]});
         let about = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")});
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let mut reader = BufReader::new(stream);
-                let mut line = String::new();
-                _ = reader.read_line(&mut line);
-                let body = if line.contains("/keys") { &keys } else { &about }.to_string();
-                let mut head = String::new();
-                while reader.read_line(&mut head).is_ok_and(|length| length > 2) {
-                    head.clear();
-                }
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-                );
-                _ = reader.get_mut().write_all(answer.as_bytes());
-            }
-        });
-        Self { port, key }
+        site.put("/keys", keys.to_string());
+        for page in ["/.well-known/openid-configuration", "/wk"] {
+            site.put(page, about.to_string());
+        }
+        Self { site, key }
     }
 
     /// Who it says to be.
     #[must_use]
     pub fn issuer(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.site.url("")
     }
 
     /// A token with this head and these claims, signed.

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use certs::{Certificate, Index, Issuer, Order, Purpose, RevocationList, Subject, Trust};
-use harness::{Cluster, ClusterConf, Node, Port, skip, wait_for, wait_until};
+use harness::{Cluster, ClusterConf, Http, Node, Port, Site, skip, wait_for, wait_until};
 use model::Timestamp;
 
 const DAY: f64 = 86_400.0;
@@ -323,6 +323,48 @@ fn alerts(node: &Node) -> String {
     alerts
         .as_array()
         .map_or(String::new(), |alerts| alerts.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_list_behind_an_address_refuses_whom_it_names() {
+    let (mut node, port) = Node::for_users("n1", "");
+    node.start();
+    node.om_ok(&["cluster", "tls"]);
+    node.add_user("alice", "guest");
+    let fullpem = node.om_ok(&["system/usr/alice", "fullpem"]);
+    let alice = Http::tls(port.number(), Some(&fullpem));
+    let greeted = || {
+        let reply = alice.keep().and_then(|mut kept| kept.get("/whoami", &[]));
+        reply.is_some_and(|reply| reply.json()["name"] == "alice")
+    };
+    wait_for("alice is let in", greeted);
+    let site = Site::start();
+    let follow =
+        |address: &str| node.om_ok(&["node", "set", "--kw", &format!("listener.crl={address}")]);
+    follow(&site.url("/none.crl"));
+    wait_for("it is told that nothing is there", || node.om_ok(&["mon"]).contains("/none.crl"));
+    assert!(greeted(), "nobody is refused for that");
+    // Signed by the authority, and in no key of it.
+    let mut index = Index::default();
+    assert!(index.revoke(&chain(&fullpem)[0], now()));
+    let list = issuer(&node, AUTHORITY).list(&index, 7, now()).expect("a list");
+    site.put("/ca.crl", list);
+    follow(&site.url("/ca.crl"));
+    wait_for("alice is refused", || !greeted());
+    assert!(!node.om_ok(&["mon"]).contains(".crl"));
+    // Whether the site answers or not.
+    site.take("/ca.crl");
+    node.om_ok(&["daemon", "stop"]);
+    node.start();
+    let anybody = Http::tls(port.number(), None);
+    wait_for("it listens", || {
+        anybody.keep().is_some_and(|mut kept| kept.get("/whoami", &[]).is_some())
+    });
+    wait_for("alice is refused again", || !greeted());
+    wait_for("it is told that it is not there any more", || {
+        node.read("log/node.log").contains("listener.crl cannot be fetched")
+    });
+    assert!(!greeted(), "the list of before is in force");
 }
 
 #[test]

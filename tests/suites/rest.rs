@@ -165,11 +165,22 @@ fn logs_schedules_keywords_and_metrics_have_their_paths() {
     for target in [
         &format!("{WEB}/config/keywords") as &str,
         "/api/cluster/config/keywords",
+        "/api/node/name/_/config/keywords",
         "/api/keywords/svc",
     ] {
         let answer = get(target);
         assert!(answer.status == 200 && answer.body.len() > 1_000, "{target}: {}", answer.status);
     }
+    let one = get("/api/node/name/n1/config/keywords?section=hb&option=port").json();
+    let drivers: Vec<&str> =
+        one["hb"].as_array().expect("rows").iter().filter_map(|row| row["type"].as_str()).collect();
+    assert_eq!(drivers, ["unicast", "multicast"]);
+    assert_eq!(get(&format!("{WEB}/config/keywords?section=app%231&option=strat")).status, 404);
+    let two = get(&format!("{WEB}/log?lines=2")).json();
+    assert_eq!(
+        two.as_array().expect("entries"),
+        &all.json().as_array().expect("entries")[times.len() - 2..]
+    );
     assert_eq!(
         (get("/api/node/name/_/ping").status, get("/api/node/name/n1/ping").status),
         (204, 204)

@@ -1,4 +1,4 @@
-//! Promise: who loses a right loses what it was shown by it, streams that are open too, whether they have something to tell or not.
+//! Promise: who loses a right loses what it was shown by it, streams and waits too, whether they have something to tell or not.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -66,6 +66,31 @@ fn streams_end_with_the_grants_of_their_user() {
         node.om_ok(&["test/svc/web", "print", "status"]);
     };
     assert!(http.stream("/events?full=true", &headers, touch, "\"thawed\"").contains("\"kind\""));
+}
+
+#[test]
+fn waits_end_with_the_grants_of_their_user() {
+    let (node, port) = node(&[("carl", "guest:test")]);
+    let http = Http::tls(port.number(), None);
+    let header = basic("carl", "pw-carl");
+    let wait = |duration: u32, condition: &str| {
+        let target = format!("/api/cluster/wait?duration={duration}&condition={condition}");
+        http.ask("GET", &target, &[("authorization", &header)], None)
+    };
+    let never = "cluster.name%3Dnever";
+    assert_eq!(wait(1, never).status, 200, "it may ask");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait(30, never));
+        wait_for("it waits", || {
+            let alive = &node.status()["listener"]["stats"]["sessions"]["alive"];
+            alive.as_object().is_some_and(|it| it.values().any(|it| it["progress"] == "wait"))
+        });
+        node.om_ok(&["system/usr/carl", "set", "--kw", "grant=guest:test guest:x"]);
+        let begun = Instant::now();
+        let reply = waiting.join().expect("a reply");
+        assert_eq!(reply.status, 401, "{}", reply.json());
+        assert!(begun.elapsed() < AT_MOST, "it went on for {:?}", begun.elapsed());
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use web::deployed::Bad;
 use wire::Prepared;
 
 use crate::shared::{Share, Shared};
-use crate::tenure::Tenure;
+use crate::tenure::{JUDGED, Tenure};
 
 /// JSON, as all but streams are answered.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -89,9 +89,6 @@ const NOTHING_LEFT: &str = "{\"data\":[],\"id\":";
 
 /// Silence after which a stream shows that it lives.
 const SILENCE: Duration = Duration::from_secs(15);
-
-/// How often a stream is judged, whatever comes meanwhile.
-const JUDGED: Duration = Duration::from_secs(1);
 
 impl Stream {
     fn new(form: Form, items: mpsc::Receiver<Item>, held: Held) -> Self {

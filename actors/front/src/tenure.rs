@@ -1,9 +1,10 @@
-//! How long a stream goes on: while what its user proved at the start still holds.
+//! How long a stream, or a wait, goes on: while what its user proved at the start still holds.
 //!
 //! A request is judged when it comes. A stream that it began may last for days, and is judged again once the configuration, or
 //! who is trusted, is another one.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use certs::Trust;
 use dataset::config::LoadedConfig;
@@ -12,6 +13,9 @@ use model::{ObjectPath, Timestamp};
 use rustls::pki_types::CertificateDer;
 
 use crate::shared::Shared;
+
+/// How often what goes on is judged, whatever happens meanwhile.
+pub(crate) const JUDGED: Duration = Duration::from_secs(1);
 
 /// What a user proved, and what may undo it.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +74,7 @@ impl Basis {
     }
 }
 
-/// What a stream is held to.
+/// What a stream or a wait is held to.
 #[derive(Debug)]
 pub(crate) struct Tenure {
     shared: Arc<Shared>,
@@ -108,5 +112,13 @@ impl Tenure {
         }
         (self.config, self.trust) = (Arc::downgrade(&config), trusted);
         self.basis.holds(&config, trust.as_ref(), now)
+    }
+}
+
+/// Returns once it holds no longer; never where nothing ends it.
+pub(crate) async fn ended(tenure: &mut Option<Tenure>) {
+    let Some(tenure) = tenure else { return std::future::pending().await };
+    while tenure.holds() {
+        tokio::time::sleep(JUDGED).await;
     }
 }

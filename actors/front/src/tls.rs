@@ -24,7 +24,7 @@ use crate::connection::serve_tls;
 use crate::handshakes::Handshakes;
 use crate::revocations::{Fetched, Revocations, is_address};
 use crate::shared::Shared;
-use crate::tls::material::{MOST_REVOCATIONS, Material, Sources};
+use crate::tls::material::{Material, Sources};
 
 /// Pause between two looks at the certificates, and at an address that is in use.
 const LOOK: Duration = Duration::from_secs(1);
@@ -114,8 +114,8 @@ impl TlsListener {
     fn fetched(&self, settings: &ListenerSettings, ctx: &Context<Self>) -> Option<Fetched> {
         let address = settings.crl.as_deref().filter(|crl| is_address(crl))?;
         let own = ctx.address();
-        let done = move || own.do_send(Look);
-        self.revocations.of(address, settings.secure_fetch, MOST_REVOCATIONS, done)
+        let news = move || own.do_send(Look);
+        self.revocations.of(address, settings.secure_fetch, &self.shared.mail.paths, news)
     }
 
     /// Looks as soon as the objects are read, of which one has the certificate.

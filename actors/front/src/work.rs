@@ -23,7 +23,7 @@ use crate::peer::Peer;
 use crate::proved::Proved;
 use crate::rooms::Sender;
 use crate::shared::Share;
-use crate::tenure::Tenure;
+use crate::tenure::{self, Tenure};
 
 /// Bodies up to this length are read where they arrive.
 const SMALL_BODY: usize = 16 << 10;
@@ -82,15 +82,16 @@ pub(crate) async fn run(
     peer.session.on_validated();
     peer.session.on_progress(request.action.route().names.first().copied());
     let only_waits = only_waits(&request.action);
+    let mut tenure = only_waits.then(|| Tenure::new(&peer.shared, basis)).flatten();
     let outcome = tokio::select! {
         biased;
         outcome = handle(peer, caller, request) => outcome,
         // Nobody is left to be told; what changes something goes on.
         () = client.gone(), if only_waits => return Err(Broken::Gone),
+        () = tenure::ended(&mut tenure), if only_waits => return Err(refused(peer, Denied::Refused)),
     };
     // Only a stream goes on behind its answer.
-    let is_stream = matches!(outcome, Outcome::Stream(_));
-    let tenure = is_stream.then(|| Tenure::new(&peer.shared, basis)).flatten();
+    let tenure = tenure.filter(|_| matches!(outcome, Outcome::Stream(_)));
     Ok(Done { outcome, held: Held { share, tenure } })
 }
 
@@ -120,8 +121,12 @@ pub(crate) async fn identified(peer: &Peer, head: &Head, is_open: bool) -> Resul
         method,
         if let Denied::Refused = denied { Proof::Refused } else { Proof::Limited },
     );
+    Err(refused(peer, denied))
+}
+
+fn refused(peer: &Peer, denied: Denied) -> Broken {
     let cluster = peer.shared.mail.config.load().node.cluster_name.clone();
-    Err(Broken::Answered(Box::new(denied.to_answer(&cluster))))
+    Broken::Answered(Box::new(denied.to_answer(&cluster)))
 }
 
 /// Tells the log who changes what.

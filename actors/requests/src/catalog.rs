@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use conf::Book;
 use model::{Kind, Schedule};
-use serde_json::{Map, json};
-use wire::{Pools, Schedules};
+use serde_json::{Map, Value, json};
+use wire::{Keywords, Pools, Schedules};
 
 use files::networks::networks_of;
 use files::pool;
@@ -65,12 +66,20 @@ pub(super) fn networks(context: &Context) -> Outcome {
     json!(networks_of(&context.config().node.conf)).into()
 }
 
-/// GET `keywords` of a kind.
-pub(super) fn keywords(kind: &str) -> Result<Outcome, Refused> {
-    match Kind::from_word(kind) {
-        Some(kind) => Ok(conf::keyword_list(kind).into()),
-        None => Err(Refused::new(500, format!("unknown kind: {}", shorten(kind)))),
-    }
+/// GET `keywords` of a kind of object, or of the node.
+pub(super) fn keywords(options: &Keywords) -> Result<Outcome, Refused> {
+    let Keywords { kind, section, option } = options;
+    let book = match Kind::from_word(kind) {
+        Some(kind) => Book::Object(kind),
+        None if kind == "node" => Book::Node,
+        None => return Err(Refused::new(500, format!("unknown kind: {}", shorten(kind)))),
+    };
+    let listed = book.listed_in(section.as_deref(), option.as_deref());
+    listed.map(|listed| Value::Object(listed).into()).ok_or_else(|| {
+        let words = [section, option].into_iter().flatten().map(|word| shorten(word));
+        let words = words.collect::<Vec<_>>().join(".");
+        Refused::new(404, format!("{kind} has no keyword {words}"))
+    })
 }
 
 /// GET `catalogs`: templates come from a collector, which this daemon does not ask.

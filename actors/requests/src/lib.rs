@@ -160,7 +160,7 @@ async fn answer(context: &Context, request: &Request) -> Result<Outcome, Refused
         Action::Schedules(options) => catalog::schedules(context, options).await,
         Action::Pools(options) => catalog::pools(context, options).await,
         Action::Networks(_) => Ok(catalog::networks(context)),
-        Action::Keywords(options) => catalog::keywords(&options.kind),
+        Action::Keywords(options) => catalog::keywords(options),
         Action::Catalogs(_) => Ok(catalog::catalogs()),
         Action::ObjectConfirmations(options) => {
             catalog::confirmations(context, &options.path).await

@@ -1,5 +1,7 @@
 //! The logs of objects and of the node: what is there (`backlogs`), and what comes (`logs`).
 
+use std::collections::VecDeque;
+use std::fmt::{Display, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,7 +119,7 @@ async fn backlogs(
         let _held = held;
         let text = read_since(&file, backlog, filter.since)?;
         // Nothing but its text is kept for a slow reader.
-        io::Result::Ok(Prepared::from_json(json(&text, Form::Entries, &filter).into_bytes()))
+        io::Result::Ok(Prepared::from_json(last(&text, Form::Entries, &filter).into_bytes()))
     });
     let entries = read.await.ok_or_else(unread)?.map_err(|error| file_error(&error, &shown))?;
     Ok(Outcome::Prepared(Arc::new(entries)))
@@ -221,7 +223,7 @@ impl Following {
             // What is written in between comes next.
             Some((text, end)) => Follower::behind(file, text, end),
         };
-        (follower, (!text.is_empty()).then(|| document(&text, form, &self.filter)), false)
+        (follower, (!text.is_empty()).then(|| last(&text, form, &self.filter).into()), false)
     }
 
     /// An item that ends where the follower is.
@@ -303,12 +305,28 @@ fn document(text: &str, form: Form, filter: &LogFilter) -> Arc<str> {
 
 /// A text as JSON.
 fn json(text: &str, form: Form, filter: &LogFilter) -> String {
-    let mut document = String::with_capacity(text.len() + text.len() / 4 + 2);
-    // One by one: as values, all of them would take twenty times their text.
-    let mut add = |item: Value| {
-        document.push(if document.is_empty() { '[' } else { ',' });
-        document.push_str(&item.to_string());
-    };
+    let mut array = Array::with_room_for(text);
+    each(text, form, filter, &mut |item| array.add(&item));
+    array.finished()
+}
+
+/// The same of what is there already, of which no more may be wanted than the last ones.
+fn last(text: &str, form: Form, filter: &LogFilter) -> String {
+    let Some(lines) = filter.lines else { return json(text, form, filter) };
+    let mut kept = VecDeque::new();
+    each(text, form, filter, &mut |item| {
+        kept.push_back(item.to_string());
+        if kept.len() > lines {
+            kept.pop_front();
+        }
+    });
+    let mut array = Array::default();
+    kept.iter().for_each(|item| array.add(item));
+    array.finished()
+}
+
+/// Each item of a text that is wanted.
+fn each(text: &str, form: Form, filter: &LogFilter, add: &mut dyn FnMut(Value)) {
     match form {
         Form::Entries => each_entry(text, &mut |entry| {
             if filter.passes(&entry) {
@@ -317,16 +335,54 @@ fn json(text: &str, form: Form, filter: &LogFilter) -> String {
         }),
         Form::Lines => text.split_inclusive('\n').map(Value::from).for_each(add),
     }
-    if document.is_empty() {
-        document.push('[');
+}
+
+/// An array that is written item by item: as values, all of them would take twenty times their text.
+#[derive(Debug, Default)]
+struct Array(String);
+
+impl Array {
+    fn with_room_for(text: &str) -> Self {
+        Self(String::with_capacity(text.len() + text.len() / 4 + 2))
     }
-    document.push(']');
-    document
+
+    fn add(&mut self, item: &impl Display) {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        _ = write!(self.0, "{item}");
+    }
+
+    fn finished(mut self) -> String {
+        if self.0.is_empty() {
+            self.0.push('[');
+        }
+        self.0.push(']');
+        self.0
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_is_there_the_last_are_shown_and_of_what_comes_all() {
+        let line = |number| format!("2026-11-30 13:00:0{number},000 INFO n:n1 | m{number}\n");
+        let text: String = (0..5).map(line).collect();
+        let filter = |lines| {
+            let mut filter = LogFilter::default();
+            filter.lines = lines;
+            filter
+        };
+        let shown = |text: String| -> Vec<String> {
+            let entries: Vec<Value> = serde_json::from_str(&text).unwrap();
+            entries.iter().map(|entry| entry["m"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(shown(last(&text, Form::Entries, &filter(Some(2)))), ["m3", "m4"]);
+        assert_eq!(shown(last(&text, Form::Entries, &filter(Some(0)))), Vec::<String>::new());
+        assert_eq!(shown(last(&text, Form::Entries, &filter(None))).len(), 5);
+        assert_eq!(shown(json(&text, Form::Entries, &filter(Some(2)))).len(), 5);
+        assert_eq!(last("a\nb\n", Form::Lines, &filter(Some(1))), "[\"b\\n\"]");
+    }
 
     #[test]
     fn a_backlog_starts_behind_the_first_line_of_its_cut() {

@@ -1,10 +1,8 @@
 //! Which keywords exist: where, what they hold, and what they are when unset (src/conf/README.md, Keyword tables).
 
-use std::collections::BTreeMap;
-
 use model::Kind;
 
-use crate::keywords::keyword::{Default, Fate, Inheritance, Keyword, Lookup, group_of};
+use crate::keywords::keyword::{Fate, Keyword, Lookup, group_of};
 
 pub(crate) mod cluster;
 mod drivers;
@@ -267,87 +265,15 @@ impl Tables {
     }
 }
 
-/// The keywords that objects of a kind may have, as request `keywords` lists them: by section, those of each driver with its
-/// `type`. Keys are those of deployed agents, whose web page reads them; `unread` is ours.
-#[must_use]
-pub fn keyword_list(kind: Kind) -> serde_json::Value {
-    let tables = Tables::Object(kind);
-    let mut sections = serde_json::Map::new();
-    let rows = tables.all("DEFAULT", None);
-    sections.insert("DEFAULT".to_owned(), rows.iter().map(|row| described(row, None)).collect());
-    if kind.has_instances() {
-        let mut drivers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (group, driver) in drivers::known() {
-            drivers.entry(group).or_default().push(driver);
-        }
-        for (group, drivers) in drivers {
-            let mut rows = vec![serde_json::json!({
-                "keyword": "type",
-                "at": true,
-                "candidates": drivers,
-                "convert": "string",
-                "inheritance": "leaf",
-                "scope_order": SCOPES,
-                "text": "what kind of resource it is",
-            })];
-            for driver in drivers {
-                let all = tables.all(group, Some(driver));
-                rows.extend(all.iter().map(|row| described(row, Some(driver))));
-            }
-            sections.insert(group.to_owned(), rows.into());
-        }
-    }
-    sections.into()
-}
-
-/// Which of several scopes counts.
-const SCOPES: &str = "specific > generic";
-
-/// A keyword, as deployed agents describe theirs: what is not said is absent.
-fn described(keyword: &Keyword, driver: Option<&str>) -> serde_json::Value {
-    let mut row = serde_json::json!({
-        "keyword": keyword.name,
-        "convert": keyword.converter.word(),
-        "inheritance": match keyword.inheritance {
-            Inheritance::LeafThenHead => "leaf > head",
-            Inheritance::Leaf => "leaf",
-            Inheritance::Head => "head",
-        },
-        "scope_order": SCOPES,
-        "text": keyword.text,
-    });
-    let default = match keyword.default {
-        Default::Unset | Default::LocalNode => None,
-        Default::Text(text) => Some(text.into()),
-        Default::No => Some(false.into()),
-    };
-    let mut say = |key: &str, value: Option<serde_json::Value>| {
-        if let Some(value) = value {
-            row[key] = value;
-        }
-    };
-    say("type", driver.map(Into::into));
-    say("default_text", default.clone());
-    say("default", default);
-    say("candidates", (!keyword.candidates.is_empty()).then(|| keyword.candidates.into()));
-    say("required", keyword.is_required.then_some(true.into()));
-    say("at", keyword.is_scopable.then_some(true.into()));
-    say("unread", Some(unread(keyword.fate)).filter(|reason| !reason.is_null()));
-    row
+/// The drivers whose keywords are in the tables, each with its group.
+pub(crate) fn known_drivers() -> impl Iterator<Item = (&'static str, &'static str)> {
+    drivers::known()
 }
 
 /// What is not done about a whole section, which nobody here reads.
 pub(crate) fn unread_section(tables: Tables, section: &str) -> Option<&'static str> {
     let is_cluster = matches!(tables, Tables::Node | Tables::Object(Kind::Ccfg));
     if is_cluster { cluster::unread(section) } else { None }
-}
-
-fn unread(fate: Fate) -> serde_json::Value {
-    match fate {
-        Fate::Read | Fate::Partly(_) | Fate::Refused(_) => serde_json::Value::Null,
-        Fate::Describes => "it describes, and asks for nothing".into(),
-        Fate::Unread(reason) => reason.into(),
-    }
 }
 
 /// The keywords of node.conf and cluster.conf that somebody may read: section, name, and what is not done where nobody does.

@@ -44,7 +44,7 @@ pub use join::{
     JoinError, JoinReply, first_heartbeat, has_heartbeats, join_node_conf, leave_cluster_conf,
     leave_node_conf,
 };
-pub use keywords::{has_driver, keyword_list, node_keyword_list};
+pub use keywords::{has_driver, node_keyword_list};
 pub use labels::Labels;
 pub use manual::look_up::{Answer, Unfound};
 pub use manual::{Book, Entry, Group};

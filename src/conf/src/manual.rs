@@ -9,6 +9,7 @@ use crate::keywords::{self, Tables, has_driver};
 
 mod examples;
 mod groups;
+mod listed;
 pub(crate) mod look_up;
 
 /// Which configurations are asked about.

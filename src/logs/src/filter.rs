@@ -20,6 +20,8 @@ pub struct LogFilter {
     /// Place among the levels of the least important one.
     level: Option<usize>,
     grep: Option<Regex>,
+    /// How many of those that are there already, the last ones; all when absent.
+    pub lines: Option<usize>,
 }
 
 impl LogFilter {
@@ -35,7 +37,8 @@ impl LogFilter {
         grep: Option<&str>,
     ) -> Result<Self, String> {
         let level = level.map(level_of).transpose()?;
-        Ok(Self { since, until, level, grep: grep.map(pattern).transpose()? })
+        let grep = grep.map(pattern).transpose()?;
+        Ok(Self { since, until, level, grep, lines: None })
     }
 
     /// The filter that a request carries; what it has no word for is wanted.
@@ -46,7 +49,10 @@ impl LogFilter {
     pub fn of_request(only: &Map<String, Value>) -> Result<Self, String> {
         let time = |name: &str| only.get(name).and_then(Value::as_f64);
         let text = |name: &str| only.get(name).and_then(Value::as_str);
-        Self::new(time("since"), time("until"), text("level"), text("grep"))
+        let lines = only.get("lines").and_then(Value::as_u64);
+        let lines = lines.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX));
+        let filter = Self::new(time("since"), time("until"), text("level"), text("grep"))?;
+        Ok(Self { lines, ..filter })
     }
 
     /// As a request carries it.
@@ -61,10 +67,11 @@ impl LogFilter {
         add("level", self.level.map(|at| json!(LEVELS[at])));
         // Its case is decided anew by the same letters.
         add("grep", self.grep.as_ref().map(|grep| json!(grep.as_str())));
+        add("lines", self.lines.map(|lines| json!(lines)));
         only
     }
 
-    /// Whether it lets everything through.
+    /// Whether it lets everything through that comes.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.since.is_none() && self.until.is_none() && self.level.is_none() && self.grep.is_none()

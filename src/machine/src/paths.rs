@@ -148,6 +148,12 @@ impl Paths {
         self.node_var().join("freshness.json")
     }
 
+    /// What was fetched last from the address of revocations.
+    #[must_use]
+    pub fn node_revocations(&self) -> PathBuf {
+        self.node_var().join("revocations")
+    }
+
     /// The requests of deployed agents that asked for a change, by 16 bytes each: none is carried out twice.
     #[must_use]
     pub fn node_classic(&self) -> PathBuf {

@@ -12,6 +12,7 @@ use wire::{ROUTES, Request, Route};
 
 use crate::deployed::Bad;
 use crate::query;
+use crate::rest::table::{LOG_WORDS, is_log};
 
 pub use lists::Page;
 pub use openapi::document;
@@ -311,6 +312,16 @@ impl Found {
                     if to.is_empty() { "placed".to_owned() } else { format!("placed@{to}") };
                 options.insert("global_expect".to_owned(), target.into());
             }
+            request if is_log(request) => {
+                let only = only(asked)?;
+                // All that is there, unless it is said how much.
+                if only.contains_key("lines") {
+                    options.entry("backlog").or_insert((-1).into());
+                }
+                if !only.is_empty() {
+                    options.insert("only".to_owned(), only.into());
+                }
+            }
             ("GET", "keywords") => {
                 if let Some(kind) = self.variable("kind") {
                     options.insert("kind".to_owned(), kind.into());
@@ -330,6 +341,23 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// Which entries of a log a query wants, as its requests have it.
+fn only(asked: &Map<String, Value>) -> Result<Map<String, Value>, Bad> {
+    let mut only = Map::new();
+    for (word, kind, _) in LOG_WORDS {
+        let Some(value) = asked.get(*word) else { continue };
+        let number = || serde_json::from_str(value.as_str()?).ok();
+        let read = match *kind {
+            "integer" => number().filter(Value::is_u64),
+            "number" => number().filter(Value::is_number),
+            _ => Some(value.clone()).filter(Value::is_string),
+        };
+        let read = read.ok_or_else(|| Bad::new(&format!("{word}: expected one {kind}")))?;
+        only.insert((*word).to_owned(), read);
+    }
+    Ok(only)
 }
 
 #[cfg(test)]

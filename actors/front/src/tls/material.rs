@@ -15,10 +15,7 @@ use rustls::sign::SingleCertAndKey;
 use zeroize::Zeroizing;
 
 use crate::handshakes::Accepting;
-use crate::revocations::{Fetched, is_address};
-
-/// Longest file of revocations.
-pub(crate) const MOST_REVOCATIONS: u64 = 16 << 20;
+use crate::revocations::{Fetched, MOST, is_address};
 
 /// What it is made of: when this changes, it is read again.
 #[derive(Debug, PartialEq)]
@@ -161,7 +158,7 @@ fn expiry(object: &ObjectPath, kind: &'static str, end: Timestamp) -> Expiry {
 
 fn read_file(file: &Path) -> std::io::Result<Vec<u8>> {
     let found = std::fs::metadata(file)?;
-    if !found.is_file() || found.len() > MOST_REVOCATIONS {
+    if !found.is_file() || found.len() > MOST {
         return Err(std::io::ErrorKind::InvalidData.into());
     }
     std::fs::read(file)

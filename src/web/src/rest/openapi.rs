@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use wire::{Format, ROUTES, Route};
 
-use crate::rest::table::{ENTRIES, Entry, Shape};
+use crate::rest::table::{ENTRIES, Entry, LOG_WORDS, Shape, is_log};
 
 /// The document, of this version of the program.
 #[must_use]
@@ -111,18 +111,33 @@ fn operation(entry: &Entry) -> Value {
             .map_or(option.name, |(word, _)| word);
         parameters.push(json!({"name": word, "in": "query", "description": option.desc, "schema": schema(option.format)}));
     }
-    let mut say = |name: &str, text: &str| {
-        parameters.push(json!({"name": name, "in": "query", "description": text, "schema": {"type": "boolean"}}));
-    };
-    match entry.request {
-        ("GET", "object_backlogs" | "node_backlogs") => {
-            say("follow", "goes on with what comes, as a stream");
+    let mut say = |name: &str, kind: &str, text: &str| {
+        let mut schema = json!({"type": kind});
+        if kind == "array" {
+            schema["items"] = json!({"type": "string"});
         }
+        parameters
+            .push(json!({"name": name, "in": "query", "description": text, "schema": schema}));
+    };
+    if is_log(entry.request) {
+        if entry.request.1.ends_with("_backlogs") {
+            say("follow", "boolean", "goes on with what comes, as a stream");
+        }
+        LOG_WORDS.iter().for_each(|(name, kind, text)| say(name, kind, text));
+    }
+    match entry.request {
         ("GET", "daemon_status") if entry.shape != Shape::Instance => {
-            say("counters", "false: without what counts, and so changes always");
+            say("counters", "boolean", "false: without what counts, and so changes always");
         }
         ("POST", "object_monitor") if entry.shape == Shape::Target => {
-            say("dry_run", "only tells what it would do");
+            say("dry_run", "boolean", "only tells what it would do");
+        }
+        ("POST", "object_action" | "node_action") if entry.method == "PATCH" => {
+            say("set", "array", "keywords to set, each as section.keyword=value");
+            say("unset", "array", "keywords to unset, each as section.keyword");
+            if entry.request.1 == "object_action" {
+                say("delete", "array", "sections to delete");
+            }
         }
         _ => {}
     }

@@ -176,6 +176,7 @@ pub const ENTRIES: &[Entry] = entries! {
     "GET" "/api/keywords/{kind}", "GET" "keywords" => Data;
     "GET" o!("/config/keywords"), "GET" "keywords" => Data;
     "GET" "/api/cluster/config/keywords", "GET" "keywords" {"kind": "\"ccfg\""} => Data;
+    "GET" n!("/config/keywords"), "GET" "keywords" {"kind": "\"node\""} => Data;
     "GET" "/api/catalog", "GET" "catalogs" => Data;
     "GET" "/api/catalog/name/{catalog}/template", "GET" "templates" => Data;
     "GET" "/api/catalog/name/{catalog}/template/name/{template}", "GET" "template" => Data;
@@ -185,6 +186,24 @@ pub const ENTRIES: &[Entry] = entries! {
     "POST" n!("/drbd/config"), "POST" "drivers/resource/disk/drbd/config" ["name" => "res"] <"data"> => Done;
     "GET" n!("/drbd/allocation"), "GET" "drivers/resource/disk/drbd/allocations" => Data;
 };
+
+/// What of a log is asked for in a query: word, type, text.
+pub(super) const LOG_WORDS: &[(&str, &str, &str)] = &[
+    (
+        "lines",
+        "integer",
+        "how many of the entries that are there, the last ones: of each node, where several are asked",
+    ),
+    ("since", "number", "entries from this time on, in seconds since 1970"),
+    ("until", "number", "entries up to this time, in seconds since 1970"),
+    ("level", "string", "entries of this level and worse ones"),
+    ("grep", "string", "entries in which this regular expression is found"),
+];
+
+/// Whether a request reads a log.
+pub(super) fn is_log(request: (&str, &str)) -> bool {
+    matches!(request, ("GET", "object_backlogs" | "object_logs" | "node_backlogs" | "node_logs"))
+}
 
 /// Requests without a path under `/api`: those of the agent to itself and to others, and what is asked in another way.
 pub const WITHOUT: &[(&str, &str)] = &[

@@ -72,6 +72,15 @@ fn a_path_becomes_the_request_that_it_names() {
         request("POST", "/api/node/name/n1/daemon/thread/name/scheduler/action/stop", "", "");
     let Action::DaemonStop(options) = stop.action else { panic!("a stop") };
     assert_eq!(options.thr_id.as_deref(), Some("scheduler"));
+    let last =
+        request("GET", "/api/object/path/test/svc/web/log", "lines=20&level=warning&since=1.5", "");
+    let Action::ObjectBacklogs(options) = last.action else { panic!("a log") };
+    assert_eq!(options.backlog.0, -1, "of all that is there");
+    assert_eq!(json!(options.only), json!({"lines": 20, "level": "warning", "since": 1.5}));
+    let keywords =
+        request("GET", "/api/node/name/n2/config/keywords", "section=node&option=env", "");
+    let Action::Keywords(options) = keywords.action else { panic!("keywords") };
+    assert_eq!((&*options.kind, options.option.as_deref()), ("node", Some("env")));
     let set = request("PATCH", "/api/object/path/test/svc/web/config", "set=a%3Db&set=c%3Dd", "");
     let Action::ObjectAction(options) = set.action else { panic!("an action") };
     assert_eq!(
@@ -106,6 +115,10 @@ fn what_is_no_path_tells_so_and_what_methods_it_has() {
         find("POST", "/api/node/name/n1/config").unwrap_err(),
         NotFound::Method(vec!["GET", "PATCH"])
     );
+    for query in ["lines=-1", "lines=two", "since=yesterday", "lines=1&lines=2"] {
+        let wrong = found("GET", "/api/node/name/n1/log").request(Some(query), b"", 1 << 20);
+        assert_eq!(wrong.unwrap_err().status, 400, "{query}");
+    }
     let wrong = found("PATCH", "/api/object/path/test/svc/web/config").request(None, b"", 1 << 20);
     assert_eq!(wrong.unwrap_err().status, 400);
     for path in ["/api/", "/api//////", "/api/object/path/../../../etc", &"/api/x".repeat(1_000)] {

@@ -313,7 +313,7 @@ requests! {
         path: String, ObjectPath required;
         /// How much of its end; all when negative, nothing when 0.
         backlog: Size, Size = "10k";
-        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`, and how many `lines` of what is there. Ours.
         only: Options, Dict = {};
     }
     /// Follows the log of an object.
@@ -322,7 +322,7 @@ requests! {
         path: String, ObjectPath required;
         /// How much of what is there to send first.
         backlog: Size, Size = 0;
-        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`, and how many `lines` of what is there. Ours.
         only: Options, Dict = {};
         /// Goes on behind the item of this id, or tells what is lost. Ours.
         last_event_id: Option<String>, String;
@@ -333,14 +333,14 @@ requests! {
     NodeBacklogs "GET" ["node_backlogs"] "root" {
         /// How much of its end; all when negative, nothing when 0.
         backlog: Size, Size = "10k";
-        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`, and how many `lines` of what is there. Ours.
         only: Options, Dict = {};
     }
     /// Follows the log of the node.
     NodeLogs "GET" ["node_logs"] "root" (stream) {
         /// How much of what is there to send first.
         backlog: Size, Size = 0;
-        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`. Ours.
+        /// Which entries, by `since`, `until` (seconds since 1970), `level` and `grep`, and how many `lines` of what is there. Ours.
         only: Options, Dict = {};
         /// Goes on behind the item of this id, or tells what is lost. Ours.
         last_event_id: Option<String>, String;
@@ -609,8 +609,12 @@ requests! {
     Networks "GET" ["networks", "get_networks"] "guest" {}
     /// Shows the configuration keywords of a kind.
     Keywords "GET" ["keywords", "get_keywords"] "guest" {
-        /// Kind of object.
+        /// Kind of object, or `node`.
         kind: String, String required;
+        /// Section whose keywords to show; all when absent.
+        section: Option<String>, String;
+        /// Name of the keyword to show; all when absent.
+        option: Option<String>, String;
     }
     /// Shows the catalogs of templates.
     Catalogs "GET" ["catalogs", "get_catalogs"] "guest" {}
