@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::process::Command;
 
 use harness::{Node, Port, wait_for};
 
@@ -96,13 +97,69 @@ fn a_cluster_is_operated_from_a_machine_outside() {
     for (words, why) in [
         (&["cluster", "roll", "--run", "true"][..], "log in there"),
         (&["node", "drain"][..], "--node says which"),
-        (&["test/svc/web", "edit", "config"][..], "log in there"),
     ] {
         let refused = world.laptop.om(words);
         assert!(refused.err.contains(why), "{words:?}: {}", refused.err);
     }
     // Nothing of that is here.
     assert!(!world.laptop.path("etc/namespaces").exists());
+}
+
+#[test]
+fn configurations_are_edited_from_outside() {
+    let mut world = World::start();
+    let home = world.laptop.path("home");
+    world.laptop.set_env("XDG_STATE_HOME", home.to_str());
+    let editor = world.laptop.path("editor");
+    // The lines behind an editor's name are what it does to the file.
+    let edits = |script: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(&editor, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    world.laptop.set_env("EDITOR", editor.to_str());
+    let web = "etc/namespaces/test/svc/web.conf";
+    let edit = |words: &[&str]| world.laptop.om(words);
+    edits("printf '# why\\n[env]\\nwhere = outside\\n' >> $1");
+    let done = edit(&["test/svc/web", "edit", "config"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.err.contains("+where = outside"), "{done:?}");
+    assert!(world.node.read(web).ends_with("# why\n[env]\nwhere = outside\n"));
+    // What is no good stays with who typed it, who goes on with it.
+    edits("sed -i 's/^nodes/priority = abc\\nnodes/' $1");
+    let refused = edit(&["test/svc/web", "edit", "config"]);
+    assert!(refused.code == Some(1) && refused.err.contains("--recover"), "{refused:?}");
+    // Somebody else wrote meanwhile.
+    world.node.om_ok(&["test/svc/web", "set", "--kw", "env.who=other"]);
+    let late = edit(&["test/svc/web", "edit", "config", "--recover"]);
+    assert!(late.code == Some(1) && late.err.contains("somebody else"), "{late:?}");
+    let theirs =
+        late.err.lines().find_map(|line| line.split_once("say so: `")?.1.strip_suffix('`'));
+    assert!(Command::new("sh").args(["-c", theirs.expect("a hint")]).status().unwrap().success());
+    edits("sed -i 's/priority.*//; s/where = outside/where = inside\\nwho = other/' $1");
+    let done = edit(&["test/svc/web", "edit", "config", "--recover"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let text = world.node.read(web);
+    assert!(text.contains("where = inside") && text.contains("who = other"), "{text}");
+    assert!(std::fs::read_dir(home.join("opensvc/edits")).unwrap().next().is_none());
+    // The cluster and the node are changed keyword by keyword.
+    edits("printf '[env]\\nsite = east\\n' >> $1");
+    for (words, file) in [
+        (["cluster", "edit", "config"], "etc/cluster.conf"),
+        (["node", "edit", "config"], "etc/node.conf"),
+    ] {
+        let done = edit(&words);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(world.node.read(file).contains("site = east"), "{words:?}");
+    }
+    edits("sed -i '/site/d' $1");
+    assert_eq!(edit(&["cluster", "edit", "config"]).code, Some(0));
+    assert!(!world.node.read("etc/cluster.conf").contains("site"));
+    let om = |words: &[&str]| world.laptop.om_ok(words);
+    assert!(om(&["test/svc/web", "config", "history"]).contains("env.where"));
+    assert!(om(&["test/svc/web", "config", "show", "--diff"]).contains("+where = inside"));
+    om(&["test/svc/web", "config", "revert", "1"]);
+    assert!(!world.node.read(web).contains("inside"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use conf::{Ini, ObjectConf};
 use dataset::config::csum;
 use files::edit::Target;
-use files::evaluate::{adds_errors, evaluate};
+use files::evaluate::evaluate;
 use mail::requests::{Outcome, Refused};
 use model::ObjectPath;
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ pub(super) async fn set(context: &Context, options: &SetObjectConfig) -> Result<
             let text = format!("{path} is not configured on this node: ask one of its nodes");
             Err(Refused::new(409, text))
         }
-        (true, true) => replace(context, path, ini, options.etag.clone()).await,
+        (true, true) => replace(context, path, ini, options).await,
     }
 }
 
@@ -84,8 +84,9 @@ async fn replace(
     context: &Context,
     path: ObjectPath,
     new: Ini,
-    etag: Option<String>,
+    options: &SetObjectConfig,
 ) -> Result<Outcome, Refused> {
+    let (etag, force) = (options.etag.clone(), options.force);
     let evaluation = context.config().context.clone();
     let (target, name) = (Target::Object(path.clone()), path.to_string());
     let edited = edit(context, target, move |ini| {
@@ -100,8 +101,10 @@ async fn replace(
         let judged =
             |ini: &Ini| evaluate(&ObjectConf::new(path.clone(), ini.clone()), &evaluation).1;
         let (before, after) = (judged(ini), judged(&new));
-        if adds_errors(&before, &after) {
-            let told: Vec<String> = after.iter().map(ToString::to_string).collect();
+        let fresh = after.iter().filter(|each| !each.is_among(&before));
+        let refused = fresh.filter(|each| each.is_refused_even(force));
+        let told: Vec<String> = refused.map(ToString::to_string).collect();
+        if !told.is_empty() {
             return Ok((false, Err(Refused::new(400, told.join("\n")))));
         }
         let is_changed = ini.text() != new.text();

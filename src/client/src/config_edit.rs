@@ -6,7 +6,9 @@
 
 pub(crate) mod document;
 mod editor;
+mod here;
 pub(crate) mod mistakes;
+pub(crate) mod there;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,8 @@ use model::ObjectPath;
 use serde_json::{Map, json};
 
 use crate::config_edit::document::{Document, Owner};
-use crate::config_edit::editor::{Editing, edit};
+use crate::config_edit::editor::Editing;
+use crate::config_edit::here::edit;
 use crate::config_edit::mistakes::{
     context, judging, refuse_ejection, refuse_new_mistakes, settings, step_faults,
 };
@@ -341,34 +344,57 @@ fn validate(om: &Om, owner: &Owner) -> Result<u8, Failure> {
     Ok(u8::try_from(counted).unwrap_or(u8::MAX))
 }
 
-/// The action and options that ask another node for the same.
-pub(super) fn as_request(action: &ConfigAction) -> Result<(String, wire::Options), Failure> {
-    let (name, options) = match action {
-        ConfigAction::Get { keywords, eval, impersonate } => {
-            ("get", json!({"kw": keywords, "eval": eval, "impersonate": impersonate}))
+/// How another node is asked for a configuration command.
+pub(super) enum Elsewhere {
+    /// Its own `om` does it: an action, and its options.
+    Action(String, wire::Options),
+    /// It is read there, and edited here.
+    Editing(Editing),
+}
+
+impl Elsewhere {
+    pub(super) fn of(action: &ConfigAction) -> Self {
+        let (name, options) = match action {
+            ConfigAction::Get { keywords, eval, impersonate } => {
+                ("get", json!({"kw": keywords, "eval": eval, "impersonate": impersonate}))
+            }
+            ConfigAction::Set { edits, eval, force } => {
+                let edits: Vec<&str> = edits.iter().map(|edit| edit.0.as_str()).collect();
+                ("set", json!({"kw": edits, "eval": eval, "force": force}))
+            }
+            ConfigAction::Unset { keywords, force } => {
+                ("unset", json!({"kw": keywords, "force": force}))
+            }
+            ConfigAction::Print { eval, impersonate } => {
+                ("print_config", json!({"eval": eval, "impersonate": impersonate}))
+            }
+            ConfigAction::Validate => ("validate_config", json!({})),
+            ConfigAction::History => ("config_history", json!({})),
+            ConfigAction::Show { number, is_diff } => {
+                return Self::of_version("config_show", *number, json!({"diff": is_diff}));
+            }
+            ConfigAction::Revert { number, force } => {
+                return Self::of_version("config_revert", *number, json!({"force": force}));
+            }
+            ConfigAction::Edit { recover, discard, force } => {
+                let how = Editing { recover: *recover, discard: *discard, force: *force };
+                return Self::Editing(how);
+            }
+        };
+        Self::action(name.to_owned(), options)
+    }
+
+    /// An action on a version: its number is a word of the action.
+    fn of_version(name: &str, number: Option<u64>, options: serde_json::Value) -> Self {
+        let name = number.map_or(name.to_owned(), |number| format!("{name}_{number}"));
+        Self::action(name, options)
+    }
+
+    fn action(name: String, options: serde_json::Value) -> Self {
+        match options {
+            serde_json::Value::Object(options) => Self::Action(name, options),
+            _ => Self::Action(name, Map::new()),
         }
-        ConfigAction::Set { edits, eval, force } => {
-            let edits: Vec<&str> = edits.iter().map(|edit| edit.0.as_str()).collect();
-            ("set", json!({"kw": edits, "eval": eval, "force": force}))
-        }
-        ConfigAction::Unset { keywords, force } => {
-            ("unset", json!({"kw": keywords, "force": force}))
-        }
-        ConfigAction::Print { eval, impersonate } => {
-            ("print_config", json!({"eval": eval, "impersonate": impersonate}))
-        }
-        ConfigAction::Validate => ("validate_config", json!({})),
-        ConfigAction::History => ("config_history", json!({})),
-        ConfigAction::Show { .. } | ConfigAction::Revert { .. } => {
-            return Err(Failure::usage("the versions of a node are its own: log in there"));
-        }
-        ConfigAction::Edit { .. } => {
-            return Err(Failure::usage("a configuration is edited on its own node: log in there"));
-        }
-    };
-    match options {
-        serde_json::Value::Object(options) => Ok((name.to_owned(), options)),
-        _ => Ok((name.to_owned(), Map::new())),
     }
 }
 

@@ -4,6 +4,7 @@
 //! files, the environment or the terminal, never from the command line.
 
 use std::io::IsTerminal as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -39,6 +40,17 @@ pub(crate) fn file() -> Option<PathBuf> {
     let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from);
     let folder = folder.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config")))?;
     Some(folder.join("opensvc/contexts"))
+}
+
+/// The folder of what is being edited of other machines, which its user alone may look into.
+pub(crate) fn drafts() -> Result<PathBuf, Failure> {
+    let folder = variable("XDG_STATE_HOME").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/state")));
+    let folder = folder
+        .ok_or_else(|| Failure::new("no place for what is edited: HOME is not set"))?
+        .join("opensvc/edits");
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    Ok(folder)
 }
 
 /// What the file says. One that is not there says nothing.

@@ -12,6 +12,8 @@ use wire::reply::status_of;
 use link::link::Link;
 use machine::durable;
 
+use crate::config_edit::document::Owner;
+use crate::config_edit::{Elsewhere, there};
 use crate::nodes::{expand, members, members_of, selected};
 use crate::om::{ANSWER, Done, Failure, Om, addressed, complain, node_spec, note, print, seconds};
 use crate::operations::{drain, exec};
@@ -279,7 +281,12 @@ pub(super) fn wait_for(link: &Link, condition: &str, within: Option<Duration>) -
 
 /// A configuration command on other nodes: their own `om node` runs it.
 fn remote_config(om: &Om, link: &Link, action: &cli::ConfigAction, target: &Target) -> Done {
-    let (action, mut options) = config_edit::as_request(action)?;
+    let (action, mut options) = match Elsewhere::of(action) {
+        Elsewhere::Action(action, options) => (action, options),
+        Elsewhere::Editing(how) => {
+            return there::edit(om, link, &Owner::Node, target, how).map(|()| 0);
+        }
+    };
     if let Some(filter) = &om.output.filter {
         options.insert("filter".to_owned(), filter.as_str().into());
     }

@@ -11,6 +11,8 @@ use model::{ObjectPath, Status};
 use serde_json::{Map, Value, json};
 use wire::{NodeSpec, Request};
 
+use crate::config_edit::document::Owner;
+use crate::config_edit::{Elsewhere, there};
 use crate::known::{Known, known};
 use crate::om::{ANSWER, Done, Failure, Om, node_spec, print};
 use crate::operations::drill;
@@ -202,7 +204,15 @@ fn on_nodes(
         Asked::Pid(rid) => ("print_pid".to_owned(), of(rid)),
         Asked::Devs(rid) => ("print_devs".to_owned(), of(rid)),
         Asked::Frozen => ("frozen".to_owned(), Map::new()),
-        Asked::Config(action) => config_edit::as_request(action)?,
+        Asked::Config(action) => match Elsewhere::of(action) {
+            Elsewhere::Action(name, options) => (name, options),
+            Elsewhere::Editing(how) => {
+                for path in select()? {
+                    there::edit(om, link, &Owner::Object(path), target, how)?;
+                }
+                return Ok(0);
+            }
+        },
     };
     remote(om, link, &select()?, &name, &options, target)
 }

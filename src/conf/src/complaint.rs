@@ -87,6 +87,12 @@ impl Complaint {
         self.severity >= Severity::Mistake
     }
 
+    /// The same, by who insists: what deployed agents put up with is written.
+    #[must_use]
+    pub fn is_refused_even(&self, force: bool) -> bool {
+        if force { self.severity == Severity::Error } else { self.is_refused() }
+    }
+
     /// Errors and warnings as deployed agents count them; they do not count a [`Severity::Mistake`].
     #[must_use]
     pub fn count(complaints: &[Self]) -> (usize, usize) {

@@ -34,7 +34,7 @@ pub use convert::expected::Expected;
 pub use convert::quantity::{SizeOptions, parse_duration, parse_size};
 pub use convert::words::split_words;
 pub use dotted::split_keyword;
-pub use edit::{Edit, EditError};
+pub use edit::{Edit, EditError, edits_between};
 pub use eval::Evaluated;
 pub use eval::error::{EvalError, EvalReason};
 pub use expr::evaluate as evaluate_expression;

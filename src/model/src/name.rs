@@ -229,8 +229,11 @@ impl ObjectPath {
 
     /// The words of a command line that name the object, whatever it is called: `om top start` may mean the command `top`.
     #[must_use]
-    pub fn command_words(&self) -> [String; 3] {
-        [self.kind.as_str().to_owned(), "-s".to_owned(), self.to_string()]
+    pub fn command_words(&self) -> Vec<String> {
+        match self.kind {
+            Kind::Ccfg => vec!["cluster".to_owned()],
+            kind => vec![kind.as_str().to_owned(), "-s".to_owned(), self.to_string()],
+        }
     }
 
     /// The kind.

@@ -1,4 +1,4 @@
-use model::{ActionOptions, InstanceAction, Kind};
+use model::{ActionOptions, InstanceAction, Kind, ObjectPath};
 
 use super::*;
 use crate::command::{
@@ -61,6 +61,20 @@ fn a_selector_before_the_action_is_the_long_form() {
 }
 
 /// As deployed agents list them, but for `om ls` alone, which they refuse.
+#[test]
+fn the_words_of_an_object_name_it_whatever_it_is_called() {
+    for path in ["web", "top", "ns/vol/node", "cfg/mon", "ns/sec/s", "usr/daemon", "cluster"] {
+        let path = ObjectPath::parse(path).unwrap();
+        let line = format!("{} get --kw a", path.command_words().join(" "));
+        let Command::Object(command) = command(&line) else { panic!("{line}") };
+        assert_eq!(
+            (command.kind, command.selector),
+            (path.kind(), Some(path.to_string())),
+            "{line}"
+        );
+    }
+}
+
 #[test]
 fn a_group_lists_its_kind_and_ls_alone_lists_all() {
     for (line, selector) in [

@@ -1,58 +1,68 @@
-//! `edit config`: a copy, an editor, and the copy in place of the file.
+//! `edit config`: a copy, an editor, and the copy in place of what was there.
 //!
 //! Beside the copy lies what it was made of: an edit that was interrupted does not overwrite what others wrote since.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use cli::render::diff;
-use conf::NodeSettings;
-
-use files::context;
-use files::edit::{Locked, MODE, Writer};
+use files::edit::MODE;
 use machine::{durable, regular};
 
-use crate::config_edit::document::{Document, Owner};
-use crate::config_edit::mistakes::{
-    judging, refuse_ejection, refuse_new_mistakes, settings, step_faults,
-};
-use crate::om::{Failure, Om, complain, note, say};
+use crate::om::{Failure, complain, note, say};
 
 /// How a file is edited.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Editing {
+pub(crate) struct Editing {
     /// Go on with an earlier edit.
-    pub(super) recover: bool,
+    pub(crate) recover: bool,
     /// Drop an earlier edit.
-    pub(super) discard: bool,
+    pub(crate) discard: bool,
     /// Members may be taken out of the cluster, and mistakes written.
-    pub(super) force: bool,
+    pub(crate) force: bool,
+}
+
+/// Where a configuration lies that is edited.
+pub(super) trait Home {
+    /// The copy for whoever edits it.
+    fn draft(&self) -> Result<Draft, Failure>;
+
+    /// What lies there now.
+    fn read(&self) -> Result<String, Failure>;
+
+    /// Puts the second text where the first one was, unless somebody else wrote meanwhile, or it would add mistakes.
+    fn put(&self, draft: &Draft, texts: (&str, &str), force: bool) -> Result<(), Failure>;
 }
 
 /// The copy that somebody edits, and what it was made of.
-struct Draft {
+pub(super) struct Draft {
     copy: PathBuf,
     base: PathBuf,
-    file: PathBuf,
+    /// What others wrote since: the file itself, or a copy of what lies elsewhere.
+    theirs: PathBuf,
+    is_elsewhere: bool,
     /// How commands name whose file it is.
     words: String,
 }
 
 impl Draft {
-    fn of(om: &Om, owner: &Owner) -> Self {
-        let words = owner.words();
-        let name = words.replace('/', "_");
-        Self {
-            copy: om.paths.tmp.join(format!("{name}.conf.tmp")),
-            base: om.paths.tmp.join(format!("{name}.conf.tmp.base")),
-            file: owner.file(&om.paths),
-            words,
-        }
+    /// The copy of a file.
+    pub(super) fn of_file(folder: &Path, words: String, file: PathBuf) -> Self {
+        Self { theirs: file, is_elsewhere: false, ..Self::elsewhere(folder, "", words) }
+    }
+
+    /// The copy of what lies at that place.
+    pub(super) fn elsewhere(folder: &Path, place: &str, words: String) -> Self {
+        let name = format!("{place}{}", words.replace('/', "_"));
+        let file = |end: &str| folder.join(format!("{name}.conf.tmp{end}"));
+        let (copy, base, theirs) = (file(""), file(".base"), file(".theirs"));
+        Self { copy, base, theirs, is_elsewhere: true, words }
     }
 
     fn discard(&self) -> std::io::Result<()> {
+        if self.is_elsewhere {
+            durable::remove(&self.theirs)?;
+        }
         durable::remove(&self.copy).and_then(|()| durable::remove(&self.base))
     }
 
@@ -70,26 +80,25 @@ impl Draft {
         }
     }
 
-    /// The file as it lies there; empty without one.
-    fn read_file(&self) -> Result<String, Failure> {
-        match regular::read_text(&self.file) {
-            Ok(text) => Ok(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-            Err(error) => Err(Failure::new(format!("{}: {error}", self.file.display()))),
-        }
-    }
-
     /// Whether the draft was made of this text. What others wrote is to be merged by who knows both.
-    fn check_base(&self, now: &str) -> Result<(), Failure> {
+    pub(super) fn check_base(&self, now: &str) -> Result<(), Failure> {
         if regular::read_text(&self.base).is_ok_and(|base| base == now) {
             return Ok(());
         }
-        let (copy, base, file) = (self.copy.display(), self.base.display(), self.file.display());
+        let (copy, base, theirs) =
+            (self.copy.display(), self.base.display(), self.theirs.display());
+        let changed = match self.is_elsewhere {
+            true => format!("the configuration of {}", self.words),
+            false => theirs.to_string(),
+        };
+        if self.is_elsewhere {
+            durable::write(&self.theirs, now.as_bytes(), MODE)?;
+        }
         Err(Failure {
             lines: vec![
-                format!("{file} was changed by somebody else meanwhile"),
-                format!("what changed: `diff -u {base} {file}`"),
-                format!("take it over into {copy}, and say so: `cp {file} {base}`"),
+                format!("{changed} was changed by somebody else meanwhile"),
+                format!("what changed: `diff -u {base} {theirs}`"),
+                format!("take it over into {copy}, and say so: `cp {theirs} {base}`"),
             ],
             code: 1,
         })
@@ -121,21 +130,15 @@ fn with_hint(failure: Failure, hint: String) -> Failure {
     Failure { lines: failure.lines.into_iter().chain([hint]).collect(), ..failure }
 }
 
-pub(super) fn edit(om: &Om, owner: &Owner, how: Editing, editor: &str) -> Result<(), Failure> {
+/// Has a configuration edited, and puts it where it was.
+pub(super) fn edit(home: &impl Home, how: Editing, editor: &str) -> Result<(), Failure> {
     let Editing { recover, discard, force } = how;
-    let draft = Draft::of(om, owner);
+    let draft = home.draft()?;
     if discard {
         draft.discard()?;
     }
     draft.check_earlier(recover)?;
-    let settings = settings(om)?;
-    // Also refuses an object that is not here.
-    let original = match Document::read(om, owner, &settings) {
-        Ok(document) => document.text().to_owned(),
-        // A file that does not even parse is what an edit is for.
-        Err(_) if draft.file.exists() => draft.read_file()?,
-        Err(failure) => return Err(failure),
-    };
+    let original = home.read()?;
     if recover {
         draft.check_base(&original).map_err(|failure| draft.kept(failure))?;
     } else {
@@ -152,36 +155,13 @@ pub(super) fn edit(om: &Om, owner: &Owner, how: Editing, editor: &str) -> Result
         note("unchanged");
         return Ok(());
     }
-    put_in_place(om, owner, &settings, &draft, (&original, &text), force)
-        .map_err(|failure| draft.kept(failure))?;
+    home.put(&draft, (&original, &text), force).map_err(|failure| draft.kept(failure))?;
     draft.discard()?;
     Ok(())
 }
 
-/// Writes what was edited over the file, unless somebody else did meanwhile, or it would add mistakes.
-fn put_in_place(
-    om: &Om,
-    owner: &Owner,
-    settings: &NodeSettings,
-    draft: &Draft,
-    (original, text): (&str, &str),
-    force: bool,
-) -> Result<(), Failure> {
-    let locked = Locked::take(&om.paths, owner, Writer::Command).map_err(Failure::from)?;
-    draft.check_base(&draft.read_file()?)?;
-    say(&diff(original, text).to_string());
-    if let Err(refusal) = judge(om, owner, settings, (original, text), force) {
-        // Who sits there may insist, as with --force; what is no configuration is not written for anybody.
-        if force || !insists(&refusal)? {
-            return Err(refusal);
-        }
-        judge(om, owner, settings, (original, text), true)?;
-    }
-    locked.write(text).map_err(Failure::from)
-}
-
 /// Asks who sits at a terminal whether to install what is refused. Nobody there is no.
-fn insists(refusal: &Failure) -> Result<bool, Failure> {
+pub(super) fn insists(refusal: &Failure) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
     }
@@ -190,35 +170,6 @@ fn insists(refusal: &Failure) -> Result<bool, Failure> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// Refuses what would add mistakes, or take members out of the cluster.
-pub(super) fn judge(
-    om: &Om,
-    owner: &Owner,
-    settings: &NodeSettings,
-    (original, text): (&str, &str),
-    force: bool,
-) -> Result<(), Failure> {
-    let document = Document::parse(owner, settings, text)?;
-    let context = context::context(
-        &om.paths,
-        &NodeSettings::new(match &document {
-            Document::Node(conf) => Arc::new(conf.clone()),
-            Document::Object(_) => Arc::clone(&settings.conf),
-        }),
-    );
-    let context = judging(om, context, [], text);
-    // As with `set`: what was wrong before may stay.
-    let before = Document::parse(owner, settings, original);
-    let before = before.map(|before| before.validate(&context)).unwrap_or_default();
-    let mut complaints = document.validate(&context);
-    complaints.extend(step_faults(om, &document, &context));
-    refuse_new_mistakes(&owner.words(), &before, &complaints, force)?;
-    if !force {
-        refuse_ejection(om, &document, &context)?;
-    }
-    Ok(())
 }
 
 fn open_editor(editor: &str, file: &std::path::Path) -> Result<(), Failure> {

@@ -73,12 +73,9 @@ pub(crate) fn refuse_new_mistakes(
     after: &[Complaint],
     force: bool,
 ) -> Result<(), Failure> {
-    let is_refused = |complaint: &Complaint| match force {
-        true => complaint.severity == Severity::Error,
-        false => complaint.is_refused(),
-    };
     let fresh = after.iter().filter(|complaint| !complaint.is_among(before));
-    let (refused, others): (Vec<_>, Vec<_>) = fresh.partition(|complaint| is_refused(complaint));
+    let (refused, others): (Vec<_>, Vec<_>) =
+        fresh.partition(|complaint| complaint.is_refused_even(force));
     others.iter().for_each(|complaint| note(&format!("warning: {complaint}")));
     if refused.is_empty() {
         return Ok(());

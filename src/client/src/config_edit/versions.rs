@@ -9,7 +9,7 @@ use model::{Kind, ObjectPath};
 use serde_json::{Value, json};
 
 use crate::config_edit::document::{Document, Owner};
-use crate::config_edit::editor::judge;
+use crate::config_edit::here::judge;
 use crate::config_edit::mistakes::settings;
 use crate::logs::entries::local_time;
 use crate::om::{Failure, Om, note, print, say};

@@ -453,6 +453,8 @@ requests! {
         etag: Option<String>, String;
         /// `new` or `existing`: refused where it is not so.
         only: Option<String>, String;
+        /// Writes mistakes too that deployed agents put up with.
+        force: bool, Boolean = false;
     }
     /// Reads the configuration of the node.
     NodeConfig "GET" ["node_config", "get_node_config"] "root" {
