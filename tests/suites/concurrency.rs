@@ -17,7 +17,7 @@ const MANY: usize = 10_000;
 const SPARE: u64 = 512;
 
 /// Memory that an idle connection may take, in bytes.
-const IDLE_BYTES: usize = 20_000;
+const IDLE_BYTES: u64 = 20_000;
 
 fn ping() -> Value {
     json!({"action": "daemon_blacklist_status", "method": "GET"})
@@ -54,15 +54,6 @@ fn is_closed(stream: &UnixStream) -> bool {
     fds[0].revents().contains(PollFlags::HUP)
 }
 
-/// Resident memory of the daemon.
-fn resident_bytes(node: &Node) -> usize {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the daemon runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
-    kib * 1024
-}
-
 /// Text of this length that does not compress.
 fn noise(length: usize) -> String {
     let mut bytes = vec![0; length];
@@ -94,7 +85,7 @@ fn ten_thousand_idle_connections_cost_little_and_requests_are_answered() {
         assert_eq!(ask_on(peer, &mut peer.connect())["status"], 0);
     }
     wait_for("the first sessions are over", || sessions(&node) <= 1);
-    let before = resident_bytes(&node);
+    let before = node.resident_kib();
     // Idle, and proven: whoever says nothing at all is closed.
     let mut held: Vec<_> = (0..count)
         .map(|index| {
@@ -105,7 +96,8 @@ fn ten_thousand_idle_connections_cost_little_and_requests_are_answered() {
         })
         .collect();
     wait_for("all connections are served", || sessions(&node) >= count as u64);
-    let each = resident_bytes(&node).saturating_sub(before) / count;
+    let grown = node.resident_kib().saturating_sub(before);
+    let each = (grown << 10) / count as u64;
     println!("{count} idle connections: {each} bytes each");
     assert!(each < IDLE_BYTES, "an idle connection takes {each} bytes");
     let mut newcomer = Peer::sealed(&node).from(9);
@@ -160,7 +152,7 @@ fn clients_that_never_read_are_dropped_and_hold_no_memory() {
     wait_for("the object is known", || {
         reader.ask(&large).is_some_and(|reply| reply.to_string().len() > comment.len())
     });
-    let before = resident_bytes(&node);
+    let before = node.resident_kib();
     let greedy = Peer::sealed(&node).from(42);
     // More replies than the buffers of the system hold.
     let mut deaf: Vec<_> = (0..CLIENTS)
@@ -177,12 +169,12 @@ fn clients_that_never_read_are_dropped_and_hold_no_memory() {
     let mut most = 0;
     // What the buffers of the system do hold is evaluated, sealed and sent before they are full.
     wait_within(4 * PATIENCE, "they are dropped", || {
-        most = most.max(resident_bytes(&node));
+        most = most.max(node.resident_kib());
         (sessions_from(&node, "127.0.0.42") == 0).then_some(())
     });
-    println!("{CLIENTS} deaf clients: {} KiB at most", most.saturating_sub(before) / 1024);
+    println!("{CLIENTS} deaf clients: {} KiB at most", most.saturating_sub(before));
     // A reply in progress each, and what the allocator keeps, not the 1,024 that were asked for (1 GB).
-    assert!(most.saturating_sub(before) < 200 << 20, "{before} -> {most}");
+    assert!(most.saturating_sub(before) < 200 << 10, "{before} -> {most}");
     assert!(reader.ask(&large).is_some() || reader.ask(&large).is_some(), "others are served");
     for stream in &mut deaf {
         let mut rest = vec![];

@@ -24,14 +24,6 @@ impl Draw {
     }
 }
 
-fn resident_kib(node: &Node) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the daemon runs");
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of the kernel");
-    line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
-}
-
 /// The node is as well as before: it answers, and no actor of it has fallen.
 fn assert_well(node: &Node, what: &str) {
     let status = node.status();
@@ -164,7 +156,7 @@ fn documents_without_end_or_bottom_are_refused() {
     );
     let mut node = node;
     node.start();
-    let before = resident_kib(&node);
+    let before = node.resident_kib();
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000], vec![0]].concat();
     // Over the control socket.
     let mut socket = std::os::unix::net::UnixStream::connect(node.path("var/lsnr/lsnr.sock"))
@@ -188,7 +180,7 @@ fn documents_without_end_or_bottom_are_refused() {
     let mut endless = Peer::sealed(&node).from(134).connect();
     let piece = vec![b' '; 1 << 20];
     while endless.write_all(&piece).is_ok() {}
-    let grown = resident_kib(&node).saturating_sub(before);
+    let grown = node.resident_kib().saturating_sub(before);
     assert!(grown < 64 << 10, "grown by {grown} KiB");
     assert_well(&node, "endless documents");
 }

@@ -19,14 +19,6 @@ fn blacklist(node: &Node) -> Value {
     node.request(&ping())["data"].clone()
 }
 
-fn resident_kib(node: &Node) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the daemon runs");
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of the kernel");
-    line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
-}
-
 /// Address `number` of those that belong to nobody.
 fn stranger(number: usize) -> Ipv4Addr {
     let number = u16::try_from(number).expect("a small crowd").to_be_bytes();
@@ -257,7 +249,7 @@ fn grown_under_endless_messages(node: &Node, to: Ipv4Addr, port: u16) -> u64 {
         let peer = Peer::sealed(node).with_secret(WRONG).from_address(from);
         _ = peer.at(to).to(port).exchange(b"{}\0");
     }
-    let before = resident_kib(node);
+    let before = node.resident_kib();
     let mut most = before;
     let mut streams: Vec<TcpStream> = (0..200).map(connect).collect();
     let begin = Instant::now();
@@ -271,7 +263,7 @@ fn grown_under_endless_messages(node: &Node, to: Ipv4Addr, port: u16) -> u64 {
                 Err(_) => *stream = connect(number),
             }
         }
-        most = most.max(resident_kib(node));
+        most = most.max(node.resident_kib());
     }
     assert!(sent > 16 << 20, "{sent} bytes were sent");
     most - before
