@@ -107,7 +107,7 @@ impl Framing {
     /// The next whole message.
     pub fn next_frame(&mut self) -> Option<Incoming> {
         loop {
-            let Some(nul) = self.buffer[self.scanned..].iter().position(|b| *b == 0) else {
+            let Some(nul) = memchr::memchr(0, &self.buffer[self.scanned..]) else {
                 self.scanned = self.buffer.len();
                 return None;
             };

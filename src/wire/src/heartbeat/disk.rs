@@ -75,7 +75,7 @@ impl Names {
 /// The name in a page; none when its slot is free. Bytes that are no text are replaced.
 #[must_use]
 pub fn name(page: &[u8]) -> Option<String> {
-    let end = page.iter().position(|b| *b == 0).unwrap_or(page.len());
+    let end = memchr::memchr(0, page).unwrap_or(page.len());
     (end > 0).then(|| String::from_utf8_lossy(&page[..end.min(255)]).into_owned())
 }
 
@@ -133,7 +133,7 @@ impl Message {
     /// Reads a slot; none when there is no message in it, or half a one.
     #[must_use]
     pub fn read(slot: &[u8]) -> Option<Self> {
-        let end = slot.iter().position(|b| *b == 0)?;
+        let end = memchr::memchr(0, slot)?;
         parse_json(&slot[..end]).ok()
     }
 }
