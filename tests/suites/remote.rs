@@ -142,6 +142,16 @@ fn configurations_are_edited_from_outside() {
     let text = world.node.read(web);
     assert!(text.contains("where = inside") && text.contains("who = other"), "{text}");
     assert!(std::fs::read_dir(home.join("opensvc/edits")).unwrap().next().is_none());
+    // What is read is what is in force.
+    let good = world.node.read(web);
+    world.node.write(web, &format!("{good}[app#1]\ntype = simpel\n"));
+    edits("sed -i 's/inside/outside/' $1");
+    wait_for("the mistake is told", || world.node.om_ok(&["mon"]).contains("simpel"));
+    let refused = edit(&["test/svc/web", "edit", "config"]);
+    assert!(refused.code == Some(1) && refused.err.contains("mend it first"), "{refused:?}");
+    world.node.write(web, &good);
+    wait_for("it is good again", || !world.node.om_ok(&["mon"]).contains("simpel"));
+    assert_eq!(edit(&["test/svc/web", "edit", "config", "--discard"]).code, Some(0));
     // The cluster and the node are changed keyword by keyword.
     edits("printf '[env]\\nsite = east\\n' >> $1");
     for (words, file) in [
@@ -157,9 +167,9 @@ fn configurations_are_edited_from_outside() {
     assert!(!world.node.read("etc/cluster.conf").contains("site"));
     let om = |words: &[&str]| world.laptop.om_ok(words);
     assert!(om(&["test/svc/web", "config", "history"]).contains("env.where"));
-    assert!(om(&["test/svc/web", "config", "show", "--diff"]).contains("+where = inside"));
+    assert!(om(&["test/svc/web", "config", "show", "--diff"]).contains("+where = outside"));
     om(&["test/svc/web", "config", "revert", "1"]);
-    assert!(!world.node.read(web).contains("inside"));
+    assert!(!world.node.read(web).contains("outside"));
 }
 
 #[test]

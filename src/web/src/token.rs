@@ -1,16 +1,18 @@
 //! Tokens of an OpenID provider: signed by one of its keys, for us, now.
 //!
-//! How a token is signed is a property of the key, never of the token: `none`, and keys taken for secrets, are nothing here.
+//! How a token is signed is a property of the key, never of the token: `none`, and public keys taken for secrets, are nothing here.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
     UnparsedPublicKey,
 };
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::grants::Grants;
 use crate::user::{Auth, User};
@@ -53,15 +55,29 @@ impl fmt::Display for TokenError {
 
 impl std::error::Error for TokenError {}
 
+/// Shortest secret that signs, in bytes: what HS256 is as strong as.
+const SHORTEST_SECRET: usize = 32;
+
+/// A secret that the provider and this node share.
+#[derive(Clone, PartialEq, Eq)]
+struct Shared(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared(..)")
+    }
+}
+
 /// A key of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum PublicKey {
+enum Key {
     Rsa { n: Vec<u8>, e: Vec<u8> },
     P256(Vec<u8>),
     Ed25519(Vec<u8>),
+    Secret(Shared),
 }
 
-impl PublicKey {
+impl Key {
     /// Reads a JWK; none for what is no key to verify with.
     fn read(key: &Value) -> Option<Self> {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
@@ -76,6 +92,10 @@ impl PublicKey {
                 Self::P256([&[4], x.as_slice(), y.as_slice()].concat())
             }
             ("OKP", Some("Ed25519")) => Self::Ed25519(bytes("x")?),
+            // A secret says itself that it is one to sign with.
+            ("oct", _) if text("alg").is_some() => Self::Secret(Shared(Zeroizing::new(
+                bytes("k").filter(|secret| secret.len() >= SHORTEST_SECRET)?,
+            ))),
             _ => return None,
         };
         text("alg").is_none_or(|alg| alg == found.algorithm()).then_some(found)
@@ -86,6 +106,7 @@ impl PublicKey {
             Self::Rsa { .. } => "RS256",
             Self::P256(_) => "ES256",
             Self::Ed25519(_) => "EdDSA",
+            Self::Secret(_) => "HS256",
         }
     }
 
@@ -100,6 +121,9 @@ impl PublicKey {
             Self::Ed25519(key) => {
                 UnparsedPublicKey::new(&ED25519, key).verify(text, signature).is_ok()
             }
+            Self::Secret(Shared(secret)) => {
+                hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), text, signature).is_ok()
+            }
         }
     }
 }
@@ -107,7 +131,7 @@ impl PublicKey {
 /// The keys of a provider, by their ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySet {
-    keys: Vec<(Option<String>, PublicKey)>,
+    keys: Vec<(Option<String>, Key)>,
 }
 
 impl KeySet {
@@ -118,7 +142,7 @@ impl KeySet {
         let document: Value = serde_json::from_slice(text).unwrap_or_default();
         let listed = document.get("keys").and_then(Value::as_array).into_iter().flatten();
         let id = |key: &Value| key.get("kid").and_then(Value::as_str).map(str::to_owned);
-        let keys = listed.filter_map(|key| Some((id(key), PublicKey::read(key)?)));
+        let keys = listed.filter_map(|key| Some((id(key), Key::read(key)?)));
         Self { keys: keys.take(MOST_KEYS).collect() }
     }
 
@@ -128,7 +152,7 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    fn find(&self, id: Option<&str>) -> Option<&PublicKey> {
+    fn find(&self, id: Option<&str>) -> Option<&Key> {
         match id {
             Some(id) => {
                 self.keys.iter().find(|(own, _)| own.as_deref() == Some(id)).map(|(_, key)| key)
@@ -225,7 +249,7 @@ fn verified(token: &str, keys: &KeySet) -> Result<Value, TokenError> {
     };
     let named = head.get("alg").and_then(Value::as_str).ok_or(TokenError::Form)?;
     // What it says that has to be understood is not.
-    if head.get("crit").is_some() || !matches!(named, "RS256" | "ES256" | "EdDSA") {
+    if head.get("crit").is_some() || !matches!(named, "RS256" | "ES256" | "EdDSA" | "HS256") {
         return Err(TokenError::Algorithm);
     }
     let key = keys.find(id).ok_or(TokenError::UnknownKey)?;

@@ -7,6 +7,9 @@ use serde_json::json;
 
 use super::*;
 
+/// What a provider and a node may share.
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
 const NOW: f64 = 1_000_000.0;
 
 fn coded(bytes: &[u8]) -> String {
@@ -36,7 +39,9 @@ impl Signer {
             {"kty": "OKP", "crv": "Ed25519", "kid": "e1", "x": coded(self.ed.public_key().as_ref())},
             {"kty": "EC", "crv": "P-256", "kid": "p1", "x": coded(&point[1..33]), "y": coded(&point[33..]), "use": "sig"},
             {"kty": "EC", "crv": "P-256", "kid": "enc", "x": "AA", "y": "AA", "use": "enc"},
-            {"kty": "oct", "kid": "hs", "k": "AA"},
+            {"kty": "oct", "kid": "h1", "alg": "HS256", "k": coded(SECRET)},
+            {"kty": "oct", "kid": "hs", "k": coded(SECRET)},
+            {"kty": "oct", "kid": "short", "alg": "HS256", "k": coded(&SECRET[1..])},
             {"kty": "RSA", "kid": "half"},
         ]});
         KeySet::parse(document.to_string().as_bytes())
@@ -53,6 +58,10 @@ impl Signer {
                 let signature: signature::Signature =
                     self.p256.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
                 coded(signature.as_ref())
+            }
+            Some("h1") => {
+                let secret = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
+                coded(hmac::sign(&secret, text.as_bytes()).as_ref())
             }
             _ => coded(self.ed.sign(text.as_bytes()).as_ref()),
         };
@@ -74,7 +83,11 @@ fn judge(keys: &KeySet, token: &str) -> Result<User, TokenError> {
 fn a_token_is_a_user_whichever_key_signed_it() {
     let signer = Signer::new();
     let keys = signer.keys();
-    for head in [json!({"alg": "EdDSA", "kid": "e1"}), json!({"alg": "ES256", "kid": "p1"})] {
+    for head in [
+        json!({"alg": "EdDSA", "kid": "e1"}),
+        json!({"alg": "ES256", "kid": "p1"}),
+        json!({"alg": "HS256", "kid": "h1"}),
+    ] {
         let user = judge(&keys, &signer.token(&head, &claims())).unwrap();
         assert_eq!((user.name.as_str(), user.grants.raw()), ("Al_Ice", "guest:* heartbeat"));
         assert_eq!(user.auth, Some(Auth::Token));
@@ -92,6 +105,8 @@ fn the_key_says_how_it_signs_and_never_the_token() {
         ("none", "e1"),
         ("HS256", "e1"),
         ("None", "e1"),
+        ("none", "h1"),
+        ("EdDSA", "h1"),
     ] {
         let token = signer.token(&json!({"alg": alg, "kid": kid}), &claims());
         assert_eq!(judge(&keys, &token), Err(TokenError::Algorithm), "{alg} {kid}");
@@ -109,10 +124,11 @@ fn the_key_says_how_it_signs_and_never_the_token() {
         assert!(judge(&keys, &forged).is_err(), "{alg}");
         assert!(judge(&keys, &format!("{text}.")).is_err());
     }
-    for kid in ["enc", "hs", "half", "../../etc/passwd", ""] {
+    for kid in ["enc", "hs", "short", "half", "../../etc/passwd", ""] {
         let token = signer.token(&json!({"alg": "EdDSA", "kid": kid}), &claims());
         assert_eq!(judge(&keys, &token), Err(TokenError::UnknownKey), "{kid}");
     }
+    assert!(!format!("{keys:?}").contains("48, 49, 50"), "a secret is not shown");
     let critical = signer.token(&json!({"alg": "EdDSA", "kid": "e1", "crit": ["x"]}), &claims());
     assert_eq!(judge(&keys, &critical), Err(TokenError::Algorithm));
 }
