@@ -31,6 +31,19 @@ pub(super) enum Installed {
     Changed,
 }
 
+/// Whether a text is another one than the id that a first start gave it: two fresh nodes with one cluster.conf each make one.
+fn is_another(bytes: &[u8], winner: &str) -> bool {
+    let without_id = |text: &str| {
+        let mut ini = Ini::parse(text).ok()?;
+        for section in ["DEFAULT", "cluster"] {
+            ini.unset(section, "id");
+        }
+        Some(ini.text().trim_end().to_owned())
+    };
+    let own = std::str::from_utf8(bytes).ok().and_then(without_id);
+    own.is_none() || own != without_id(winner)
+}
+
 /// Whether the instance that a configuration makes is frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freeze {
@@ -120,7 +133,10 @@ pub(super) fn install(
     }
     let modified = fetched.modified().ok_or(io::ErrorKind::InvalidData)?;
     let mut loser = None;
-    if let (Some((bytes, _)), true) = (&current, is_written_here || last_good::is_kept(paths, path))
+    let may_be_missed = is_written_here || last_good::is_kept(paths, path);
+    if let Some((bytes, _)) = &current
+        && may_be_missed
+        && is_another(bytes, &fetched.text)
     {
         let mut name = locked.file().as_os_str().to_owned();
         name.push(EXTENSION);

@@ -472,6 +472,19 @@ async fn what_another_node_had_too_is_replaced_without_a_trace() {
 }
 
 #[actix::test]
+async fn an_id_that_a_first_start_gave_is_not_missed() {
+    let mut it = Fixture::new();
+    let first = |id: &str| svc("comment = the same\n").replacen("id = 3", &format!("id = {id}"), 1);
+    assert_ne!(first("a"), first("b"));
+    it.write("web", &first("a"), MTIME - 1.0);
+    it.start();
+    it.peer_has("n2", "web", &first("b"), MTIME, "n1 n2");
+    it.settle().await;
+    assert_eq!(it.read("etc/web.conf"), Some(first("b")));
+    assert_eq!(it.read("etc/web.conf.rej"), None);
+}
+
+#[actix::test]
 async fn an_older_copy_is_not_asked_for() {
     let mut it = Fixture::new();
     it.write("web", &svc("comment = ours\n"), MTIME);

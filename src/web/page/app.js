@@ -323,7 +323,9 @@ function alertsOf() {
     for (const [thread, list] of Object.entries(nodeData(node)?.alerts || {})) for (const alert of list) add(node, thread, alert);
   }
   for (const [thread, block] of Object.entries(state.data)) for (const alert of block?.alerts || []) add(null, thread, alert);
-  return [...alerts.values()];
+  // The monitor repeats what others tell, for commands of deployed agents.
+  const told = [...alerts.values()];
+  return told.filter((one) => one.thread !== "monitor" || !told.some((other) => other.thread !== "monitor" && other.message === one.message));
 }
 
 function clusterView(main) {

@@ -1,7 +1,8 @@
 //! What operators are told, on whichever node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use model::thread::MONITOR;
 use serde_json::{Map, Value};
 
 use crate::render::text::{Cell, Text, Tone};
@@ -50,6 +51,15 @@ fn told<'a>(data: &'a Value, nodes: &'a [String]) -> Told<'a> {
             told.entry((thread, severity, message)).or_default();
         }
     }
+    // Commands of deployed agents look at the monitor alone: it repeats what others tell.
+    let others: BTreeSet<(&str, &str)> = told
+        .keys()
+        .filter(|(thread, ..)| *thread != MONITOR)
+        .map(|(_, severity, message)| (*severity, *message))
+        .collect();
+    told.retain(|(thread, severity, message), _| {
+        *thread != MONITOR || !others.contains(&(*severity, *message))
+    });
     told
 }
 

@@ -205,7 +205,9 @@ fn alerts_of_all_nodes_are_told_once() {
     }
     data["monitor"]["nodes"]["n2"]["alerts"]["hb#1.rx"] =
         json!([{"severity": "error", "message": "no"}]);
-    data["scheduler"]["alerts"] = late;
+    data["scheduler"]["alerts"] = late.clone();
+    // Commands of deployed agents look at the monitor, which repeats what others tell.
+    data["monitor"]["nodes"]["n1"]["alerts"]["monitor"] = late;
     let text = monitor(&data, None, &Sections::ALL, "**", Room::ENDLESS, NOW).plain();
     let alerts = text.split("Alerts\n").nth(1).unwrap();
     assert_eq!(alerts, " n2 hb#1.rx: error: no\n n1,n2 scheduler: warning: late\n");
