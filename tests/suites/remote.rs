@@ -85,6 +85,8 @@ fn a_cluster_is_operated_from_a_machine_outside() {
     assert!(om(&["test/svc/web", "print", "config"]).contains("outside"));
     assert!(world.node.read("etc/namespaces/test/svc/web.conf").contains("outside"));
     assert_eq!(om(&["node", "get", "--kw", "listener.addr"]).trim(), "127.0.0.1");
+    assert_eq!(om(&["cluster", "get", "--kw", "cluster.name", "--node", "*"]).trim(), "demo");
+    assert_eq!(world.laptop.om(&["cluster", "validate", "config"]).code, Some(0));
     assert!(om(&["node", "history"]).contains("n1  daemon started"));
     assert!(om(&["node", "doctor"]).contains("the daemon runs"));
     assert!(world.laptop.om(&["cluster", "whatif", "--down", "n1"]).out.contains("if n1 died"));
