@@ -150,11 +150,12 @@ impl Deletions {
             let own = snapshot.config(snapshot.nodename(), path);
             own.is_some_and(|own| !monitor::is_deleted(&known.deletion, own))
         };
-        // Deployed agents tell nothing of it.
+        // Deployed agents tell nothing of it: what one has only just fetched it may publish later.
         let is_followed_by_all = |path: &ObjectPath, at: Timestamp| {
-            let ours = heard.iter().filter(|peer| peer.data.release.is_some());
-            let mut told = ours.map(|peer| peer.data.deleted.get(path));
-            told.all(|told| told.is_some_and(|told| told.followed && told.at.0 >= at.0))
+            heard.iter().all(|peer| {
+                let told = peer.data.deleted.get(path);
+                told.is_some_and(|told| told.followed && told.at.0 >= at.0)
+            })
         };
         let unpublished = unpublished(settings);
         let mut over = vec![];

@@ -160,3 +160,26 @@ async fn a_deployed_agent_is_followed_and_asked_in_its_own_way() {
     assert_eq!(it.script.lock().unwrap().orders[1], "sec/ours no more");
     assert!(it.read("etc/sec/anew.conf").is_some());
 }
+
+/// It fetched the object before it heard of the deletion, and tells seconds later that it has it.
+#[actix::test]
+async fn what_a_deployed_agent_tells_late_is_deleted_there_and_does_not_come_back() {
+    let mut it = Fixture::new();
+    it.write("sec/it", KEYS, MTIME);
+    for peer in ["n2", "n3"] {
+        it.nodes.get_mut(&node(peer)).unwrap().data.release = None;
+    }
+    it.start();
+    it.settle().await;
+    it.order("sec/it").await.unwrap();
+    // Longer than members of ours take that have followed it.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        it.settle().await;
+    }
+    assert_eq!(it.remembered(), ["sec/it"]);
+    it.peer_has("n2", "sec/it", KEYS, MTIME, "n1 n2 n3");
+    it.settle().await;
+    it.until("it is asked to delete it", |script| script.orders == ["sec/it deleted"]).await;
+    assert_eq!(it.read("etc/sec/it.conf"), None);
+}
