@@ -90,6 +90,13 @@ fn why_an_action_failed_outlives_the_daemon_and_ends_with_a_success() {
     scene.remove("web", "fail-start.n1");
     scene.cluster.nodes[0].om_ok(&["web", "start", "--local"]);
     assert!(scene.seen(0, "web", 0)["last_failure"].is_null());
+    // What failed before the machine booted says nothing of the one that runs now.
+    scene.touch("web", "fail-start.n1");
+    scene.cluster.nodes[0].om_ok(&["web", "stop", "--local"]);
+    assert_eq!(scene.cluster.nodes[0].om(&["web", "start", "--local"]).code, Some(1));
+    assert_eq!(scene.seen(0, "web", 0)["last_failure"]["tries"], 1);
+    scene.cluster.nodes[0].om_ok(&["web", "boot", "--local"]);
+    assert!(scene.seen(0, "web", 0)["last_failure"].is_null());
 }
 
 #[test]

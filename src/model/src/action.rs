@@ -185,7 +185,9 @@ impl InstanceAction {
     /// Whether its success says that what failed before is over.
     #[must_use]
     pub fn mends(self) -> bool {
-        self.moves_object() || matches!(self, Self::Startstandby | Self::Delete | Self::Purge)
+        // What failed on the machine before it booted says nothing of the one that runs now.
+        let is_new = matches!(self, Self::Boot | Self::Startstandby | Self::Delete | Self::Purge);
+        self.moves_object() || is_new
     }
 
     /// Whether why it failed is kept.
@@ -328,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_runs_beside_an_instance_has_failures_of_its_own() {
-        use InstanceAction::{Freeze, Run, Start, Stop, Sync};
+        use InstanceAction::{Boot, Freeze, Run, Start, Stop, Sync};
         let (all, nodes) = (Sync(SyncAction::All), Sync(SyncAction::Nodes));
         let ends = |action: InstanceAction, other| action.ends_failure_of(other);
         let told = [ends(all, "sync nodes"), ends(nodes, "sync all"), ends(nodes, "sync nodes")];
@@ -339,6 +341,7 @@ mod tests {
         );
         let told = [ends(Run, "start"), ends(Start, "stop"), ends(Freeze, "start")];
         assert_eq!(told, [false, true, false]);
+        assert_eq!([ends(Boot, "start"), ends(Boot, "sync all")], [true, false]);
         let covers = |action: InstanceAction, other| action.covers_failure_of(other);
         assert_eq!(
             [covers(all, "start"), covers(all, "run"), covers(Stop, "run")],

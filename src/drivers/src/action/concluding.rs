@@ -78,7 +78,8 @@ impl Act<'_> {
     ) -> Option<LastFailure> {
         let (paths, path) = (&self.host.paths, &self.instance.path);
         let before = last_failure::read(paths, path);
-        if !action.keeps_failure() || self.options.dry_run {
+        let is_told = action.keeps_failure() || done.is_ok() && action.mends();
+        if !is_told || self.options.dry_run {
             return before;
         }
         let kept = match done {
