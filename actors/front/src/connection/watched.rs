@@ -1,7 +1,7 @@
 //! The bytes of a connection: counted for its session, and for HTTP/2 watched frame by frame.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -55,6 +55,20 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
         Poll::Ready(Ok(count))
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, pieces))?;
+        self.session.on_sent(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
@@ -92,6 +106,18 @@ impl Watch {
     pub(super) fn is_stuck(&self, patience: Duration) -> bool {
         self.frames.is_stuck(self.begin.elapsed())
             || self.blocked.is_some_and(|since| since.elapsed() >= patience)
+    }
+
+    /// Takes over what the client took, or that it takes nothing now.
+    fn on_write(&mut self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(count)) => {
+                self.frames.on_written(*count);
+                self.blocked = None;
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => _ = self.blocked.get_or_insert_with(Instant::now),
+        }
     }
 
     /// Takes what came. False: it is a flood.
@@ -160,17 +186,23 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        let mut watch = self.watch.borrow_mut();
-        match &written {
-            Poll::Ready(Ok(count)) => {
-                watch.frames.on_written(*count);
-                watch.blocked = None;
-            }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => _ = watch.blocked.get_or_insert_with(Instant::now),
-        }
-        drop(watch);
+        self.watch.borrow_mut().on_write(&written);
         written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
+        self.watch.borrow_mut().on_write(&written);
+        written
+    }
+
+    // The head of an answer and its body go in one call.
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
