@@ -23,6 +23,9 @@ use crate::refusal::late;
 /// Most bytes that come before they are asked for: the rest stays with the client.
 const MOST_EARLY: usize = http1::MOST_HEAD;
 
+/// Bytes up to which pieces are copied together: what a record of TLS has room for.
+const TOGETHER: usize = 16 << 10;
+
 /// A connection, and what came of it that is not read yet.
 struct Talk<IO> {
     io: IO,
@@ -155,17 +158,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Talk<IO> {
             text.push_str("connection: close\r\n");
         }
         text.push_str("\r\n");
-        self.write(text.as_bytes()).await?;
+        let mut head = text.as_bytes();
         match answer.content {
             _ if is_head => {}
             Content::Texts(texts) => {
                 for text in texts {
                     let bytes = text.bytes(&peer.shared).await.ok_or(io::ErrorKind::BrokenPipe)?;
-                    self.write(&bytes).await?;
+                    self.write_together(&[std::mem::take(&mut head), &bytes]).await?;
                 }
             }
-            Content::Stream(stream) => self.stream(stream, is_new).await?,
+            Content::Stream(stream) => {
+                self.write(std::mem::take(&mut head)).await?;
+                self.stream(stream, is_new).await?;
+            }
         }
+        self.write(head).await?;
         self.io.flush().await
     }
 
@@ -181,16 +188,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Talk<IO> {
             let Some(item) = item else { break };
             let Some(bytes) = form.write(&mut number, &item) else { continue };
             if is_new {
-                self.write(format!("{:x}\r\n", bytes.len()).as_bytes()).await?;
-            }
-            self.write(&bytes).await?;
-            if is_new {
-                self.write(b"\r\n").await?;
+                let length = format!("{:x}\r\n", bytes.len());
+                self.write_together(&[length.as_bytes(), &bytes, b"\r\n"]).await?;
+            } else {
+                self.write(&bytes).await?;
             }
             self.io.flush().await?;
         }
         drop(stream);
         if is_new { self.write(b"0\r\n\r\n").await } else { Ok(()) }
+    }
+
+    /// Writes pieces one after the other: in one call, and over TLS in one record, where they are short.
+    async fn write_together(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        if pieces.iter().map(|piece| piece.len()).sum::<usize>() <= TOGETHER {
+            return self.write(&pieces.concat()).await;
+        }
+        for piece in pieces {
+            self.write(piece).await?;
+        }
+        Ok(())
     }
 
     /// Writes all of it, unless the client does not read.
