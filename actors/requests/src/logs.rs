@@ -375,7 +375,9 @@ mod tests {
         };
         let shown = |text: String| -> Vec<String> {
             let entries: Vec<Value> = serde_json::from_str(&text).unwrap();
-            entries.iter().map(|entry| entry["m"].as_str().unwrap().to_owned()).collect()
+            let words =
+                |entry: &Value| entry["m"].to_string().trim_matches(['[', ']', '"']).to_owned();
+            entries.iter().map(words).collect()
         };
         assert_eq!(shown(last(&text, Form::Entries, &filter(Some(2)))), ["m3", "m4"]);
         assert_eq!(shown(last(&text, Form::Entries, &filter(Some(0)))), Vec::<String>::new());

@@ -1,7 +1,5 @@
 //! Edits as the command line asks for them (src/conf/README.md, Edits).
 
-mod between;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -15,8 +13,6 @@ use crate::ini::Change;
 use crate::ini::error::IniError;
 use crate::keywords;
 use crate::value::Value;
-
-pub use between::edits_between;
 
 /// One edit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! ([`NodeConf`]); its keywords are evaluated for one node in a [`Context`], and become [`model::ObjectSettings`],
 //! [`NodeSettings`] and the values that drivers read ([`SectionReader`]). A mistake is a [`Complaint`], never a panic.
 
+mod between;
 mod complaint;
 mod context;
 mod convert;
@@ -27,6 +28,7 @@ mod select;
 mod validate;
 mod value;
 
+pub use between::edits_between;
 pub use complaint::{Complaint, Severity};
 pub use context::{Context, Facts, Folders, Reads};
 pub use convert::Converter;
@@ -34,7 +36,7 @@ pub use convert::expected::Expected;
 pub use convert::quantity::{SizeOptions, parse_duration, parse_size};
 pub use convert::words::split_words;
 pub use dotted::split_keyword;
-pub use edit::{Edit, EditError, edits_between};
+pub use edit::{Edit, EditError};
 pub use eval::Evaluated;
 pub use eval::error::{EvalError, EvalReason};
 pub use expr::evaluate as evaluate_expression;

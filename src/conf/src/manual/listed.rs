@@ -1,4 +1,6 @@
 //! The keywords as request `keywords` lists them. Keys are those of deployed agents, whose web page reads them; `unread` is ours.
+//!
+//! Part of the `impl` of [`Book`], in a file of its own for its subject.
 
 use serde_json::{Map, Value, json};
 
