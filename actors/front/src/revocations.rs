@@ -141,5 +141,8 @@ fn fetch(address: &str, is_secure: bool) -> Result<Vec<u8>, String> {
         let uri = if is_secure { uri } else { uri.unguarded() };
         get_short(&uri, MOST, PATIENCE)
     };
-    get().map_err(|error| error.to_string())
+    let list = get().map_err(|error| error.to_string())?;
+    // A page that says something else, an error for one, replaces no good list.
+    certs::RevocationList::parse(&list).map_err(|error| error.to_string())?;
+    Ok(list)
 }

@@ -1,7 +1,7 @@
 //! `edit config` of what another node has: read there, edited here, written there.
 //!
 //! The node judges what it is given, as it does for `set`. An object is written whole, if it is still what was read; node.conf and
-//! cluster.conf are changed keyword by keyword, which leaves no moment without them.
+//! cluster.conf are changed keyword by keyword, as by `set` and `unset`.
 
 use std::cell::RefCell;
 
