@@ -16,7 +16,7 @@ use model::{Alert, Content, HeartbeatMessage, NodeName};
 use monitor::timeline::{Judged, Told};
 use ring::rand::SystemRandom;
 use wire::heartbeat::Unheard;
-use wire::{Accepted, Beat, CipherId, Limits, Opened, Refusal, Stamp};
+use wire::{Accepted, Beat, CipherId, Limits, Opened, Raw, Refusal, Stamp};
 
 use dataset::ahead::{is_heavy, work_out};
 use link::blacklist::BlacklistView;
@@ -153,8 +153,9 @@ impl Inbox {
     }
 
     /// Takes a frame.
-    pub(super) async fn take(&self, bytes: Vec<u8>, origin: Origin) -> Taken {
+    pub(super) async fn take(&self, bytes: impl Into<Raw>, origin: Origin) -> Taken {
         let address = origin.proved();
+        let bytes: Raw = bytes.into();
         let length = bytes.len();
         let gate = self.ties.gate.load_full();
         let section = self.section.clone();

@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
-use wire::{Framing, Incoming, Limits};
+use wire::{Framing, Incoming, Limits, Raw};
 
 use link::accept::{Accepted, BindError, Bound};
 use link::blacklist::{LARGE_PATIENCE, Verdict};
@@ -429,7 +429,7 @@ impl Receiving {
         true
     }
 
-    async fn take_frame(&mut self, bytes: Vec<u8>) -> bool {
+    async fn take_frame(&mut self, bytes: Raw) -> bool {
         let blacklist = self.inbox.blacklist();
         if self.proven.is_none() && blacklist.verdict(self.address) != Verdict::Free {
             // Whoever it is, a beat may be among them: it is read in its turn.

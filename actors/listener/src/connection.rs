@@ -25,7 +25,7 @@ use mail::runner::DequeueActions;
 use mail::standing::Stranger;
 use metrics::counts;
 use serde_json::{Value, json};
-use wire::{Framing, Incoming, Prepared, ReplyTo};
+use wire::{Framing, Incoming, Prepared, Raw, ReplyTo};
 
 use crate::connection::examine::{Asked, Examined, Refused, examine, examine_plain};
 use crate::connection::shared::Shared;
@@ -160,7 +160,7 @@ impl Talk<'_> {
     }
 
     /// Answers one message. False: the connection ends.
-    async fn answer(&self, bytes: Vec<u8>, account: &mut Account) -> Result<bool, Close> {
+    async fn answer(&self, bytes: Raw, account: &mut Account) -> Result<bool, Close> {
         let mut held = None;
         let arrived = Instant::now();
         let examined = match self.socket.kind() {
@@ -285,7 +285,7 @@ impl Talk<'_> {
     }
 
     /// Examines a message of the control socket, outside of the arbiter when it is large.
-    async fn examine_plain(&self, bytes: Vec<u8>) -> Result<Examined, Close> {
+    async fn examine_plain(&self, bytes: Raw) -> Result<Examined, Close> {
         let nodename = self.shared.mail.nodename.clone();
         if bytes.len() < LARGE {
             return Ok(examine_plain(&bytes, &nodename));
@@ -298,7 +298,7 @@ impl Talk<'_> {
     /// `held` when it is not. A small frame may inflate to a thousand times its size, so that is found out step by step.
     async fn examine(
         &self,
-        bytes: Vec<u8>,
+        bytes: Raw,
         held: &mut Option<Held>,
         account: &Account,
     ) -> Result<Examined, Close> {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use wire::{
-    ClusterSecret, Dialect, Form, Framing, Incoming, JsonError, Limits, Prepared, Refusal, Sender,
+    ClusterSecret, Dialect, Form, Framing, Incoming, JsonError, Limits, Prepared, Raw, Refusal, Sender,
     TooLong, UNNAMED,
 };
 
@@ -301,7 +301,7 @@ impl Identity {
             let work = move || {
                 let body = identity.open(&frame, &form, room, Some(&freshness));
                 // Nobody opens it again: what is made of the body has its place.
-                let frame = if room == Room::LARGE { vec![] } else { frame };
+                let frame = if room == Room::LARGE { Raw::default() } else { frame };
                 let reply =
                     body.and_then(|body| read(body, room).map_err(|error| not_read(&error)));
                 (reply.map(|reply| (weigh(&reply), reply)), frame, entered)
@@ -410,7 +410,7 @@ fn not_read(error: &JsonError) -> PeerError {
 /// The frame of a reply.
 #[derive(Debug)]
 struct Answer {
-    frame: Vec<u8>,
+    frame: Raw,
     form: Form,
     share: Option<Share>,
     /// The connection may be used again.
@@ -419,7 +419,7 @@ struct Answer {
 
 impl Answer {
     fn empty(form: Form) -> Self {
-        Self { frame: vec![], form, share: None, is_reusable: false }
+        Self { frame: Raw::default(), form, share: None, is_reusable: false }
     }
 }
 

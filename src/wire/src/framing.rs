@@ -5,12 +5,13 @@
 use std::fmt;
 
 use crate::Limits;
+use crate::raw::Raw;
 
 /// What a connection brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A message, without NULs at its end.
-    Frame(Vec<u8>),
+    Frame(Raw),
     /// An empty packet or the word `dequeue_actions`: the collector wants its queue fetched.
     DequeueActions,
 }
@@ -40,7 +41,7 @@ const DEQUEUE_ACTIONS: &[u8] = b"dequeue_actions";
 #[derive(Debug)]
 pub struct Framing {
     max_frame: usize,
-    buffer: Vec<u8>,
+    buffer: Raw,
     /// Bytes of the buffer known to hold no NUL that ends a message.
     scanned: usize,
     /// A message came before: an empty one is then nothing.
@@ -51,7 +52,7 @@ impl Framing {
     /// For a new connection.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        Self { max_frame: limits.max_frame, buffer: Vec::new(), scanned: 0, is_started: false }
+        Self { max_frame: limits.max_frame, buffer: Raw::default(), scanned: 0, is_started: false }
     }
 
     /// For the replies to a request: an empty one keeps a quiet stream alive and is nothing.
@@ -71,8 +72,7 @@ impl Framing {
         if length > self.max_frame.saturating_add(8) && !read.contains(&0) {
             return Err(TooLong { max_frame: self.max_frame });
         }
-        self.buffer.reserve_exact(self.held_bytes_with(read.len()) - self.buffer.len());
-        self.buffer.extend_from_slice(read);
+        self.buffer.extend(read, self.max_frame.saturating_add(8));
         Ok(())
     }
 
@@ -84,12 +84,7 @@ impl Framing {
     /// Memory that the unfinished message takes once `more` bytes of it have come. To be asked before they are pushed.
     #[must_use]
     pub fn held_bytes_with(&self, more: usize) -> usize {
-        let (held, needed) = (self.buffer.capacity(), self.buffer.len() + more);
-        if needed <= held {
-            return held;
-        }
-        // By doubling, because each growth may copy; not beyond what a message may have.
-        needed.max((held * 2).min(self.max_frame.saturating_add(8)))
+        self.buffer.held_with(more, self.max_frame.saturating_add(8))
     }
 
     /// Bytes received that no message was made of yet.
@@ -101,7 +96,7 @@ impl Framing {
     /// Memory that the unfinished message takes, in bytes.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.buffer.capacity()
+        self.buffer.held()
     }
 
     /// The next whole message.
@@ -113,7 +108,7 @@ impl Framing {
             };
             let nul = self.scanned + nul;
             let rest = self.buffer[nul..].iter().position(|b| *b != 0).map(|at| nul + at);
-            let tail = rest.map_or_else(Vec::new, |rest| self.buffer.split_off(rest));
+            let tail = rest.map_or_else(Raw::default, |rest| self.buffer.split_off(rest));
             let mut frame = std::mem::replace(&mut self.buffer, tail);
             frame.truncate(nul);
             self.scanned = 0;
@@ -135,7 +130,7 @@ impl Framing {
         self.incoming(frame)
     }
 
-    fn incoming(&mut self, frame: Vec<u8>) -> Option<Incoming> {
+    fn incoming(&mut self, frame: Raw) -> Option<Incoming> {
         let is_first = !std::mem::replace(&mut self.is_started, true);
         match &frame[..] {
             b"" => is_first.then_some(Incoming::DequeueActions),
@@ -158,7 +153,7 @@ mod tests {
     }
 
     fn frame(bytes: &[u8]) -> Option<Incoming> {
-        Some(Incoming::Frame(bytes.to_vec()))
+        Some(Incoming::Frame(bytes.to_vec().into()))
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod keyring;
 pub mod log;
 mod opened;
 mod prepared;
+mod raw;
 mod refusal;
 pub mod reply;
 mod request;
@@ -37,6 +38,7 @@ pub use json::{JsonError, parse_json, to_ascii_json};
 pub use keyring::{Envelope, Keyring, is_open_to_join};
 pub use opened::Opened;
 pub use prepared::{Form, Prepared, ReplyTo, Seal, Sender};
+pub use raw::Raw;
 pub use refusal::{Refusal, is_not_member};
 pub use request::*;
 pub use sealed::{
