@@ -86,6 +86,14 @@ fn what_is_asked_for_is_begun_and_what_is_wrong_is_a_problem() {
     let set = ask(&http, "PATCH", &format!("{WEB}/config?set=env.a%3Db"), None);
     assert_eq!(set.status, 204);
     assert!(node.read("etc/namespaces/test/svc/web.conf").contains("a = b"));
+    let both = ask(&http, "PATCH", &format!("{WEB}/config?set=env.c%3Dd&unset=env.a"), None);
+    assert_eq!(both.status, 204);
+    let text = node.read("etc/namespaces/test/svc/web.conf");
+    assert!(text.contains("c = d") && !text.contains("a = b"), "{text}");
+    let mistyped = ask(&http, "PATCH", &format!("{WEB}/config?set=env.q%3Dr&unset=env.z"), None);
+    assert_eq!(mistyped.status, 400, "what is not set is not unset");
+    assert!(mistyped.json()["detail"].to_string().contains("env.z"), "{}", mistyped.json());
+    assert!(!node.read("etc/namespaces/test/svc/web.conf").contains("q = r"), "nor is the rest");
 }
 
 #[test]

@@ -271,6 +271,46 @@ fn no_spelling_of_an_option_leads_beyond_what_a_user_may() {
     let reply = act("adtest", "set", json!({"kw": " priority=7"}));
     assert_eq!(reply.status, 200, "{}", reply.json());
     assert_ne!(world.node.om_ok(&["test/cfg/c1", "get", "--kw", "priority"]).trim(), "7");
+    let keyword = |name: &str| world.node.om(&["test/cfg/c1", "get", "--kw", name]).out;
+    world.node.om_ok(&["test/cfg/c1", "set", "--kw", "priority=5", "--kw", "env.x=1"]);
+    for (action, option) in [("unset", "kw"), ("set", "unset")] {
+        world.node.om_ok(&["test/cfg/c1", "set", "--kw", "env.x=1"]);
+        let reply = act("adtest", action, json!({option: ["env.x,priority"]}));
+        assert_eq!(reply.status, 200, "{}", reply.json());
+        assert_eq!(
+            (keyword("priority").trim(), keyword("env.x").trim()),
+            ("5", "None"),
+            "{action}"
+        );
+    }
+}
+
+#[test]
+fn an_edit_is_judged_as_it_is_carried_out_however_it_is_written() {
+    let world = World::start();
+    let text = "[DEFAULT]\nnodes = n1\n[env]\nx = 1\n[app#1]\ntype = simple\nstart = /bin/true\nuser = nobody\n";
+    world.node.write("etc/namespaces/test/svc/app.conf", text);
+    wait_for("it is evaluated", || world.node.instance("test/svc/app")["avail"].is_string());
+    let keyword = |name: &str| world.node.om(&["test/svc/app", "get", "--kw", name]).out;
+    for (action, options) in [
+        ("set", json!({"kw": ["app#1.start=/bin/false"]})),
+        ("_set", json!({"kw": ["app#1.start=/bin/false"]})),
+        (" set_", json!({"kw": ["app#1.start=/bin/false"]})),
+        ("unset", json!({"kw": ["app#1.user"]})),
+        ("unset", json!({"kw": ["env.x,app#1.user"]})),
+        ("un_set", json!({"kw": ["app#1.user"]})),
+        ("unset_", json!({"kw": ["app#1.user"]})),
+        ("set", json!({"unset": ["app#1.user"]})),
+        ("set", json!({"unset": ["env.x,app#1.user"], "kw": ["env.y=1"]})),
+    ] {
+        let body =
+            json!({"path": "test/svc/app", "action": action, "sync": true, "options": options});
+        let reply = world.ask_as("adtest", "POST", "/object_action", Some(&body));
+
+        assert_eq!(keyword("app#1.user").trim(), "nobody", "{action} {options}");
+        assert_eq!(keyword("app#1.start").trim(), "/bin/true", "{action} {options}");
+        assert_eq!(reply.status, 403, "{action} {options}: {}", reply.json());
+    }
 }
 
 #[test]

@@ -26,13 +26,16 @@ use crate::own_options;
 /// Items that wait for a subscriber whose stream is filtered.
 const QUEUE: usize = 16;
 
-/// Gives the options of an action the names by which everything after looks at them.
+/// Gives an action and its options the names by which everything after looks at them.
 pub(super) fn name_options(context: &Context, request: &mut Request) -> Result<(), Refused> {
     if context.caller.user.grants.is_root() {
         return Ok(());
     }
     match &mut request.action {
-        Action::ObjectAction(options) => options.options = own_options::named(&options.options)?,
+        Action::ObjectAction(options) => {
+            options.action = options.action.as_deref().map(rules::action_word);
+            options.options = own_options::named(&options.options)?;
+        }
         Action::NodeAction(options) => options.options = own_options::named(&options.options)?,
         _ => {}
     }
@@ -75,7 +78,7 @@ async fn edit_faults(
     writer: &Writer<'_>,
     options: &ObjectAction,
 ) -> Result<Vec<String>, Refused> {
-    let word = options.action.as_deref().unwrap_or_default().trim();
+    let word = options.action.as_deref().unwrap_or_default();
     let Some(edits) = edits(word, &options.options) else { return Ok(vec![]) };
     let path = context.known_object(&options.path).await?;
     let config = context.config();
@@ -150,7 +153,8 @@ fn edits(action: &str, options: &Options) -> Option<Vec<Edit>> {
     };
     match action {
         "set" => {
-            let mut edits: Vec<Edit> = texts("kw").into_iter().map(Edit::Set).collect();
+            let mut edits: Vec<Edit> = texts("unset").into_iter().map(Edit::Unset).collect();
+            edits.extend(texts("kw").into_iter().map(Edit::Set));
             if let Some(param) = one("param") {
                 let index = options.get("index").and_then(Value::as_i64);
                 edits.extend(
@@ -173,6 +177,26 @@ fn edits(action: &str, options: &Options) -> Option<Vec<Edit>> {
         }
         "delete" if !texts("rid").is_empty() => Some(sections("rid")),
         _ => None,
+    }
+}
+
+/// Keeps some words of an option: expressions, which are one word each, or keywords that commas separate.
+fn keep_words(option: &mut Value, are_expressions: bool, is_kept: impl Fn(&str) -> bool) {
+    let kept = |text: &str| match are_expressions {
+        true => is_kept(text).then(|| text.to_owned()),
+        false => {
+            let words: Vec<&str> =
+                text.split(',').map(str::trim).filter(|word| is_kept(word)).collect();
+            (!words.is_empty()).then(|| words.join(","))
+        }
+    };
+    match option {
+        Value::String(text) => *option = kept(text).map_or(Value::Null, Value::String),
+        Value::Array(texts) => {
+            let strings = texts.iter().filter_map(Value::as_str);
+            *option = strings.filter_map(kept).collect();
+        }
+        _ => {}
     }
 }
 
@@ -201,12 +225,11 @@ pub(super) fn reduce(context: &Context, request: &mut Request) {
             }
         }
         Action::ObjectAction(options) => {
-            if let Some(Value::Array(edits)) = options.options.get_mut("kw") {
-                edits.retain(|edit| !edit.as_str().is_some_and(is_priority));
-            }
-            let is_param = |value: &Value| value.as_str().is_some_and(is_priority);
-            if options.options.get("param").is_some_and(is_param) {
-                options.options.remove("param");
+            let is_set = options.action.as_deref() == Some("set");
+            for name in ["kw", "unset", "param"] {
+                if let Some(value) = options.options.get_mut(name) {
+                    keep_words(value, is_set && name == "kw", |word| !is_priority(word));
+                }
             }
         }
         _ => {}

@@ -5,7 +5,7 @@ use serde_json::Value;
 use wire::Options;
 
 /// What may be given. What names files, programs, variables, nodes or other objects is not among them.
-const ALLOWED: [&str; 35] = [
+const ALLOWED: [&str; 36] = [
     "add",
     "color",
     "confirm",
@@ -37,6 +37,7 @@ const ALLOWED: [&str; 35] = [
     "time",
     "to",
     "unprovision",
+    "unset",
     "upto",
     "value",
     "verbose",
@@ -55,7 +56,7 @@ pub(super) fn named(options: &Options) -> Result<Options, Refused> {
             let text = format!("Forbidden: option {written} requires the root role");
             return Err(Refused::new(403, text));
         }
-        let value = if name == "kw" { texts(value) } else { value.clone() };
+        let value = if matches!(name, "kw" | "unset") { texts(value) } else { value.clone() };
         if named.insert(name.to_owned(), value).is_some() {
             return Err(Refused::new(400, format!("option {name} is given twice")));
         }

@@ -166,6 +166,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "KEYWORD",
         "[section.]keyword[@scope]; to set: followed by [[index]], =, +=, -= or |=, and the value",
     ),
+    values("unset", "KEYWORD", "Takes this keyword out in the same write"),
     value("param", "KEYWORD", "The keyword (older form of --kw)"),
     value("value", "VALUE", "The value of the --key; with --param: replace by this value"),
     value("add", "VALUE", "With --param: add this word"),

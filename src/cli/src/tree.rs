@@ -68,7 +68,8 @@ const WAIT: &[&str] = &["wait", "time", "watch", "interval", "stats"];
 const DONE: &[&str] = &["wait", "time"];
 const RESOURCES: &[&str] = &["rid", "tags", "subsets", "master", "slaves", "slave"];
 const RUN: &[&str] = &["force", "dry-run", "nolock", "cron", "reason"];
-const SET: &[&str] = &["kw", "param", "value", "add", "remove", "index", "eval", "force", "nolock"];
+const SET: &[&str] =
+    &["kw", "unset", "param", "value", "add", "remove", "index", "eval", "force", "nolock"];
 const GET: &[&str] = &["kw", "param", "eval", "impersonate"];
 const VALUE: &[&str] = &["key", "value", "from"];
 const LOGS: &[&str] =

@@ -63,20 +63,15 @@ fn run(om: &Om, owners: &[Owner], action: &ConfigAction) -> Done {
                     }
                 }
             }
-            ConfigAction::Set { edits, eval, force } => {
-                let edits: Vec<Edit> = edits.iter().map(|edit| Edit::Set(edit.0.clone())).collect();
+            ConfigAction::Set { edits, unset, eval, force } => {
+                refuse_unset(om, owner, unset)?;
+                let unset = unset.iter().cloned().map(Edit::Unset);
+                let set = edits.iter().map(|edit| Edit::Set(edit.0.clone()));
+                let edits: Vec<Edit> = unset.chain(set).collect();
                 change(om, owner, &edits, Manner { eval: *eval, force: *force })?;
             }
             ConfigAction::Unset { keywords, force } => {
-                let document = Document::read(om, owner, &settings(om)?)?;
-                if let Some(keyword) = keywords.iter().find(|it| document.get(it).is_none()) {
-                    return Err(Failure::new(format!(
-                        "{}: {} is not set: nothing is unset{}",
-                        owner.words(),
-                        printable(keyword),
-                        nearly(owner, keyword)
-                    )));
-                }
+                refuse_unset(om, owner, keywords)?;
                 let edits: Vec<Edit> = keywords.iter().cloned().map(Edit::Unset).collect();
                 change(om, owner, &edits, Manner { eval: false, force: *force })?;
             }
@@ -122,6 +117,23 @@ fn run(om: &Om, owners: &[Owner], action: &ConfigAction) -> Done {
         om.show(&value, evaluated_text);
     }
     Ok(code)
+}
+
+/// Refuses to unset what is not set: it is mistyped.
+fn refuse_unset(om: &Om, owner: &Owner, keywords: &[String]) -> Result<(), Failure> {
+    if keywords.is_empty() {
+        return Ok(());
+    }
+    let document = Document::read(om, owner, &settings(om)?)?;
+    match keywords.iter().find(|keyword| document.get(keyword).is_none()) {
+        None => Ok(()),
+        Some(keyword) => Err(Failure::new(format!(
+            "{}: {} is not set: nothing is unset{}",
+            owner.words(),
+            printable(keyword),
+            nearly(owner, keyword)
+        ))),
+    }
 }
 
 /// What was meant by a keyword that is none, behind what is told of it.
@@ -358,9 +370,14 @@ impl Elsewhere {
             ConfigAction::Get { keywords, eval, impersonate } => {
                 ("get", json!({"kw": keywords, "eval": eval, "impersonate": impersonate}))
             }
-            ConfigAction::Set { edits, eval, force } => {
+            ConfigAction::Set { edits, unset, eval, force } => {
                 let edits: Vec<&str> = edits.iter().map(|edit| edit.0.as_str()).collect();
-                ("set", json!({"kw": edits, "eval": eval, "force": force}))
+                let mut options = json!({"kw": edits, "eval": eval, "force": force});
+                // Deployed agents know no such option.
+                if !unset.is_empty() {
+                    options["unset"] = json!(unset);
+                }
+                ("set", options)
             }
             ConfigAction::Unset { keywords, force } => {
                 ("unset", json!({"kw": keywords, "force": force}))

@@ -18,8 +18,8 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use wire::{
-    ClusterSecret, Dialect, Form, Framing, Incoming, JsonError, Limits, Prepared, Raw, Refusal, Sender,
-    TooLong, UNNAMED,
+    ClusterSecret, Dialect, Form, Framing, Incoming, JsonError, Limits, Prepared, Raw, Refusal,
+    Sender, TooLong, UNNAMED,
 };
 
 use conf::peer_address::PeerAddress;

@@ -267,25 +267,14 @@ impl Found {
     ) -> Result<(), Bad> {
         match self.entry.request {
             ("POST", "object_action") if self.entry.method == "PATCH" => {
-                let words = ["set", "unset", "delete"];
-                let mut given = words.iter().filter_map(|word| Some((*word, asked.get(*word)?)));
-                let (Some((action, value)), None) = (given.next(), given.next()) else {
-                    return Err(Bad::new("one of set, unset and delete is to be given"));
-                };
-                let option = if action == "delete" { "rid" } else { "kw" };
-                let value = if value.is_array() { value.clone() } else { json!([value]) };
+                let (action, edit) = patch(asked, true)?;
                 options.insert("action".to_owned(), action.into());
-                options.insert("options".to_owned(), json!({ option: value }));
+                options.insert("options".to_owned(), edit);
             }
             ("POST", "node_action") if self.entry.method == "PATCH" => {
-                let mut given =
-                    ["set", "unset"].iter().filter_map(|word| Some((*word, asked.get(*word)?)));
-                let (Some((action, value)), None) = (given.next(), given.next()) else {
-                    return Err(Bad::new("one of set and unset is to be given"));
-                };
-                let value = if value.is_array() { value.clone() } else { json!([value]) };
+                let (action, edit) = patch(asked, false)?;
                 options.insert("action".to_owned(), action.into());
-                options.insert("options".to_owned(), json!({"kw": value}));
+                options.insert("options".to_owned(), edit);
             }
             ("POST", "object_action") => {
                 options.insert("options".to_owned(), asked.clone().into());
@@ -340,6 +329,28 @@ impl Found {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// The action that changes a configuration as a query wants it, and its options. What is set and what is unset is one write;
+/// sections are deleted apart, where there are any, because what they run is stopped first.
+fn patch(asked: &Map<String, Value>, has_sections: bool) -> Result<(&'static str, Value), Bad> {
+    let texts = |word: &str| {
+        asked.get(word).map(|value| match value {
+            Value::Array(_) => value.clone(),
+            value => json!([value]),
+        })
+    };
+    match (texts("set"), texts("unset"), texts("delete").filter(|_| has_sections)) {
+        (None, None, Some(sections)) => Ok(("delete", json!({"rid": sections}))),
+        (Some(set), None, None) => Ok(("set", json!({"kw": set}))),
+        (None, Some(unset), None) => Ok(("unset", json!({"kw": unset}))),
+        (Some(set), Some(unset), None) => Ok(("set", json!({"kw": set, "unset": unset}))),
+        (None, None, None) if has_sections => Err(Bad::new("set, unset or delete is to be given")),
+        (None, None, None) => Err(Bad::new("set or unset is to be given")),
+        (_, _, Some(_)) => Err(Bad::new(
+            "delete is to be given alone: what the sections run is stopped before they go",
+        )),
     }
 }
 

@@ -115,7 +115,8 @@ fn on(role: Role, path: &str) -> Need {
 }
 
 /// An object action in one word, as it is run: `print_status` and `print status` are the same.
-fn action_word(action: &str) -> String {
+#[must_use]
+pub fn action_word(action: &str) -> String {
     let words = action.split(|c: char| c == '_' || c.is_whitespace());
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
 }

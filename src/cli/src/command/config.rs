@@ -16,6 +16,8 @@ pub enum ConfigAction {
     Set {
         /// Expressions `[section.]keyword[@scope][[index]]<op>value`, `--param/--value` and kin included.
         edits: Vec<Edit>,
+        /// `--unset`: keywords to remove in the same write.
+        unset: Vec<String>,
         /// `--eval`: the operators start from the evaluated value.
         eval: bool,
         /// `--force`: also what takes members out of the cluster.

@@ -129,14 +129,8 @@ impl Reader<'_> {
 
     /// The keywords that an action names, as operands or options.
     pub(super) fn keywords(&self, action: &str) -> Result<Vec<String>, Usage> {
-        let keywords: Vec<String> = self
-            .texts("kw")
-            .into_iter()
-            .chain(self.text("param"))
-            .chain(self.operands())
-            .flat_map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>())
-            .filter(|text| !text.is_empty())
-            .collect();
+        let named = self.texts("kw").into_iter().chain(self.text("param")).chain(self.operands());
+        let keywords = separate(named);
         if keywords.is_empty() {
             return Err(usage(&format!("{action} needs a keyword: --kw [section.]keyword")));
         }
@@ -171,7 +165,7 @@ impl Reader<'_> {
             }
         }
         set_once(&edits)?;
-        if edits.is_empty() {
+        if edits.is_empty() && self.texts("unset").is_empty() {
             return Err(usage("set needs --kw [section.]keyword=value, or --param and --value"));
         }
         Ok(edits)
@@ -189,6 +183,7 @@ impl Reader<'_> {
             }
             "set" => ConfigAction::Set {
                 edits: self.edits()?,
+                unset: separate(self.texts("unset")),
                 eval: self.flag("eval"),
                 force: self.flag("force"),
             },
@@ -231,6 +226,7 @@ impl Reader<'_> {
         let to = to.ok_or_else(|| usage("scale needs --to and a number: om web scale --to 3"))?;
         Ok(ConfigAction::Set {
             edits: vec![Edit(format!("scale={to}"))],
+            unset: vec![],
             eval: false,
             force: false,
         })
@@ -318,6 +314,12 @@ impl Reader<'_> {
             env: self.pairs("env")?,
         })
     }
+}
+
+/// Keywords that commas separate.
+fn separate(texts: impl IntoIterator<Item = String>) -> Vec<String> {
+    let words = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    texts.into_iter().flat_map(words).filter(|word| !word.is_empty()).collect()
 }
 
 /// Refuses a keyword that is set twice: the first value would be lost without a word.

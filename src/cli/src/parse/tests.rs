@@ -148,6 +148,7 @@ fn the_older_options_of_set_are_expressions() {
         action,
         ConfigAction::Set {
             edits: vec![Edit("cluster.nodes[0]+=n3".into()), Edit("cluster.nodes-=n1".into())],
+            unset: vec![],
             eval: false,
             force: false,
         }
@@ -310,10 +311,18 @@ fn values_may_look_like_options() {
         command.action,
         ObjectAction::Config(ConfigAction::Set {
             edits: vec![Edit("a=-b".into()), Edit("app#1.start=-x".into())],
+            unset: vec![],
             eval: false,
             force: false,
         })
     );
+    let Command::Object(command) = self::command("web set --kw a=b --unset c,d.e --unset f") else {
+        panic!("not an object command")
+    };
+    let ObjectAction::Config(ConfigAction::Set { edits, unset, .. }) = command.action else {
+        panic!("not a set")
+    };
+    assert_eq!((edits.len(), unset), (1, ["c", "d.e", "f"].map(str::to_owned).to_vec()));
     assert_eq!(self::command("web logs --backlog -1"), self::command("web logs --backlog=-1"));
 }
 

@@ -134,9 +134,9 @@ fn operation(entry: &Entry) -> Value {
         }
         ("POST", "object_action" | "node_action") if entry.method == "PATCH" => {
             say("set", "array", "keywords to set, each as section.keyword=value");
-            say("unset", "array", "keywords to unset, each as section.keyword");
+            say("unset", "array", "keywords to unset, each as section.keyword, in the same write");
             if entry.request.1 == "object_action" {
-                say("delete", "array", "sections to delete");
+                say("delete", "array", "sections to delete, without set and unset");
             }
         }
         _ => {}

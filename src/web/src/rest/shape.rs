@@ -81,6 +81,16 @@ fn problem_of(reply: &Value, node: Option<&str>) -> Option<Shaped> {
     Some(shaped)
 }
 
+/// The problem that a command tells which was run to its end, if it failed.
+fn command_failure(reply: &Value) -> Option<Shaped> {
+    let data = reply.get("data")?;
+    let code = data.get("ret")?.as_i64().filter(|code| *code != 0)?;
+    let said = |name: &str| data.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty());
+    let told = said("err").or(said("out"));
+    let detail = told.map_or_else(|| format!("the command ended with {code}"), str::to_owned);
+    Some(problem(400, &detail))
+}
+
 /// Without what is around it.
 fn data_of(mut reply: Value) -> Value {
     let is_wrapped =
@@ -142,7 +152,9 @@ pub(super) fn shaped(
         Shape::Data | Shape::Stream | Shape::Merged => json(200, data_of(reply)),
         Shape::Text => Shaped { status: 200, content: Content::Text(text(reply)) },
         Shape::Octets => Shaped { status: 200, content: Content::Octets(text(reply)) },
-        Shape::Done => Shaped { status: 204, content: Content::None },
+        Shape::Done => {
+            command_failure(&reply).unwrap_or(Shaped { status: 204, content: Content::None })
+        }
         Shape::Target => {
             let mut told = only(&["info"], &reply);
             told["global_expect"] = reply["data"]["global_expect"].clone();

@@ -87,6 +87,12 @@ fn a_path_becomes_the_request_that_it_names() {
         (options.action.as_deref(), &options.options["kw"]),
         (Some("set"), &json!(["a=b", "c=d"]))
     );
+    let both = request("PATCH", "/api/node/name/n1/config", "set=a.b%3Dc&unset=d.e", "");
+    let Action::NodeAction(options) = both.action else { panic!("an action") };
+    assert_eq!(
+        (options.action.as_deref(), json!(options.options)),
+        (Some("set"), json!({"kw": ["a.b=c"], "unset": ["d.e"]}))
+    );
 }
 
 #[test]
@@ -119,8 +125,10 @@ fn what_is_no_path_tells_so_and_what_methods_it_has() {
         let wrong = found("GET", "/api/node/name/n1/log").request(Some(query), b"", 1 << 20);
         assert_eq!(wrong.unwrap_err().status, 400, "{query}");
     }
-    let wrong = found("PATCH", "/api/object/path/test/svc/web/config").request(None, b"", 1 << 20);
-    assert_eq!(wrong.unwrap_err().status, 400);
+    for query in [None, Some("delete=fs%231&set=a%3Db")] {
+        let patch = found("PATCH", "/api/object/path/test/svc/web/config");
+        assert_eq!(patch.request(query, b"", 1 << 20).unwrap_err().status, 400, "{query:?}");
+    }
     for path in ["/api/", "/api//////", "/api/object/path/../../../etc", &"/api/x".repeat(1_000)] {
         assert_eq!(find("GET", path).unwrap_err(), NotFound::Path, "{path:.40}");
     }
