@@ -254,7 +254,7 @@ impl Telling {
     pub(super) async fn run(self) {
         let Self { crowd, counts, news, room } = self;
         let mut crowd = crowd.lock_owned().await;
-        let telling = tokio::task::spawn_blocking(move || {
+        let telling = machine::blocking::run(move || {
             crowd.kept.set_room(room);
             crowd.counts = counts;
             let told = catch_unwind(AssertUnwindSafe(|| crowd.tell_all(news)));

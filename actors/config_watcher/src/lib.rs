@@ -185,7 +185,7 @@ impl ConfigWatcher {
         let stamps = (is_all && waiters.is_empty()).then(|| std::mem::take(&mut self.stamps));
         let deployed = deployed(&self.neighbours.snapshot.load());
         self.waiters = waiters;
-        let work = tokio::task::spawn_blocking(move || {
+        let work = machine::blocking::run(move || {
             let looks = Looks { is_node, is_labels, is_all, is_rejected };
             let old = config.clone();
             let mut read = read_files(&paths, config, looks, objects, stamps, &deployed);

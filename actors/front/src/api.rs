@@ -120,7 +120,7 @@ async fn shaped(found: Found, outcome: Outcome, query: Option<&str>) -> Answer {
                 let read = wire::parse_within(&body.json(), wire::MOST_WEIGHT);
                 read.map(|reply| plain(found.shaped(reply, &page)))
             };
-            match tokio::task::spawn_blocking(work).await {
+            match machine::blocking::run(work).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) | Err(_) => plain(problem(503, "the answer is too long to be shaped")),
             }

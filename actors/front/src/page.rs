@@ -89,5 +89,5 @@ async fn installed(paths: &Paths, name: &'static str) -> Option<Bytes> {
         opened.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
         Some(Bytes::from(bytes))
     };
-    tokio::task::spawn_blocking(read).await.ok().flatten()
+    machine::blocking::run(read).await.ok().flatten()
 }

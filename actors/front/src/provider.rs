@@ -80,7 +80,7 @@ impl Providers {
         }
         let (this, is_secure) = (self.clone(), settings.secure_fetch);
         // Begun, it ends: nobody has to wait for it.
-        let fetched = tokio::task::spawn_blocking(move || {
+        let fetched = machine::blocking::run(move || {
             let fetched = fetch(&url, is_secure);
             let mut state = this.lock();
             state.is_fetching = false;

@@ -74,7 +74,7 @@ impl Revocations {
         if is_due && !std::mem::replace(&mut state.is_fetching, true) {
             let (this, address, paths) = (self.clone(), address.to_owned(), paths.clone());
             let is_first = state.fetched.is_none();
-            tokio::task::spawn_blocking(move || {
+            machine::blocking::run(move || {
                 let file = paths.node_revocations();
                 if let Some(list) = is_first.then(|| kept(&file, &address)).flatten() {
                     this.put(&address, Ok(list));

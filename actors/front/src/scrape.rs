@@ -156,7 +156,7 @@ async fn ask(
         Outcome::Json(reply) => reply,
         Outcome::Prepared(body) => {
             let read = move || serde_json::from_slice(&body.json()).unwrap_or_default();
-            tokio::task::spawn_blocking(read).await.map_err(|_| NOT_NOW.to_owned())?
+            machine::blocking::run(read).await.map_err(|_| NOT_NOW.to_owned())?
         }
         Outcome::Nothing | Outcome::Stream(_) => Value::Null,
     };

@@ -98,8 +98,7 @@ impl TlsListener {
             return;
         }
         self.is_reading = true;
-        let read =
-            tokio::task::spawn_blocking(move || (Material::read(&config, &sources), sources));
+        let read = machine::blocking::run(move || (Material::read(&config, &sources), sources));
         ctx.spawn(read.into_actor(self).map(|read, this, ctx| {
             this.is_reading = false;
             if let Ok((read, sources)) = read {
@@ -163,7 +162,7 @@ impl TlsListener {
         } else if !std::mem::replace(&mut self.is_resolving, true) {
             // Off the arbiter: names may take long to resolve.
             let name = wanted.0.clone();
-            let resolved = tokio::task::spawn_blocking(move || accept::resolve(&name));
+            let resolved = machine::blocking::run(move || accept::resolve(&name));
             ctx.spawn(resolved.into_actor(self).map(move |resolved, this, ctx| {
                 this.is_resolving = false;
                 match resolved.unwrap_or_else(|error| Err(BindError::Refused(error.to_string()))) {

@@ -233,7 +233,7 @@ async fn make(
         Ok(Some((body.len(), Beat::seal(&body, &gate, &to)?)))
     };
     if is_large {
-        let made = tokio::task::spawn_blocking(work).await;
+        let made = machine::blocking::run(work).await;
         made.unwrap_or_else(|_| Err("the message could not be made".to_owned()))
     } else {
         work()

@@ -165,7 +165,7 @@ pub(super) async fn transmit(mut outbox: Outbox) -> String {
         let request = if bytes < LARGE {
             prepare()
         } else {
-            tokio::task::spawn_blocking(prepare).await.ok().flatten()
+            machine::blocking::run(prepare).await.ok().flatten()
         };
         let Some(request) = request else { continue };
         if relay.ask(request).await.is_some() {

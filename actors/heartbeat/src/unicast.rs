@@ -266,7 +266,7 @@ async fn resolve(addr: &str) -> Result<Vec<IpAddr>, BindError> {
         return Ok(addresses);
     }
     let name = addr.to_owned();
-    let resolved = tokio::task::spawn_blocking(move || accept::resolve(&name)).await;
+    let resolved = machine::blocking::run(move || accept::resolve(&name)).await;
     resolved.unwrap_or_else(|error| Err(BindError::Refused(error.to_string())))
 }
 

@@ -164,7 +164,7 @@ impl CertificateKeeper {
         }
         self.is_busy = true;
         let (paths, changed) = (self.paths.clone(), std::mem::take(&mut self.changed));
-        let work = tokio::task::spawn_blocking(move || scan(&paths, &node, &changed));
+        let work = machine::blocking::run(move || scan(&paths, &node, &changed));
         ctx.spawn(work.into_actor(self).map(|found, this, ctx| {
             this.is_busy = false;
             for (path, seen) in found.unwrap_or_default() {
@@ -201,7 +201,7 @@ impl CertificateKeeper {
     ) {
         self.is_busy = true;
         let (paths, there) = (self.paths.clone(), path.clone());
-        let work = tokio::task::spawn_blocking(move || renew(&paths, &node, &there, due));
+        let work = machine::blocking::run(move || renew(&paths, &node, &there, due));
         let (look, there) = (self.tell.look.clone(), path.clone());
         let done = async move {
             let made = work.await.unwrap_or_else(|error| Err(error.to_string()));

@@ -242,7 +242,7 @@ impl SecretKeeper {
             return;
         }
         let (paths, node) = (self.paths.clone(), self.node.clone());
-        let work = tokio::task::spawn_blocking(move || write_step(&paths, &node, step));
+        let work = machine::blocking::run(move || write_step(&paths, &node, step));
         let reload = self.tell.reload.clone();
         let done = async move {
             let written = work.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -305,8 +305,7 @@ impl SecretKeeper {
         self.is_writing = true;
         let (paths, node) = (self.paths.clone(), self.node.clone());
         let object = path.clone();
-        let work =
-            tokio::task::spawn_blocking(move || resealing::seal_anew(&paths, &node, &object));
+        let work = machine::blocking::run(move || resealing::seal_anew(&paths, &node, &object));
         let (look, path_there) = (self.tell.look.clone(), path.clone());
         let done = async move {
             let sealed = work.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -463,7 +462,7 @@ impl Handler<Rotate> for SecretKeeper {
             (self.paths.clone(), self.node.clone(), self.tell.reload.clone());
         let done = async move {
             let Some(ordered) = ordered else { return Ok(()) };
-            let work = tokio::task::spawn_blocking(move || write_ordered(&paths, &node, ordered));
+            let work = machine::blocking::run(move || write_ordered(&paths, &node, ordered));
             work.await.unwrap_or_else(|error| Err(error.to_string()))?;
             _ = reload.send(Reload).timeout(RELOAD_PATIENCE).await;
             Ok(())

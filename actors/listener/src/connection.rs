@@ -250,7 +250,7 @@ impl Talk<'_> {
         if let Some(id) = keep {
             let classic = self.shared.mail.classic.clone();
             // Done or not, it is told there.
-            _ = tokio::task::spawn_blocking(move || classic.keep(id)).await;
+            _ = machine::blocking::run(move || classic.keep(id)).await;
         }
         self.forgive().await;
         if !self.prove(&reply_to) {
@@ -291,7 +291,7 @@ impl Talk<'_> {
             return Ok(examine_plain(&bytes, &nodename));
         }
         let work = move || examine_plain(&bytes, &nodename);
-        tokio::task::spawn_blocking(work).await.map_err(|_| Close::Broken)
+        machine::blocking::run(work).await.map_err(|_| Close::Broken)
     }
 
     /// Examines a frame from the network: at once while it is small, outside of the arbiter and in as much memory as is

@@ -159,7 +159,7 @@ impl Listener {
         } else {
             // Off the arbiter: names may take long to resolve.
             let name = settings.addr.clone();
-            let resolved = tokio::task::spawn_blocking(move || accept::resolve(&name));
+            let resolved = machine::blocking::run(move || accept::resolve(&name));
             ctx.spawn(resolved.into_actor(self).map(move |resolved, this, ctx| {
                 let is_old = this.settings() != settings || this.is_bound_as(&settings);
                 match resolved.unwrap_or_else(|error| Err(BindError::Refused(error.to_string()))) {

@@ -128,7 +128,7 @@ impl Propagation {
     /// Writes what is remembered, then tells the peers. Nothing else is done meanwhile.
     pub(super) fn note_deletions(&mut self, ctx: &mut Context<Self>) {
         let (paths, known) = (self.paths.clone(), self.deletions.clone());
-        let work = tokio::task::spawn_blocking(move || known.write(&paths));
+        let work = machine::blocking::run(move || known.write(&paths));
         ctx.wait(work.into_actor(self).map(|written, this, _| {
             this.unwritten = match written {
                 Ok(Ok(())) => None,

@@ -190,7 +190,7 @@ impl Propagation {
         ctx.run_later(NOTE_AFTER, |this, ctx| {
             this.noted.clone_from(&this.agreed);
             let (paths, agreed) = (this.paths.clone(), this.agreed.clone());
-            let work = tokio::task::spawn_blocking(move || agreed::write(&paths, &agreed));
+            let work = machine::blocking::run(move || agreed::write(&paths, &agreed));
             ctx.spawn(work.into_actor(this).map(|written, this, ctx| {
                 this.is_noting = false;
                 if let Ok(Err(error)) = written {

@@ -186,8 +186,7 @@ impl Task {
             return End::Done;
         };
         let (paths, path) = (self.paths.clone(), self.path.clone());
-        let work =
-            tokio::task::spawn_blocking(move || install::date_after(&paths, &path, &own, &copy));
+        let work = machine::blocking::run(move || install::date_after(&paths, &path, &own, &copy));
         let end = match work.await {
             Ok(Ok(true)) => {
                 log::info!(path:% = self.path, node:% = self.peer; "configuration edited here under an older date than that of what it replaces: dated after it");
@@ -210,7 +209,7 @@ impl Task {
         let is_written_here = self.is_written_here;
         let csum = dataset::config::csum(fetched.text.as_bytes());
         let peer = self.peer.clone();
-        let work = tokio::task::spawn_blocking(move || {
+        let work = machine::blocking::run(move || {
             let done =
                 install::install(&paths, &path, own.as_ref(), &fetched, is_written_here, freeze);
             if let Ok(Installed::Done { loser: Some(loser), .. }) = &done {
@@ -300,7 +299,7 @@ impl Task {
         };
         let (paths, path, about) = (self.paths.clone(), self.path.clone(), deletion.clone());
         let work =
-            tokio::task::spawn_blocking(move || install::judge(&paths, &path, &about, is_followed));
+            machine::blocking::run(move || install::judge(&paths, &path, &about, is_followed));
         match work.await {
             Ok(Ok(Fate::Gone)) => {
                 self.put_in_force().await;

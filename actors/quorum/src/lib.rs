@@ -281,7 +281,7 @@ impl Quorum {
         log::error!(action = action.as_str(); "split action");
         if action != SplitAction::Stop {
             let (say, text) = (self.tell.say.clone(), sentence(action, &why));
-            tokio::task::spawn_blocking(move || say(&text));
+            machine::blocking::run(move || say(&text));
         }
         self.emit(action.as_str(), why);
         self.is_over = true;
@@ -334,7 +334,7 @@ impl Quorum {
             SplitAction::Stop => return self.drain(ctx),
         };
         let sysrq = self.tell.sysrq.clone();
-        let asked = tokio::task::spawn_blocking(move || sysrq(letter));
+        let asked = machine::blocking::run(move || sysrq(letter));
         ctx.spawn(asked.into_actor(self).map(move |asked, this, ctx| {
             // Still here. The other segment takes over: at least nothing goes on here.
             let error = match asked {

@@ -130,5 +130,5 @@ pub(crate) async fn prepared(message: Value) -> Result<Arc<Prepared>, NotNow> {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotNow> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| NotNow)
+    machine::blocking::run(work).await.map_err(|_| NotNow)
 }

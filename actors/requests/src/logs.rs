@@ -170,7 +170,7 @@ async fn lines(context: &Context, file: PathBuf, backlog: i64) -> Result<Outcome
     }
     let (sender, receiver) = mpsc::channel(2);
     let shown = file.display().to_string();
-    let read = tokio::task::spawn_blocking(move || read_backlog(&file, backlog)).await;
+    let read = machine::blocking::run(move || read_backlog(&file, backlog)).await;
     let (text, _) = read.map_err(|_| unread())?.map_err(|error| file_error(&error, &shown))?;
     actix_rt::spawn(async move {
         let mut rest = text.as_str();
@@ -247,7 +247,7 @@ fn follow(context: &Context, file: PathBuf, form: Form, following: Following) ->
     actix_rt::spawn(async move {
         let Ok(held) = hold(following.backlog).await else { return };
         let how = following.clone();
-        let opened = tokio::task::spawn_blocking(move || (how.open(&file, form), held));
+        let opened = machine::blocking::run(move || (how.open(&file, form), held));
         let Ok(((mut follower, first, is_lost), held)) = opened.await else { return };
         drop(held);
         if is_lost {
@@ -269,7 +269,7 @@ fn follow(context: &Context, file: PathBuf, form: Form, following: Following) ->
                 () = sender.closed() => return,
             }
             let how = following.clone();
-            let polled = tokio::task::spawn_blocking(move || {
+            let polled = machine::blocking::run(move || {
                 let text = follower.poll().map(|text| document(&text, form, &how.filter));
                 // Nothing of it is wanted.
                 let text = text.filter(|text| how.filter.is_open() || **text != *"[]");

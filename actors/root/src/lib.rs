@@ -240,7 +240,7 @@ impl Root {
         if std::mem::replace(&mut self.is_resolving, true) {
             return;
         }
-        let found = tokio::task::spawn_blocking(move || member_addresses::look_up(&hosts));
+        let found = machine::blocking::run(move || member_addresses::look_up(&hosts));
         ctx.spawn(found.into_actor(self).map(|found, this, _| {
             this.is_resolving = false;
             this.addresses.learn(found.unwrap_or_default());
@@ -260,7 +260,7 @@ impl Actor for Root {
         self.watch_recovery(None, ctx);
         ctx.run_interval(freshness::SAVE_PERIOD, |this, _| {
             let freshness = this.freshness.clone();
-            tokio::task::spawn_blocking(move || freshness.save_if_due());
+            machine::blocking::run(move || freshness.save_if_due());
         });
         // Before anything listens.
         self.resolve(ctx);

@@ -24,7 +24,7 @@ use logs::LogOptions;
 use logs::context::LogContext;
 use machine::daemon_lock::DaemonError;
 use machine::paths::Paths;
-use machine::{background, clock, daemon_lock, limits, process, sweep};
+use machine::{background, blocking, clock, daemon_lock, limits, process, sweep};
 use mail::cluster_data::{Flush, SetThread};
 use mail::mail::Mail;
 use mail::root::StartThread;
@@ -147,6 +147,7 @@ fn run() -> Result<(), DaemonError> {
         log::warn!(error:% = error; "deployed commands will not see that the daemon runs");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    blocking::use_pool(runtime.handle().clone());
     let runtime = Arc::new(runtime);
     let system = System::with_tokio_rt(|| runtime.clone());
     let snapshot = system.block_on(async { start(paths.clone(), nodename).await })?.snapshot;
@@ -210,7 +211,7 @@ fn sweep_for_ever(paths: Arc<Paths>) {
     actix_rt::spawn(async move {
         for round in 0_u64.. {
             let paths = paths.clone();
-            _ = tokio::task::spawn_blocking(move || sweep::sweep(&paths, round == 0)).await;
+            _ = blocking::run(move || sweep::sweep(&paths, round == 0)).await;
             tokio::time::sleep(sweep::PERIOD).await;
         }
     });

@@ -88,7 +88,7 @@ impl Runner {
             let job = Job { object, config, previous, known, rids: rids.clone() };
             let evaluator = self.tools.evaluator.clone();
             let broken = undefined(&job);
-            let work = tokio::task::spawn_blocking(move || evaluator(&job));
+            let work = machine::blocking::run(move || evaluator(&job));
             let runner = ctx.address();
             actix_rt::spawn(async move {
                 let found = match work.await {
@@ -176,7 +176,7 @@ impl Runner {
     /// Looks at what is not watched, on another thread, and tries to have it watched.
     fn look_at_unwatched(&mut self, ctx: &mut Context<Self>) {
         let files = self.folders.unwatched.files();
-        let looked = tokio::task::spawn_blocking(move || unwatched::look(files));
+        let looked = machine::blocking::run(move || unwatched::look(files));
         ctx.spawn(looked.into_actor(self).map(|looks, this, ctx| {
             let concerned = looks.map(|looks| this.folders.unwatched.seen(looks));
             for place in concerned.unwrap_or_default() {

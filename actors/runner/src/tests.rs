@@ -194,7 +194,7 @@ async fn no_more_actions_run_than_allowed_and_the_most_urgent_come_first() {
         while !fifo.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::task::spawn_blocking(move || std::fs::write(fifo, "go\n")).await.unwrap().unwrap();
+        machine::blocking::run(move || std::fs::write(fifo, "go\n")).await.unwrap().unwrap();
     };
     go("svc1").await;
     wait_for(3).await;

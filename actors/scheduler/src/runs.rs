@@ -76,7 +76,7 @@ impl Scheduler {
     /// Notes the start of a run, for a later life and for commands.
     fn note(&self, key: &Key, started: Timestamp) {
         let file = key.stamp(&self.paths);
-        tokio::task::spawn_blocking(move || {
+        machine::blocking::run(move || {
             let text = format!("{:?}\n", started.0);
             if let Err(error) = durable::write_cache(&file, text.as_bytes(), 0o644) {
                 log::warn!(error:% = error; "run not noted");

@@ -104,7 +104,7 @@ impl ClassicMemory {
         {
             let this = self.clone();
             // Done or not, it is told there.
-            _ = tokio::task::spawn_blocking(move || this.keep(id)).await;
+            _ = machine::blocking::run(move || this.keep(id)).await;
         }
     }
 

@@ -102,7 +102,7 @@ impl Freshness {
     pub async fn settle(self: &Arc<Self>, accepted: Accepted) {
         if let Some(number) = accepted.saved_by {
             let this = self.clone();
-            _ = tokio::task::spawn_blocking(move || this.save(number)).await;
+            _ = machine::blocking::run(move || this.save(number)).await;
         }
     }
 

@@ -123,11 +123,11 @@ async fn hold_within(all: &'static Semaphore, bytes: usize, patience: Duration) 
 /// Does heavy work on a thread that ends with it: what an allocator keeps of the memory that a thread freed, it gives back
 /// when that thread ends. None when the work panicked, or no thread could be had.
 pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let joined = || {
-        let thread = std::thread::Builder::new().name("heavy".into()).spawn(work);
-        thread.ok()?.join().ok()
-    };
-    tokio::task::spawn_blocking(joined).await.ok().flatten()
+    let (done, worked) = tokio::sync::oneshot::channel();
+    // The thread is not waited for: what it made comes first, then its end.
+    let work = || _ = done.send(work());
+    std::thread::Builder::new().name("heavy".into()).spawn(work).ok()?;
+    worked.await.ok()
 }
 
 /// The turn of a large heartbeat: one is read at a time.

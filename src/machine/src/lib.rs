@@ -3,6 +3,7 @@
 //! At work on the machine, without actors.
 
 pub mod background;
+pub mod blocking;
 pub mod cgroup;
 pub mod clock;
 pub mod crash;

@@ -57,7 +57,7 @@ impl SecretKeeper {
     /// Goes on from the configuration of a member, if its secret follows ours.
     fn take(&mut self, member: NodeName, fetched: Fetched, ctx: &mut Context<Self>) {
         let (paths, conf) = (self.paths.clone(), self.node.conf.clone());
-        let work = tokio::task::spawn_blocking(move || install(&paths, &conf, &fetched));
+        let work = machine::blocking::run(move || install(&paths, &conf, &fetched));
         let reload = self.tell.reload.clone();
         let done = async move {
             let taken = work.await.unwrap_or_else(|error| Err(error.to_string()));

@@ -144,7 +144,7 @@ impl NodeMonitor {
         }
         let paths = self.shared.paths.clone();
         let to_clear = self.objects();
-        let work = tokio::task::spawn_blocking(move || boot::begin(&paths, &to_clear));
+        let work = machine::blocking::run(move || boot::begin(&paths, &to_clear));
         ctx.spawn(work.into_actor(self).map(move |booted, this, ctx| {
             // With those that came meanwhile.
             let objects = this.objects();

@@ -60,7 +60,7 @@ fn write(
     work: impl FnOnce(Option<Ini>) -> Result<Option<Ini>, String> + Send + 'static,
 ) {
     let paths = shared.paths.clone();
-    tokio::task::spawn_blocking(move || {
+    machine::blocking::run(move || {
         let replace = || -> Result<(), String> {
             let said = |error: std::io::Error| error.to_string();
             let target = Target::Object(slice.clone());

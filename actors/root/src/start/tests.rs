@@ -66,7 +66,7 @@ impl Fixture {
         work: impl FnOnce(SocketAddr) -> T + Send + 'static,
     ) -> T {
         let address = self.address();
-        tokio::task::spawn_blocking(move || work(address)).await.unwrap()
+        machine::blocking::run(move || work(address)).await.unwrap()
     }
 }
 
