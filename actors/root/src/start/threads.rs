@@ -3,7 +3,7 @@
 use std::io;
 
 use actix_rt::{Arbiter, ArbiterHandle};
-use machine::process;
+use machine::{blocking, process};
 use supervision::workers::Workers;
 
 /// Most worker threads for connections.
@@ -39,6 +39,7 @@ impl Threads {
             if let Err(error) = rustix::process::setpriority_process(None, BEATS_NICE) {
                 log::debug!(error:% = error; "the beats have no priority");
             }
+            blocking::keep_own_pool();
         });
         let workers = Workers::start(process::processors().clamp(1, MOST_WORKERS))?;
         let own_worker = Workers::start(1)?;
