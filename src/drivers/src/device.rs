@@ -231,6 +231,7 @@ pub(crate) fn openers(file: &Path) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processes::tests::wait_until;
 
     #[test]
     fn the_place_of_a_partition_says_nothing_of_its_content() {
@@ -271,7 +272,8 @@ mod tests {
         let input = File::open(&file).unwrap();
         let mut child =
             std::process::Command::new("sleep").arg("100.75").stdin(input).spawn().unwrap();
-        assert_eq!(openers(&file), [child.id()]);
+        // What another test starts has all that is open here, until its own program runs.
+        wait_until(|| openers(&file) == [child.id()]);
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -383,4 +383,4 @@ fn is_same_root(one: Option<&str>, other: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,7 @@ fn mains(found: &[Process]) -> Vec<u32> {
     pids(&main(found, Some("read line")))
 }
 
-fn wait_until(mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(10), "waited in vain");
