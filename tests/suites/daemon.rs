@@ -328,3 +328,19 @@ fn a_start_ends_once_all_objects_are_known() {
     node.start();
     assert_eq!(node.om_ok(&["ls"]).lines().count(), MANY + 1);
 }
+
+#[test]
+fn a_start_waits_for_as_long_as_files_are_read() {
+    let node = Node::new("n1");
+    std::fs::create_dir_all(node.path("var/lock")).unwrap();
+    // None has an id: each waits 3 s for the lock of its file, and is read without one then.
+    let held = ["svc1", "svc2", "svc3"].map(|name| {
+        node.write(&format!("etc/{name}.conf"), "[DEFAULT]\nnodes = n1\n");
+        let lock = node.path(&format!("var/lock/edit_{name}"));
+        machine::durable::FileLock::try_take(&lock).unwrap().unwrap()
+    });
+    let begin = std::time::Instant::now();
+    node.om_ok(&["daemon", "start"]);
+    assert!(begin.elapsed().as_secs() > 6, "it began after {:?}", begin.elapsed());
+    assert_eq!(node.om_ok(&["ls"]).lines().count(), held.len() + 1);
+}

@@ -108,7 +108,8 @@ pub struct Mail {
     pub root: ToRoot,
 }
 
-/// Longest wait for the first reading of the configuration. A file system that does not answer holds nobody up for longer.
+/// Longest wait for the next file in the first reading of the configuration. A file system that does not answer holds nobody
+/// up for longer.
 const FIRST_READING: Duration = Duration::from_secs(5);
 
 impl Mail {
@@ -122,8 +123,16 @@ impl Mail {
             self.config_watcher.send(Look(vec![])).await?;
             self.cluster_data.send(Flush).await
         };
-        if let Ok(Ok(_)) = tokio::time::timeout(FIRST_READING, read).await {
-            self.is_read.store(true, Ordering::Release);
+        let mut read = std::pin::pin!(read);
+        let looks = || self.config.load().looks.load(Ordering::Relaxed);
+        loop {
+            let before = looks();
+            match tokio::time::timeout(FIRST_READING, &mut read).await {
+                Ok(Ok(_)) => return self.is_read.store(true, Ordering::Release),
+                Ok(Err(_)) => return,
+                Err(_) if looks() == before => return,
+                Err(_) => {}
+            }
         }
     }
 }

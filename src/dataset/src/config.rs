@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -32,6 +33,8 @@ pub struct LoadedConfig {
     pub is_node_loaded: bool,
     /// Whether the objects were read: until then, none is not an answer.
     pub is_loaded: bool,
+    /// Files of objects that were looked at, of all copies: it grows while they are read.
+    pub looks: Arc<AtomicU64>,
     /// Processors of the machine.
     pub processors: usize,
 }
@@ -114,6 +117,7 @@ impl LoadedConfig {
             kept: BTreeSet::new(),
             is_node_loaded: false,
             is_loaded: false,
+            looks: Arc::default(),
             processors,
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use conf::{Complaint, Context, NodeSettings};
@@ -86,10 +87,13 @@ impl Load for LoadedConfig {
         };
         let read = in_parallel(objects, |path| {
             let id = || known(path).or_else(|| known_id::noted(paths, path));
-            read_as(paths, &self.context, path, &id)
+            let read = read_as(paths, &self.context, path, &id);
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            read
         });
         let mut changed = Vec::new();
         for (path, read) in objects.iter().zip(read) {
+            self.looks.fetch_add(1, Ordering::Relaxed);
             match judging::judge(self, paths, path, read) {
                 Some(Some(object)) => {
                     let is_same = self.objects.get(path).is_some_and(|old| {
