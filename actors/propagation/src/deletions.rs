@@ -186,7 +186,7 @@ impl Handler<Delete> for Propagation {
         if !is_carried_out {
             return Box::pin(noted);
         }
-        self.running.insert(path.clone());
+        self.queue.begin(&path);
         let done = noted.then(move |noted, this: &mut Self, _| {
             let task = noted.map(|()| {
                 let (snapshot, config) = (this.snapshot.load_full(), this.config.load_full());
@@ -200,7 +200,7 @@ impl Handler<Delete> for Propagation {
                 }
             };
             carried_out.into_actor(this).map(move |end, this: &mut Self, ctx| {
-                this.running.remove(&path);
+                this.queue.end(&path);
                 let result = match &end {
                     Ok((_, End::Failed(reason))) => Err(reason.clone()),
                     Ok(_) => Ok(()),

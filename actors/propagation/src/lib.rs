@@ -10,6 +10,7 @@ pub mod deletions;
 pub mod install;
 mod labels;
 pub mod neighbours;
+mod queue;
 mod retries;
 mod task;
 
@@ -29,6 +30,7 @@ use mail::{publications, service_monitor};
 use model::{ConfigEntry, InstanceStatus, NodeName, ObjectPath};
 
 use crate::neighbours::Neighbours;
+use crate::queue::Queue;
 
 /// Most objects that are fetched, installed or deleted at a time.
 const MOST: usize = 8;
@@ -36,13 +38,6 @@ const MOST: usize = 8;
 const NOTE_AFTER: Duration = Duration::from_secs(1);
 /// Pause before a copy is looked at again that may not be acted upon now: its node starts, stops or deletes.
 const HOLD: Duration = Duration::from_secs(1);
-
-/// What is to be done about an object, and how often it failed.
-#[derive(Debug)]
-struct Pending {
-    not_before: Instant,
-    failures: u32,
-}
 
 /// The actor.
 #[derive(Debug)]
@@ -71,8 +66,7 @@ pub struct Propagation {
     /// Those that are noted for the next life of the daemon.
     noted: BTreeMap<ObjectPath, String>,
     is_noting: bool,
-    pending: BTreeMap<ObjectPath, Pending>,
-    running: BTreeSet<ObjectPath>,
+    queue: Queue,
     /// What was said last about what is held back, so that it is said once.
     held: BTreeMap<ObjectPath, (NodeName, String)>,
     alarm: Option<(Instant, SpawnHandle)>,
@@ -129,8 +123,7 @@ impl Propagation {
             noted: agreed.clone(),
             agreed,
             is_noting: false,
-            pending: BTreeMap::new(),
-            running: BTreeSet::new(),
+            queue: Queue::new(MOST),
             held: BTreeMap::new(),
             alarm: None,
             deletions_alarm: None,
@@ -217,39 +210,23 @@ impl Propagation {
     }
 
     fn want(&mut self, path: ObjectPath, delay: Duration, failures: u32) {
-        let not_before = Instant::now() + delay;
-        self.pending.insert(path, Pending { not_before, failures });
+        self.queue.want(path, Instant::now() + delay, failures);
     }
 
     /// Starts what is due, as far as allowed, and sets the alarm for the rest.
     fn pump(&mut self, ctx: &mut Context<Self>) {
+        // What is wanted again meanwhile is later, and waits for its alarm.
         let now = Instant::now();
-        let due: Vec<ObjectPath> = self
-            .pending
-            .iter()
-            .filter(|(path, pending)| pending.not_before <= now && !self.running.contains(*path))
-            .map(|(path, _)| path.clone())
-            .collect();
         let snapshot = self.snapshot.load_full();
         let config = self.config.load_full();
-        for path in due {
-            if self.running.len() >= MOST {
-                break;
-            }
-            let failures = self.pending.remove(&path).map_or(0, |pending| pending.failures);
+        while let Some((path, failures)) = self.queue.take(now) {
             self.begin(path, failures, &snapshot, &config, ctx);
         }
         self.set_alarm(ctx);
     }
 
     fn set_alarm(&mut self, ctx: &mut Context<Self>) {
-        // Those that wait for one that runs are looked at when it ends.
-        let next = if self.running.len() >= MOST {
-            None
-        } else {
-            let waiting = self.pending.iter().filter(|(path, _)| !self.running.contains(*path));
-            waiting.map(|(_, pending)| pending.not_before).min()
-        };
+        let next = self.queue.next();
         let current = self.alarm.as_ref().map(|(at, _)| *at);
         if next == current {
             return;

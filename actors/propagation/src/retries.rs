@@ -90,9 +90,9 @@ impl Propagation {
         ctx: &mut Context<Self>,
     ) {
         let task = self.task(&path, peer, plan, snapshot, config);
-        self.running.insert(path.clone());
+        self.queue.begin(&path);
         ctx.spawn(task.carry_out().into_actor(self).map(move |end, this, ctx| {
-            this.running.remove(&path);
+            this.queue.end(&path);
             this.conclude(path, failures, end, ctx);
             this.pump(ctx);
         }));
@@ -169,7 +169,7 @@ impl Propagation {
         ctx: &mut Context<Self>,
     ) {
         // Looked at anew meanwhile: that one counts.
-        let is_wanted = self.pending.contains_key(&path);
+        let is_wanted = self.queue.is_wanted(&path);
         match end {
             (_, End::Done) => {
                 self.held.remove(&path);

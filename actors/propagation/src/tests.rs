@@ -189,7 +189,7 @@ impl Handler<Running> for Propagation {
     type Result = usize;
 
     fn handle(&mut self, _: Running, _: &mut Context<Self>) -> usize {
-        self.running.len()
+        self.queue.running()
     }
 }
 
