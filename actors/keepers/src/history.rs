@@ -1,9 +1,9 @@
 //! The keeper of histories: writes what happened to the objects and to this node (src/logs/README.md, Histories).
 //!
-//! Hears: the cluster data, their events, who asked for what. Tells: nobody. On the thread of the log files: a slow disk
-//! holds up no decision. Restart: it goes on; what it was writing is lost.
+//! Hears: the cluster data, their events, who asked for what. Tells: nobody. It writes on the pool, one thing after the other:
+//! a slow disk holds up no decision, and thousands of objects that change at once hold up no log. Restart: it goes on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::prelude::*;
 use logs::history::{self, Histories};
@@ -16,14 +16,14 @@ use monitor::history::{Known, node_transitions, of_event, transitions};
 
 use dataset::snapshot::Snapshot;
 
+/// What is to be done to the journals.
+type Job = Box<dyn FnOnce(&mut Journals) + Send>;
+
 /// The actor.
 #[derive(Debug)]
 pub struct HistoryKeeper {
-    paths: Arc<Paths>,
-    files: Histories,
+    desk: Arc<Desk>,
     is_started: bool,
-    /// A journal could not be written: told once.
-    has_failed: bool,
 }
 
 impl HistoryKeeper {
@@ -31,9 +31,58 @@ impl HistoryKeeper {
     #[must_use]
     pub fn new(paths: Arc<Paths>) -> Self {
         let files = Histories::new(&paths);
-        Self { paths, files, is_started: false, has_failed: false }
+        let journals = Mutex::new(Journals { paths, files, has_failed: false });
+        Self { desk: Arc::new(Desk { journals, next: Mutex::default() }), is_started: false }
     }
 
+    /// Does this to the journals on the pool, before anything else is heard.
+    fn on_pool(&self, ctx: &mut Context<Self>, does: impl FnOnce(&mut Journals) + Send + 'static) {
+        *lock(&self.desk.next) = Some(Box::new(does));
+        let desk = self.desk.clone();
+        let work = machine::blocking::run(move || desk.work(|_| ()));
+        ctx.wait(work.into_actor(self).map(|_, _, _| ()));
+    }
+}
+
+/// The journals, and what is to be done to them next.
+struct Desk {
+    journals: Mutex<Journals>,
+    next: Mutex<Option<Job>>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// Does what is next, whoever comes first, and this behind it. Blocks.
+    fn work(&self, and: impl FnOnce(&mut Journals)) {
+        let mut journals = lock(&self.journals);
+        let next = lock(&self.next).take();
+        if let Some(next) = next {
+            next(&mut journals);
+        }
+        and(&mut journals);
+    }
+}
+
+/// A panic leaves nothing half done there.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The journals of the objects and of this node.
+#[derive(Debug)]
+struct Journals {
+    paths: Arc<Paths>,
+    files: Histories,
+    /// One of them could not be written: told once.
+    has_failed: bool,
+}
+
+impl Journals {
     fn write(&mut self, path: Option<&ObjectPath>, records: &[Record]) {
         match self.files.append(&self.paths, path, records) {
             Ok(()) => self.has_failed = false,
@@ -46,37 +95,49 @@ impl HistoryKeeper {
         }
     }
 
-    /// What changed of the nodes: of this one, and which peers are heard.
-    fn note_nodes(&mut self, changed: &Changed) {
-        let Changed { old, new, now, .. } = changed;
-        let local = new.nodename();
-        let mut records = vec![];
-        if let Some(is) = new.local() {
-            records.extend(node_transitions(*now, old.local().map(|it| &it.data), &is.data));
+    /// Notes what changed. The snapshots are not held while a disk is written to: they are all that peers told.
+    fn note(&mut self, changed: Changed) {
+        let of_nodes = node_records(&changed);
+        let objects = changed.objects.iter().filter(|path| path.kind().has_instances());
+        let of_objects: Vec<(ObjectPath, Vec<Record>)> = objects
+            .map(|path| {
+                let [old, new] = [&changed.old, &changed.new].map(|it| known(it, path));
+                (path.clone(), transitions(changed.now, &old, &new))
+            })
+            .filter(|(_, records)| !records.is_empty())
+            .collect();
+        drop(changed);
+        self.write(None, &of_nodes);
+        for (path, records) in of_objects {
+            self.write(Some(&path), &records);
         }
-        let heard = |snapshot: &Snapshot, node: &NodeName| {
-            snapshot.node(node).is_some_and(|entry| entry.data.monitor.is_some())
-        };
-        for node in old.nodes().keys().chain(new.nodes().keys()).filter(|node| *node != local) {
-            let what = match (heard(old, node), heard(new, node)) {
-                (true, false) => Happening::PeerLost,
-                (false, true) => Happening::PeerBack,
-                (true, true) | (false, false) => continue,
-            };
-            let record = Record { on: vec![node.clone()], ..Record::new(*now, what) };
-            // A node that stays is in both.
-            if !records.contains(&record) {
-                records.push(record);
-            }
-        }
-        self.write(None, &records);
     }
+}
 
-    fn note_object(&mut self, path: &ObjectPath, changed: &Changed) {
-        let records =
-            transitions(changed.now, &known(&changed.old, path), &known(&changed.new, path));
-        self.write(Some(path), &records);
+/// What changed of the nodes: of this one, and which peers are heard.
+fn node_records(changed: &Changed) -> Vec<Record> {
+    let Changed { old, new, now, .. } = changed;
+    let local = new.nodename();
+    let mut records = vec![];
+    if let Some(is) = new.local() {
+        records.extend(node_transitions(*now, old.local().map(|it| &it.data), &is.data));
     }
+    let heard = |snapshot: &Snapshot, node: &NodeName| {
+        snapshot.node(node).is_some_and(|entry| entry.data.monitor.is_some())
+    };
+    for node in old.nodes().keys().chain(new.nodes().keys()).filter(|node| *node != local) {
+        let what = match (heard(old, node), heard(new, node)) {
+            (true, false) => Happening::PeerLost,
+            (false, true) => Happening::PeerBack,
+            (true, true) | (false, false) => continue,
+        };
+        let record = Record { on: vec![node.clone()], ..Record::new(*now, what) };
+        // A node that stays is in both.
+        if !records.contains(&record) {
+            records.push(record);
+        }
+    }
+    records
 }
 
 /// What a snapshot says of an object.
@@ -98,44 +159,41 @@ impl Actor for HistoryKeeper {
         if std::mem::replace(&mut self.is_started, true) {
             return;
         }
-        let last = history::read(&self.paths, None).pop();
-        let is_clean = last.is_none_or(|last| last.what == Happening::DaemonStopped);
-        let why = if is_clean { "" } else { "the one before ended without a word" };
-        let record = Record::new(clock::now(), Happening::DaemonStarted).because(why);
-        self.write(None, &[record]);
+        self.desk.work(|journals| {
+            let last = history::read(&journals.paths, None).pop();
+            let is_clean = last.is_none_or(|last| last.what == Happening::DaemonStopped);
+            let why = if is_clean { "" } else { "the one before ended without a word" };
+            let record = Record::new(clock::now(), Happening::DaemonStarted).because(why);
+            journals.write(None, &[record]);
+        });
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         // A panic ends the actor, not the daemon.
         if !std::thread::panicking() {
-            self.write(None, &[Record::new(clock::now(), Happening::DaemonStopped)]);
+            let record = Record::new(clock::now(), Happening::DaemonStopped);
+            // What was heard before it comes before it.
+            self.desk.work(|journals| journals.write(None, &[record]));
         }
     }
 }
 
-impl Supervised for HistoryKeeper {
-    fn restarting(&mut self, _: &mut Context<Self>) {
-        *self = Self { is_started: self.is_started, ..Self::new(self.paths.clone()) };
-    }
-}
+impl Supervised for HistoryKeeper {}
 
 impl Handler<Changed> for HistoryKeeper {
     type Result = ();
 
-    fn handle(&mut self, changed: Changed, _: &mut Context<Self>) {
-        self.note_nodes(&changed);
-        for path in changed.objects.iter().filter(|path| path.kind().has_instances()) {
-            self.note_object(path, &changed);
-        }
+    fn handle(&mut self, changed: Changed, ctx: &mut Context<Self>) {
+        self.on_pool(ctx, move |journals| journals.note(changed));
     }
 }
 
 impl Handler<Emit> for HistoryKeeper {
     type Result = ();
 
-    fn handle(&mut self, event: Emit, _: &mut Context<Self>) {
+    fn handle(&mut self, event: Emit, ctx: &mut Context<Self>) {
         if let Some(record) = of_event(clock::now(), event.id, event.path.as_ref(), &event.facts) {
-            self.write(event.path.as_ref(), &[record]);
+            self.on_pool(ctx, move |journals| journals.write(event.path.as_ref(), &[record]));
         }
     }
 }
@@ -143,8 +201,8 @@ impl Handler<Emit> for HistoryKeeper {
 impl Handler<Note> for HistoryKeeper {
     type Result = ();
 
-    fn handle(&mut self, Note { path, record }: Note, _: &mut Context<Self>) {
-        self.write(path.as_ref(), &[record]);
+    fn handle(&mut self, Note { path, record }: Note, ctx: &mut Context<Self>) {
+        self.on_pool(ctx, move |journals| journals.write(path.as_ref(), &[record]));
     }
 }
 
@@ -199,15 +257,14 @@ mod tests {
     #[test]
     fn changes_of_objects_and_nodes_are_written() {
         let (_folder, paths, path) = scene();
-        let mut keeper = HistoryKeeper::new(paths.clone());
+        let keeper = HistoryKeeper::new(paths.clone());
         let changed = Changed {
             old: snapshot(&path, Status::Down, true),
             new: snapshot(&path, Status::Up, false),
             objects: BTreeSet::from([path.clone()]),
             now: Timestamp(5.0),
         };
-        keeper.note_nodes(&changed);
-        keeper.note_object(&path, &changed);
+        keeper.desk.work(|journals| journals.note(changed));
         assert_eq!(words(&paths, Some(&path)), [Happening::Avail]);
         assert_eq!(words(&paths, None), [Happening::PeerLost]);
     }
