@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::exchange::received::PeerData as _;
+use crate::exchange::received::{PeerData as _, may_preserve};
 use model::{Content, HeartbeatMessage, NodeName, Op, OpKey};
 
 use crate::peer::PeerStore;
 use crate::reading::Reading;
+use crate::services::Services;
 use crate::snapshot::Snapshot;
 
 /// Bytes of texts of a peer that the actor itself reads and writes again for one message.
 const MOST_HERE: usize = 256 << 10;
 
-/// Works out what a message of a peer makes of what is published of it, and takes the data of a full out of the
+/// Works out what a message of a peer makes of what is published of it, and takes the objects of a full out of the
 /// message. None: nothing is to be worked out. Blocks, for as long as the data are large.
 pub fn work_out(
     snapshot: &Snapshot,
@@ -27,8 +28,13 @@ pub fn work_out(
     match &mut message.content {
         Content::Ping { .. } => return None,
         Content::Full { data } => {
-            is_preserving = crate::exchange::received::may_preserve(data);
-            store.replace(std::mem::take(data));
+            is_preserving = may_preserve(data);
+            let services = data.remove("services");
+            store.replace_by(data.clone(), Services::of_value(services));
+        }
+        Content::Texts { data, services } => {
+            is_preserving = may_preserve(data);
+            store.replace_by(data.clone(), Some(Services::of_texts(std::mem::take(services))));
         }
         Content::Patch { .. } if merged == 0 => return None,
         Content::Patch { deltas } => {

@@ -13,6 +13,7 @@ pub mod locks;
 pub mod outgoing;
 pub mod peer;
 pub mod reading;
+pub(crate) mod services;
 pub mod shared_map;
 pub mod snapshot;
 pub mod state;

@@ -4,13 +4,14 @@ use model::Document;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::exchange::received::{PeerData, preserve};
+use crate::exchange::received::{PeerData, may_preserve};
 use crate::journal::{ApplyError, apply_at};
 use model::{ConfigEntry, InstanceStatus, NodeData, NodeName, ObjectPath, Op, OpKey};
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
 use crate::reading::Reading;
+use crate::services::{Objects, Services, Unread, objects_of};
 use crate::shared_map::SharedMap;
 use crate::snapshot::NodeEntry;
 use crate::told::{Size, Text};
@@ -76,6 +77,30 @@ impl PeerStore {
     /// Data that are to be changed.
     pub fn new(entry: NodeEntry) -> Self {
         Self { entry, ..Self::default() }
+    }
+
+    /// Replaces all that the peer told: by what it says beside its objects, and those.
+    pub(crate) fn replace_by(&mut self, head: Document, mut services: Option<Services>) {
+        if may_preserve(&head)
+            && let Some(services) = &mut services
+        {
+            self.preserve(services);
+        }
+        self.put_services(services);
+        self.entry.told.get_or_insert_default().head = head;
+        self.read_head();
+    }
+
+    /// Puts into a full what its sender has not had the time to tell, as [`exchange`](crate::exchange) does with plain JSON.
+    fn preserve(&self, services: &mut Services) {
+        let is_untold = |path: &&ObjectPath| !services.status.contains_key(*path);
+        let untold: Vec<ObjectPath> = services.config.keys().filter(is_untold).cloned().collect();
+        for path in untold {
+            if let Some(mut instance) = self.get(Section::Status, &path) {
+                instance.insert("preserved".to_owned(), true.into());
+                services.status.insert(path, Unread::Values(instance));
+            }
+        }
     }
 
     /// Takes over what was worked out before.
@@ -149,30 +174,17 @@ impl PeerStore {
     }
 
     /// Sets all objects of a section. What is told as before is kept and not read again.
-    fn put_all(&mut self, section: Section, objects: &Document) {
-        // What is no path, or no object, decides nothing, and changes of it are skipped.
-        let new: BTreeMap<ObjectPath, &Document> = objects
-            .iter()
-            .filter_map(|(path, value)| Some((ObjectPath::parse(path).ok()?, value.as_object()?)))
-            .collect();
+    fn put_all(&mut self, section: Section, new: Objects) {
         let told = self.entry.told.get_or_insert_default();
         let old = match section {
-            Section::Status => &mut told.status,
-            Section::Config => &mut told.config,
+            Section::Status => &told.status,
+            Section::Config => &told.config,
         };
-        if old.is_empty() {
-            // One by one, each would copy its neighbours.
-            let texts: Vec<(ObjectPath, Arc<Text>)> =
-                new.iter().map(|(path, object)| (path.clone(), Arc::new(text(object)))).collect();
-            let size = Size::of(texts.iter().map(|(_, text)| &**text));
-            told.size.replace(Size::default(), size);
-            *old = SharedMap::from_sorted(texts);
-            self.read_all(section, &new);
-            return;
-        }
         if new.is_empty() {
-            self.clear(section);
-            return;
+            return self.clear(section);
+        }
+        if old.is_empty() {
+            return self.read_all(section, new);
         }
         let gone: Vec<ObjectPath> =
             old.keys().filter(|path| !new.contains_key(*path)).cloned().collect();
@@ -180,7 +192,7 @@ impl PeerStore {
             self.put(section, &path, None);
         }
         for (path, object) in new {
-            self.put(section, &path, Some(object));
+            self.put(section, &path, object.values().as_ref());
         }
     }
 
@@ -200,40 +212,51 @@ impl PeerStore {
         }
     }
 
-    /// Reads all objects of a section that was empty.
-    fn read_all(&mut self, section: Section, new: &BTreeMap<ObjectPath, &Document>) {
-        let paths = new.keys().cloned();
+    /// Takes all objects of a section that was empty. One by one, each would copy its neighbours.
+    fn read_all(&mut self, section: Section, new: Objects) {
         self.count += new.len();
+        let new = new.into_iter().filter_map(|(path, told)| Some((path, told.values()?)));
+        let mut texts: Vec<(ObjectPath, Arc<Text>)> = vec![];
         match section {
             Section::Status => {
-                self.touched.status.extend(paths);
-                let mut all = Vec::with_capacity(new.len());
+                let mut all = vec![];
                 for (path, object) in new {
-                    let (status, dropped) = InstanceStatus::lenient(object);
+                    texts.push((path.clone(), Arc::new(text(&object))));
+                    let (status, dropped) = InstanceStatus::lenient(&object);
                     self.drop_keys(dropped);
-                    all.push((path.clone(), Arc::new(status)));
+                    all.push((path, Arc::new(status)));
                 }
+                self.touched.status.extend(all.iter().map(|(path, _)| path.clone()));
                 self.entry.status = SharedMap::from_sorted(all);
             }
             Section::Config => {
-                self.touched.config.extend(paths);
-                let read = |(path, object): (&ObjectPath, &&Document)| {
-                    Some((path.clone(), Arc::new(ConfigEntry::lenient(object)?)))
-                };
-                self.entry.config = SharedMap::from_sorted(new.iter().filter_map(read).collect());
+                let mut all = vec![];
+                for (path, object) in new {
+                    texts.push((path.clone(), Arc::new(text(&object))));
+                    let entry = ConfigEntry::lenient(&object);
+                    all.extend(entry.map(|entry| (path, Arc::new(entry))));
+                }
+                self.touched.config.extend(texts.iter().map(|(path, _)| path.clone()));
+                self.entry.config = SharedMap::from_sorted(all);
             }
+        }
+        let size = Size::of(texts.iter().map(|(_, text)| &**text));
+        let told = self.entry.told.get_or_insert_default();
+        told.size.replace(Size::default(), size);
+        match section {
+            Section::Status => told.status = SharedMap::from_sorted(texts),
+            Section::Config => told.config = SharedMap::from_sorted(texts),
         }
     }
 
-    fn put_services(&mut self, services: Option<&Document>) {
-        let none = Map::new();
-        let section =
-            |name| services.and_then(|services| services.get(name)?.as_object()).unwrap_or(&none);
-        self.put_all(Section::Status, section("status"));
-        self.put_all(Section::Config, section("config"));
+    fn put_services(&mut self, services: Option<Services>) {
+        let has_services = services.is_some();
+        let Services { status, config } = services.unwrap_or_default();
+        self.put_all(Section::Status, status);
+        self.put_all(Section::Config, config);
         let told = self.entry.told.get_or_insert_default();
-        if told.has_services != services.is_some() {
-            told.has_services = services.is_some();
+        if told.has_services != has_services {
+            told.has_services = has_services;
             self.touched.is_decisive = true;
             self.touched.is_head = true;
         }
@@ -293,14 +316,13 @@ impl PeerStore {
             match rest {
                 [] => {
                     open.clear();
-                    self.put_services(value.and_then(Value::as_object));
+                    self.put_services(Services::of_value(value.cloned()));
                 }
                 _ if !self.entry.has_services() => return Err(ApplyError::NotFound),
                 [key] => {
                     close(self, &mut open);
                     let Some(section) = Section::from_key(key) else { continue };
-                    let objects = value.and_then(Value::as_object).cloned().unwrap_or_default();
-                    self.put_all(section, &objects);
+                    self.put_all(section, objects_of(value.cloned()));
                 }
                 [key, OpKey::Name(name), deep @ ..] => {
                     let (Some(section), Ok(path)) =
@@ -350,14 +372,8 @@ impl PeerData for PeerStore {
         if let Some(reading) = self.reading.take() {
             return self.adopt(*reading);
         }
-        preserve(&mut data, |path| self.get(Section::Status, &ObjectPath::parse(path).ok()?));
-        let services = match data.remove("services") {
-            Some(Value::Object(services)) => Some(services),
-            _ => None,
-        };
-        self.put_services(services.as_ref());
-        self.entry.told.get_or_insert_default().head = data;
-        self.read_head();
+        let services = data.remove("services");
+        self.replace_by(data, Services::of_value(services));
     }
 
     fn set_monitor(&mut self, monitor: Document) {

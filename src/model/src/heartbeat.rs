@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::{NodeName, Timestamp};
@@ -146,6 +147,36 @@ pub enum Content {
         /// The node data.
         data: Document,
     },
+    /// The same, and its objects are text still: as values, ten thousand of them take a hundred MiB.
+    Texts {
+        /// The node data without `services`.
+        data: Document,
+        /// The objects.
+        services: Texts,
+    },
+}
+
+/// The objects of a full, each as text.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    /// `services.status`.
+    pub status: BTreeMap<String, Box<RawValue>>,
+    /// `services.config`.
+    pub config: BTreeMap<String, Box<RawValue>>,
+}
+
+impl PartialEq for Texts {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = |these: &BTreeMap<String, Box<RawValue>>, those: &BTreeMap<_, _>| {
+            let texts = |of: &BTreeMap<String, Box<RawValue>>| {
+                of.iter()
+                    .map(|(key, text)| (key.clone(), text.get().to_owned()))
+                    .collect::<Vec<_>>()
+            };
+            texts(these) == texts(those)
+        };
+        is_same(&self.status, &other.status) && is_same(&self.config, &other.config)
+    }
 }
 
 /// Why something is no heartbeat message.
@@ -251,6 +282,32 @@ impl HeartbeatMessage {
         Ok(Self { r#gen, updated, content })
     }
 
+    /// Reads a full without reading its objects. None: it is no full with objects of both sections, and is to be read as a
+    /// value.
+    #[must_use]
+    pub fn from_texts(text: &str) -> Option<Self> {
+        type Parts<'t> = BTreeMap<String, &'t RawValue>;
+        let mut fields: Parts<'_> = serde_json::from_str(text).ok()?;
+        if fields.contains_key("kind") {
+            return None;
+        }
+        let mut sections: Parts<'_> =
+            serde_json::from_str(fields.remove("services")?.get()).ok()?;
+        let mut section = |name| serde_json::from_str(sections.remove(name)?.get()).ok();
+        let services = Texts { status: section("status")?, config: section("config")? };
+        let read = |(key, text): (String, &RawValue)| {
+            Some((key, serde_json::from_str::<Value>(text.get()).ok()?))
+        };
+        let data: Document = fields.into_iter().map(read).collect::<Option<_>>()?;
+        let Self { r#gen, updated, content } = Self::from_value(Value::Object(data)).ok()?;
+        match content {
+            Content::Full { data } => {
+                Some(Self { r#gen, updated, content: Content::Texts { data, services } })
+            }
+            Content::Ping { .. } | Content::Patch { .. } | Content::Texts { .. } => None,
+        }
+    }
+
     /// The message as it travels.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -272,11 +329,32 @@ impl HeartbeatMessage {
                 message.insert("deltas".to_owned(), Value::Object(deltas.collect()));
             }
             Content::Full { data } => message.clone_from(data),
+            Content::Texts { data, services } => {
+                message.clone_from(data);
+                message.insert("services".to_owned(), services.to_value());
+            }
         }
         let gens = self.r#gen.iter().map(|(node, number)| (node.to_string(), (*number).into()));
         message.insert("gen".to_owned(), Value::Object(gens.collect()));
         message.insert("updated".to_owned(), self.updated.0.into());
         Value::Object(message)
+    }
+}
+
+impl Texts {
+    /// The objects as a full carries them; without those that cannot be read.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let values = |texts: &BTreeMap<String, Box<RawValue>>| {
+            let read = |(key, text): (&String, &Box<RawValue>)| {
+                Some((key.clone(), serde_json::from_str(text.get()).ok()?))
+            };
+            Value::Object(texts.iter().filter_map(read).collect())
+        };
+        let sections = [("status", &self.status), ("config", &self.config)];
+        Value::Object(
+            sections.into_iter().map(|(key, texts)| (key.to_owned(), values(texts))).collect(),
+        )
     }
 }
 
@@ -307,6 +385,26 @@ mod tests {
 
     fn read(value: Value) -> Result<HeartbeatMessage, HeartbeatError> {
         HeartbeatMessage::from_value(value)
+    }
+
+    #[test]
+    fn a_full_read_as_texts_says_what_it_says_as_a_value() {
+        let text = json!({"gen": {"n1": 3, "n2": 0}, "updated": 5.0, "compat": 10,
+            "services": {"status": {"svc1": {"avail": "up"}, "\u{e9}": 1}, "config": {"svc1": {}}}});
+        let as_value = HeartbeatMessage::from_value(text.clone()).unwrap();
+        let as_texts = HeartbeatMessage::from_texts(&text.to_string()).unwrap();
+        assert!(matches!(as_texts.content, Content::Texts { .. }));
+        assert_eq!(as_texts.to_json(), as_value.to_json());
+        assert_eq!((&as_texts.r#gen, as_texts.updated), (&as_value.r#gen, as_value.updated));
+        for other in [
+            json!({"kind": "ping", "services": {"status": {}, "config": {}}}),
+            json!({"gen": {}, "services": {"status": {}}}),
+            json!({"gen": {}, "services": null}),
+            json!({"gen": [], "services": {"status": {}, "config": {}}}),
+            json!([1]),
+        ] {
+            assert_eq!(HeartbeatMessage::from_texts(&other.to_string()), None, "{other}");
+        }
     }
 
     #[test]

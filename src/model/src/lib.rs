@@ -46,7 +46,7 @@ pub use explain::{
     Blocker, Candidate, Explanation, Forecast, PendingTarget, Reason, Step, TargetScope, Timer,
     Weight,
 };
-pub use heartbeat::{Content, HeartbeatError, HeartbeatMessage, Op, OpKey};
+pub use heartbeat::{Content, HeartbeatError, HeartbeatMessage, Op, OpKey, Texts};
 pub use history::{Happening, Record, read_journal};
 pub use kind::Kind;
 pub use last_failure::LastFailure;

@@ -119,6 +119,12 @@ impl Opened {
         parse_json(self.body())
     }
 
+    /// The same without its body, once that was read.
+    #[must_use]
+    pub fn without_body(self) -> Self {
+        Self { message: vec![], body: 0..0, ..self }
+    }
+
     /// The body, read, if that takes no more than `budget` bytes of memory.
     ///
     /// # Errors

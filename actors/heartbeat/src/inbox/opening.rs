@@ -13,6 +13,9 @@ use crate::inbox::unsaved::Message;
 use crate::ties::Ties;
 use dataset::heartbeats::section::Section;
 
+/// Bytes of a full from which on its objects are read one by one.
+const MANY_OBJECTS: usize = 256 << 10;
+
 /// Why a frame is not heard.
 pub(super) enum Unopened {
     Unheard(Unheard),
@@ -61,6 +64,9 @@ pub(super) fn open(
         // It uses the next secret already. It may have restarted, and tell nothing else while it does not hear this node.
         _ = ties.not_understood.try_send(NotUnderstood(peer.clone()));
     }
+    if let Some(message) = read_texts(&opened, room) {
+        return Ok((opened.without_body(), peer, check_head(message)));
+    }
     let message = match opened.read_within(room.weight) {
         Ok(value) if !is_sealed(&opened) && !wire::heartbeat::is_well_formed(&value) => {
             return Err(Unopened::from(Unheard::Refused(Refusal::NotOpened)));
@@ -69,7 +75,15 @@ pub(super) fn open(
         Err(error) if error.is_too_heavy() => return Err(Unopened::TooLarge),
         Err(_) => Err(HeartbeatError::NotAnObject),
     };
-    Ok((opened, peer, message))
+    Ok((opened.without_body(), peer, message))
+}
+
+/// Reads a full whose objects are worth not to be read all at once. None: it is to be read as a value. What is authenticated by
+/// nothing else is: its form is checked.
+fn read_texts(opened: &Opened, room: Room) -> Option<HeartbeatMessage> {
+    let is_large = opened.body().len() >= MANY_OBJECTS && is_sealed(opened);
+    let text = is_large.then(|| std::str::from_utf8(opened.body()).ok())??;
+    wire::is_within(text.as_bytes(), room.weight).then(|| HeartbeatMessage::from_texts(text))?
 }
 
 /// The secret before the one in force opens no beats once all who are heard have followed.
@@ -89,6 +103,9 @@ fn check_head(message: HeartbeatMessage) -> Message {
         Content::Full { data } => {
             let beside = data.iter().filter(|(key, _)| *key != "services");
             beside.map(|(key, value)| key.len() + wire::weigh_value(value)).sum()
+        }
+        Content::Texts { data, .. } => {
+            data.iter().map(|(key, value)| key.len() + wire::weigh_value(value)).sum()
         }
         Content::Ping { monitor, .. } => monitor.values().map(wire::weigh_value).sum(),
         Content::Patch { .. } => 0,

@@ -83,10 +83,14 @@ impl Exchange {
                 is_about_to_tell = is_preserving(&monitor);
                 incoming.ping(monitor, data);
             }
-            Content::Full { .. } if !incoming.is_full_wanted() => {
+            Content::Full { .. } | Content::Texts { .. } if !incoming.is_full_wanted() => {
                 return self.take_ack(from, incoming.ack);
             }
             Content::Full { data: full } => incoming.full(full, data),
+            Content::Texts { data: mut full, services } => {
+                full.insert("services".to_owned(), services.to_value());
+                incoming.full(full, data);
+            }
             Content::Patch { deltas } => {
                 incoming.patch(&deltas, data);
                 if incoming.peer.merged > 0 {
@@ -276,7 +280,9 @@ impl Incoming {
 fn life_of(content: &Content) -> Life {
     let monitor = match content {
         Content::Ping { monitor, .. } => Some(monitor),
-        Content::Full { data } => data.get("monitor").and_then(Value::as_object),
+        Content::Full { data } | Content::Texts { data, .. } => {
+            data.get("monitor").and_then(Value::as_object)
+        }
         Content::Patch { .. } => None,
     };
     let status = monitor.and_then(|monitor| monitor.get("status")?.as_str());

@@ -91,6 +91,7 @@ impl Deployed {
                 data.replace(full);
                 (told, ack)
             }
+            Content::Texts { .. } => unreachable!("it reads values"),
             Content::Patch { deltas } => match merged {
                 None => (0, 0),
                 Some(0) => return,
