@@ -48,15 +48,16 @@ fn follow(node: &Node, options: &Value) {
     while begin.elapsed() < Duration::from_secs(15) && matches!(stream.read(&mut read), Ok(1..)) {}
 }
 
-/// The longest time that a thread with actors was on a processor without once waiting for something to do.
-fn longest_stretch(pid: u32, is_over: &AtomicBool) -> Duration {
+/// The longest time that a thread with actors was on a processor without once waiting for something to do, and which.
+fn longest_stretch(pid: u32, is_over: &AtomicBool) -> (Duration, String) {
     let mut begun: BTreeMap<String, (String, u64)> = BTreeMap::new();
-    let mut longest = 0;
+    let mut longest = (0, String::new());
     while !is_over.load(Ordering::Relaxed) {
         for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
             let id = task.file_name().to_string_lossy().into_owned();
-            if id != pid.to_string() && !read("comm").starts_with("actix-rt") {
+            let name = read("comm").trim().to_owned();
+            if id != pid.to_string() && !name.starts_with("actix-rt") {
                 continue;
             }
             let ran = read("schedstat").split(' ').next().and_then(|word| word.parse().ok());
@@ -64,13 +65,15 @@ fn longest_stretch(pid: u32, is_over: &AtomicBool) -> Duration {
             let waits = waits.lines().find(|line| line.starts_with("voluntary_ctxt"));
             let (Some(ran), Some(waits)) = (ran, waits) else { continue };
             match begun.get(&id) {
-                Some((before, since)) if before == waits => longest = longest.max(ran - since),
+                Some((before, since)) if before == waits => {
+                    longest = longest.max((ran - since, name));
+                }
                 _ => _ = begun.insert(id, (waits.to_owned(), ran)),
             }
         }
         std::thread::sleep(Duration::from_micros(500));
     }
-    Duration::from_nanos(longest)
+    (Duration::from_nanos(longest.0), longest.1)
 }
 
 /// Rows that need nothing but a cluster.
@@ -449,6 +452,7 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
             (slowest, watching.join().expect("the kernel tells"))
         });
         let peak = node.peak_kib().saturating_sub(before) as f64 / 1024.0;
+        let (stretch, thread) = stretch;
         let row = |name: String, value, unit, most| Row {
             name,
             value,
@@ -460,7 +464,8 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         let silence = slowest.as_secs_f64() * 1e3;
         rows.push(row(format!("{name}: longest silence"), silence, "ms", 100.0));
         let stretch = stretch.as_secs_f64() * 1e3;
-        rows.push(row(format!("{name}: longest run of an actor thread"), stretch, "ms", 100.0));
+        let run = format!("{name}: longest run of an actor thread");
+        rows.push(Row { note: thread, ..row(run, stretch, "ms", 100.0) });
         rows.iter().rev().take(3).rev().for_each(Row::print);
     }
     rows

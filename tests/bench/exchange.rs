@@ -150,11 +150,7 @@ async fn transmit(
             bytes.set(bytes.get() + (frame.len() * peers.len()) as u64);
             let message = parse(&body);
             for peer in &peers {
-                peer.do_send(HeartbeatHeard {
-                    from: from.clone(),
-                    message: message.clone(),
-                    reading: None,
-                });
+                peer.do_send(HeartbeatHeard::new(from.clone(), message.clone()));
             }
         }
         let changed = tokio::time::timeout(INTERVAL, watch.changed()).await;
@@ -296,9 +292,7 @@ async fn measure_merge() -> Vec<Row> {
         let r#gen = [(peer.clone(), (1 << 50) + generation)].into();
         let message = HeartbeatMessage { r#gen, updated, content };
         let begin = Instant::now();
-        data.send(HeartbeatHeard { from: peer.clone(), message, reading: None })
-            .await
-            .expect("it runs");
+        data.send(HeartbeatHeard::new(peer.clone(), message)).await.expect("it runs");
         data.send(Flush).await.expect("it runs");
         begin.elapsed().as_secs_f64() * 1e3
     };

@@ -24,6 +24,7 @@ use dataset::config::{ConfigCell, LoadedConfig};
 use dataset::outgoing::Outgoing;
 use dataset::snapshot::{Snapshot, SnapshotCell};
 use dataset::state::{State, dirty};
+use link::heavy::Held;
 use mail::cluster_data::{
     AskFull, AwaitAcked, Concern, ConcernNode, DisownInstance, Emit, Flush, ForgetPeer,
     HeartbeatHeard, NodeViewChanged, RemoveInstance, SetConfigEntries, SetInstance,
@@ -63,6 +64,8 @@ pub struct ClusterData {
     /// Who has no room for a change, and whether they are told again soon.
     untold: Untold,
     is_untold_due: bool,
+    /// The turns of large messages that are not published yet.
+    turns: Vec<Held>,
     counts: Arc<Counts>,
     /// What lost peers ran.
     orphans: Orphans,
@@ -114,6 +117,7 @@ impl ClusterData {
             is_publishing: false,
             untold: Untold::default(),
             is_untold_due: false,
+            turns: vec![],
             counts: Arc::default(),
             orphans: Orphans::default(),
         }
@@ -164,8 +168,10 @@ impl ClusterData {
         self.cell.store(new.clone());
         self.is_publishing = false;
         self.keep(&old, &new, &changes, now);
+        let turns = std::mem::take(&mut self.turns);
         if !self.subscribers.is_empty() {
-            let patch = Patch { old, new: new.clone(), changes: changes.clone(), now };
+            let changes = changes.clone();
+            let patch = Patch { old, new: new.clone(), changes, now, turns };
             self.subscribers.tell(News::Patch(Box::new(patch)));
             self.tell_subscribers(ctx);
         }
@@ -297,6 +303,7 @@ impl Actor for ClusterData {
 impl Supervised for ClusterData {
     fn restarting(&mut self, ctx: &mut Context<Self>) {
         self.alarm = None;
+        self.turns.clear();
         self.is_untold_due = false;
         self.subscribers.on_restart();
         self.tell_subscribers(ctx);
@@ -389,16 +396,20 @@ impl Handler<HeartbeatHeard> for ClusterData {
     type Result = ();
 
     fn handle(&mut self, heard: HeartbeatHeard, ctx: &mut Context<Self>) {
-        let HeartbeatHeard { from, message, reading } = heard;
+        let HeartbeatHeard { from, message, reading, turn } = heard;
         let config = self.config.load();
         let is_member =
             self.state.now.cluster.nodes.contains(&from) || config.node.drpnodes.contains(&from);
         if from == self.state.now.nodename || !is_member {
             return;
         }
+        self.turns.extend(turn);
         let received = self.state.hear(&from, message, reading, machine::clock::moment());
         if let Some(error) = received.error {
             log::info!(peer:% = from, error:% = error; "change of a peer not applied: all is asked for");
+        }
+        if self.state.dirty.is_empty() {
+            self.turns.clear();
         }
         self.release();
         self.schedule(ctx);

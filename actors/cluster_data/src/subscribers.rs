@@ -1,6 +1,7 @@
 //! Subscribers of events: who gets which document. The documents are made outside of the actor, in order: they are as long
 //! as the cluster data, and filters look at every object.
 
+use std::cell::LazyCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use tokio::sync::{Mutex, mpsc};
 
 use dataset::snapshot::Snapshot;
 use dataset::state::dirty::Dirty;
+use link::heavy::Held;
 use mail::cluster_data::{ObjectFilter, Subscribe};
 use mail::stream::{Item, Since};
 use metrics::counts::Counts;
 
-use crate::kept::{Document, Kept};
+use crate::kept::{self, Document, Kept};
 
 /// Documents that wait for one subscriber before it loses some.
 const QUEUE: usize = 256;
@@ -49,6 +51,8 @@ pub(super) struct Patch {
     pub(super) new: Arc<Snapshot>,
     pub(super) changes: Dirty,
     pub(super) now: Timestamp,
+    /// The turns of the large messages that made it: the next one is read once this is told.
+    pub(super) turns: Vec<Held>,
 }
 
 /// How a subscription begins.
@@ -293,9 +297,15 @@ impl Crowd {
                     self.document(number, Document::event(path, document), &now);
                 }
                 News::Patch(patch) => {
-                    let ops = patch.changes.ops(&patch.old, &patch.new);
-                    let document = Document::patch(patch.new.generation, patch.now, ops);
-                    self.document(number, document, &(patch.new, patch.now));
+                    let Patch { old, new, changes, now, turns: _turns } = *patch;
+                    let mut parts = vec![];
+                    changes.tell_ops(&old, &new, |path, ops| {
+                        parts.push((path.cloned(), kept::text_of(&ops)));
+                    });
+                    // All that a peer told before, where it told all of it anew.
+                    drop(old);
+                    let document = Document::patch(new.generation, now, parts);
+                    self.document(number, document, &(new, now));
                 }
             }
         }
@@ -344,7 +354,8 @@ impl Crowd {
     fn document(&mut self, number: u64, document: Document, now: &Moment) {
         self.reach(number - 1);
         let before = std::mem::replace(&mut self.last, number);
-        let whole = document.whole();
+        // Made for the first one who wants it all.
+        let whole = LazyCell::new(|| document.whole());
         let lost = &mut self.lost;
         let counts = &self.counts.tallies;
         self.list.retain_mut(|subscriber| {
@@ -362,6 +373,7 @@ impl Crowd {
             };
             text.is_none_or(|text| subscriber.send(Item::numbered(text, number), lost))
         });
-        self.kept.push(number, document, whole.len());
+        drop(whole);
+        self.kept.push(number, document);
     }
 }

@@ -350,14 +350,13 @@ impl Inbox {
                 return false;
             }
         }
-        let Some(_turn) = turn else {
-            let heard = HeartbeatHeard { from, message, reading: None };
-            return self.ties.heard.try_send(heard).is_ok();
-        };
+        if turn.is_none() {
+            return self.ties.heard.try_send(HeartbeatHeard::new(from, message)).is_ok();
+        }
         let snapshot = self.ties.snapshot.clone();
         let work = move || {
             let reading = work_out(&snapshot.load(), &from, &mut message);
-            HeartbeatHeard { from, message, reading }
+            HeartbeatHeard { from, message, reading, turn }
         };
         let Some(heard) = heavy::apart(work).await else { return false };
         let told = self.ties.heard.send(heard);
@@ -407,7 +406,7 @@ impl Inbox {
         let snapshot = self.ties.snapshot.load();
         let told = Told {
             id,
-            is_full: matches!(message.content, Content::Full { .. }),
+            is_full: matches!(message.content, Content::Full { .. } | Content::Texts { .. }),
             updated: message.updated,
             generation: generation(peer),
             acked: generation(snapshot.nodename()),

@@ -16,6 +16,7 @@ use crate::stream::{Item, Since};
 use dataset::changes::NodeFacts;
 use dataset::outgoing::Outgoing;
 use dataset::reading::Reading;
+use link::heavy::Held;
 
 /// Whether a subscriber wants to hear of an object.
 pub type ObjectFilter = Arc<dyn Fn(&ObjectPath) -> bool + Send + Sync>;
@@ -116,6 +117,16 @@ pub struct HeartbeatHeard {
     pub message: HeartbeatMessage,
     /// What a large one makes of the data of the peer, worked out before.
     pub reading: Option<Box<Reading>>,
+    /// The turn of a large one: the next one is read once this one is merged, and what it replaces is no longer needed.
+    pub turn: Option<Held>,
+}
+
+impl HeartbeatHeard {
+    /// What a peer says, to be read by the cluster data.
+    #[must_use]
+    pub const fn new(from: NodeName, message: HeartbeatMessage) -> Self {
+        Self { from, message, reading: None, turn: None }
+    }
 }
 
 /// A peer is lost: its data go, and the generations known of it.

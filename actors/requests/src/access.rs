@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use conf::{Edit, Ini, ObjectConf};
 use files::edit::Target;
+use link::heavy;
 use mail::requests::{NotNow, Outcome, Refused};
 use mail::stream::Item;
 use model::ObjectPath;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use web::creation::Writer;
-use web::grants::ClusterRole;
+use web::grants::{ClusterRole, Grants};
 use web::user::Auth;
 use web::{filter, rules};
 use wire::{Action, ObjectAction, Options, Prepared, Request, SetObjectConfig};
@@ -25,6 +26,9 @@ use crate::own_options;
 
 /// Items that wait for a subscriber whose stream is filtered.
 const QUEUE: usize = 16;
+
+/// Items from this length on are filtered outside of the arbiter.
+const LARGE_ITEM: usize = 256 << 10;
 
 /// Gives an action and its options the names by which everything after looks at them.
 pub(super) fn name_options(context: &Context, request: &mut Request) -> Result<(), Refused> {
@@ -323,14 +327,10 @@ fn follow(context: &Context, mut items: mpsc::Receiver<Item>) -> mpsc::Receiver<
                 () = sender.closed() => return,
             };
             let Some(item) = item else { return };
-            let shown = match serde_json::from_str::<Value>(&item) {
-                Ok(read) => {
-                    let cut = filter::event(&user.grants, read);
-                    cut.map(|cut| Item { text: cut.to_string().into(), ..item.clone() })
-                }
-                // A sign of life.
-                Err(_) => Some(item).filter(|item| item.is_empty()),
-            };
+            let is_large = item.len() >= LARGE_ITEM;
+            let grants = user.clone();
+            let cut = move || cut(&grants.grants, item);
+            let shown = if is_large { heavy::apart(cut).await.flatten() } else { cut() };
             if let Some(item) = shown
                 && sender.send(item).await.is_err()
             {
@@ -339,6 +339,16 @@ fn follow(context: &Context, mut items: mpsc::Receiver<Item>) -> mpsc::Receiver<
         }
     });
     receiver
+}
+
+/// What is shown of an item to somebody with these grants.
+fn cut(grants: &Grants, item: Item) -> Option<Item> {
+    let Ok(read) = serde_json::from_str::<Value>(&item) else {
+        // A sign of life.
+        return Some(item).filter(|item| item.is_empty());
+    };
+    let shown = filter::event(grants, read)?;
+    Some(Item { text: shown.to_string().into(), ..item })
 }
 
 impl Context {

@@ -12,8 +12,11 @@ use wire::{
     AskFull as AskFullOptions, DaemonStatus, GetObjectMonitor, ObjectSelector, ObjectStatus,
 };
 
-use crate::context::{Context, selecting, shorten};
+use crate::context::{Context, blocking, selecting, shorten};
 use crate::selection::{Scope, select};
+
+/// From so many instances on the whole status is made outside of the arbiter.
+const MANY: usize = 200;
 
 fn prepared(text: String) -> Outcome {
     Outcome::Prepared(Arc::new(wire::Prepared::from_json(text.into_bytes())))
@@ -26,7 +29,11 @@ pub(super) async fn daemon_status(
 ) -> Result<Outcome, Refused> {
     let is_whole = matches!(options.selector.as_deref(), None | Some("**"));
     if is_whole && options.namespace.is_none() && context.shows_all() {
-        return Ok(Outcome::Prepared(context.snapshot().prepared().clone()));
+        let snapshot = context.snapshot();
+        if snapshot.is_prepared() || snapshot.instance_count() < MANY {
+            return Ok(Outcome::Prepared(snapshot.prepared().clone()));
+        }
+        return Ok(Outcome::Prepared(blocking(move || snapshot.prepared().clone()).await?));
     }
     let (scope, snapshot, options) = (Scope::new(context), context.snapshot(), options.clone());
     let user = context.caller.user.clone();

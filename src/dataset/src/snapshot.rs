@@ -160,6 +160,18 @@ impl Snapshot {
         self.prepared.0.get_or_init(make)
     }
 
+    /// Whether somebody asked for [`Self::prepared`] before.
+    #[must_use]
+    pub fn is_prepared(&self) -> bool {
+        self.prepared.0.get().is_some()
+    }
+
+    /// Instances on all nodes.
+    #[must_use]
+    pub fn instance_count(&self) -> usize {
+        self.nodes.values().map(|node| node.status.len()).sum()
+    }
+
     /// Id of the last patch: counts the published changes.
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -17,3 +17,13 @@ pub async fn prepared(message: Value) -> Option<Arc<Prepared>> {
     }
     heavy::apart(move || Arc::new(Prepared::new(&message))).await
 }
+
+/// Makes a text ready, as [`prepared`] does.
+pub async fn prepared_text(text: Arc<str>) -> Option<Arc<Prepared>> {
+    let is_large = text.len() >= LARGE;
+    let make = move || Arc::new(Prepared::from_json(text.as_bytes().to_vec()));
+    if !is_large {
+        return Some(make());
+    }
+    heavy::apart(make).await
+}

@@ -92,7 +92,7 @@ impl Peer {
 
     async fn speak(&mut self, bench: &Bench) {
         let message = self.message();
-        let heard = HeartbeatHeard { from: self.name.clone(), message, reading: None };
+        let heard = HeartbeatHeard::new(self.name.clone(), message);
         bench.data.send(heard).await.unwrap();
         bench.flush().await;
     }
@@ -350,7 +350,7 @@ async fn a_full_can_be_asked_for_and_strangers_are_not_heard() {
     assert!(watch.has_changed().unwrap());
     for name in ["n22", "stranger"] {
         let message = peer.message();
-        bench.data.send(HeartbeatHeard { from: node(name), message, reading: None }).await.unwrap();
+        bench.data.send(HeartbeatHeard::new(node(name), message)).await.unwrap();
     }
     let snapshot = bench.flush().await;
     let names: Vec<_> = snapshot.nodes().keys().map(NodeName::as_str).collect();
@@ -384,7 +384,7 @@ async fn only_what_a_peer_changed_is_read_again() {
         updated: Timestamp(again.clock),
         content: Content::Full { data: again.data.clone() },
     };
-    bench.data.send(HeartbeatHeard { from: node("n21"), message, reading: None }).await.unwrap();
+    bench.data.send(HeartbeatHeard::new(node("n21"), message)).await.unwrap();
     let last = bench.flush().await;
     assert!(Arc::ptr_eq(&instance(&after, "svc1"), &instance(&last, "svc1")));
     assert!(!Arc::ptr_eq(&instance(&after, "svc2"), &instance(&last, "svc2")));
@@ -469,15 +469,20 @@ fn what_was_worked_out_elsewhere_is_what_the_writer_would_have_made_of_it_and_it
     let mut below = draw();
     let full = object(&recorded()["monitor"]["nodes"]["n21"]);
     let (mut here, mut there) = (state(), state());
-    let (mut taken, peer) = (0, node("n21"));
+    let (mut taken, mut texts, peer) = (0, 0, node("n21"));
     for generation in 1..400_u64 {
-        let message = odd_message(generation, &full, &mut below);
-        let now = || Moment { wall: message.updated, steady: Duration::from_secs(generation) };
-        let one = here.hear(&peer, message.clone(), None, now());
-        let mut message = message.clone();
+        let json = odd_message(generation, &full, &mut below).to_json();
+        let message = HeartbeatMessage::from_value(json.clone()).unwrap();
+        let moment = Moment { wall: message.updated, steady: Duration::from_secs(generation) };
+        let one = here.hear(&peer, message.clone(), None, moment);
+        // Every other full comes with its objects as texts.
+        let as_texts = HeartbeatMessage::from_texts(&json.to_string());
+        let as_texts = as_texts.filter(|_| generation % 40 == 1);
+        texts += usize::from(as_texts.is_some());
+        let mut message = as_texts.unwrap_or_else(|| message.clone());
         let reading = work_out(&there.now, &peer, &mut message);
         taken += usize::from(reading.is_some());
-        let two = there.hear(&peer, message, reading, now());
+        let two = there.hear(&peer, message, reading, moment);
         assert_eq!(one, two, "generation {generation}");
         assert_eq!(here.now.status(None), there.now.status(None), "generation {generation}");
         assert_eq!(here.dirty, there.dirty, "generation {generation}");
@@ -490,7 +495,7 @@ fn what_was_worked_out_elsewhere_is_what_the_writer_would_have_made_of_it_and_it
             there.forget_peer(&peer);
         }
     }
-    assert!(taken > 20 && here.read_here > 20, "{taken} {}", here.read_here);
+    assert!(taken > 20 && texts > 5 && here.read_here > 20, "{taken} {texts} {}", here.read_here);
     assert_eq!(there.read_here, 0);
 }
 
@@ -587,11 +592,7 @@ async fn no_change_of_a_peer_breaks_what_is_shown() {
     let full = object(&recorded()["monitor"]["nodes"]["n21"]);
     for generation in 1..400_u64 {
         let message = odd_message(generation, &full, &mut below);
-        bench
-            .data
-            .send(HeartbeatHeard { from: node("n21"), message, reading: None })
-            .await
-            .unwrap();
+        bench.data.send(HeartbeatHeard::new(node("n21"), message)).await.unwrap();
         if below(30) == 0 {
             bench.data.send(ForgetPeer(node("n21"))).await.unwrap();
         }

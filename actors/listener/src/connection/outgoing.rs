@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use link::heavy;
+use link::{heavy, prepare};
 use machine::clock;
 use ring::rand::SystemRandom;
 use wire::{Prepared, ReplyTo};
@@ -94,9 +94,15 @@ impl Talk<'_> {
                 // Begun with a secret that is to open nothing more: who follows asks again, with the one in force.
                 Some(_) if self.is_handed_only(reply_to) => return Ok(()),
                 Some(text) if text.is_empty() => self.socket.send(b"\0").await?,
+                // As it is: megabytes that all readers share are not copied for each.
+                Some(text) if *reply_to == ReplyTo::Plain => {
+                    self.socket.send(text.as_bytes()).await?;
+                    self.socket.send(b"\0").await?;
+                    self.session.on_sent(text.len() + 1);
+                }
                 Some(text) => {
-                    let body = Prepared::from_json(text.as_bytes().to_vec());
-                    self.reply(reply_to, Arc::new(body)).await?;
+                    let body = prepare::prepared_text(text.text).await.ok_or(Close::Broken)?;
+                    self.reply(reply_to, body).await?;
                 }
             }
         }

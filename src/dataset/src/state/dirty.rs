@@ -56,14 +56,19 @@ impl Dirty {
         self.instances.iter().chain(&self.configs).chain(&self.aggregates).chain(of_peers)
     }
 
-    /// The patch of `daemon_status` from one snapshot to the next.
-    pub fn ops(&self, old: &Snapshot, new: &Snapshot) -> Vec<(Option<ObjectPath>, Ops)> {
-        let mut all = Vec::new();
+    /// Tells the patch of `daemon_status` from one snapshot to the next, in parts: what concerns an object by itself. All of it
+    /// at once takes many times its text.
+    pub fn tell_ops(
+        &self,
+        old: &Snapshot,
+        new: &Snapshot,
+        mut tell: impl FnMut(Option<&ObjectPath>, Ops),
+    ) {
         let mut add =
             |path: Option<&ObjectPath>, at: &[&str], old: Option<Value>, new: Option<Value>| {
                 let ops = difference(at, old.as_ref(), new.as_ref());
                 if !ops.is_empty() {
-                    all.push((path.cloned(), ops));
+                    tell(path, ops);
                 }
             };
         if self.is_cluster {
@@ -125,7 +130,6 @@ impl Dirty {
             let state = |snapshot: &Snapshot| snapshot.aggregate(path).map(value);
             add(Some(path), &at, state(old), state(new));
         }
-        all
     }
 
     /// The change of the local node data from one snapshot to the next, as peers apply it.
