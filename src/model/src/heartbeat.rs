@@ -346,10 +346,10 @@ impl Texts {
     #[must_use]
     pub fn to_value(&self) -> Value {
         let values = |texts: &BTreeMap<String, Box<RawValue>>| {
-            let read = |(key, text): (&String, &Box<RawValue>)| {
+            let values = texts.iter().filter_map(|(key, text)| {
                 Some((key.clone(), serde_json::from_str(text.get()).ok()?))
-            };
-            Value::Object(texts.iter().filter_map(read).collect())
+            });
+            Value::Object(values.collect())
         };
         let sections = [("status", &self.status), ("config", &self.config)];
         Value::Object(
