@@ -55,6 +55,9 @@ const RESERVED_PART: usize = 16;
 /// Most connections from one address that is not known and proved nothing yet.
 const UNPROVEN_PER_STRANGER: usize = 64;
 
+/// Most connections that proved nothing, from all addresses that are not known: they take 4 KiB each, and some are being closed.
+const UNPROVEN_STRANGERS: usize = 512;
+
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Retry;
@@ -139,6 +142,7 @@ impl Listener {
             unproven_per_stranger: UNPROVEN_PER_STRANGER,
             // The other half is for those that proved themselves.
             unproven_per_member: per_address.div_ceil(2),
+            unproven_strangers: UNPROVEN_STRANGERS,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Who may be connected: how many, all together and from one address, and who makes room.
 //!
 //! A connection is *proven* once a message of it opened. Silence costs nothing to send, so connections that proved
-//! nothing make room for others, the oldest first, and a proven one never does.
+//! nothing make room for others, the oldest first, and a proven one never does. Of strangers, the address that holds most
+//! makes room first: a crowd behind few addresses closes no connection of another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,6 +23,9 @@ pub struct ConnectionLimits {
     /// From one address that is known. Deployed agents ask with a connection for each message, many at once, and none of
     /// them is proven before it is answered.
     pub unproven_per_member: usize,
+    /// From all addresses that are not known, of those that proved nothing: what strangers take is bounded, however many may
+    /// be connected.
+    pub unproven_strangers: usize,
 }
 
 /// Why a connection is not let in.
@@ -43,6 +47,8 @@ struct Connection {
 struct Crowd {
     total: usize,
     unproven: BTreeSet<u64>,
+    /// Of those, the ones that came as strangers.
+    strangers: BTreeSet<u64>,
 }
 
 /// The connections that are open, by number: the lower the older.
@@ -54,6 +60,8 @@ pub struct Admission {
     unproven_strangers: BTreeSet<u64>,
     unproven_known: BTreeSet<u64>,
     strangers: usize,
+    /// The addresses that hold connections of strangers that proved nothing, by how many those are.
+    by_crowd: BTreeSet<(usize, IpAddr)>,
 }
 
 impl Admission {
@@ -84,15 +92,18 @@ impl Admission {
             let oldest = crowd.unproven.first().copied().ok_or(Crowded::Address)?;
             closed.extend(self.close(oldest, &mut claim));
         }
+        while !is_known && self.unproven_strangers.len() >= limits.unproven_strangers {
+            let Some(first) = self.first_to_go() else { break };
+            closed.extend(self.close(first, &mut claim));
+        }
         let for_strangers = limits.total.saturating_sub(limits.reserved);
         while !is_known && self.strangers >= for_strangers {
-            let oldest = self.unproven_strangers.first().copied().ok_or(Crowded::Total)?;
-            closed.extend(self.close(oldest, &mut claim));
+            let first = self.first_to_go().ok_or(Crowded::Total)?;
+            closed.extend(self.close(first, &mut claim));
         }
         while self.open.len() >= limits.total {
-            let oldest = self.unproven_strangers.first().or(self.unproven_known.first());
-            let oldest = oldest.copied().ok_or(Crowded::Total)?;
-            closed.extend(self.close(oldest, &mut claim));
+            let first = self.first_to_go().or(self.unproven_known.first().copied());
+            closed.extend(self.close(first.ok_or(Crowded::Total)?, &mut claim));
         }
         self.open.insert(id, Connection { origin, is_known });
         let crowd = self.crowds.entry(origin).or_default();
@@ -103,19 +114,42 @@ impl Admission {
         } else {
             self.unproven_strangers.insert(id);
             self.strangers += 1;
+            self.count_strangers(origin, |strangers| _ = strangers.insert(id));
         }
         Ok(closed)
+    }
+
+    /// Of strangers that proved nothing, the one to go first: the oldest from the address that holds most.
+    fn first_to_go(&self) -> Option<u64> {
+        match self.by_crowd.last() {
+            Some((2.., origin)) => self.crowds.get(origin)?.strangers.first().copied(),
+            _ => self.unproven_strangers.first().copied(),
+        }
+    }
+
+    /// Changes which connections of an address are those of strangers that proved nothing.
+    fn count_strangers(&mut self, origin: IpAddr, change: impl FnOnce(&mut BTreeSet<u64>)) {
+        let Some(crowd) = self.crowds.get_mut(&origin) else { return };
+        let before = crowd.strangers.len();
+        change(&mut crowd.strangers);
+        let after = crowd.strangers.len();
+        if before != after {
+            self.by_crowd.remove(&(before, origin));
+            if after > 0 {
+                self.by_crowd.insert((after, origin));
+            }
+        }
     }
 
     /// A message of a connection opened.
     pub fn prove(&mut self, id: u64) {
         self.unproven_strangers.remove(&id);
         self.unproven_known.remove(&id);
-        if let Some(connection) = self.open.get(&id)
-            && let Some(crowd) = self.crowds.get_mut(&connection.origin)
-        {
+        let Some(Connection { origin, .. }) = self.open.get(&id).copied() else { return };
+        if let Some(crowd) = self.crowds.get_mut(&origin) {
             crowd.unproven.remove(&id);
         }
+        self.count_strangers(origin, |strangers| _ = strangers.remove(&id));
     }
 
     /// A connection has ended.
@@ -159,6 +193,7 @@ mod tests {
         per_address: 4,
         unproven_per_stranger: 3,
         unproven_per_member: 4,
+        unproven_strangers: 100,
     };
     const NOBODY: Result<Vec<u64>, Crowded> = Ok(vec![]);
 
@@ -250,5 +285,35 @@ mod tests {
             open.leave(id);
         }
         assert_eq!((open.total(), open.crowds.len(), open.strangers), (0, 0, 0));
+        assert!(open.by_crowd.is_empty() && open.unproven_strangers.is_empty());
+    }
+
+    #[test]
+    fn of_strangers_the_address_that_holds_most_makes_room() {
+        let limits = ConnectionLimits { total: 100, unproven_strangers: 5, ..LIMITS };
+        let mut open = Admission::default();
+        let mut enter = |id, last: u8| open.enter(id, address(last), last < 100, &limits, |_| true);
+        // One alone, older than the crowd behind two addresses.
+        assert_eq!(enter(0, 100), NOBODY);
+        for id in 1..5 {
+            assert_eq!(enter(id, 101 + u8::try_from(id % 2).unwrap()), NOBODY);
+        }
+        // Of 101, 2 and 4 are open; of 102, 1 and 3.
+        assert_eq!(enter(5, 101), Ok(vec![1]));
+        for id in 6..50 {
+            let closed = enter(id, 101 + u8::try_from(id % 2).unwrap()).unwrap();
+            assert!(closed.len() == 1 && !closed.contains(&0), "{id}: {closed:?}");
+        }
+        assert_eq!(enter(50, 1), NOBODY, "a member is no stranger");
+        // Where each holds one, the oldest goes.
+        let mut open = Admission::default();
+        let mut enter = |id, last: u8| open.enter(id, address(last), false, &limits, |_| true);
+        for id in 0..5 {
+            assert_eq!(enter(id, 100 + u8::try_from(id).unwrap()), NOBODY);
+        }
+        assert_eq!(enter(5, 110), Ok(vec![0]));
+        // Those that prove themselves meanwhile are many, and none of them goes.
+        let closed = open.enter(6, address(111), false, &limits, |_| false);
+        assert_eq!(closed, NOBODY);
     }
 }

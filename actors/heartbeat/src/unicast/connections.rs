@@ -18,6 +18,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     per_address: 128,
     unproven_per_stranger: 64,
     unproven_per_member: 64,
+    unproven_strangers: 96,
 };
 
 /// Most connections kept per peer: it has one, and those that it lost sight of.
