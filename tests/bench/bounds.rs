@@ -76,6 +76,26 @@ fn longest_stretch(pid: u32, is_over: &AtomicBool) -> (Duration, String) {
     (Duration::from_nanos(longest.0), longest.1)
 }
 
+/// Connections of members that are asked over while something happens: each thread that answers them has some.
+const MEMBERS: usize = 8;
+
+/// The longest time that one of these waited for its answer.
+fn longest_silence(members: &mut [Peer], request: &Value, is_over: &AtomicBool) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !is_over.load(Ordering::Relaxed) {
+        for member in &mut *members {
+            let begin = Instant::now();
+            _ = member.ask(request);
+            longest = longest.max(begin.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    longest
+}
+
+/// The nice value of what attacks.
+const ATTACKERS_NICE: i32 = 10;
+
 /// Rows that need nothing but a cluster.
 const PLAIN: usize = 8;
 
@@ -438,9 +458,16 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         let before = node.resident_kib();
         let pid = node.pid();
         let is_over = &AtomicBool::new(false);
-        let (slowest, stretch) = std::thread::scope(|scope| {
-            let attacking = scope.spawn(attack);
+        let mut members: Vec<Peer> = (0..MEMBERS).map(|number| peer(230 + number)).collect();
+        members.iter_mut().for_each(|member| _ = member.ask(&ping));
+        let (slowest, heard, stretch) = std::thread::scope(|scope| {
+            let attacking = scope.spawn(move || {
+                // Those who attack have processors of their own; here they get what the daemon leaves.
+                _ = rustix::process::setpriority_process(None, ATTACKERS_NICE);
+                attack();
+            });
             let watching = scope.spawn(move || longest_stretch(pid, is_over));
+            let hearing = scope.spawn(|| longest_silence(&mut members, &ping, is_over));
             let mut slowest = Duration::ZERO;
             while !attacking.is_finished() {
                 let begin = Instant::now();
@@ -449,7 +476,8 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
             }
             attacking.join().expect("it is carried out");
             is_over.store(true, Ordering::Relaxed);
-            (slowest, watching.join().expect("the kernel tells"))
+            let heard = hearing.join().expect("they are answered");
+            (slowest, heard, watching.join().expect("the kernel tells"))
         });
         let peak = node.peak_kib().saturating_sub(before) as f64 / 1024.0;
         let (stretch, thread) = stretch;
@@ -463,10 +491,12 @@ pub(crate) fn measure(options: &Options) -> Vec<Row> {
         rows.push(row(name.to_owned(), peak, "MiB", most));
         let silence = slowest.as_secs_f64() * 1e3;
         rows.push(row(format!("{name}: longest silence"), silence, "ms", 100.0));
+        let heard = heard.as_secs_f64() * 1e3;
+        rows.push(row(format!("{name}: longest silence for a member"), heard, "ms", 100.0));
         let stretch = stretch.as_secs_f64() * 1e3;
         let run = format!("{name}: longest run of an actor thread");
         rows.push(Row { note: thread, ..row(run, stretch, "ms", 100.0) });
-        rows.iter().rev().take(3).rev().for_each(Row::print);
+        rows.iter().rev().take(4).rev().for_each(Row::print);
     }
     rows
 }
