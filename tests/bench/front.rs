@@ -14,7 +14,7 @@ use crate::requests::idle_configuration;
 use crate::{Bound, Options, ROLE, Row, followers};
 
 /// Runs of each server.
-const TURNS: usize = 5;
+const TURNS: usize = 9;
 
 /// What is asked.
 const TARGETS: [&str; 2] = ["/whoami", "/daemon_status"];

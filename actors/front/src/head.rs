@@ -1,6 +1,7 @@
 //! The head of a request, whichever HTTP carries it.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use metrics::counts::Handler;
 use web::accept;
@@ -12,7 +13,7 @@ use crate::answer::Form;
 pub(crate) struct Head {
     pub(crate) method: String,
     /// With its query.
-    pub(crate) target: String,
+    pub(crate) target: Rc<str>,
     /// Values of the fields that are read, their names in small letters.
     pub(crate) fields: Vec<(String, String)>,
     /// The host that was asked.

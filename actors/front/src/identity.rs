@@ -17,7 +17,7 @@ use web::user::{Auth, User};
 use zeroize::Zeroizing;
 
 use crate::answer::Answer;
-use crate::peer::{Known, Peer, Secured};
+use crate::peer::{Peer, Secured};
 use crate::proved::Proved;
 use crate::tenure::Basis;
 
@@ -167,14 +167,13 @@ fn by_certificate(peer: &Peer, secured: &Secured) -> Option<Proved> {
     let trust = peer.shared.trust.load_full()?;
     secured.check(&trust, clock::now()).ok()?;
     let config = peer.shared.mail.config.load();
-    let cluster = config.node.cluster_name.as_str();
-    let known = secured.known().filter(|known| known.cluster == cluster);
-    if let Some(known) = known.filter(|known| known.proved.basis.is_same(&config)) {
-        return Some(known.proved);
+    if let Some(known) = secured.known(&config) {
+        return Some(known);
     }
+    let cluster = config.node.cluster_name.as_str();
     let path = certs::user_of(secured.common_name()?, cluster).ok()?;
     let proved = user_of(peer, &path, Auth::Certificate, secured.chain())?;
-    secured.know(Known { cluster: cluster.to_owned(), proved: proved.clone() });
+    secured.know(cluster, proved.clone());
     Some(proved)
 }
 

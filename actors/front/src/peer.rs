@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use certs::{Certificate, Refusal, Trust};
+use dataset::config::LoadedConfig;
 use mail::requests::{Caller, Transport};
 use mail::sessions::SessionGuard;
 use metrics::counts;
@@ -65,10 +66,10 @@ struct Shown {
 }
 
 /// A user, and the name of the cluster by which its certificate names it.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    pub(crate) cluster: String,
-    pub(crate) proved: Proved,
+#[derive(Debug)]
+struct Known {
+    cluster: String,
+    proved: Proved,
 }
 
 impl Secured {
@@ -109,13 +110,15 @@ impl Secured {
         self.shown.as_ref()?.common_name.as_deref()
     }
 
-    /// Who it was in the last request.
-    pub(crate) fn known(&self) -> Option<Known> {
-        self.known.borrow().clone()
+    /// Who it was in the last request, if the cluster had this name and the object of the user is configured as it was.
+    pub(crate) fn known(&self, config: &LoadedConfig) -> Option<Proved> {
+        let known = self.known.borrow();
+        let known = known.as_ref().filter(|known| known.cluster == config.node.cluster_name)?;
+        known.proved.basis.is_same(config).then(|| known.proved.clone())
     }
 
-    /// Keeps who it is, for the next request.
-    pub(crate) fn know(&self, known: Known) {
-        *self.known.borrow_mut() = Some(known);
+    /// Keeps who it is in the cluster of this name, for the next request.
+    pub(crate) fn know(&self, cluster: &str, proved: Proved) {
+        *self.known.borrow_mut() = Some(Known { cluster: cluster.to_owned(), proved });
     }
 }

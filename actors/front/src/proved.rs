@@ -10,17 +10,17 @@ use crate::tenure::Basis;
 #[derive(Debug, Clone)]
 pub(crate) struct Proved {
     pub(crate) user: Arc<User>,
-    pub(crate) basis: Basis,
+    pub(crate) basis: Arc<Basis>,
 }
 
 impl Proved {
     /// A user that nothing undoes.
     pub(crate) fn lasting(user: Arc<User>) -> Self {
-        Self { user, basis: Basis::Lasting }
+        Self { user, basis: Arc::default() }
     }
 
     /// A user that proved that.
     pub(crate) fn new(user: User, basis: Basis) -> Self {
-        Self { user: Arc::new(user), basis }
+        Self { user: Arc::new(user), basis: Arc::new(basis) }
     }
 }

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 pub(crate) const JUDGED: Duration = Duration::from_secs(1);
 
 /// What a user proved, and what may undo it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) enum Basis {
     /// It asks at the socket of this node, or is nobody: nothing undoes it.
     #[default]
@@ -78,7 +78,7 @@ impl Basis {
 #[derive(Debug)]
 pub(crate) struct Tenure {
     shared: Arc<Shared>,
-    basis: Basis,
+    basis: Arc<Basis>,
     end: Option<Timestamp>,
     /// What it was judged by last. The allocations live as long as these: no other one has their address.
     config: Weak<LoadedConfig>,
@@ -87,8 +87,8 @@ pub(crate) struct Tenure {
 
 impl Tenure {
     /// That of a stream which begins now; none where nothing ends it.
-    pub(crate) fn new(shared: &Arc<Shared>, basis: Basis) -> Option<Self> {
-        if matches!(basis, Basis::Lasting) {
+    pub(crate) fn new(shared: &Arc<Shared>, basis: Arc<Basis>) -> Option<Self> {
+        if matches!(*basis, Basis::Lasting) {
             return None;
         }
         let end = basis.end();

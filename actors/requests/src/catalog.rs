@@ -1,11 +1,12 @@
 //! What a node offers: who one is, schedules, pools, networks, keywords, templates.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use conf::Book;
 use model::{Kind, Schedule};
 use serde_json::{Map, Value, json};
-use wire::{Keywords, Pools, Schedules};
+use wire::{Keywords, Pools, Prepared, Schedules};
 
 use files::networks::networks_of;
 use files::pool;
@@ -18,7 +19,7 @@ use crate::selection::select;
 
 /// GET `whoami`: who knows the secret of the cluster, or has the rights of root, is root.
 pub(super) fn whoami(context: &Context) -> Outcome {
-    context.caller.user.to_value(&context.namespaces()).into()
+    Outcome::Prepared(Arc::new(Prepared::new(&context.caller.user.whoami(&context.namespaces()))))
 }
 
 /// GET `authinfo`: certificates are not told of, as deployed agents do not.

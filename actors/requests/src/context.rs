@@ -79,10 +79,9 @@ impl Context {
     /// The namespaces of the objects that there are: `root` for those without.
     pub(crate) fn namespaces(&self) -> BTreeSet<String> {
         let (config, snapshot) = (self.config(), self.snapshot());
-        let paths = config.objects.keys().chain(snapshot.services().keys());
-        let mut namespaces: BTreeSet<&str> = BTreeSet::new();
-        namespaces.extend(paths.map(|path| path.namespace().unwrap_or(ROOT_NAMESPACE)));
-        namespaces.into_iter().map(str::to_owned).collect()
+        let found = config.objects.namespaces().chain(snapshot.services().namespaces());
+        let found: BTreeSet<&str> = found.map(|found| found.unwrap_or(ROOT_NAMESPACE)).collect();
+        found.into_iter().map(str::to_owned).collect()
     }
 
     /// The path of an object that is configured here or seen anywhere; a 404 otherwise. Deployed commands write the file of a

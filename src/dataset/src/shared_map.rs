@@ -14,7 +14,7 @@ const CHUNK: usize = 64;
 const WEIGHED: usize = 8;
 
 /// Objects and their values, sorted by path. A copy shares all chunks, a change copies one of them: with 10,000 objects,
-/// a new snapshot costs as much as with 100. Each chunk keeps its JSON text once it was asked for.
+/// a new snapshot costs as much as with 100. Each chunk keeps its JSON text, and its namespaces, once they were asked for.
 #[derive(Debug)]
 pub struct SharedMap<V> {
     /// Never empty chunks, in order.
@@ -27,15 +27,25 @@ struct Chunk<V> {
     entries: Vec<(ObjectPath, Arc<V>)>,
     /// `"path":value,"path":value`.
     json: OnceLock<Box<str>>,
+    /// The namespaces of its objects, each once; none for the root.
+    namespaces: OnceLock<Box<[Option<Box<str>>]>>,
 }
 
 impl<V> Chunk<V> {
     fn new(entries: Vec<(ObjectPath, Arc<V>)>) -> Arc<Self> {
-        Arc::new(Self { entries, json: OnceLock::new() })
+        Arc::new(Self { entries, json: OnceLock::new(), namespaces: OnceLock::new() })
     }
 
     fn position(&self, path: &ObjectPath) -> Result<usize, usize> {
         self.entries.binary_search_by(|(key, _)| key.cmp(path))
+    }
+
+    fn namespaces(&self) -> &[Option<Box<str>>] {
+        self.namespaces.get_or_init(|| {
+            let found: BTreeSet<_> =
+                self.entries.iter().map(|(path, _)| path.namespace()).collect();
+            found.into_iter().map(|namespace| namespace.map(Box::from)).collect()
+        })
     }
 }
 
@@ -213,6 +223,11 @@ impl<V> SharedMap<V> {
         self.chunks.iter().flat_map(|chunk| chunk.entries.iter().map(|(path, value)| (path, value)))
     }
 
+    /// The namespaces of the objects, not each once; none for the root. Unchanged chunks are not looked through anew.
+    pub fn namespaces(&self) -> impl Iterator<Item = Option<&str>> {
+        self.chunks.iter().flat_map(|chunk| chunk.namespaces().iter().map(Option::as_deref))
+    }
+
     /// The objects, sorted.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &ObjectPath> {
         self.iter().map(|(path, _)| path)
@@ -387,6 +402,25 @@ mod tests {
         let mut text = String::new();
         map.write_json(&mut text, Some(&|path| ["svc3", "svc199"].contains(&path.as_str())));
         assert_eq!(text, r#"{"svc199":199,"svc3":3}"#);
+    }
+
+    #[test]
+    fn its_namespaces_are_those_of_its_objects_now() {
+        let mut map = SharedMap::default();
+        let found = |map: &SharedMap<u64>| -> BTreeSet<Option<String>> {
+            map.namespaces().map(|namespace| namespace.map(str::to_owned)).collect()
+        };
+        for number in 0..300 {
+            map.insert(path(number), Arc::new(number));
+        }
+        assert_eq!(found(&map), [None].into());
+        let web = ObjectPath::parse("test/svc/web").unwrap();
+        map.insert(web.clone(), Arc::new(1));
+        map.insert(ObjectPath::parse("prod/sec/key").unwrap(), Arc::new(2));
+        let all = [None, Some("prod"), Some("test")].map(|name| name.map(str::to_owned));
+        assert_eq!(found(&map), all.into());
+        map.remove(&web);
+        assert_eq!(found(&map), [None, Some("prod".to_owned())].into());
     }
 
     #[test]

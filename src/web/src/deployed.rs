@@ -1,8 +1,8 @@
 //! The paths of deployed agents: `/daemon_status`, `/object/<path>/logs`, with the options of the request in its body.
 
 use model::ObjectPath;
-use serde_json::{Map, Value, json};
-use wire::{ROUTES, Request, RequestError, Route};
+use serde_json::{Map, Value};
+use wire::{NodeSpec, Request, RequestError, Route};
 
 use crate::query;
 
@@ -71,9 +71,8 @@ impl Target {
         };
         let is_served = |name: &str| !NOT_SERVED.contains(&name);
         let find = |name: &str| {
-            ROUTES.iter().find(|route| {
-                let is_named = route.names[0] == name
-                    || route.names.contains(&name) && OLDER.contains(&(method, name));
+            wire::routes_named(name).find(|route| {
+                let is_named = route.names[0] == name || OLDER.contains(&(method, name));
                 route.method == method && is_named
             })
         };
@@ -105,18 +104,12 @@ impl Target {
         if let Some(path) = &self.path {
             options.insert("path".to_owned(), path.as_str().into());
         }
-        let mut message = json!({
-            "action": self.name,
-            "method": self.route.method,
-            "options": options,
-            "multiplexed": rest.is_multiplexed,
-        });
         let nodes: Vec<&str> = rest.nodes.iter().copied().filter(|node| !node.is_empty()).collect();
         let node = self.node.clone().or_else(|| (!nodes.is_empty()).then(|| nodes.join(",")));
-        if let Some(node) = node.filter(|_| !rest.is_multiplexed) {
-            message["node"] = node.into();
-        }
-        Request::from_value(message).map_err(Bad::from)
+        let node = node.filter(|_| !rest.is_multiplexed).and_then(NodeSpec::of_text);
+        let request = Request::of_route(self.route, options)?;
+        let name = self.name.as_str().into();
+        Ok(Request { name, node, multiplexed: rest.is_multiplexed, ..request })
     }
 }
 
@@ -183,7 +176,7 @@ impl From<RequestError> for Bad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{Action, NodeSpec};
+    use wire::Action;
 
     fn read(method: &str, path: &str, rest: &Rest<'_>, body: &str) -> Result<Request, Bad> {
         let target =

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 
 /// Namespace of the objects that have none.
 pub const ROOT_NAMESPACE: &str = "root";
@@ -230,18 +230,31 @@ impl Grants {
             .filter(move |namespace| self.is_granted(role, namespace))
     }
 
-    /// As `whoami` shows them: roles of the cluster are null, roles on namespaces the lists of those.
-    #[must_use]
-    pub fn to_value(&self, namespaces: &BTreeSet<String>) -> Value {
-        let mut shown = Map::new();
-        for role in &self.cluster {
-            shown.insert(role.as_str().to_owned(), Value::Null);
-        }
-        for role in Role::ALL {
-            let granted = self.granted(role, namespaces).map(Value::from).collect();
-            shown.insert(role.as_str().to_owned(), Value::Array(granted));
-        }
-        shown.into()
+    /// The roles by name, those on namespaces over the namespaces that there are.
+    pub(crate) fn roles<'a>(&self, namespaces: &'a BTreeSet<String>) -> Roles<'a> {
+        let scoped =
+            Role::ALL.map(|role| (role.as_str(), Some(self.granted(role, namespaces).collect())));
+        let cluster = self.cluster.iter().map(|role| (role.as_str(), None));
+        let mut roles: Vec<_> = scoped.into_iter().chain(cluster).collect();
+        roles.sort_unstable_by_key(|(name, _)| *name);
+        Roles(roles)
+    }
+}
+
+/// Roles as `whoami` shows them: those of the cluster are null, those on namespaces the lists of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roles<'a>(Vec<(&'static str, Option<Vec<&'a str>>)>);
+
+impl Roles<'_> {
+    /// Those of root.
+    pub(crate) fn root() -> Self {
+        Self(vec![(ClusterRole::Root.as_str(), None)])
+    }
+}
+
+impl Serialize for Roles<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, granted)| (name, granted)))
     }
 }
 
@@ -271,7 +284,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            grants.to_value(&namespaces()),
+            json!(grants.roles(&namespaces())),
             json!({"admin": ["test"], "operator": ["test"], "guest": ["prod", "root", "system", "test"],
                 "blacklistadmin": null, "heartbeat": null})
         );

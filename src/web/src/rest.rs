@@ -8,7 +8,7 @@ mod shape;
 mod table;
 
 use serde_json::{Map, Value, json};
-use wire::{ROUTES, Request, Route};
+use wire::{NodeSpec, Request, Route};
 
 use crate::deployed::Bad;
 use crate::query;
@@ -128,7 +128,8 @@ impl Entry {
     #[must_use]
     pub fn route(&self) -> &'static Route {
         let (method, name) = self.request;
-        let found = ROUTES.iter().find(|route| route.method == method && route.names[0] == name);
+        let found =
+            wire::routes_named(name).find(|route| route.method == method && route.names[0] == name);
         found.expect("the table names requests that there are")
     }
 }
@@ -223,15 +224,14 @@ impl Found {
             );
         }
         self.special(&asked, &mut options)?;
-        let mut message =
-            json!({"action": route.names[0], "method": route.method, "options": options});
-        match &self.node {
-            _ if self.entry.shape == Shape::Merged => message["node"] = "*".into(),
-            Some(node) if node == "*" => message["node"] = "*".into(),
-            Some(node) => message["node"] = json!([node]),
-            None => {}
-        }
-        Request::from_value(message).map_err(Bad::from)
+        let all = || NodeSpec::Selector("*".to_owned());
+        let node = match &self.node {
+            _ if self.entry.shape == Shape::Merged => Some(all()),
+            Some(node) if node == "*" => Some(all()),
+            Some(node) => Some(NodeSpec::Names(vec![node.clone()])),
+            None => None,
+        };
+        Ok(Request { node, ..Request::of_route(route, options)? })
     }
 
     /// The answer of its request, in its shape. `page` is what a list is asked for.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use crate::grants::Grants;
+use crate::grants::{Grants, Roles};
 
 /// How a user proved who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,23 +69,33 @@ impl User {
 
     /// The answer of `whoami`, over the namespaces that there are.
     #[must_use]
-    pub fn to_value(&self, namespaces: &BTreeSet<String>) -> Value {
+    pub fn whoami<'a>(&'a self, namespaces: &'a BTreeSet<String>) -> Whoami<'a> {
         let grant = match self.auth {
-            None => json!({}),
+            None => Roles::default(),
             // It is no object: nothing was granted by word.
-            Some(Auth::UnixSocket | Auth::Secret) => json!({"root": null}),
-            Some(_) if self.grants == Grants::default() => json!({}),
-            Some(_) => self.grants.to_value(namespaces),
+            Some(Auth::UnixSocket | Auth::Secret) => Roles::root(),
+            Some(_) if self.grants == Grants::default() => Roles::default(),
+            Some(_) => self.grants.roles(namespaces),
         };
         // A user without the keyword has none.
         let is_object = matches!(self.auth, Some(Auth::Basic | Auth::Certificate));
-        let raw = Some(self.grants.raw()).filter(|raw| !is_object || !raw.is_empty());
-        json!({
-            "name": self.name,
-            "namespace": self.namespace,
-            "auth": self.auth.map(Auth::as_str),
-            "raw_grant": raw,
-            "grant": grant,
-        })
+        let raw_grant = Some(self.grants.raw()).filter(|raw| !is_object || !raw.is_empty());
+        Whoami {
+            auth: self.auth.map(Auth::as_str),
+            grant,
+            name: &self.name,
+            namespace: self.namespace.as_deref(),
+            raw_grant,
+        }
     }
+}
+
+/// The answer of `whoami`.
+#[derive(Debug, Serialize)]
+pub struct Whoami<'a> {
+    auth: Option<&'static str>,
+    grant: Roles<'a>,
+    name: &'a str,
+    namespace: Option<&'a str>,
+    raw_grant: Option<&'a str>,
 }

@@ -4,6 +4,8 @@ mod error;
 mod options;
 mod table;
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 pub use crate::request::options::Format;
@@ -26,6 +28,16 @@ pub enum NodeSpec {
 }
 
 impl NodeSpec {
+    /// What a text of a request names: `ANY`, or a selector. None where it says nothing.
+    #[must_use]
+    pub fn of_text(text: String) -> Option<Self> {
+        match text.trim() {
+            "" => None,
+            "ANY" => Some(Self::Any),
+            _ => Some(Self::Selector(text)),
+        }
+    }
+
     /// As a request carries it.
     #[must_use]
     pub fn to_value(&self) -> Value {
@@ -103,14 +115,40 @@ impl Action {
     }
 }
 
+/// The handlers of a name, be it their current one or that of older agents, in the order of [`ROUTES`].
+pub fn routes_named(name: &str) -> impl Iterator<Item = &'static Route> {
+    static BY_NAME: LazyLock<Vec<(&str, &Route)>> = LazyLock::new(|| {
+        let named = |route: &'static Route| route.names.iter().map(move |name| (*name, route));
+        let mut routes: Vec<_> = ROUTES.iter().flat_map(named).collect();
+        routes.sort_by_key(|(name, _)| *name);
+        routes
+    });
+    let first = BY_NAME.partition_point(|(own, _)| *own < name);
+    let found = BY_NAME[first..].iter().take_while(move |(own, _)| *own == name);
+    found.map(|(_, route)| *route)
+}
+
 /// The handler of a name and method; without method, the first one of that name.
 fn find_route(method: Option<&str>, name: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| {
-        method.is_none_or(|method| method == route.method) && route.names.contains(&name)
-    })
+    routes_named(name).find(|route| method.is_none_or(|method| method == route.method))
 }
 
 impl Request {
+    /// The request of a handler under its current name, for the receiving node itself.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] with the reply that the sender gets.
+    pub fn of_route(route: &'static Route, mut options: Options) -> Result<Self, RequestError> {
+        Ok(Self {
+            action: (route.read)(&mut options)?,
+            name: route.names[0].into(),
+            method: Some(route.method.into()),
+            node: None,
+            multiplexed: false,
+        })
+    }
+
     /// A request for the receiving node itself, under its current name.
     #[must_use]
     pub fn new(action: impl Into<Action>) -> Self {
@@ -183,11 +221,7 @@ impl Request {
         let action = (route.read)(&mut options)?;
         let node = match message.remove("node") {
             None | Some(Value::Null | Value::Bool(false)) => None,
-            Some(Value::String(text)) => match text.trim() {
-                "" => None,
-                "ANY" => Some(NodeSpec::Any),
-                _ => Some(NodeSpec::Selector(text)),
-            },
+            Some(Value::String(text)) => NodeSpec::of_text(text),
             Some(Value::Array(names)) if names.is_empty() => None,
             Some(Value::Array(names)) => Some(NodeSpec::Names(
                 names

@@ -103,7 +103,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Talk<IO> {
         let authority = http1::values(&head.fields, "host").next().map(str::to_owned);
         let head = Head {
             method: head.method,
-            target: head.target,
+            target: head.target.into(),
             authority,
             fields: head.fields,
             takes_pushes: false,

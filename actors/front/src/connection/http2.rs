@@ -235,9 +235,9 @@ impl Streams {
         let path_and_query = parts.uri.path_and_query();
         let head = Head {
             method: parts.method.as_str().to_owned(),
-            target: path_and_query.map_or_else(String::new, ToString::to_string),
+            target: path_and_query.map_or("", |it| it.as_str()).into(),
             fields: fields.collect(),
-            authority: parts.uri.authority().map(ToString::to_string),
+            authority: parts.uri.authority().map(|it| it.as_str().to_owned()),
             takes_pushes: self.watch.borrow_mut().frames().takes_pushes(),
             asked: Cell::default(),
         };

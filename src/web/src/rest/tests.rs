@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use wire::Action;
+use wire::{Action, ROUTES};
 
 use super::*;
 

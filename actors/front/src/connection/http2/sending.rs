@@ -1,9 +1,11 @@
 //! An answer on its way over HTTP/2.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, SERVER};
@@ -34,14 +36,14 @@ pub(super) struct Sending<'a> {
     respond: SendResponse<Bytes>,
     shared: &'a Arc<Shared>,
     /// The path and query that were asked for.
-    target: String,
+    target: Rc<str>,
 }
 
 impl<'a> Sending<'a> {
     pub(super) fn new(
         respond: SendResponse<Bytes>,
         shared: &'a Arc<Shared>,
-        target: String,
+        target: Rc<str>,
     ) -> Self {
         Self { respond, shared, target }
     }
@@ -135,8 +137,13 @@ async fn write(out: &mut SendStream<Bytes>, mut bytes: Bytes, is_last: bool) -> 
     }
     while !bytes.is_empty() {
         out.reserve_capacity(bytes.len().min(PIECE));
-        let room = tokio::time::timeout(patience::READER, poll_fn(|cx| out.poll_capacity(cx)));
-        let Ok(room) = room.await else {
+        let room = match poll_fn(|cx| out.poll_capacity(cx)).now_or_never() {
+            Some(room) => Ok(room),
+            None => {
+                tokio::time::timeout(patience::READER, poll_fn(|cx| out.poll_capacity(cx))).await
+            }
+        };
+        let Ok(room) = room else {
             out.send_reset(Reason::CANCEL);
             return Err(Gone);
         };
