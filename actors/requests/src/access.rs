@@ -245,16 +245,18 @@ pub(super) fn begun(context: &Context, request: &Request) -> BTreeSet<String> {
     if context.shows_all() {
         return BTreeSet::new();
     }
-    let known = context.namespaces();
-    if let Action::SetObjectConfig(options) = &request.action {
-        let path = ObjectPath::parse(&options.path).ok();
-        let namespace = path.and_then(|path| path.namespace().map(str::to_owned));
-        return namespace.filter(|namespace| !known.contains(namespace)).into_iter().collect();
-    }
-    let Action::ObjectCreate(options) = &request.action else { return BTreeSet::new() };
-    let created = create::documents(options).unwrap_or_default();
-    let namespaces = created.iter().filter_map(|(path, _)| path.namespace().map(str::to_owned));
-    namespaces.filter(|namespace| !known.contains(namespace)).collect()
+    let named: BTreeSet<String> = match &request.action {
+        Action::SetObjectConfig(options) => {
+            let path = ObjectPath::parse(&options.path).ok();
+            path.and_then(|path| path.namespace().map(str::to_owned)).into_iter().collect()
+        }
+        Action::ObjectCreate(options) => {
+            let created = create::documents(options).unwrap_or_default();
+            created.iter().filter_map(|(path, _)| path.namespace().map(str::to_owned)).collect()
+        }
+        _ => return BTreeSet::new(),
+    };
+    &named - &context.namespaces()
 }
 
 /// Who began a namespace becomes its admin, once it is there.
